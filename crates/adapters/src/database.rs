@@ -1,0 +1,189 @@
+//! PostgREST: conditional updates and reads as requests of the `postgrest` crate, rows as answers.
+
+use postgrest::{Builder, Postgrest};
+use protocol::connection::{COLUMNS, Connection, ConnectionId, UnreadableRow};
+use protocol::table::{Column, Filter, Kind, Query, Update, Value};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use crate::configuration::Configuration;
+use crate::http::{HttpRequest, HttpResponse, Method};
+use crate::timestamp::{format_timestamp, parse_timestamp};
+
+pub const TABLE: &str = "calendar_connections";
+/// The only place that decides a connection's status.
+pub const STATUS_VIEW: &str = "calendar_connection_status";
+
+/// The project's PostgREST, seen with the service key.
+#[derive(Clone)]
+pub struct Database {
+    rest: Postgrest,
+}
+
+impl Database {
+    pub fn new(configuration: &Configuration) -> Self {
+        let rest = Postgrest::new(format!("{}/rest/v1", configuration.supabase_url));
+        // `insert_header` panics on what is no header value; the configuration's keys are.
+        let headers = configuration.key.headers().into_iter();
+        Self { rest: headers.fold(rest, |rest, (name, value)| rest.insert_header(name, value)) }
+    }
+
+    pub fn update_request(&self, update: &Update) -> Option<HttpRequest> {
+        let mut body = Map::new();
+        for (column, value) in &update.set {
+            body.insert(column.name().to_owned(), json(value));
+        }
+        let builder = self.rest.from(TABLE).update(Json::Object(body).to_string()).select(columns());
+        request(builder, &update.filters, Method::Patch)
+    }
+
+    pub fn select_request(&self, query: &Query) -> Option<HttpRequest> {
+        let mut builder = self
+            .rest
+            .from(TABLE)
+            .select(columns())
+            .order(format!("{}.asc.nullsfirst", query.order.name()))
+            .limit(query.limit.max(1));
+        for group in &query.any_of {
+            builder = builder.or(group.iter().map(in_a_list).collect::<Vec<_>>().join(","));
+        }
+        request(builder, &query.filters, Method::Get)
+    }
+
+    pub fn count_request(&self, filters: &[Filter]) -> Option<HttpRequest> {
+        request(self.rest.from(TABLE).select("id").exact_count(), filters, Method::Get)
+    }
+
+    pub fn status_request(&self, connections: &[ConnectionId]) -> Option<HttpRequest> {
+        let ids = connections.iter().map(ConnectionId::to_string);
+        request(self.rest.from(STATUS_VIEW).select("*").in_("id", ids), &[], Method::Get)
+    }
+}
+
+/// The rows of an answer, each by itself: an odd one does not hide the others.
+pub fn parse_rows(response: &HttpResponse) -> Option<Vec<Result<Connection, UnreadableRow>>> {
+    let rows: Vec<Json> = parse_success(response)?;
+    Some(rows.iter().map(parse_row).collect())
+}
+
+/// The total in `Content-Range: 0-0/57`.
+pub fn parse_count(response: &HttpResponse) -> Option<u64> {
+    if !response.is_success() {
+        return None;
+    }
+    let (_, total) = response.content_range.as_deref()?.rsplit_once('/')?;
+    total.parse().ok()
+}
+
+pub fn parse_success<T: serde::de::DeserializeOwned>(response: &HttpResponse) -> Option<T> {
+    if !response.is_success() {
+        return None;
+    }
+    serde_json::from_str(&response.body).ok()
+}
+
+/// PostgREST's code for an error: `PGRST204`, or PostgreSQL's (`42501`).
+pub fn error_code(response: &HttpResponse) -> String {
+    let body: Json = serde_json::from_str(&response.body).unwrap_or_default();
+    body.get("code").and_then(Json::as_str).unwrap_or("unexpected").to_owned()
+}
+
+fn columns() -> String {
+    COLUMNS.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
+}
+
+/// Finishes a request. None where its URL cannot be one, which a valid configuration excludes.
+fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpRequest> {
+    let mut distinct = Vec::new();
+    let builder = filters.iter().fold(builder, |builder, filter| match filter {
+        Filter::Eq(column, value) => builder.eq(column.name(), text(value)),
+        Filter::Lt(column, value) => builder.lt(column.name(), text(value)),
+        Filter::Lte(column, value) => builder.lte(column.name(), text(value)),
+        Filter::IsNull(column) => builder.is(column.name(), "null"),
+        Filter::NotNull(column) => builder.not("is", column.name(), "null"),
+        Filter::IsTrue(column) => builder.is(column.name(), "true"),
+        Filter::NotTrue(column) => builder.not("is", column.name(), "true"),
+        Filter::IsFalse(column) => builder.is(column.name(), "false"),
+        Filter::NotFalse(column) => builder.not("is", column.name(), "false"),
+        Filter::IsDistinct(column, value) => {
+            distinct.push((column.name(), format!("isdistinct.{}", text(value))));
+            builder
+        }
+    });
+    // The builder has no name for `isdistinct`.
+    let request = builder.build().query(&distinct).build().ok()?;
+    let headers = request.headers().iter().filter_map(|(name, value)| {
+        value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned()))
+    });
+    let body = request.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
+    Some(HttpRequest {
+        method,
+        url: request.url().as_str().to_owned(),
+        headers: headers.collect(),
+        body: body.and_then(|body| String::from_utf8(body.to_vec()).ok()),
+    })
+}
+
+/// A condition within `or=(…)`, where values are quoted.
+fn in_a_list(filter: &Filter) -> String {
+    let quoted = |column: &Column, operator: &str, value: &Value| {
+        format!(r#"{}.{operator}."{}""#, column.name(), text(value))
+    };
+    match filter {
+        Filter::Eq(column, value) => quoted(column, "eq", value),
+        Filter::IsDistinct(column, value) => quoted(column, "isdistinct", value),
+        Filter::Lt(column, value) => quoted(column, "lt", value),
+        Filter::Lte(column, value) => quoted(column, "lte", value),
+        Filter::IsNull(column) => format!("{}.is.null", column.name()),
+        Filter::NotNull(column) => format!("{}.not.is.null", column.name()),
+        Filter::IsTrue(column) => format!("{}.is.true", column.name()),
+        Filter::NotTrue(column) => format!("{}.not.is.true", column.name()),
+        Filter::IsFalse(column) => format!("{}.is.false", column.name()),
+        Filter::NotFalse(column) => format!("{}.not.is.false", column.name()),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Text(value) | Value::Secret(value) => value.clone(),
+        Value::Time(value) => format_timestamp(*value),
+        Value::Uuid(value) => value.to_string(),
+    }
+}
+
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Boolean(value) => Json::Bool(*value),
+        Value::Integer(value) => Json::from(*value),
+        value => Json::String(text(value)),
+    }
+}
+
+fn parse_row(row: &Json) -> Result<Connection, UnreadableRow> {
+    let empty = Map::new();
+    let row = row.as_object().unwrap_or(&empty);
+    let value = |column: Column| parse_value(column.kind(), row.get(column.name()).unwrap_or(&Json::Null));
+    let connection = Connection::from_row(|column| value(column).unwrap_or(Value::Null))?;
+    match COLUMNS.iter().find(|column| value(**column).is_none()) {
+        Some(column) => Err(UnreadableRow { id: Some(connection.id), column: *column }),
+        None => Ok(connection),
+    }
+}
+
+fn parse_value(kind: Kind, json: &Json) -> Option<Value> {
+    match (kind, json) {
+        (_, Json::Null) => Some(Value::Null),
+        (Kind::Boolean, Json::Bool(boolean)) => Some(Value::Boolean(*boolean)),
+        (Kind::Integer, Json::Number(number)) => number.as_i64().map(Value::Integer),
+        // Lite prints a bigint as text.
+        (Kind::Integer, Json::String(text)) => text.parse().ok().map(Value::Integer),
+        (Kind::Text, Json::String(text)) => Some(Value::Text(text.clone())),
+        (Kind::Time, Json::String(text)) => parse_timestamp(text).map(Value::Time),
+        (Kind::Uuid, Json::String(text)) => Uuid::parse_str(text).ok().map(Value::Uuid),
+        _ => None,
+    }
+}

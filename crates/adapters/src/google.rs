@@ -1,0 +1,206 @@
+//! Google Calendar's push channels and OAuth's token endpoint.
+//!
+//! Sources: Calendar API guides "Push notifications" and "Handle API errors"; Identity guide "Using OAuth 2.0 for
+//! Web Server Applications".
+
+use std::time::Duration;
+
+use protocol::Timestamp;
+use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
+use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
+use protocol::ports::{OpenedChannel, RefreshedToken};
+use protocol::schedule::CHANNEL_TTL;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::configuration::Configuration;
+use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_encode};
+use crate::timestamp::parse_epoch_millis;
+
+const JSON: &str = "application/json";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Channel<'a> {
+    id: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<Params>,
+}
+
+#[derive(Serialize)]
+struct Params {
+    /// Seconds, as text.
+    ttl: String,
+}
+
+/// `events.watch`. Refused without asking where no request could be made of it.
+pub fn watch_request(
+    configuration: &Configuration,
+    access_token: &AccessToken,
+    calendar: Option<&CalendarId>,
+    channel: &ChannelId,
+    token: &ChannelToken,
+) -> Result<HttpRequest, WatchFailure> {
+    let calendar = calendar.map_or("primary", CalendarId::as_str);
+    if matches!(calendar, "" | "." | "..") {
+        return Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound));
+    }
+    let authorization = authorization(access_token).ok_or(WatchFailure::Unauthorized)?;
+    let url =
+        format!("{}/calendars/{}/events/watch", configuration.calendar_api_url, percent_encode(calendar));
+    let body = to_json(&Channel {
+        id: channel.as_str(),
+        kind: Some("web_hook"),
+        address: Some(&configuration.webhook_url),
+        token: Some(token.expose()),
+        resource_id: None,
+        params: Some(Params { ttl: CHANNEL_TTL.as_secs().to_string() }),
+    });
+    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    resource_id: String,
+    expiration: String,
+}
+
+pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<OpenedChannel, WatchFailure> {
+    if !response.is_success() {
+        return Err(watch_failure(response));
+    }
+    // There is a channel, whatever the answer says of it.
+    let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
+    let opened: Opened = serde_json::from_str(&response.body).map_err(|_| malformed)?;
+    let expiration =
+        parse_epoch_millis(&opened.expiration).filter(|expiration| *expiration > now).ok_or(malformed)?;
+    if opened.resource_id.is_empty() {
+        return Err(malformed);
+    }
+    Ok(OpenedChannel { resource_id: ResourceId::new(opened.resource_id), expiration })
+}
+
+/// The one place that reads Google's refusals. A known reason counts more than the status: rate limits come as 403,
+/// an address that is not registered as 401.
+fn watch_failure(response: &HttpResponse) -> WatchFailure {
+    use RenewalFailure as Failure;
+    let reason = error_reason(response);
+    let refused = match reason.as_str() {
+        "channelIdNotUnique" => return WatchFailure::ChannelIdNotUnique,
+        "authError" if response.status == 401 => return WatchFailure::Unauthorized,
+        "pushNotSupportedForRequestedResource" => Failure::PushNotSupported,
+        "insufficientPermissions" => Failure::ReconnectRequired,
+        "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" | "dailyLimitExceeded" => {
+            Failure::GoogleRateLimited
+        }
+        "accessNotConfigured" | "SERVICE_DISABLED" => Failure::GoogleApiDisabled,
+        reason if reason.contains("webhookUrl") => Failure::WebhookUrlRejected,
+        _ => match response.status {
+            404 => Failure::CalendarNotFound,
+            429 => Failure::GoogleRateLimited,
+            500.. => return WatchFailure::Doubtful(Failure::GoogleUnavailable),
+            _ => Failure::GoogleRejected,
+        },
+    };
+    WatchFailure::Refused(refused)
+}
+
+pub fn stop_request(
+    configuration: &Configuration,
+    access_token: &AccessToken,
+    channel: &ChannelId,
+    resource: &ResourceId,
+) -> Result<HttpRequest, StopFailure> {
+    let authorization = authorization(access_token).ok_or(StopFailure { status: None })?;
+    let body = to_json(&Channel {
+        id: channel.as_str(),
+        kind: None,
+        address: None,
+        token: None,
+        resource_id: Some(resource.as_str()),
+        params: None,
+    });
+    let url = format!("{}/channels/stop", configuration.calendar_api_url);
+    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
+}
+
+/// A channel that is unknown or expired needs no stopping.
+pub fn parse_stop_response(response: &HttpResponse) -> Result<(), StopFailure> {
+    match response.status {
+        200 | 204 | 404 | 410 => Ok(()),
+        status => Err(StopFailure { status: Some(status) }),
+    }
+}
+
+pub fn refresh_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
+    let form = [
+        ("client_id", configuration.client_id.as_str()),
+        ("client_secret", &configuration.client_secret.0),
+        ("refresh_token", refresh_token.expose()),
+        ("grant_type", "refresh_token"),
+    ];
+    let body = form.map(|(name, value)| format!("{name}={}", percent_encode(value))).join("&");
+    HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+    expires_in: u32,
+    refresh_token: Option<String>,
+}
+
+pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken, RenewalFailure> {
+    if !response.is_success() {
+        return Err(refresh_failure(response));
+    }
+    let token: Token = serde_json::from_str(&response.body).map_err(|_| RenewalFailure::GoogleRejected)?;
+    if !is_header_safe(&token.access_token) {
+        return Err(RenewalFailure::GoogleRejected);
+    }
+    Ok(RefreshedToken {
+        access_token: AccessToken::new(token.access_token),
+        expires_in: Duration::from_secs(token.expires_in.into()),
+        refresh_token: token.refresh_token.filter(|token| !token.is_empty()).map(RefreshToken::new),
+    })
+}
+
+fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
+    match (response.status, error_reason(response).as_str()) {
+        (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
+        (_, "invalid_client" | "unauthorized_client") => RenewalFailure::OauthClientInvalid,
+        (429, _) | (_, "rate_limit_exceeded") => RenewalFailure::GoogleRateLimited,
+        (500.., _) => RenewalFailure::GoogleUnavailable,
+        _ => RenewalFailure::GoogleRejected,
+    }
+}
+
+/// Google's word for what is wrong: `error.errors[0].reason` of the Calendar API (or `error.details[].reason` of its
+/// newer kind), `error` of the token endpoint. Empty where there is none.
+pub fn error_reason(response: &HttpResponse) -> String {
+    let body: Json = serde_json::from_str(&response.body).unwrap_or_default();
+    let reason = |pointer| body.pointer(pointer).and_then(Json::as_str);
+    reason("/error/errors/0/reason")
+        .or_else(|| reason("/error/details/0/reason"))
+        .or_else(|| reason("/error"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn authorization(access_token: &AccessToken) -> Option<String> {
+    is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))
+}
+
+fn to_json(channel: &Channel<'_>) -> String {
+    // Text fields only: there is nothing that JSON cannot hold.
+    serde_json::to_string(channel).unwrap_or_default()
+}

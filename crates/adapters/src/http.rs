@@ -1,0 +1,102 @@
+//! HTTP as plain data.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Patch,
+    Post,
+}
+
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    pub method: Method,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
+}
+
+impl HttpRequest {
+    pub fn get(url: impl Into<String>) -> Self {
+        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None }
+    }
+
+    pub fn post(url: impl Into<String>, content_type: &str, body: String) -> Self {
+        Self { method: Method::Post, url: url.into(), headers: Vec::new(), body: Some(body) }
+            .header("content-type", content_type)
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    pub status: u16,
+    /// The one response header that an adapter reads.
+    pub content_range: Option<String>,
+    pub body: String,
+}
+
+impl HttpResponse {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpFailure {
+    TimedOut,
+    Unreachable,
+    /// The Edge Runtime refused a call to another Edge Function before making it (`RateLimitError`).
+    RateLimited {
+        retry_after: Duration,
+    },
+}
+
+impl HttpFailure {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::RateLimited { .. } => "rate_limited",
+        }
+    }
+}
+
+/// Sending; all there is of I/O. One thread, in WASM as in tests, so no future needs to be `Send`.
+#[allow(async_fn_in_trait)]
+pub trait Http {
+    /// The time limit covers the whole response, body included.
+    async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure>;
+}
+
+/// Whether a text may be sent as a header's value as it is: visible ASCII, not empty.
+pub fn is_header_safe(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Encodes one segment of a path, or one value of a form.
+pub(crate) fn percent_encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}

@@ -1,0 +1,12 @@
+//! The protocol's ports as HTTP: what is asked of PostgREST, Google and Supabase, and how their answers read.
+//!
+//! Requests and responses are plain data, built and parsed by pure functions. Sending one is the shell's business,
+//! behind [`http::Http`].
+
+pub mod configuration;
+pub mod database;
+pub mod deployment;
+pub mod google;
+pub mod http;
+pub mod supabase;
+pub mod timestamp;

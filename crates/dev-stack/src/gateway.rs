@@ -1,0 +1,275 @@
+//! One port for the whole project, as on hosted Supabase: `/rest/v1`, `/auth/v1` and `/functions/v1`.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+        header::{self, AUTHORIZATION},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use chrono::Utc;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::json;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::{
+    caller::{Caller, Refusal, bearer, identify},
+    edge_function::Address,
+    keys::{ApiKeys, Role},
+};
+
+/// How long a request waits for a function that is being restarted; hosted workers start on demand.
+const RESTART_PATIENCE: Duration = Duration::from_secs(10);
+/// When hosted Supabase gives up on a function.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(150);
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
+/// Pages that people open from a mail or are sent back to by a provider: no key can be in those requests.
+const OPEN: [&str; 4] =
+    ["/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize", "/auth/v1/.well-known/"];
+
+/// A server for REST or Auth.
+#[derive(Clone, Copy)]
+pub(crate) enum Upstream {
+    /// It knows API keys by itself.
+    Lite { port: u16 },
+    /// It knows tokens only.
+    Postgrest { port: u16 },
+}
+
+/// What answers at `/functions/v1/<name>`.
+#[derive(Clone)]
+pub(crate) enum Function {
+    /// A process, and whether requests need a valid token.
+    Process { address: Address, verify_jwt: bool },
+    /// Part of this program.
+    Inside(Router),
+}
+
+pub(crate) struct Routes {
+    pub keys: Arc<ApiKeys>,
+    pub rest: Upstream,
+    pub auth: Upstream,
+    pub functions: HashMap<String, Function>,
+}
+
+pub(crate) fn router(routes: Routes) -> Router {
+    let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    Router::new()
+        .route("/rest/v1/{*path}", any(rest))
+        .route("/rest/v1/", any(rest))
+        .route("/auth/v1/{*path}", any(auth))
+        .route("/functions/v1/{name}", any(function))
+        .route("/functions/v1/{name}/", any(function))
+        .route("/functions/v1/{name}/{*path}", any(function))
+        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no Route matched with those values") })
+        .with_state(Arc::new(Gateway { routes, client }))
+}
+
+struct Gateway {
+    routes: Routes,
+    client: Client<HttpConnector, Body>,
+}
+
+async fn rest(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    gateway.data_api(gateway.routes.rest, "/rest/v1", request).await
+}
+
+async fn auth(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    gateway.data_api(gateway.routes.auth, "/auth/v1", request).await
+}
+
+async fn function(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
+    let name = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let (mut address, verify_jwt) = match gateway.routes.functions.get(name) {
+        None => return refuse(StatusCode::NOT_FOUND, "Requested function was not found"),
+        Some(Function::Inside(router)) => {
+            return router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        }
+        Some(Function::Process { address, verify_jwt }) => (address.clone(), *verify_jwt),
+    };
+    let keys = &gateway.routes.keys;
+    let token = header(request.headers(), &AUTHORIZATION).and_then(bearer);
+    if verify_jwt
+        && request.method() != Method::OPTIONS
+        && !token.is_some_and(|token| keys.accepts_jwt(token, Utc::now()))
+    {
+        return refuse(StatusCode::UNAUTHORIZED, "Invalid JWT");
+    }
+    let Some(port) = address.port(RESTART_PATIENCE).await else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the function's process is not running");
+    };
+    let query = request.uri().query().map(str::to_owned);
+    timeout(FUNCTION_TIMEOUT, gateway.forward(port, &path, query.as_deref(), request))
+        .await
+        .unwrap_or_else(|_| refuse(StatusCode::GATEWAY_TIMEOUT, "Request idle timeout limit (150s) reached"))
+}
+
+impl Gateway {
+    async fn data_api(&self, upstream: Upstream, prefix: &str, request: Request) -> Response {
+        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let mut response = if preflight {
+            StatusCode::NO_CONTENT.into_response()
+        } else {
+            self.authorised(upstream, prefix, request).await
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        if preflight {
+            let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+            if let Some(asked) = asked {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+            }
+        }
+        response
+    }
+
+    async fn authorised(&self, upstream: Upstream, prefix: &str, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let (key_in_query, query) = without_apikey(parts.uri.query());
+        let apikey = header(&parts.headers, &APIKEY).map(str::to_owned).or(key_in_query);
+        let caller =
+            match identify(&self.routes.keys, apikey.as_deref(), header(&parts.headers, &AUTHORIZATION)) {
+                Err(Refusal::NoKey) if OPEN.iter().any(|open| parts.uri.path().starts_with(open)) => {
+                    Caller { role: Role::Anon, has_token: false }
+                }
+                Err(refusal) => return refuse(StatusCode::UNAUTHORIZED, refusal.message()),
+                Ok(caller) => caller,
+            };
+        let port = match self.authorise(upstream, &caller, &mut parts) {
+            Ok(port) => port,
+            Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        };
+        let path = match upstream {
+            Upstream::Lite { .. } => parts.uri.path().to_owned(),
+            Upstream::Postgrest { .. } => {
+                parts.uri.path().strip_prefix(prefix).unwrap_or_default().to_owned()
+            }
+        };
+        self.forward(port, &path, query.as_deref(), Request::from_parts(parts, body)).await
+    }
+
+    /// Replaces the caller's credentials by those that the upstream understands, and returns its port.
+    fn authorise(&self, upstream: Upstream, caller: &Caller, parts: &mut Parts) -> Result<u16> {
+        let keys = &self.routes.keys;
+        parts.headers.remove(APIKEY);
+        if !caller.has_token {
+            parts.headers.remove(AUTHORIZATION);
+        }
+        match upstream {
+            Upstream::Lite { port } => {
+                let key = match caller.role {
+                    Role::Anon => &keys.publishable,
+                    Role::ServiceRole => &keys.secret,
+                };
+                parts.headers.insert(APIKEY, key.parse()?);
+                Ok(port)
+            }
+            Upstream::Postgrest { port } => {
+                if !caller.has_token {
+                    let token = keys.mint(caller.role, Utc::now()).context("no token")?;
+                    parts.headers.insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
+                }
+                Ok(port)
+            }
+        }
+    }
+
+    async fn forward(&self, port: u16, path: &str, query: Option<&str>, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        match format!("http://127.0.0.1:{port}{path}{query}").parse::<Uri>() {
+            Ok(uri) => parts.uri = uri,
+            Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        }
+        remove_hop_by_hop(&mut parts.headers);
+        if let Some(host) = parts.headers.remove(header::HOST) {
+            parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+        }
+        parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+        parts.extensions.clear();
+        parts.version = axum::http::Version::HTTP_11;
+        match self.client.request(Request::from_parts(parts, body)).await {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                remove_hop_by_hop(&mut parts.headers);
+                Response::from_parts(parts, Body::new(body))
+            }
+            Err(error) if error.is_connect() => {
+                refuse(StatusCode::SERVICE_UNAVAILABLE, "the upstream server is not running")
+            }
+            Err(_) => refuse(StatusCode::BAD_GATEWAY, "the upstream server did not answer"),
+        }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Headers that concern one connection only.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+        header::TRAILER,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("keep-alive"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The key in a query, and the rest of it: PostgREST would take the key for a filter on a column.
+fn without_apikey(query: Option<&str>) -> (Option<String>, Option<String>) {
+    let Some(query) = query else { return (None, None) };
+    let (keys, rest): (Vec<&str>, Vec<&str>) =
+        query.split('&').partition(|parameter| parameter.starts_with("apikey="));
+    let key = keys.first().and_then(|parameter| parameter.strip_prefix("apikey="));
+    (key.map(str::to_owned), (!rest.is_empty()).then(|| rest.join("&")))
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let any_origin = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+    (status, any_origin, Json(json!({ "message": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_query_is_taken_out_of_it() {
+        for (query, key, rest) in [
+            (None, None, None),
+            (Some("select=id"), None, Some("select=id")),
+            (Some("apikey=k"), Some("k"), None),
+            (Some("select=id&apikey=k&id=eq.1"), Some("k"), Some("select=id&id=eq.1")),
+        ] {
+            let (found, left) = without_apikey(query);
+            assert_eq!((found.as_deref(), left.as_deref()), (key, rest), "{query:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! A local Supabase around the shipped functions: gateway, REST, Auth, Deno and the fake Google.
+//!
+//! Everything listens on the loopback interface, keeps its files in temporary directories and ends with its
+//! owner.
+
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "a development program: it reads the clock and the environment, and prints what its processes print"
+)]
+
+mod caller;
+mod cron;
+mod edge_function;
+mod gateway;
+mod keys;
+mod lite;
+mod npm_tools;
+mod output;
+mod plan;
+pub mod postgres;
+pub mod postgrest;
+mod process;
+mod recalculate;
+mod replan;
+pub mod schema;
+mod stack;
+
+pub use keys::{ApiKeys, Role};
+pub use npm_tools::{Deno, repository};
+pub use stack::{Backend, Config, Keys, Stack};

@@ -1,0 +1,166 @@
+//! Starts the local Supabase and keeps it until Ctrl-C.
+
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "a program for the terminal: it prints, and tells how long starting took"
+)]
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use dev_stack::{Backend, Config, Deno, Keys, Stack};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
+
+/// A local Supabase with the three functions, a fake Google and a stand-in for recalculate-schedule.
+#[derive(Parser)]
+#[command(
+    name = "scripts/dev",
+    after_help = "Examples:
+  scripts/dev                          REST and Auth on PGlite, at http://127.0.0.1:54321
+  scripts/dev --backend postgrest      the same on PostgreSQL and the real PostgREST
+  scripts/dev --port 0 --deno floor    on any free port, with the oldest Deno that counts"
+)]
+struct Arguments {
+    /// What serves REST
+    #[arg(long, value_enum, default_value = "lite")]
+    backend: BackendName,
+    /// The gateway's port; 0 = any that is free
+    #[arg(long, default_value_t = 54321)]
+    port: u16,
+    /// The Deno that runs the functions
+    #[arg(long, value_enum, default_value = "newest")]
+    deno: DenoName,
+    /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS or SUPABASE_SERVICE_ROLE_KEY
+    #[arg(long, value_enum, default_value = "current")]
+    keys: KeysName,
+    /// Seconds between two sweeps, as by cron; 0 = none
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    sweep_every: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BackendName {
+    /// @supabase/lite on PGlite
+    Lite,
+    /// PostgreSQL and PostgREST 12.0.2 (Linux on x64)
+    Postgrest,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DenoName {
+    Newest,
+    /// The version that hosted Edge Functions are compatible with
+    Floor,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeysName {
+    Current,
+    Legacy,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let started = Instant::now();
+    let progress = |what: &str| println!("{:>7.2} s  {what}", started.elapsed().as_secs_f64());
+    let stack = tokio::select! {
+        stack = Stack::start(config(&arguments), progress) => stack?,
+        // Dropping what has started so far kills it.
+        () = signals.next() => return Ok(()),
+    };
+    print_addresses(&stack);
+
+    signals.next().await;
+    println!("\nstopping; Ctrl-C again to kill");
+    tokio::select! {
+        () = stack.stop() => println!("stopped"),
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+fn config(arguments: &Arguments) -> Config {
+    Config {
+        backend: match arguments.backend {
+            BackendName::Lite => Backend::Lite,
+            BackendName::Postgrest => Backend::Postgrest,
+        },
+        deno: match arguments.deno {
+            DenoName::Newest => Deno::Newest,
+            DenoName::Floor => Deno::Floor,
+        },
+        keys: match arguments.keys {
+            KeysName::Current => Keys::Current,
+            KeysName::Legacy => Keys::Legacy,
+        },
+        port: arguments.port,
+        sweep_every: (arguments.sweep_every > 0).then(|| Duration::from_secs(arguments.sweep_every)),
+        show_output: true,
+        ..Config::default()
+    }
+}
+
+fn print_addresses(stack: &Stack) {
+    let url = stack.url();
+    let mut rows = vec![
+        ("Supabase", url.to_owned()),
+        ("Functions", format!("{url}/functions/v1/<name>")),
+        ("Publishable key", stack.publishable_key().to_owned()),
+        ("Secret key", stack.secret_key().to_owned()),
+        ("Legacy anon key", stack.legacy_anon_key().to_owned()),
+        ("Legacy service key", stack.legacy_service_role_key().to_owned()),
+        ("Google's consent page", stack.google().consent_url()),
+        ("Google's Calendar API", stack.google().calendar_api_url()),
+        ("Google's faults", format!("{}/control", stack.google().url())),
+        ("Planner's faults", format!("{}/control", stack.recalculate_url())),
+    ];
+    if let Some(database) = stack.database_url() {
+        rows.insert(1, ("PostgreSQL", database));
+    }
+    println!();
+    for (name, value) in rows {
+        println!("{name:>22}  {value}");
+    }
+    println!("\nCtrl-C stops everything.\n");
+}
+
+/// The signals that mean "stop": Ctrl-C, `kill`, and the terminal being closed.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

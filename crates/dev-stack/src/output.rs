@@ -1,0 +1,65 @@
+//! What a child process prints: kept for whoever asks, and shown on the terminal if wanted.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+/// Lines kept per process: more than a test prints, and no leak in a stack that runs for days.
+const KEPT: usize = 50_000;
+
+#[derive(Clone)]
+pub(crate) struct Output {
+    name: Arc<str>,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    shown: bool,
+}
+
+impl Output {
+    /// Output that is only kept.
+    pub(crate) fn kept(name: &str) -> Output {
+        Output { name: name.into(), lines: Arc::default(), shown: false }
+    }
+
+    /// Output that also appears on the terminal when `shown`, each line behind the process's name.
+    pub(crate) fn shown_if(name: &str, shown: bool) -> Output {
+        Output { shown, ..Output::kept(name) }
+    }
+
+    /// Everything so far.
+    pub(crate) fn text(&self) -> String {
+        self.tail(usize::MAX)
+    }
+
+    /// The last lines, for an error message.
+    pub(crate) fn tail(&self, count: usize) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = lines.len().saturating_sub(count);
+        lines.iter().skip(skipped).fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    pub(crate) fn line(&self, line: &str) {
+        if self.shown {
+            println!("{:<24} | {line}", self.name);
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    /// Reads a pipe to its end. Bytes that are not UTF-8 are replaced: a pipe that is no longer read would
+    /// stop its process.
+    pub(crate) fn follow(&self, pipe: impl AsyncRead + Unpin + Send + 'static) {
+        let output = self.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(pipe).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                output.line(String::from_utf8_lossy(&line).trim_end_matches('\r'));
+            }
+        });
+    }
+}

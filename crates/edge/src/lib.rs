@@ -1,0 +1,86 @@
+//! The shell that Deno loads: one WASM module for all three functions. It decides nothing.
+
+mod incoming;
+mod platform;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use adapters::configuration::{Configuration, Environment, Misconfigured};
+use adapters::deployment::Deployment;
+use functions::{Answer, Function};
+use futures_channel::oneshot;
+use protocol::ports::Clock;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::{Headers, Request, Response, ResponseInit};
+
+use crate::incoming::DenoRequest;
+use crate::platform::{Deno, print};
+
+type Configured = Result<Rc<Deployment<Deno>>, Misconfigured>;
+
+thread_local! {
+    static DEPLOYMENT: OnceCell<Configured> = const { OnceCell::new() };
+}
+
+/// Starts an instance. A panic is printed, and `on_panic` told before the instance is lost.
+#[wasm_bindgen]
+pub fn start(environment: JsValue, on_panic: js_sys::Function) {
+    std::panic::set_hook(Box::new(move |panic| {
+        console_error_panic_hook::hook(panic);
+        // Whatever becomes of the call, there is nobody to tell.
+        let _ = on_panic.call0(&JsValue::NULL);
+    }));
+    let environment: Environment = serde_wasm_bindgen::from_value(environment).unwrap_or_default();
+    let configured = Configuration::parse(environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
+    DEPLOYMENT.with(|deployment| {
+        // Started once; a second start would find the same environment.
+        let _ = deployment.set(configured);
+    });
+}
+
+/// Answers a request to the function of this name. `wait_until` is given a promise of everything that is done on its
+/// behalf, so that the runtime lets it finish.
+#[wasm_bindgen]
+pub async fn handle(
+    function: String,
+    request: Request,
+    wait_until: js_sys::Function,
+) -> Result<Response, JsValue> {
+    let started_at = Deno.now();
+    let function = Function::parse(&function).ok_or("there is no function of this name")?;
+    let deployment =
+        DEPLOYMENT.with(|deployment| deployment.get().cloned()).ok_or("the instance has not been started")?;
+    let (answer, answered) = oneshot::channel();
+    let everything = future_to_promise(async move {
+        let handled =
+            functions::handle(function, deployment, &DenoRequest(request), started_at, || Deno.now()).await;
+        let (level, line) = &handled.log_line;
+        print(*level, line);
+        // The caller may have gone away.
+        let _ = answer.send(handled.answer);
+        if let Some(follow_up) = handled.follow_up {
+            follow_up.await;
+        }
+        Ok(JsValue::UNDEFINED)
+    });
+    wait_until.call1(&JsValue::NULL, &everything)?;
+    let answer = answered.await.map_err(|_| "the request was not answered")?;
+    response(answer)
+}
+
+fn response(answer: Answer) -> Result<Response, JsValue> {
+    let headers = Headers::new()?;
+    for (name, value) in &answer.headers {
+        headers.set(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(answer.status);
+    if answer.body.is_some() {
+        headers.set("content-type", "application/json; charset=utf-8")?;
+    }
+    init.set_headers(&headers);
+    let body = answer.body.map(|body| body.to_string());
+    Response::new_with_opt_str_and_init(body.as_deref(), &init)
+}

@@ -1,0 +1,107 @@
+//! What only the runtime can do: fetch, tell and wait for the time, make random numbers, print.
+
+use std::time::Duration;
+
+use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
+use js_sys::{Date, Function, Promise, Reflect};
+use protocol::Timestamp;
+use protocol::event::{Event, Level};
+use protocol::ports::{Clock, Entropy, Log};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortSignal, Headers, RequestInit, RequestRedirect, Response, console};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = fetch)]
+    fn fetch(url: &str, init: &RequestInit) -> Promise;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+}
+
+pub(crate) struct Deno;
+
+impl Http for Deno {
+    async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure> {
+        exchange(request, timeout).await.map_err(|error| http_failure(&error))
+    }
+}
+
+/// The one fetch. Its time limit covers the body too.
+async fn exchange(request: HttpRequest, timeout: Duration) -> Result<HttpResponse, JsValue> {
+    let init = RequestInit::new();
+    init.set_method(request.method.name());
+    let headers = Headers::new()?;
+    for (name, value) in &request.headers {
+        headers.append(name, value)?;
+    }
+    init.set_headers(&headers);
+    if let Some(body) = &request.body {
+        init.set_body(&JsValue::from_str(body));
+    }
+    // A redirect would carry the key to wherever it points.
+    init.set_redirect(RequestRedirect::Manual);
+    let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    init.set_signal(Some(&AbortSignal::timeout_with_u32(milliseconds)));
+    let response: Response = JsFuture::from(fetch(&request.url, &init)).await?.unchecked_into();
+    let body = JsFuture::from(response.text()?).await?;
+    Ok(HttpResponse {
+        status: response.status(),
+        content_range: response.headers().get("content-range")?,
+        body: body.as_string().unwrap_or_default(),
+    })
+}
+
+fn http_failure(error: &JsValue) -> HttpFailure {
+    let property = |name| Reflect::get(error, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
+    match property("name").as_string().as_deref() {
+        Some("TimeoutError" | "AbortError") => HttpFailure::TimedOut,
+        Some("RateLimitError") => {
+            let milliseconds = property("retryAfterMs").as_f64().unwrap_or(60_000.0);
+            HttpFailure::RateLimited { retry_after: Duration::from_millis(milliseconds.max(0.0) as u64) }
+        }
+        _ => HttpFailure::Unreachable,
+    }
+}
+
+impl Clock for Deno {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_timestamp_millis(Date::now() as i64).unwrap_or_default()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let timer = Promise::new(&mut |resolve, _| {
+            set_timeout(&resolve, duration.as_millis() as f64);
+        });
+        // A timer does not fail.
+        let _ = JsFuture::from(timer).await;
+    }
+}
+
+impl Entropy for Deno {
+    fn random(&self) -> u128 {
+        let mut bytes = [0; 16];
+        get_random_values(&mut bytes);
+        u128::from_be_bytes(bytes)
+    }
+}
+
+impl Log for Deno {
+    fn log(&self, event: Event) {
+        let (level, line) = functions::event_line(&event);
+        print(level, &line);
+    }
+}
+
+pub(crate) fn print(level: Level, line: &str) {
+    let line = JsValue::from_str(line);
+    match level {
+        Level::Info => console::info_1(&line),
+        Level::Warn => console::warn_1(&line),
+        Level::Error => console::error_1(&line),
+    }
+}

@@ -1,0 +1,185 @@
+//! Errors in the words of Google: the API's, and OAuth's.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// An error of the Calendar API.
+/// <https://developers.google.com/workspace/calendar/api/guides/errors>
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: u16,
+    reason: String,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: u16, reason: &str, message: impl Into<String>) -> ApiError {
+        ApiError { status, reason: reason.to_owned(), message: message.into() }
+    }
+
+    /// A 400 that says what is wrong with one value of the request.
+    pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
+        ApiError::new(400, "invalid", message)
+    }
+
+    /// The documented error of this reason, with its usual status and message.
+    pub(crate) fn of(reason: &str) -> ApiError {
+        let (status, message) = documented(reason).unwrap_or((500, reason));
+        ApiError::new(status, reason, message)
+    }
+
+    /// The documented error of this status, and of this reason if one is given.
+    pub(crate) fn of_status(status: u16, reason: Option<&str>) -> ApiError {
+        let reason = reason.unwrap_or(match status {
+            401 => "authError",
+            403 => "forbidden",
+            404 => "notFound",
+            405 => "httpMethodNotAllowed",
+            409 => "duplicate",
+            410 => "fullSyncRequired",
+            412 => "conditionNotMet",
+            429 => "rateLimitExceeded",
+            500.. => "backendError",
+            _ => "badRequest",
+        });
+        ApiError { status, ..ApiError::of(reason) }
+    }
+
+    fn domain(&self) -> &'static str {
+        match self.reason.as_str() {
+            "accessNotConfigured"
+            | "dailyLimitExceeded"
+            | "quotaExceeded"
+            | "rateLimitExceeded"
+            | "userRateLimitExceeded" => "usageLimits",
+            "forbiddenForNonOrganizer"
+            | "fullSyncRequired"
+            | "notACalendarUser"
+            | "requiredAccessLevel"
+            | "timeRangeEmpty"
+            | "updatedMinTooLongAgo" => "calendar",
+            _ => "global",
+        }
+    }
+
+    /// Where in the request the fault lies: location type and location.
+    fn location(&self) -> Option<(&'static str, &'static str)> {
+        match (self.reason.as_str(), self.status) {
+            ("authError", _) | ("required", 401) => Some(("header", "Authorization")),
+            ("conditionNotMet", _) => Some(("header", "If-Match")),
+            ("fullSyncRequired", _) => Some(("parameter", "syncToken")),
+            ("updatedMinTooLongAgo", _) => Some(("parameter", "updatedMin")),
+            ("timeRangeEmpty", _) => Some(("parameter", "timeMax")),
+            _ => None,
+        }
+    }
+
+    /// Only errors that Google's front end finds, before the Calendar service is asked, carry one.
+    fn canonical_status(&self) -> Option<&'static str> {
+        match (self.reason.as_str(), self.status) {
+            ("authError", _) | ("required", 401) => Some("UNAUTHENTICATED"),
+            ("insufficientPermissions" | "accessNotConfigured", _) => Some("PERMISSION_DENIED"),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut detail = json!({"domain": self.domain(), "reason": self.reason, "message": self.message});
+        if let (Some((kind, place)), Some(detail)) = (self.location(), detail.as_object_mut()) {
+            detail.insert("location".to_owned(), place.into());
+            detail.insert("locationType".to_owned(), kind.into());
+        }
+        let mut error = json!({"code": self.status, "message": self.message, "errors": [detail]});
+        if let (Some(status), Some(error)) = (self.canonical_status(), error.as_object_mut()) {
+            error.insert("status".to_owned(), status.into());
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(json!({"error": error}))).into_response();
+        if self.status == 401 {
+            const CHALLENGE: &str = r#"Bearer realm="https://accounts.google.com/", error="invalid_token""#;
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        response
+    }
+}
+
+fn documented(reason: &str) -> Option<(u16, &'static str)> {
+    Some(match reason {
+        "accessNotConfigured" => (
+            403,
+            "Google Calendar API has not been used in project 1 before or it is disabled. Enable it, then retry.",
+        ),
+        "authError" => (401, "Invalid Credentials"),
+        "backendError" => (503, "Backend Error"),
+        "badRequest" => (400, "Bad Request"),
+        "channelIdNotUnique" => (400, "Channel id not unique"),
+        "conditionNotMet" => (412, "Precondition Failed"),
+        "dailyLimitExceeded" => (403, "Daily Limit Exceeded"),
+        "deleted" => (410, "Resource has been deleted"),
+        "duplicate" => (409, "The requested identifier already exists."),
+        "forbidden" => (403, "Forbidden"),
+        "forbiddenForNonOrganizer" => {
+            (403, "Shared properties can only be changed by the organizer of the event.")
+        }
+        "fullSyncRequired" => (410, "Sync token is no longer valid, a full sync is required."),
+        "httpMethodNotAllowed" => (405, "Method Not Allowed"),
+        "insufficientPermissions" => (403, "Request had insufficient authentication scopes."),
+        "notACalendarUser" => (403, "The user must be signed up for Google Calendar."),
+        "notFound" => (404, "Not Found"),
+        "parseError" => (400, "Parse Error"),
+        "push.webhookUrlNotHttps" => (400, "WebHook callback must be HTTPS"),
+        "push.webhookUrlUnauthorized" => (401, "Unauthorized WebHook callback channel"),
+        "pushNotSupportedForRequestedResource" => {
+            (400, "Push notifications are not supported by this resource.")
+        }
+        "quotaExceeded" => (403, "Calendar usage limits exceeded."),
+        "rateLimitExceeded" => (403, "Rate Limit Exceeded"),
+        "requiredAccessLevel" => (403, "You need to have writer access to this calendar."),
+        "timeRangeEmpty" => (400, "The specified time range is empty."),
+        "updatedMinTooLongAgo" => (410, "The requested minimum modification time lies too far in the past."),
+        "userRateLimitExceeded" => (403, "User Rate Limit Exceeded"),
+        _ => return None,
+    })
+}
+
+/// An error of the token endpoint (RFC 6749, section 5.2).
+#[derive(Debug)]
+pub(crate) struct OAuthError {
+    status: u16,
+    error: String,
+    description: String,
+}
+
+impl OAuthError {
+    pub(crate) fn new(status: u16, error: &str, description: impl Into<String>) -> OAuthError {
+        OAuthError { status, error: error.to_owned(), description: description.into() }
+    }
+
+    /// The usual error of this status, or the named one.
+    pub(crate) fn of_status(status: u16, error: Option<&str>) -> OAuthError {
+        let error = error.unwrap_or(match status {
+            401 => "invalid_client",
+            429 => "rate_limit_exceeded",
+            500.. => "internal_failure",
+            _ => "invalid_grant",
+        });
+        let description = match error {
+            "invalid_grant" => "Token has been expired or revoked.",
+            "invalid_client" => "The OAuth client was not found.",
+            "internal_failure" => "Internal error. Try again later.",
+            _ => "Bad Request",
+        };
+        OAuthError::new(status, error, description)
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(json!({"error": self.error, "error_description": self.description}))).into_response()
+    }
+}

@@ -1,0 +1,200 @@
+//! Events: written, read, listed.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{ADA, BOB, World, assert_error, event, summaries};
+
+const EVENTS: &str = "/calendars/primary/events";
+
+#[tokio::test]
+async fn an_event_is_inserted_read_patched_replaced_and_deleted() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let created = world.insert(&token, "Lunch").await;
+    assert_eq!(
+        (&created["kind"], &created["status"], &created["sequence"]),
+        (&"calendar#event".into(), &"confirmed".into(), &0.into())
+    );
+    assert_eq!(created["organizer"]["email"], ADA);
+    let path = format!("/calendars/ada%40example.com/events/{}", created["id"].as_str().unwrap());
+    assert_eq!(world.get(&path, &token).await.1, created);
+
+    let (_, renamed) = world.patch(&path, &token, json!({"summary": "Late lunch", "location": "Oslo"})).await;
+    assert_eq!((&renamed["summary"], &renamed["sequence"]), (&"Late lunch".into(), &0.into()));
+    assert_ne!(renamed["etag"], created["etag"]);
+    let (_, moved) = world.patch(&path, &token, json!({"end": {"dateTime": "2030-03-01T11:00:00Z"}})).await;
+    assert_eq!((&moved["location"], &moved["sequence"]), (&"Oslo".into(), &1.into()));
+    let (_, cleared) = world.patch(&path, &token, json!({"location": null})).await;
+    assert_eq!(cleared.get("location"), None);
+    let (_, replaced) = world.put(&path, &token, event("Dinner", 19)).await;
+    assert_eq!((&replaced["summary"], &replaced["id"]), (&"Dinner".into(), &created["id"]));
+
+    assert_eq!(world.delete(&path, &token).await, (204.try_into().unwrap(), Value::Null));
+    assert_eq!(world.get(&path, &token).await.1["status"], "cancelled");
+    assert_error(&world.delete(&path, &token).await, 410, "deleted");
+    assert_error(&world.get(&format!("{EVENTS}/missing"), &token).await, 404, "notFound");
+}
+
+#[tokio::test]
+async fn bad_events_are_refused_in_google_s_words() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let with = |changes: Value| {
+        let mut body = event("x", 9);
+        body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        body
+    };
+    for (body, reason) in [
+        (json!({"summary": "x"}), "required"),
+        (with(json!({"end": null})), "required"),
+        (with(json!({"end": {"dateTime": "2030-03-01T08:00:00Z"}})), "timeRangeEmpty"),
+        (with(json!({"start": {"dateTime": "tomorrow"}})), "invalid"),
+        (with(json!({"start": {"date": "2030-03-01", "dateTime": "2030-03-01T09:00:00Z"}})), "invalid"),
+        (with(json!({"id": "Not-Base32"})), "invalid"),
+        (with(json!({"recurrence": ["RRULE:FREQ=DAILY"]})), "invalid"),
+        (with(json!({"extendedProperties": {"private": {"a": 1}}})), "invalid"),
+        (json!([]), "parseError"),
+    ] {
+        assert_error(&world.post(EVENTS, &token, body).await, 400, reason);
+    }
+    assert_eq!(world.post(EVENTS, &token, with(json!({"id": "abcde"}))).await.0, 200);
+    assert_error(&world.post(EVENTS, &token, with(json!({"id": "abcde"}))).await, 409, "duplicate");
+}
+
+#[tokio::test]
+async fn a_stale_etag_prevents_the_write() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let created = world.insert(&token, "Lunch").await;
+    let path = format!("{EVENTS}/{}", created["id"].as_str().unwrap());
+    world.patch(&path, &token, json!({"summary": "Dinner"})).await;
+    let stale = world.api_request(Method::DELETE, &path, &token);
+    let stale = stale.header("If-Match", created["etag"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(stale.status(), 412);
+    let (_, current) = world.get(&path, &token).await;
+    let etag = current["etag"].as_str().unwrap();
+    let same = world.api_request(Method::GET, &path, &token).header("If-None-Match", etag);
+    assert_eq!(same.send().await.unwrap().status(), 304);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_by_time_text_and_properties() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    for (summary, hour, color) in [("late", 15, "red"), ("early", 9, "red"), ("noon talk", 12, "blue")] {
+        let mut body = event(summary, hour);
+        body["extendedProperties"] = json!({"private": {"color": color, "app": "x"}});
+        world.post(EVENTS, &token, body).await;
+    }
+    let day = json!({"summary": "day", "start": {"date": "2030-03-02"}, "end": {"date": "2030-03-03"}});
+    world.post(EVENTS, &token, day).await;
+    for (query, expected) in [
+        ("", vec!["late", "early", "noon talk", "day"]),
+        ("?singleEvents=true&orderBy=startTime", vec!["early", "noon talk", "late", "day"]),
+        ("?timeMin=2030-03-01T10:00:00Z", vec!["late", "noon talk", "day"]),
+        ("?timeMax=2030-03-01T12:00:00Z", vec!["early"]),
+        ("?timeMin=2030-03-02T01:00:00%2B01:00", vec!["day"]),
+        ("?q=NOON%20talk", vec!["noon talk"]),
+        ("?privateExtendedProperty=color%3Dred&privateExtendedProperty=app=x", vec!["late", "early"]),
+        ("?privateExtendedProperty=color%3Dred&privateExtendedProperty=app=y", vec![]),
+    ] {
+        let (status, list) = world.get(&format!("{EVENTS}{query}"), &token).await;
+        assert_eq!((status.as_u16(), summaries(&list)), (200, expected), "{query}");
+        assert_eq!((&list["kind"], &list["accessRole"]), (&"calendar#events".into(), &"owner".into()));
+    }
+    for (query, reason) in [
+        ("?orderBy=startTime", "badRequest"),
+        ("?timeMin=2030-03-01T12:00:00Z&timeMax=2030-03-01T12:00:00Z", "timeRangeEmpty"),
+        ("?timeMin=noon", "badRequest"),
+        ("?maxResults=0", "invalid"),
+        ("?pageToken=unknown", "invalid"),
+        ("?privateExtendedProperty=color", "invalid"),
+    ] {
+        assert_error(&world.get(&format!("{EVENTS}{query}"), &token).await, 400, reason);
+    }
+}
+
+#[tokio::test]
+async fn deleted_events_are_listed_on_demand_only() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let created = world.insert(&token, "gone").await;
+    world.delete(&format!("{EVENTS}/{}", created["id"].as_str().unwrap()), &token).await;
+    let (_, list) = world.get(EVENTS, &token).await;
+    assert_eq!(list["items"], json!([]));
+    let (_, list) = world.get(&format!("{EVENTS}?showDeleted=true"), &token).await;
+    assert_eq!(summaries(&list), ["gone"]);
+    assert_eq!(list["items"][0]["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_only_the_last_carries_a_sync_token() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    for summary in ["a", "b", "c"] {
+        world.insert(&token, summary).await;
+    }
+    let (_, first) = world.get(&format!("{EVENTS}?maxResults=2"), &token).await;
+    assert_eq!((summaries(&first), first.get("nextSyncToken")), (vec!["a", "b"], None));
+    world.insert(&token, "between the pages").await;
+    let next = first["nextPageToken"].as_str().unwrap();
+    let (_, second) = world.get(&format!("{EVENTS}?maxResults=2&pageToken={next}"), &token).await;
+    assert_eq!((summaries(&second), second.get("nextPageToken")), (vec!["c"], None));
+    let sync = second["nextSyncToken"].as_str().unwrap().replace('=', "%3D");
+    let (_, news) = world.get(&format!("{EVENTS}?syncToken={sync}"), &token).await;
+    assert_eq!(summaries(&news), ["between the pages"]);
+}
+
+#[tokio::test]
+async fn a_sync_token_brings_what_changed_since_and_cancelled_events_as_stubs() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let (kept, gone) = (world.insert(&token, "kept").await, world.insert(&token, "gone").await);
+    world.insert(&token, "untouched").await;
+    let sync = async |list: &Value| {
+        let point = list["nextSyncToken"].as_str().unwrap().replace('=', "%3D");
+        world.get(&format!("{EVENTS}?syncToken={point}"), &token).await.1
+    };
+    let (_, full) = world.get(EVENTS, &token).await;
+    assert_eq!(sync(&full).await["items"], json!([]));
+    world
+        .patch(&format!("{EVENTS}/{}", kept["id"].as_str().unwrap()), &token, json!({"summary": "new"}))
+        .await;
+    world.delete(&format!("{EVENTS}/{}", gone["id"].as_str().unwrap()), &token).await;
+    let news = sync(&full).await;
+    assert_eq!(summaries(&news), ["new", "-"]);
+    assert_eq!((&news["items"][1]["id"], &news["items"][1]["status"]), (&gone["id"], &"cancelled".into()));
+    assert_eq!(sync(&news).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn sync_tokens_that_are_unknown_or_restricted_are_refused() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let unknown = world.get(&format!("{EVENTS}?syncToken=unknown"), &token).await;
+    assert_error(&unknown, 410, "fullSyncRequired");
+    assert_eq!(unknown.1["error"]["errors"][0]["location"], "syncToken");
+    let (_, full) = world.get(EVENTS, &token).await;
+    let point = full["nextSyncToken"].as_str().unwrap().replace('=', "%3D");
+    let restricted = format!("{EVENTS}?syncToken={point}&timeMin=2030-01-01T00:00:00Z");
+    assert_error(&world.get(&restricted, &token).await, 400, "badRequest");
+    let (_, ordered) = world.get(&format!("{EVENTS}?orderBy=updated"), &token).await;
+    assert_eq!(ordered.get("nextSyncToken"), None);
+}
+
+#[tokio::test]
+async fn calendars_are_private_until_shared_and_readers_may_not_write() {
+    let world = World::start().await;
+    let (ada, bob) = (world.account(ADA).await, world.account(BOB).await);
+    let team = "team#1@group.calendar.google.com";
+    let path = "/calendars/team%231%40group.calendar.google.com/events";
+    world.control("calendars", json!({"email": ADA, "id": team})).await;
+    assert_eq!(world.post(path, &ada, event("all hands", 9)).await.0, 200);
+    assert_error(&world.get(path, &bob).await, 404, "notFound");
+    assert_error(&world.get("/calendars/ada@example.com/events", &bob).await, 404, "notFound");
+    world.control("calendars", json!({"email": BOB, "id": team, "access_role": "reader"})).await;
+    let (_, list) = world.get(path, &bob).await;
+    assert_eq!((summaries(&list), &list["accessRole"]), (vec!["all hands"], &"reader".into()));
+    assert_error(&world.post(path, &bob, event("x", 9)).await, 403, "requiredAccessLevel");
+}

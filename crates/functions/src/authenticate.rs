@@ -1,0 +1,81 @@
+//! Who calls: a service by a secret key, a user by a JWT that Auth accepts, or nobody.
+
+use adapters::configuration::SecretKey;
+use adapters::deployment::{Deployment, Platform};
+use adapters::supabase::UserFailure;
+use protocol::connection::UserId;
+use subtle::ConstantTimeEq;
+
+use crate::Incoming;
+use crate::problem::Problem;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Service,
+    User(UserId),
+}
+
+const LONGEST_JWT: usize = 8 * 1024;
+
+pub(crate) async fn authenticate<P: Platform>(
+    deployment: &Deployment<P>,
+    incoming: &impl Incoming,
+) -> Result<Caller, Problem> {
+    let authorization = incoming.header("authorization");
+    let bearer = authorization.as_deref().and_then(bearer_token);
+    let api_key = incoming.header("apikey");
+    let keys = &deployment.configuration().service_keys;
+    if [api_key.as_deref(), bearer].into_iter().flatten().any(|given| is_service_key(keys, given)) {
+        return Ok(Caller::Service);
+    }
+    let Some(jwt) = bearer.filter(|token| is_jwt(token)) else {
+        return Err(Problem::Unauthenticated("sign in first: Authorization holds no user's JWT"));
+    };
+    match deployment.user(jwt).await {
+        Ok(user) => Ok(Caller::User(user)),
+        Err(UserFailure::Unauthenticated) => {
+            Err(Problem::Unauthenticated("sign in again: this project does not accept the JWT"))
+        }
+        Err(UserFailure::Unavailable) => Err(Problem::AuthUnavailable),
+    }
+}
+
+/// Compares with every key in constant time.
+fn is_service_key(keys: &[SecretKey], given: &str) -> bool {
+    keys.iter().fold(false, |known, key| known | bool::from(key.expose().as_bytes().ct_eq(given.as_bytes())))
+}
+
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whether it has a JWT's form, so that Auth is not asked about publishable keys and nonsense.
+fn is_jwt(token: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    token.len() <= LONGEST_JWT && token.split('.').count() == 3 && token.split('.').all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_three_parts_of_base64url_are_a_jwt() {
+        assert!(is_jwt("eyJh.eyJz.c2ln-_"));
+        for token in
+            ["", "sb_publishable_x", "a.b", "a.b.c.d", "a..c", "a.b.c\n", "a.b.c=", &"a".repeat(9000)]
+        {
+            assert!(!is_jwt(token), "{token}");
+        }
+    }
+
+    #[test]
+    fn the_bearer_scheme_is_not_case_sensitive() {
+        assert_eq!(bearer_token("bearer x"), Some("x"));
+        assert_eq!(bearer_token("Basic x"), None);
+        assert_eq!(bearer_token("Bearer"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! Access tokens: the one on the row while it is good, a refreshed one otherwise.
+
+use chrono::TimeDelta;
+
+use crate::connection::{AccessToken, Connection};
+use crate::failure::RenewalFailure;
+use crate::ports::Ports;
+use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, TOKEN_MARGIN};
+use crate::table::{Column, Update, Value};
+
+/// An access token, and the row after it was stored if it had to be refreshed.
+pub(crate) struct Access {
+    pub(crate) token: AccessToken,
+    pub(crate) refreshed: Option<Connection>,
+}
+
+/// Why there is no access token.
+pub(crate) enum NoAccess {
+    Failed(RenewalFailure),
+    /// The connection was reconnected or moved to another calendar since `row` was read; nothing was stored.
+    Superseded,
+}
+
+/// The row's access token, refreshed if less than a minute is left of it.
+pub(crate) async fn access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
+    match row.access_token_for(ports.now(), TOKEN_MARGIN) {
+        Some(token) => Ok(Access { token: token.clone(), refreshed: None }),
+        None => refreshed_access(ports, row).await,
+    }
+}
+
+/// A new access token, stored unless somebody reconnected meanwhile.
+pub(crate) async fn refreshed_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
+    let Some(refresh_token) = &row.refresh_token else {
+        return Err(NoAccess::Failed(RenewalFailure::ReconnectRequired));
+    };
+    let answer = ports.refresh(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
+    let expires_at = ports.now() + TimeDelta::from_std(answer.expires_in).unwrap_or(TimeDelta::zero());
+    let mut update = Update::of(row.id)
+        .when_eq(Column::WebhookSource, &row.webhook_source)
+        .set(Column::AccessToken, &answer.access_token)
+        .set(Column::ExpiresAt, expires_at);
+    if let Some(rotated) = &answer.refresh_token {
+        // Tells the trigger that this is the same consent.
+        update = update
+            .set(Column::RefreshToken, rotated)
+            .set(Column::WebhookSource, Value::Text("rotated".to_owned()));
+    }
+    match ports.update(update, DATABASE_TIMEOUT).await {
+        Ok(Some(stored)) => Ok(Access { token: answer.access_token, refreshed: Some(stored) }),
+        Ok(None) => Err(NoAccess::Superseded),
+        Err(unavailable) => Err(NoAccess::Failed(unavailable.into())),
+    }
+}

@@ -1,0 +1,319 @@
+//! A row of `calendar_connections` and the names in it.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta};
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::table::{Column, Value};
+
+/// A newtype over a string that is safe to print.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+/// A newtype over a string that must not appear in a log or an answer.
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[redacted]")
+            }
+        }
+    };
+}
+
+name! {
+    /// The id of a channel, chosen by whoever opens it: 1 to 64 of `[A-Za-z0-9\-_+/=]`, never used twice
+    /// (Calendar API guide, "Push notifications").
+    ChannelId
+}
+name! {
+    /// Google's opaque id of the watched resource; the same for every channel on one calendar.
+    ResourceId
+}
+name! {
+    /// Hex SHA-256 of a channel token: what the receiver looks a connection up by.
+    TokenHash
+}
+name! {
+    /// Hex digest of refresh token and calendar: with whose consent and on which calendar a channel was opened.
+    Source
+}
+name! {
+    /// A calendar's id, mostly an e-mail address: never logged.
+    CalendarId
+}
+secret! {
+    /// The secret of a connection, sent as channel token by every channel it opens.
+    ChannelToken
+}
+secret! {
+    /// An OAuth access token.
+    AccessToken
+}
+secret! {
+    /// An OAuth refresh token.
+    RefreshToken
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub Uuid);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub Uuid);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of a sync request ("this user needs a recalculation"): a UUIDv7, whose time is when it arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub Uuid);
+
+impl RequestId {
+    /// A fresh request that arises at `now`; one per row, never shared.
+    pub fn fresh(now: Timestamp, random: u128) -> Self {
+        let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+        let [_, _, _, _, _, _, random @ ..] = random.to_be_bytes();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// When the request arose, to the millisecond; none when somebody else's code wrote another kind of UUID.
+    pub fn arose_at(self) -> Option<Timestamp> {
+        if self.0.get_version_num() != 7 {
+            return None;
+        }
+        let millis = u64::try_from(self.0.as_u128() >> 80).ok()?;
+        DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A row of `calendar_connections`, as the protocol reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    pub id: ConnectionId,
+    pub user_id: Option<UserId>,
+    pub access_token: Option<AccessToken>,
+    pub refresh_token: Option<RefreshToken>,
+    /// When the access token expires; `None` = not known.
+    pub expires_at: Option<Timestamp>,
+    /// `None` = the account's primary calendar.
+    pub calendar_id: Option<CalendarId>,
+    pub is_active: bool,
+    pub sync_enabled: bool,
+    pub webhook_id: Option<ChannelId>,
+    pub webhook_expiration: Option<Timestamp>,
+    pub webhook_token: ChannelToken,
+    pub webhook_source: Source,
+    pub webhook_resource_id: Option<ResourceId>,
+    pub webhook_pending_id: Option<ChannelId>,
+    pub webhook_opened_at: Timestamp,
+    pub webhook_message_number: i64,
+    pub webhook_lease_until: Timestamp,
+    pub webhook_not_before: Timestamp,
+    pub webhook_attempts: i64,
+    pub webhook_error: Option<String>,
+    pub sync_request_id: Option<RequestId>,
+    pub sync_lease_until: Timestamp,
+    pub sync_not_before: Timestamp,
+    pub sync_attempts: i64,
+    pub sync_streak: i64,
+    pub last_sync_at: Option<Timestamp>,
+}
+
+/// What every read and every update returns of a row.
+pub const COLUMNS: &[Column] = &[
+    Column::Id,
+    Column::UserId,
+    Column::AccessToken,
+    Column::RefreshToken,
+    Column::ExpiresAt,
+    Column::CalendarId,
+    Column::IsActive,
+    Column::SyncEnabled,
+    Column::WebhookId,
+    Column::WebhookExpiration,
+    Column::WebhookToken,
+    Column::WebhookSource,
+    Column::WebhookResourceId,
+    Column::WebhookPendingId,
+    Column::WebhookOpenedAt,
+    Column::WebhookMessageNumber,
+    Column::WebhookLeaseUntil,
+    Column::WebhookNotBefore,
+    Column::WebhookAttempts,
+    Column::WebhookError,
+    Column::SyncRequestId,
+    Column::SyncLeaseUntil,
+    Column::SyncNotBefore,
+    Column::SyncAttempts,
+    Column::SyncStreak,
+    Column::LastSyncAt,
+];
+
+/// A row that is not what the migration makes of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadableRow {
+    pub id: Option<ConnectionId>,
+    /// The first column whose value makes no sense.
+    pub column: Column,
+}
+
+impl Connection {
+    /// Reads a row. Lenient where a host's data may be odd (a null is the column's default), so that one odd row can
+    /// still be claimed and backed off like any other.
+    pub fn from_row(row: impl Fn(Column) -> Value) -> Result<Self, UnreadableRow> {
+        let id = match row(Column::Id) {
+            Value::Uuid(id) => ConnectionId(id),
+            _ => return Err(UnreadableRow { id: None, column: Column::Id }),
+        };
+        let unreadable = |column| UnreadableRow { id: Some(id), column };
+        let text = |column| match row(column) {
+            Value::Null => Ok(None),
+            Value::Text(text) | Value::Secret(text) => Ok(Some(text)),
+            _ => Err(unreadable(column)),
+        };
+        let time = |column| match row(column) {
+            Value::Null => Ok(None),
+            Value::Time(time) => Ok(Some(time)),
+            _ => Err(unreadable(column)),
+        };
+        let integer = |column| match row(column) {
+            Value::Null => Ok(0),
+            Value::Integer(integer) => Ok(integer),
+            _ => Err(unreadable(column)),
+        };
+        let uuid = |column| match row(column) {
+            Value::Null => Ok(None),
+            Value::Uuid(uuid) => Ok(Some(uuid)),
+            _ => Err(unreadable(column)),
+        };
+        let boolean = |column, null| match row(column) {
+            Value::Null => Ok(null),
+            Value::Boolean(boolean) => Ok(boolean),
+            _ => Err(unreadable(column)),
+        };
+        let epoch_or_time = |column| Ok(time(column)?.unwrap_or_default());
+        Ok(Self {
+            id,
+            user_id: uuid(Column::UserId)?.map(UserId),
+            access_token: text(Column::AccessToken)?.map(AccessToken),
+            refresh_token: text(Column::RefreshToken)?.map(RefreshToken),
+            expires_at: time(Column::ExpiresAt)?,
+            calendar_id: text(Column::CalendarId)?.map(CalendarId),
+            is_active: boolean(Column::IsActive, false)?,
+            sync_enabled: boolean(Column::SyncEnabled, true)?,
+            webhook_id: text(Column::WebhookId)?.map(ChannelId),
+            webhook_expiration: time(Column::WebhookExpiration)?,
+            webhook_token: ChannelToken(text(Column::WebhookToken)?.unwrap_or_default()),
+            webhook_source: Source(text(Column::WebhookSource)?.unwrap_or_default()),
+            webhook_resource_id: text(Column::WebhookResourceId)?.map(ResourceId),
+            webhook_pending_id: text(Column::WebhookPendingId)?.map(ChannelId),
+            webhook_opened_at: epoch_or_time(Column::WebhookOpenedAt)?,
+            webhook_message_number: integer(Column::WebhookMessageNumber)?,
+            webhook_lease_until: epoch_or_time(Column::WebhookLeaseUntil)?,
+            webhook_not_before: epoch_or_time(Column::WebhookNotBefore)?,
+            webhook_attempts: integer(Column::WebhookAttempts)?,
+            webhook_error: text(Column::WebhookError)?,
+            sync_request_id: uuid(Column::SyncRequestId)?.map(RequestId),
+            sync_lease_until: epoch_or_time(Column::SyncLeaseUntil)?,
+            sync_not_before: epoch_or_time(Column::SyncNotBefore)?,
+            sync_attempts: integer(Column::SyncAttempts)?,
+            sync_streak: integer(Column::SyncStreak)?,
+            last_sync_at: time(Column::LastSyncAt)?,
+        })
+    }
+
+    /// Whether the connection takes part: neither paused nor disconnected.
+    pub fn is_live(&self) -> bool {
+        self.is_active && self.sync_enabled
+    }
+
+    /// Whether its channel needs nothing: opened by us, unexpired, without trouble, and not due for renewal.
+    pub fn is_well(&self, now: Timestamp) -> bool {
+        self.is_live()
+            && self.webhook_id.is_some()
+            && self.webhook_opened_at > Timestamp::default()
+            && self.webhook_expiration.is_some_and(|expiration| expiration > now)
+            && self.webhook_attempts == 0
+            && self.webhook_error.is_none()
+            && self.webhook_not_before > now
+    }
+
+    /// The access token, if it is known to be good for at least `margin` more. One whose expiry is unknown counts
+    /// only where nothing could renew it.
+    pub fn access_token_for(&self, now: Timestamp, margin: TimeDelta) -> Option<&AccessToken> {
+        let good = match self.expires_at {
+            Some(expires_at) => expires_at.signed_duration_since(now) >= margin,
+            None => self.refresh_token.is_none(),
+        };
+        self.access_token.as_ref().filter(|_| good)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_tells_when_it_arose() {
+        let now = DateTime::from_timestamp_millis(1_795_363_342_442).unwrap();
+        let request = RequestId::fresh(now, u128::MAX);
+        assert_eq!(request.0.get_version_num(), 7);
+        assert_eq!(request.arose_at(), Some(now));
+    }
+
+    #[test]
+    fn a_request_id_of_another_kind_tells_nothing() {
+        assert_eq!(RequestId(Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef)).arose_at(), None);
+    }
+
+    #[test]
+    fn a_secret_does_not_print_itself() {
+        assert_eq!(format!("{:?}", AccessToken::new("ya29.secret")), "[redacted]");
+    }
+}

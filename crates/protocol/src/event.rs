@@ -1,0 +1,137 @@
+//! What is worth a line in the log: a closed list. None holds a secret, an address or a calendar id.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
+use crate::failure::{RenewalFailure, RunFailure, StopFailure};
+use crate::ports::Reason;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    RunSucceeded {
+        connection: ConnectionId,
+        request: RequestId,
+        reason: Reason,
+        duration: Duration,
+        /// From the moment the request arose to the end of the run.
+        lag: Option<Duration>,
+    },
+    RunFailed {
+        connection: ConnectionId,
+        request: RequestId,
+        reason: Reason,
+        failure: RunFailure,
+        /// Not before then; none = nobody knows, another holds the lease.
+        retry_at: Option<Timestamp>,
+    },
+    /// The run outlived its lease; another run is owed.
+    RunLeaseLost {
+        connection: ConnectionId,
+    },
+    ChannelOpened {
+        connection: ConnectionId,
+        channel: ChannelId,
+        expiration: Timestamp,
+    },
+    RenewalFailed {
+        connection: ConnectionId,
+        failure: RenewalFailure,
+        retry_at: Option<Timestamp>,
+    },
+    /// The connection was paused, reconnected or deleted while its channel was being opened.
+    RenewalSuperseded {
+        connection: ConnectionId,
+    },
+    ChannelRetired {
+        connection: ConnectionId,
+    },
+    ChannelStopped {
+        connection: ConnectionId,
+        channel: ChannelId,
+    },
+    ChannelNotStopped {
+        connection: ConnectionId,
+        channel: ChannelId,
+        failure: StopFailure,
+    },
+    UnreadableRow(UnreadableRow),
+    /// A service refused a call, or did not answer it.
+    CallFailed {
+        service: Service,
+        /// The HTTP status; none where no answer came.
+        status: Option<u16>,
+        /// The service's own word for it (`PGRST204`, `rateLimitExceeded`, `timed_out`).
+        code: String,
+    },
+}
+
+/// Who was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Database,
+    Calendar,
+    Oauth,
+    Auth,
+}
+
+impl Service {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Calendar => "google_calendar",
+            Self::Oauth => "google_oauth",
+            Self::Auth => "supabase_auth",
+        }
+    }
+}
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// State changed.
+    Info,
+    /// Odd, but handled.
+    Warn,
+    /// A person must act.
+    Error,
+}
+
+impl Event {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RunSucceeded { .. } => "run_succeeded",
+            Self::RunFailed { .. } => "run_failed",
+            Self::RunLeaseLost { .. } => "run_lease_lost",
+            Self::ChannelOpened { .. } => "channel_opened",
+            Self::RenewalFailed { .. } => "renewal_failed",
+            Self::RenewalSuperseded { .. } => "renewal_superseded",
+            Self::ChannelRetired { .. } => "channel_retired",
+            Self::ChannelStopped { .. } => "channel_stopped",
+            Self::ChannelNotStopped { .. } => "channel_not_stopped",
+            Self::UnreadableRow(_) => "unreadable_row",
+            Self::CallFailed { .. } => "call_failed",
+        }
+    }
+
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::RunSucceeded { .. }
+            | Self::ChannelOpened { .. }
+            | Self::ChannelRetired { .. }
+            | Self::ChannelStopped { .. } => Level::Info,
+            Self::RunFailed { .. }
+            | Self::RunLeaseLost { .. }
+            | Self::RenewalSuperseded { .. }
+            | Self::ChannelNotStopped { .. }
+            | Self::CallFailed { .. } => Level::Warn,
+            Self::RenewalFailed { failure, .. } => match failure {
+                RenewalFailure::OauthClientInvalid
+                | RenewalFailure::WebhookUrlRejected
+                | RenewalFailure::GoogleApiDisabled => Level::Error,
+                _ => Level::Warn,
+            },
+            Self::UnreadableRow(_) => Level::Error,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What one invocation of an Edge Function may still do. Hosted workers take no new work after half their wall
+//! clock (75 of 150 s on the free plan), so everything ends by second 70.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::Timestamp;
+use crate::schedule::{DATABASE_TIMEOUT, LONGEST_SLEEP, RUN_TIMEOUT, RUNS_PER_INVOCATION};
+
+const END: TimeDelta = TimeDelta::seconds(70);
+const LAST_RENEWAL: TimeDelta = TimeDelta::seconds(45);
+const LAST_RUN_OF_A_SWEEP: TimeDelta = TimeDelta::seconds(10);
+const SPARE: TimeDelta = TimeDelta::seconds(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// For one connection or one user: a notification, a setup, the button.
+    Targeted,
+    /// For everybody, from cron.
+    Sweep,
+}
+
+#[derive(Debug)]
+pub struct Invocation {
+    started_at: Timestamp,
+    kind: Kind,
+    runs_left: Cell<u32>,
+    runs_refused: Cell<bool>,
+}
+
+impl Invocation {
+    pub fn new(kind: Kind, started_at: Timestamp) -> Self {
+        Self { started_at, kind, runs_left: Cell::new(RUNS_PER_INVOCATION), runs_refused: Cell::new(false) }
+    }
+
+    /// Takes one of the invocation's runs, if one may start now. `previous` is how long the run before it took.
+    pub(crate) fn take_run(&self, now: Timestamp, previous: Option<TimeDelta>) -> bool {
+        let in_time = match (self.kind, previous) {
+            (Kind::Sweep, _) => self.elapsed(now) < LAST_RUN_OF_A_SWEEP,
+            (Kind::Targeted, None) => self.left(now) > SPARE + SPARE,
+            (Kind::Targeted, Some(previous)) => self.left(now) >= previous * 2 + SPARE,
+        };
+        let left = self.runs_left.get();
+        let may_run = in_time && left > 0 && !self.runs_refused.get();
+        if may_run {
+            self.runs_left.set(left - 1);
+        }
+        may_run
+    }
+
+    /// Gives a run back that did not take place after all.
+    pub(crate) fn give_run_back(&self) {
+        self.runs_left.set(self.runs_left.get() + 1);
+    }
+
+    /// Supabase refuses nested calls: nobody in this invocation tries another.
+    pub(crate) fn end_runs(&self) {
+        self.runs_refused.set(true);
+    }
+
+    /// Whether to sleep until a run is due: never in a sweep, where others wait.
+    pub(crate) fn may_sleep(&self, now: Timestamp, wait: TimeDelta) -> bool {
+        self.kind == Kind::Targeted && wait < LONGEST_SLEEP && self.left(now) > wait + SPARE + SPARE
+    }
+
+    pub(crate) fn may_renew(&self, now: Timestamp) -> bool {
+        self.elapsed(now) < LAST_RENEWAL
+    }
+
+    /// The time limit of a run that starts now: what is left, less the write that ends it.
+    pub(crate) fn run_timeout(&self, now: Timestamp) -> Duration {
+        let left = self.left(now) - TimeDelta::from_std(DATABASE_TIMEOUT).unwrap_or(SPARE);
+        RUN_TIMEOUT.min(left.to_std().unwrap_or_default())
+    }
+
+    pub(crate) fn left(&self, now: Timestamp) -> TimeDelta {
+        END - self.elapsed(now)
+    }
+
+    pub(crate) fn elapsed(&self, now: Timestamp) -> TimeDelta {
+        now.signed_duration_since(self.started_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn second(seconds: i64) -> Timestamp {
+        START + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_sweep_starts_no_run_after_its_tenth_second() {
+        let sweep = Invocation::new(Kind::Sweep, START);
+        assert!(sweep.take_run(second(9), None));
+        assert!(!sweep.take_run(second(10), None));
+    }
+
+    #[test]
+    fn an_invocation_starts_at_most_25_runs() {
+        let sweep = Invocation::new(Kind::Sweep, START);
+        assert_eq!((0..100).filter(|_| sweep.take_run(START, None)).count(), 25);
+        sweep.give_run_back();
+        assert!(sweep.take_run(START, None));
+    }
+
+    #[test]
+    fn a_trailing_run_starts_only_if_it_can_take_twice_as_long_as_the_one_before() {
+        let notification = Invocation::new(Kind::Targeted, START);
+        assert!(notification.take_run(second(35), Some(TimeDelta::seconds(15))));
+        assert!(!notification.take_run(second(36), Some(TimeDelta::seconds(15))));
+    }
+
+    #[test]
+    fn a_run_never_outlasts_the_invocation() {
+        let notification = Invocation::new(Kind::Targeted, START);
+        assert_eq!(notification.run_timeout(START), Duration::from_secs(50));
+        assert_eq!(notification.run_timeout(second(45)), Duration::from_secs(20));
+        assert_eq!(notification.run_timeout(second(100)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,33 @@
+//! How a connection's push channel is kept alive and every change in its calendar becomes a run of
+//! `recalculate-schedule`. Plain async Rust over the small traits in [`ports`]: no I/O, no JSON, no WASM, no
+//! clock and no randomness of its own, so that the same code runs in unit tests, in a simulation and in the
+//! Edge Functions.
+//!
+//! * [`receive`] judges a notification.
+//! * [`run`] calls `recalculate-schedule` for one connection, one run at a time.
+//! * [`renew`] opens a channel and retires the one before it.
+//! * [`retire`] gives up the channel of a paused or disconnected connection.
+//! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
+//!
+//! Every step is a conditional update of one row ([`table`]); a crash may come between any two.
+
+pub mod access;
+pub mod connection;
+pub mod event;
+pub mod failure;
+pub mod invocation;
+#[cfg(feature = "memory")]
+pub mod memory;
+pub mod ports;
+pub mod receive;
+pub mod refresh;
+pub mod renew;
+pub mod retire;
+pub mod run;
+pub mod schedule;
+pub mod setup;
+pub mod sweep;
+pub mod table;
+
+/// A point in time, to the microsecond that PostgreSQL keeps.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,165 @@
+//! `calendar_connections` in memory, with the rules of the migration's trigger, for tests and simulation. The
+//! contract test of the PostgREST adapter holds the two to the same answers.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::connection::{Connection, ConnectionId, UnreadableRow};
+use crate::table::{Column, Filter, Query, Update, Value};
+
+pub type Row = BTreeMap<Column, Value>;
+
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: RefCell<BTreeMap<Uuid, Row>>,
+}
+
+impl Table {
+    /// Inserts a row: the migration's defaults, then `values`. The digests of the trigger are the plain texts here.
+    pub fn insert(&self, id: ConnectionId, values: impl IntoIterator<Item = (Column, Value)>) {
+        let mut row = defaults(id);
+        row.extend(values);
+        keep_digests(&mut row);
+        self.rows.borrow_mut().insert(id.0, row);
+    }
+
+    pub fn delete(&self, id: ConnectionId) {
+        self.rows.borrow_mut().remove(&id.0);
+    }
+
+    pub fn value(&self, id: ConnectionId, column: Column) -> Value {
+        self.rows.borrow().get(&id.0).map_or(Value::Null, |row| value(row, column))
+    }
+
+    pub fn connection(&self, id: ConnectionId) -> Option<Connection> {
+        self.rows.borrow().get(&id.0).and_then(|row| read(row).ok())
+    }
+
+    /// Writes as the host app does, past every filter.
+    pub fn write(&self, id: ConnectionId, set: impl IntoIterator<Item = (Column, Value)>) {
+        if let Some(row) = self.rows.borrow_mut().get_mut(&id.0) {
+            apply(row, &set.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    pub fn update(&self, update: &Update) -> Option<Connection> {
+        let mut rows = self.rows.borrow_mut();
+        let row = rows.values_mut().find(|row| update.filters.iter().all(|filter| meets(row, filter)))?;
+        apply(row, &update.set);
+        read(row).ok()
+    }
+
+    pub fn select(&self, query: &Query) -> Vec<Result<Connection, UnreadableRow>> {
+        let rows = self.rows.borrow();
+        let mut found: Vec<&Row> = rows
+            .values()
+            .filter(|row| query.filters.iter().all(|filter| meets(row, filter)))
+            .filter(|row| query.any_of.iter().all(|group| group.iter().any(|filter| meets(row, filter))))
+            .collect();
+        found.sort_by(|a, b| nulls_first(&value(a, query.order), &value(b, query.order)));
+        found.into_iter().take(query.limit).map(read).collect()
+    }
+
+    pub fn count(&self, filters: &[Filter]) -> u64 {
+        let rows = self.rows.borrow();
+        rows.values().filter(|row| filters.iter().all(|filter| meets(row, filter))).count() as u64
+    }
+}
+
+fn defaults(id: ConnectionId) -> Row {
+    let epoch = || Value::Time(Timestamp::default());
+    Row::from([
+        (Column::Id, Value::Uuid(id.0)),
+        (Column::UserId, Value::Uuid(id.0)),
+        (Column::Provider, Value::Text("google".to_owned())),
+        (Column::IsActive, Value::Boolean(true)),
+        (Column::SyncEnabled, Value::Boolean(true)),
+        (Column::WebhookToken, Value::Secret(format!("token of {id}"))),
+        (Column::WebhookOpenedAt, epoch()),
+        (Column::WebhookMessageNumber, Value::Integer(0)),
+        (Column::WebhookLeaseUntil, epoch()),
+        (Column::WebhookNotBefore, epoch()),
+        (Column::WebhookAttempts, Value::Integer(0)),
+        (Column::SyncLeaseUntil, epoch()),
+        (Column::SyncNotBefore, epoch()),
+        (Column::SyncAttempts, Value::Integer(0)),
+        (Column::SyncStreak, Value::Integer(0)),
+    ])
+}
+
+fn apply(row: &mut Row, set: &[(Column, Value)]) {
+    let before = row.clone();
+    row.extend(set.iter().cloned());
+    let rotated = value(row, Column::WebhookSource) == Value::Text("rotated".to_owned());
+    keep_digests(row);
+    let changed = |column| value(row, column) != value(&before, column);
+    let switched = changed(Column::IsActive) || changed(Column::SyncEnabled);
+    let due = changed(Column::WebhookSource) || (switched && value(row, Column::WebhookId) == Value::Null);
+    if due && !rotated {
+        row.insert(Column::WebhookNotBefore, Value::Time(Timestamp::default()));
+        row.insert(Column::WebhookAttempts, Value::Integer(0));
+        row.insert(Column::WebhookError, Value::Null);
+        if value(row, Column::WebhookPendingId) == Value::Null {
+            row.insert(Column::WebhookLeaseUntil, Value::Time(Timestamp::default()));
+        }
+    }
+}
+
+fn keep_digests(row: &mut Row) {
+    let text = |column, null: &str| match value(row, column) {
+        Value::Text(text) | Value::Secret(text) => text,
+        _ => null.to_owned(),
+    };
+    let hash = text(Column::WebhookToken, "");
+    let source = format!("{}\n{}", text(Column::RefreshToken, ""), text(Column::CalendarId, "primary"));
+    row.insert(Column::WebhookTokenHash, Value::Text(hash));
+    row.insert(Column::WebhookSource, Value::Text(source));
+}
+
+fn read(row: &Row) -> Result<Connection, UnreadableRow> {
+    Connection::from_row(|column| value(row, column))
+}
+
+fn value(row: &Row, column: Column) -> Value {
+    row.get(&column).cloned().unwrap_or(Value::Null)
+}
+
+fn meets(row: &Row, filter: &Filter) -> bool {
+    match filter {
+        Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == *with,
+        Filter::IsDistinct(column, with) => value(row, *column) != *with,
+        Filter::Lt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Less),
+        Filter::Lte(column, with) => {
+            matches!(compare(&value(row, *column), with), Some(Ordering::Less | Ordering::Equal))
+        }
+        Filter::IsNull(column) => value(row, *column) == Value::Null,
+        Filter::NotNull(column) => value(row, *column) != Value::Null,
+        Filter::IsTrue(column) => value(row, *column) == Value::Boolean(true),
+        Filter::NotTrue(column) => value(row, *column) != Value::Boolean(true),
+        Filter::IsFalse(column) => value(row, *column) == Value::Boolean(false),
+        Filter::NotFalse(column) => value(row, *column) != Value::Boolean(false),
+    }
+}
+
+fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Integer(a), Value::Integer(b)) => Some(a.cmp(b)),
+        (Value::Time(a), Value::Time(b)) => Some(a.cmp(b)),
+        (Value::Uuid(a), Value::Uuid(b)) => Some(a.cmp(b)),
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+fn nulls_first(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Null, Value::Null) => Ordering::Equal,
+        (Value::Null, _) => Ordering::Less,
+        (_, Value::Null) => Ordering::Greater,
+        _ => compare(a, b).unwrap_or(Ordering::Equal),
+    }
+}

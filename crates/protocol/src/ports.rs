@@ -1,0 +1,135 @@
+//! What the protocol needs of the world. Implemented by the Edge Functions' shell over HTTP, by tests in memory.
+
+// Everything here runs on one thread, in WASM as in tests, so no future needs to be `Send`.
+#![allow(async_fn_in_trait)]
+
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::connection::{
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, RequestId,
+    ResourceId, UnreadableRow, UserId,
+};
+use crate::event::Event;
+use crate::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use crate::table::{Filter, Query, Update};
+
+pub trait Connections {
+    /// Applies a conditional update atomically and returns the row as it is then; none = no row met the filters.
+    async fn update(
+        &self,
+        update: Update,
+        timeout: Duration,
+    ) -> Result<Option<Connection>, DatabaseUnavailable>;
+
+    /// Rows are read one by one: an odd one does not hide the others.
+    async fn select(
+        &self,
+        query: Query,
+        timeout: Duration,
+    ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable>;
+
+    async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable>;
+}
+
+/// A channel as Google granted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedChannel {
+    pub resource_id: ResourceId,
+    pub expiration: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshedToken {
+    pub access_token: AccessToken,
+    /// How long it is good for.
+    pub expires_in: Duration,
+    /// Google normally sends none: the old one goes on.
+    pub refresh_token: Option<RefreshToken>,
+}
+
+pub trait Google {
+    /// `events.watch`.
+    async fn watch(
+        &self,
+        access_token: &AccessToken,
+        calendar: Option<&CalendarId>,
+        channel: &ChannelId,
+        token: &ChannelToken,
+        timeout: Duration,
+    ) -> Result<OpenedChannel, WatchFailure>;
+
+    /// `channels.stop`; a channel that is gone already counts as stopped.
+    async fn stop(
+        &self,
+        access_token: &AccessToken,
+        channel: &ChannelId,
+        resource: &ResourceId,
+        timeout: Duration,
+    ) -> Result<(), StopFailure>;
+
+    /// A new access token for a refresh token.
+    async fn refresh(
+        &self,
+        refresh_token: &RefreshToken,
+        timeout: Duration,
+    ) -> Result<RefreshedToken, RenewalFailure>;
+}
+
+/// Why a run takes place; part of what `recalculate-schedule` is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    CalendarChanged,
+    ChannelOpened,
+    ManualRefresh,
+    /// Owed from before: a retry, or left over by a crash or by the storm brake.
+    Owed,
+    Reconciliation,
+}
+
+impl Reason {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CalendarChanged => "calendar_changed",
+            Self::ChannelOpened => "channel_opened",
+            Self::ManualRefresh => "manual_refresh",
+            Self::Owed => "owed",
+            Self::Reconciliation => "reconciliation",
+        }
+    }
+}
+
+/// One call of `recalculate-schedule`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub user: UserId,
+    pub connection: ConnectionId,
+    pub request: RequestId,
+    pub reason: Reason,
+}
+
+pub trait Recalculation {
+    async fn recalculate(&self, run: Run, timeout: Duration) -> Result<(), RunFailure>;
+
+    /// How long a run keeps others out; must outlive the callee, whatever became of the caller.
+    fn lease(&self) -> Duration;
+}
+
+pub trait Clock {
+    fn now(&self) -> Timestamp;
+    async fn sleep(&self, duration: Duration);
+}
+
+pub trait Entropy {
+    /// 128 random bits, good enough for ids.
+    fn random(&self) -> u128;
+}
+
+pub trait Log {
+    fn log(&self, event: Event);
+}
+
+/// All of it, for signatures.
+pub trait Ports: Connections + Google + Recalculation + Clock + Entropy + Log {}
+
+impl<T: Connections + Google + Recalculation + Clock + Entropy + Log> Ports for T {}

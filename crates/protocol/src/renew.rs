@@ -1,0 +1,403 @@
+//! Renewal: a new channel first, then the old one is stopped, so that there is no moment without one.
+//!
+//! The id of the channel being opened is stored before Google is asked, the channel is committed after, and an id
+//! that is out of both columns never comes back. Setup, the button and the sweep share all of it but the condition
+//! of the claim.
+
+use crate::Timestamp;
+use crate::access::{Access, NoAccess, access, refreshed_access};
+use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, RequestId, ResourceId, Source};
+use crate::event::Event;
+use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
+use crate::invocation::Invocation;
+use crate::ports::{OpenedChannel, Ports};
+use crate::retire::stop;
+use crate::schedule::{
+    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, REFRESH_INTERVAL, RENEWAL_LEASE,
+    TIME_TO_WATCH,
+};
+use crate::table::{Column, Filter, Query, Update};
+
+/// On whose behalf a channel is renewed: what the claim asks of the row besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// No other channel was opened since the row was read.
+    Setup,
+    /// No channel was opened in the last 30 s. Owes a run whatever becomes of the renewal.
+    Button,
+    /// The renewal is due.
+    Sweep,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Renewal {
+    Renewed(Box<Renewed>),
+    /// With the row as the claim left it: its run is owed all the same.
+    Failed(RenewalFailure, Box<Connection>),
+    /// Not ours to do: somebody else is at it, it is too soon, or the row changed meanwhile.
+    NotOurs,
+    /// Google was not asked: the claim was not answered.
+    Unanswered,
+}
+
+/// A new channel is stored. Its run and the end of the old ones are still to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Renewed {
+    pub row: Connection,
+    access_token: AccessToken,
+    superseded: Vec<(ChannelId, ResourceId)>,
+}
+
+impl Renewed {
+    /// Stops the channel before and one that an abandoned renewal may have opened.
+    pub async fn stop_superseded<P: Ports>(&self, ports: &P) {
+        for (channel, resource) in &self.superseded {
+            stop(ports, self.row.id, &self.access_token, channel, resource).await;
+        }
+    }
+}
+
+/// Opens a new channel for `row`, as read, if the claim is granted.
+pub async fn renew<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    row: &Connection,
+    trigger: Trigger,
+) -> Renewal {
+    let now = ports.now();
+    if !invocation.may_renew(now) {
+        return Renewal::NotOurs;
+    }
+    let pending = fresh_channel_id(ports);
+    let lease_until = now + RENEWAL_LEASE;
+    let claim = claim(ports, row, trigger, &pending, now, lease_until);
+    let claimed = match ports.update(claim, DATABASE_TIMEOUT).await {
+        Ok(Some(claimed)) => claimed,
+        Ok(None) => return Renewal::NotOurs,
+        Err(DatabaseUnavailable) => return Renewal::Unanswered,
+    };
+    let opening = Opening {
+        ports,
+        invocation,
+        attempts: row.webhook_attempts,
+        lease_until,
+        abandoned: row.webhook_pending_id.clone(),
+        pending,
+        source: claimed.webhook_source.clone(),
+        claimed,
+    };
+    let connection = opening.claimed.id;
+    let (renewal, event) = match opening.open().await {
+        Ok(renewed) => {
+            let event = renewed.row.webhook_id.clone().map(|channel| Event::ChannelOpened {
+                connection,
+                channel,
+                expiration: renewed.row.webhook_expiration.unwrap_or_default(),
+            });
+            (Renewal::Renewed(Box::new(renewed)), event)
+        }
+        Err(End::Failed { failure, row, retry_at }) => {
+            let event = Event::RenewalFailed { connection, failure, retry_at };
+            (Renewal::Failed(failure, row), Some(event))
+        }
+        Err(End::Superseded) => (Renewal::NotOurs, Some(Event::RenewalSuperseded { connection })),
+        Err(End::OutOfTime) => (Renewal::NotOurs, None),
+    };
+    if let Some(event) = event {
+        ports.log(event);
+    }
+    renewal
+}
+
+fn claim<P: Ports>(
+    ports: &P,
+    row: &Connection,
+    trigger: Trigger,
+    pending: &ChannelId,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Update {
+    let retry_at = schedule::renewal_retry(now, row.webhook_attempts, None, ports.random());
+    let update = Update::of(row.id)
+        .when(Filter::Lt(Column::WebhookLeaseUntil, now.into()))
+        .when_live()
+        .when_eq(Column::WebhookAttempts, row.webhook_attempts)
+        // Proves which abandoned channel the claim replaces, so that it can be stopped.
+        .when_still(Column::WebhookPendingId, row.webhook_pending_id.as_ref())
+        .set(Column::WebhookPendingId, pending)
+        .set(Column::WebhookLeaseUntil, lease_until)
+        .set(Column::WebhookNotBefore, lease_until.max(retry_at))
+        .set(Column::WebhookAttempts, row.webhook_attempts.saturating_add(1));
+    match trigger {
+        Trigger::Setup => update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at),
+        Trigger::Button => update
+            .when(Filter::Lt(Column::WebhookOpenedAt, (now - REFRESH_INTERVAL).into()))
+            .set(Column::SyncRequestId, RequestId::fresh(now, ports.random()))
+            .set_epoch(Column::SyncNotBefore),
+        Trigger::Sweep => update.when(Filter::Lte(Column::WebhookNotBefore, now.into())),
+    }
+}
+
+fn fresh_channel_id<P: Ports>(ports: &P) -> ChannelId {
+    ChannelId::new(uuid::Builder::from_random_bytes(ports.random().to_be_bytes()).into_uuid().to_string())
+}
+
+/// How a renewal ends without a channel.
+enum End {
+    Failed { failure: RenewalFailure, row: Box<Connection>, retry_at: Option<Timestamp> },
+    Superseded,
+    OutOfTime,
+}
+
+/// A claimed renewal.
+struct Opening<'a, P> {
+    ports: &'a P,
+    invocation: &'a Invocation,
+    /// As the claim returned it: the only place that still knows the previous channel after the commit.
+    claimed: Connection,
+    attempts: i64,
+    lease_until: Timestamp,
+    abandoned: Option<ChannelId>,
+    pending: ChannelId,
+    source: Source,
+}
+
+/// Whether Google may know the pending channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Channel {
+    NotOpened,
+    MayExist,
+}
+
+impl<P: Ports> Opening<'_, P> {
+    async fn open(mut self) -> Result<Renewed, End> {
+        let mut refreshed = false;
+        let mut access = match access(self.ports, &self.claimed).await {
+            Ok(access) => self.adopt(access, &mut refreshed),
+            Err(no_access) => return Err(self.without_access(no_access).await),
+        };
+        let mut reissued = false;
+        let opened = loop {
+            if self.time_left() < TIME_TO_WATCH {
+                return Err(self.release().await);
+            }
+            let answer = self
+                .ports
+                .watch(
+                    &access,
+                    self.claimed.calendar_id.as_ref(),
+                    &self.pending,
+                    &self.claimed.webhook_token,
+                    GOOGLE_TIMEOUT,
+                )
+                .await;
+            match answer {
+                Ok(opened) => break opened,
+                Err(WatchFailure::Unauthorized) if !refreshed => {
+                    access = match refreshed_access(self.ports, &self.claimed).await {
+                        Ok(access) => self.adopt(access, &mut refreshed),
+                        Err(no_access) => return Err(self.without_access(no_access).await),
+                    };
+                }
+                Err(WatchFailure::ChannelIdNotUnique) if !reissued => {
+                    reissued = true;
+                    self.reissue().await?;
+                }
+                Err(WatchFailure::Unauthorized) => {
+                    return Err(self.fail(RenewalFailure::ReconnectRequired, Channel::NotOpened).await);
+                }
+                Err(WatchFailure::ChannelIdNotUnique) => {
+                    return Err(self.fail(RenewalFailure::GoogleRejected, Channel::NotOpened).await);
+                }
+                Err(WatchFailure::Refused(failure)) => {
+                    return Err(self.fail(failure, Channel::NotOpened).await);
+                }
+                Err(WatchFailure::Doubtful(failure)) => {
+                    return Err(self.fail(failure, Channel::MayExist).await);
+                }
+            }
+        };
+        let row = self.commit(&opened, &access).await?;
+        Ok(Renewed { superseded: self.superseded(&opened.resource_id), row, access_token: access })
+    }
+
+    /// Takes a token over, and the row's new source with it.
+    fn adopt(&mut self, access: Access, refreshed: &mut bool) -> AccessToken {
+        if let Some(row) = access.refreshed {
+            *refreshed = true;
+            self.source = row.webhook_source;
+        }
+        access.token
+    }
+
+    async fn without_access(self, no_access: NoAccess) -> End {
+        match no_access {
+            NoAccess::Failed(failure) => self.fail(failure, Channel::NotOpened).await,
+            NoAccess::Superseded => {
+                let _ = self.disown().await;
+                End::Superseded
+            }
+        }
+    }
+
+    fn time_left(&self) -> chrono::TimeDelta {
+        let now = self.ports.now();
+        self.lease_until.signed_duration_since(now).min(self.invocation.left(now))
+    }
+
+    /// Writes another pending id over one that Google has seen before.
+    async fn reissue(&mut self) -> Result<(), End> {
+        let fresh = fresh_channel_id(self.ports);
+        let update = self.if_pending().set(Column::WebhookPendingId, &fresh);
+        match self.ports.update(update, DATABASE_TIMEOUT).await {
+            Ok(Some(_)) => {
+                self.pending = fresh;
+                Ok(())
+            }
+            Ok(None) => Err(End::Superseded),
+            Err(unavailable) => Err(End::Failed {
+                failure: unavailable.into(),
+                row: Box::new(self.claimed.clone()),
+                retry_at: None,
+            }),
+        }
+    }
+
+    async fn commit(&self, opened: &OpenedChannel, access_token: &AccessToken) -> Result<Connection, End> {
+        let now = self.ports.now();
+        let update = self
+            .if_pending()
+            .when_eq(Column::WebhookSource, &self.source)
+            .when_live()
+            .set(Column::WebhookId, &self.pending)
+            .set(Column::WebhookResourceId, &opened.resource_id)
+            .set(Column::WebhookExpiration, opened.expiration)
+            .set(Column::WebhookOpenedAt, now)
+            .set(Column::WebhookMessageNumber, 0)
+            .set_null(Column::WebhookPendingId)
+            .set_epoch(Column::WebhookLeaseUntil)
+            .set(Column::WebhookAttempts, 0)
+            .set_null(Column::WebhookError)
+            .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
+            // A change between the old channel's last word and the new one's first would go unseen.
+            .set(Column::SyncRequestId, RequestId::fresh(now, self.ports.random()));
+        if let Ok(Some(committed)) = self.ports.update(update, DATABASE_TIMEOUT).await {
+            return Ok(committed);
+        }
+        match self.disown().await {
+            Ok(Disowned::Committed(row)) => Ok(*row),
+            Ok(Disowned::Gone { row_deleted }) => {
+                let mut orphans = vec![(self.pending.clone(), opened.resource_id.clone())];
+                if row_deleted {
+                    orphans.extend(self.superseded(&opened.resource_id));
+                }
+                for (channel, resource) in &orphans {
+                    stop(self.ports, self.claimed.id, access_token, channel, resource).await;
+                }
+                Err(End::Superseded)
+            }
+            Err(unavailable) => Err(self.failed(unavailable.into(), None)),
+        }
+    }
+
+    /// Gives the pending id up before its channel is stopped. Looked up by a write, never by a read: a lagging read
+    /// or a lost answer would make us stop the channel just stored.
+    async fn disown(&self) -> Result<Disowned, DatabaseUnavailable> {
+        let give_up =
+            self.if_pending().set_null(Column::WebhookPendingId).set_epoch(Column::WebhookLeaseUntil);
+        let answer = match self.ports.update(give_up.clone(), DATABASE_TIMEOUT).await {
+            Err(DatabaseUnavailable) => self.ports.update(give_up, DATABASE_TIMEOUT).await,
+            answer => answer,
+        };
+        if answer?.is_some() {
+            return Ok(Disowned::Gone { row_deleted: false });
+        }
+        let look_up = Update::of(self.claimed.id)
+            .when_eq(Column::WebhookId, &self.pending)
+            .set(Column::WebhookId, &self.pending);
+        let answer = match self.ports.update(look_up.clone(), DATABASE_TIMEOUT).await {
+            Err(DatabaseUnavailable) => self.ports.update(look_up, DATABASE_TIMEOUT).await,
+            answer => answer,
+        };
+        if let Some(row) = answer? {
+            return Ok(Disowned::Committed(Box::new(row)));
+        }
+        let row = self.ports.select(Query::by_id(self.claimed.id), DATABASE_TIMEOUT).await;
+        Ok(Disowned::Gone { row_deleted: row.is_ok_and(|rows| rows.is_empty()) })
+    }
+
+    /// Books a failed renewal and says when the next may start.
+    async fn fail(&self, failure: RenewalFailure, channel: Channel) -> End {
+        let now = self.ports.now();
+        let retry_at = schedule::renewal_retry(now, self.attempts, Some(failure), self.ports.random());
+        let update = self
+            .if_pending()
+            .when_eq(Column::WebhookSource, &self.source)
+            .set(Column::WebhookLeaseUntil, now + LEASE_AFTER_FAILURE)
+            .set(Column::WebhookNotBefore, retry_at)
+            .set(Column::WebhookError, failure.code());
+        let update = match channel {
+            Channel::NotOpened => update.set_null(Column::WebhookPendingId),
+            // The next claim stops it.
+            Channel::MayExist => update,
+        };
+        match self.ports.update(update, DATABASE_TIMEOUT).await {
+            Ok(Some(row)) => End::Failed { failure, row: Box::new(row), retry_at: Some(retry_at) },
+            Ok(None) => {
+                // Without its resource id a channel that may exist cannot be stopped: it is when it speaks.
+                let _ = self.disown().await;
+                End::Superseded
+            }
+            Err(DatabaseUnavailable) => self.failed(failure, None),
+        }
+    }
+
+    fn failed(&self, failure: RenewalFailure, retry_at: Option<Timestamp>) -> End {
+        End::Failed { failure, row: Box::new(self.claimed.clone()), retry_at }
+    }
+
+    /// Gives the claim back as if it had not been: there was no time to ask Google.
+    async fn release(&self) -> End {
+        let update = self
+            .if_pending()
+            .set_null(Column::WebhookPendingId)
+            .set_epoch(Column::WebhookLeaseUntil)
+            .set(Column::WebhookAttempts, self.attempts)
+            .set(Column::WebhookNotBefore, self.ports.now());
+        let _ = self.ports.update(update, DATABASE_TIMEOUT).await;
+        End::OutOfTime
+    }
+
+    fn if_pending(&self) -> Update {
+        Update::of(self.claimed.id).when_eq(Column::WebhookPendingId, &self.pending)
+    }
+
+    /// The channels that the new one replaces. Channels on one calendar share their resource id, so that one
+    /// whose own was never learned can be stopped too.
+    fn superseded(&self, resource_id: &ResourceId) -> Vec<(ChannelId, ResourceId)> {
+        let previous = self.claimed.webhook_id.iter().map(|previous| {
+            (previous.clone(), self.claimed.webhook_resource_id.as_ref().unwrap_or(resource_id).clone())
+        });
+        let abandoned = self.abandoned.iter().map(|abandoned| (abandoned.clone(), resource_id.clone()));
+        previous.chain(abandoned).filter(|(channel, _)| *channel != self.pending).collect()
+    }
+}
+
+enum Disowned {
+    /// The commit had taken place after all.
+    Committed(Box<Connection>),
+    /// No row names the pending channel any more.
+    Gone { row_deleted: bool },
+}
+
+impl Query {
+    /// The row with this id.
+    pub fn by_id(id: ConnectionId) -> Self {
+        Self {
+            filters: vec![Filter::Eq(Column::Id, id.into())],
+            any_of: Vec::new(),
+            order: Column::Id,
+            limit: 1,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Runs: one call of `recalculate-schedule` at a time for a connection, until nothing is owed.
+//!
+//! A run is claimed, made and finished. The claim books the attempt and the time of the next one before the call, so
+//! that a run that kills its isolate backs off too. The lease's exact value is the fencing token: what a holder
+//! writes takes effect only while the lease is still its own.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::Timestamp;
+use crate::connection::{Connection, RequestId};
+use crate::event::Event;
+use crate::failure::{DatabaseUnavailable, RunFailure};
+use crate::invocation::Invocation;
+use crate::ports::{Ports, Reason, Run};
+use crate::schedule::{self, DATABASE_TIMEOUT};
+use crate::table::{Column, Filter, Update, Value};
+
+/// What became of a connection's owed run, as far as this invocation saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// At least one run succeeded, the last one included.
+    Synced,
+    Failed(RunFailure),
+    /// Nothing owed, not due, paused, out of budget, or somebody else's.
+    NotRun,
+}
+
+/// Runs what `row`, freshly read or written, owes. After a notification waits of a few seconds are slept out;
+/// whatever else remains is the sweep's.
+pub async fn run<P: Ports>(ports: &P, invocation: &Invocation, row: Connection, reason: Reason) -> Outcome {
+    let mut outcome = Outcome::NotRun;
+    let mut previous = None;
+    let mut row = row;
+    loop {
+        let Some(now) = wait_until_due(ports, invocation, &row).await else { return outcome };
+        if !invocation.take_run(now, previous) {
+            return outcome;
+        }
+        let Ok(Some((lease, claimed))) = claim(ports, &row).await else {
+            invocation.give_run_back();
+            return outcome;
+        };
+        let held = hold(ports, invocation, lease, claimed, reason).await;
+        if let Some(latest) = held.outcome {
+            outcome = latest;
+        }
+        let Some(released) = held.released else { return outcome };
+        previous = Some(held.duration);
+        row = released;
+    }
+}
+
+/// Waits until the owed run may start, if that is soon and this invocation may wait; then says what time it is.
+async fn wait_until_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection) -> Option<Timestamp> {
+    let now = ports.now();
+    if row.sync_request_id.is_none() || !row.is_live() || row.sync_lease_until >= now {
+        return None;
+    }
+    let wait = row.sync_not_before.signed_duration_since(now);
+    if wait <= TimeDelta::zero() {
+        return Some(now);
+    }
+    if !invocation.may_sleep(now, wait) {
+        return None;
+    }
+    // A millisecond more, or the clock's rounding wakes us too early.
+    ports.sleep(wait.to_std().unwrap_or_default() + Duration::from_millis(1)).await;
+    Some(ports.now())
+}
+
+async fn claim<P: Ports>(
+    ports: &P,
+    row: &Connection,
+) -> Result<Option<(Timestamp, Connection)>, DatabaseUnavailable> {
+    let now = ports.now();
+    let lease = new_lease(ports, now);
+    let update = Update::of(row.id)
+        .when(Filter::NotNull(Column::SyncRequestId))
+        .when(Filter::Lt(Column::SyncLeaseUntil, now.into()))
+        .when(Filter::Lte(Column::SyncNotBefore, now.into()))
+        .when_eq(Column::SyncAttempts, row.sync_attempts)
+        .when_live()
+        .set(Column::SyncLeaseUntil, lease)
+        .set(Column::SyncAttempts, row.sync_attempts.saturating_add(1))
+        .set(Column::SyncNotBefore, schedule::run_retry_after_crash(lease, row.sync_attempts));
+    Ok(ports.update(update, DATABASE_TIMEOUT).await?.map(|claimed| (lease, claimed)))
+}
+
+/// A lease from now on whose microseconds are random: no two holders ever have the same.
+fn new_lease<P: Ports>(ports: &P, now: Timestamp) -> Timestamp {
+    let microseconds = i64::try_from(ports.random() % 1_000_000).unwrap_or(0);
+    let lease = TimeDelta::from_std(ports.lease()).unwrap_or(TimeDelta::MAX);
+    now + lease + TimeDelta::microseconds(microseconds)
+}
+
+/// What became of the time a lease was held.
+struct Held {
+    /// Of the last run made; none = no run was made.
+    outcome: Option<Outcome>,
+    /// How long the last run took.
+    duration: TimeDelta,
+    /// The row, if the lease was given back and something is still owed.
+    released: Option<Connection>,
+}
+
+/// Runs under `lease` until nothing is owed, a run fails, or the brake or the budget says to stop.
+async fn hold<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    mut lease: Timestamp,
+    mut row: Connection,
+    reason: Reason,
+) -> Held {
+    loop {
+        let Some(request) = row.sync_request_id else {
+            return Held { outcome: None, duration: TimeDelta::zero(), released: None };
+        };
+        let started_at = ports.now();
+        let result = match row.user_id {
+            Some(user) => {
+                let run = Run { user, connection: row.id, request, reason };
+                ports.recalculate(run, invocation.run_timeout(started_at)).await
+            }
+            None => Err(RunFailure::NoUser),
+        };
+        let ended_at = ports.now();
+        let duration = ended_at.signed_duration_since(started_at);
+        if let Err(failure) = result {
+            let released = fail(ports, invocation, lease, &row, request, reason, failure).await;
+            return Held { outcome: Some(Outcome::Failed(failure)), duration, released };
+        }
+        ports.log(Event::RunSucceeded {
+            connection: row.id,
+            request,
+            reason,
+            duration: duration.to_std().unwrap_or_default(),
+            lag: request
+                .arose_at()
+                .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
+        });
+        let synced = |released| Held { outcome: Some(Outcome::Synced), duration, released };
+        let success = Success {
+            ended_at,
+            streak: schedule::streak_after(row.sync_streak, request.arose_at(), row.last_sync_at),
+        };
+        match finish(ports, lease, &row, request, &success).await {
+            Ok(Some(_)) | Err(DatabaseUnavailable) => return synced(None),
+            Ok(None) => {}
+        }
+        // Either a newer request arrived meanwhile, or the lease was lost.
+        let go_on = schedule::brake(success.streak) == TimeDelta::zero()
+            && invocation.take_run(ended_at, Some(duration));
+        let next_lease = go_on.then(|| new_lease(ports, ended_at));
+        match keep_or_release(ports, lease, &row, &success, next_lease).await {
+            Ok(Some(newer)) => match next_lease {
+                Some(next_lease) if newer.is_live() => {
+                    lease = next_lease;
+                    row = newer;
+                }
+                Some(next_lease) => {
+                    // Paused meanwhile: the request stays owed, the lease need not.
+                    invocation.give_run_back();
+                    let _ = release(ports, next_lease, &newer, 0, ended_at, None).await;
+                    return synced(None);
+                }
+                None => return synced(Some(newer)),
+            },
+            Ok(None) => {
+                if go_on {
+                    invocation.give_run_back();
+                }
+                lease_lost(ports, &row).await;
+                return synced(None);
+            }
+            Err(DatabaseUnavailable) => return synced(None),
+        }
+    }
+}
+
+struct Success {
+    ended_at: Timestamp,
+    streak: i64,
+}
+
+impl Success {
+    fn record(&self, update: Update) -> Update {
+        update
+            .set(Column::LastSyncAt, self.ended_at)
+            .set_null(Column::SyncError)
+            .set(Column::SyncStreak, self.streak)
+    }
+
+    fn not_before(&self) -> Timestamp {
+        self.ended_at + schedule::brake(self.streak)
+    }
+}
+
+/// The request is done, unless a newer one took its place.
+async fn finish<P: Ports>(
+    ports: &P,
+    lease: Timestamp,
+    row: &Connection,
+    request: RequestId,
+    success: &Success,
+) -> Result<Option<Connection>, DatabaseUnavailable> {
+    let update = Update::of(row.id)
+        .when_eq(Column::SyncRequestId, request)
+        .when_eq(Column::SyncLeaseUntil, lease)
+        .set_null(Column::SyncRequestId)
+        .set_epoch(Column::SyncLeaseUntil)
+        .set(Column::SyncAttempts, 0)
+        .set(Column::SyncNotBefore, success.not_before());
+    ports.update(success.record(update), DATABASE_TIMEOUT).await
+}
+
+/// Goes on with the newer request under `next_lease`, or, without one, leaves it owed.
+async fn keep_or_release<P: Ports>(
+    ports: &P,
+    lease: Timestamp,
+    row: &Connection,
+    success: &Success,
+    next_lease: Option<Timestamp>,
+) -> Result<Option<Connection>, DatabaseUnavailable> {
+    let update = Update::of(row.id)
+        .when_eq(Column::SyncLeaseUntil, lease)
+        .when(Filter::NotNull(Column::SyncRequestId));
+    let update = match next_lease {
+        Some(next_lease) => update
+            .set(Column::SyncLeaseUntil, next_lease)
+            .set(Column::SyncAttempts, 1)
+            .set(Column::SyncNotBefore, success.ended_at),
+        None => update
+            .set_epoch(Column::SyncLeaseUntil)
+            .set(Column::SyncAttempts, 0)
+            .set(Column::SyncNotBefore, success.not_before()),
+    };
+    ports.update(success.record(update), DATABASE_TIMEOUT).await
+}
+
+/// Books a failed run. Returns the row if its lease was given back.
+async fn fail<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    lease: Timestamp,
+    row: &Connection,
+    request: RequestId,
+    reason: Reason,
+    failure: RunFailure,
+) -> Option<Connection> {
+    let now = ports.now();
+    let (retry_at, answer) = match failure {
+        RunFailure::Answered(_) | RunFailure::NoUser => {
+            let retry_at = schedule::run_retry(now, row.sync_attempts, ports.random());
+            let error = Some(failure.code());
+            (Some(retry_at), release(ports, lease, row, row.sync_attempts, retry_at, error).await)
+        }
+        RunFailure::RateLimited { retry_after } => {
+            invocation.end_runs();
+            let retry_at = now + TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::hours(1));
+            let attempts = row.sync_attempts.saturating_sub(1);
+            (Some(retry_at), release(ports, lease, row, attempts, retry_at, None).await)
+        }
+        // The callee may still be working: until the lease ends nobody runs this connection, whoever asks.
+        RunFailure::TimedOut | RunFailure::Unreachable => {
+            let update = Update::of(row.id)
+                .when_eq(Column::SyncLeaseUntil, lease)
+                .set(Column::SyncError, failure.code().as_str());
+            (Some(row.sync_not_before), ports.update(update, DATABASE_TIMEOUT).await)
+        }
+    };
+    ports.log(Event::RunFailed { connection: row.id, request, reason, failure, retry_at });
+    match answer {
+        Ok(Some(row)) => Some(row),
+        Ok(None) => {
+            lease_lost(ports, row).await;
+            None
+        }
+        Err(DatabaseUnavailable) => None,
+    }
+}
+
+/// Gives the lease back; the request stays owed.
+async fn release<P: Ports>(
+    ports: &P,
+    lease: Timestamp,
+    row: &Connection,
+    attempts: i64,
+    not_before: Timestamp,
+    error: Option<String>,
+) -> Result<Option<Connection>, DatabaseUnavailable> {
+    let update = Update::of(row.id)
+        .when_eq(Column::SyncLeaseUntil, lease)
+        .set_epoch(Column::SyncLeaseUntil)
+        .set(Column::SyncAttempts, attempts)
+        .set(Column::SyncNotBefore, not_before);
+    let update = match error {
+        Some(error) => update.set(Column::SyncError, Value::Text(error)),
+        None => update,
+    };
+    ports.update(update, DATABASE_TIMEOUT).await
+}
+
+/// Another run may have begun, and our callee may have written after it: one more is owed, whatever the row says.
+async fn lease_lost<P: Ports>(ports: &P, row: &Connection) {
+    ports.log(Event::RunLeaseLost { connection: row.id });
+    let update = Update::of(row.id).set(Column::SyncRequestId, RequestId::fresh(ports.now(), ports.random()));
+    // Known limit: a holder that lost its lease alive and dies here, or is not answered, goes unnoticed. Hence the
+    // lease must outlive the callee.
+    let _ = ports.update(update, DATABASE_TIMEOUT).await;
+}

@@ -1,0 +1,162 @@
+//! Every number of the protocol, and when things are due.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::Timestamp;
+use crate::failure::RenewalFailure;
+
+pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For everything before Google is answered. Google waits longer, but counts slow answers as failures.
+pub const RECEIVE_TIMEOUT: TimeDelta = TimeDelta::milliseconds(4_500);
+pub const GOOGLE_TIMEOUT: Duration = Duration::from_secs(8);
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+pub const RUN_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Longer than the slowest path through a renewal (75 s).
+pub const RENEWAL_LEASE: TimeDelta = TimeDelta::seconds(90);
+/// After a renewal failed, nobody tries again for so long, the user's button included.
+pub const LEASE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(10);
+/// What must be left of the lease and of the invocation when Google is asked for a channel.
+pub const TIME_TO_WATCH: TimeDelta = TimeDelta::seconds(25);
+/// An access token is refreshed when less than this is left of it.
+pub const TOKEN_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// The button renews a connection at most once in this time.
+pub const REFRESH_INTERVAL: TimeDelta = TimeDelta::seconds(30);
+/// 30 days, Google's maximum; it may grant less.
+pub const CHANNEL_TTL: Duration = Duration::from_secs(2_592_000);
+/// Google's notifications are not 100 % reliable: a connection is looked at once a day whatever they say.
+pub const RECONCILE_AFTER: TimeDelta = TimeDelta::hours(24);
+
+/// A wait shorter than this may be slept out after a notification.
+pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
+/// Hosted Edge Functions limit nested calls (30 per trace and minute were observed).
+pub const RUNS_PER_INVOCATION: u32 = 25;
+pub const RENEWALS_PER_SWEEP: usize = 200;
+pub const RENEWALS_AT_ONCE: usize = 8;
+
+const LONGEST_BACKOFF: TimeDelta = TimeDelta::hours(1);
+const DAILY: TimeDelta = TimeDelta::hours(24);
+const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
+/// A request that arises so soon after a run, or during it, may be the run's own echo.
+const ECHO: TimeDelta = TimeDelta::seconds(20);
+
+/// When to try a renewal again that has `attempts` failures behind it.
+pub fn renewal_retry(
+    now: Timestamp,
+    attempts: i64,
+    failure: Option<RenewalFailure>,
+    random: u128,
+) -> Timestamp {
+    if failure.is_some_and(|failure| !failure.is_retryable()) {
+        return now + DAILY;
+    }
+    now + with_jitter(doubled(TimeDelta::seconds(30), attempts), random).min(LONGEST_BACKOFF)
+}
+
+/// When to try a run again after `attempts` without success, the one just ended included.
+pub fn run_retry(now: Timestamp, attempts: i64, random: u128) -> Timestamp {
+    now + with_jitter(doubled(TimeDelta::seconds(1), attempts), random).min(LONGEST_BACKOFF)
+}
+
+/// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,
+/// a delay after that.
+pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64) -> Timestamp {
+    match attempts_before {
+        0 => lease_until,
+        attempts => lease_until + doubled(TimeDelta::seconds(1), attempts).min(LONGEST_BACKOFF),
+    }
+}
+
+/// When a channel opened at `now` is due for renewal: 48 hours before it expires, or halfway for short grants.
+pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
+    let lifetime = expiration.signed_duration_since(now);
+    expiration - TimeDelta::hours(48).min(lifetime / 2)
+}
+
+/// The storm brake: how many successful runs in a row may have been echoes of the one before. `arose_at` is when
+/// the run's request arose, `last_sync_at` when the run before it ended.
+pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> i64 {
+    match (arose_at, last_sync_at) {
+        (Some(arose_at), Some(ended_at)) if arose_at.signed_duration_since(ended_at) < ECHO => {
+            streak.saturating_add(1)
+        }
+        _ => 0,
+    }
+}
+
+/// How long the next run waits after `streak` echoes. Bounds a `recalculate-schedule` that writes to the watched
+/// calendar, so that every run causes the next notification.
+pub fn brake(streak: i64) -> TimeDelta {
+    if streak < 3 { TimeDelta::zero() } else { doubled(TimeDelta::seconds(1), streak).min(LONGEST_BRAKE) }
+}
+
+/// `base` × 2^`times`, far beyond any limit rather than overflowing.
+fn doubled(base: TimeDelta, times: i64) -> TimeDelta {
+    let factor = 1_i32 << times.clamp(0, 20);
+    base.checked_mul(factor).unwrap_or(TimeDelta::MAX)
+}
+
+/// Up to a fifth more, so that what failed together does not come back together.
+fn with_jitter(delay: TimeDelta, random: u128) -> TimeDelta {
+    let permille = i32::try_from(random % 201).unwrap_or(0);
+    delay.checked_add(&(delay / 1000 * permille)).unwrap_or(delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    #[track_caller]
+    fn check_seconds(time: Timestamp, seconds: std::ops::RangeInclusive<i64>) {
+        let actual = time.signed_duration_since(NOW).num_seconds();
+        assert!(seconds.contains(&actual), "{actual} s is not in {seconds:?}");
+    }
+
+    #[test]
+    fn a_failing_renewal_is_tried_ever_less_often_but_hourly_at_least() {
+        for (attempts, seconds) in
+            [(0, 30..=36), (1, 60..=72), (3, 240..=288), (7, 3600..=3600), (i64::MAX, 3600..=3600)]
+        {
+            check_seconds(renewal_retry(NOW, attempts, None, 77), seconds);
+        }
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_tried_daily() {
+        check_seconds(renewal_retry(NOW, 0, Some(RenewalFailure::ReconnectRequired), 0), 86_400..=86_400);
+    }
+
+    #[test]
+    fn a_failing_run_is_tried_again_after_two_seconds_then_four() {
+        for (attempts, seconds) in [(1, 2..=2), (2, 4..=4), (12, 3600..=3600)] {
+            check_seconds(run_retry(NOW, attempts, 199), seconds);
+        }
+    }
+
+    #[test]
+    fn a_channel_is_due_two_days_before_it_expires_or_halfway() {
+        check_seconds(renewal_due(NOW, NOW + TimeDelta::days(30)), 28 * 86_400..=28 * 86_400);
+        check_seconds(renewal_due(NOW, NOW + TimeDelta::seconds(60)), 30..=30);
+    }
+
+    #[test]
+    fn only_requests_close_to_the_run_before_them_count_as_echoes() {
+        let ended_at = Some(NOW);
+        for (arose_after, streak) in [(-5, 4), (0, 4), (19, 4), (20, 0), (3600, 0)] {
+            let arose_at = Some(NOW + TimeDelta::seconds(arose_after));
+            assert_eq!(streak_after(3, arose_at, ended_at), streak, "{arose_after} s");
+        }
+        assert_eq!(streak_after(3, None, ended_at), 0);
+        assert_eq!(streak_after(3, Some(NOW), None), 0);
+    }
+
+    #[test]
+    fn the_brake_grips_at_the_third_echo_and_holds_two_minutes_at_most() {
+        let seconds: Vec<i64> = (0..9).map(|streak| brake(streak).num_seconds()).collect();
+        assert_eq!(seconds, [0, 0, 0, 8, 16, 32, 64, 120, 120]);
+    }
+}

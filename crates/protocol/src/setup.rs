@@ -1,0 +1,58 @@
+//! Setup: a connection's first channel, or the one it has if that is well. Asking twice changes nothing.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::connection::Connection;
+use crate::failure::{DatabaseUnavailable, RenewalFailure};
+use crate::invocation::Invocation;
+use crate::ports::{Ports, Reason};
+use crate::refresh::{Refusal, read, refusal, too_soon};
+use crate::renew::{Renewal, Renewed, Trigger, renew};
+use crate::run::run;
+
+/// Another may be opening the channel right now: worth waiting for this long.
+const PATIENCE: TimeDelta = TimeDelta::seconds(15);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection has a channel that is well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetUp {
+    Found,
+    Opened(Box<Renewed>),
+}
+
+pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) -> Result<SetUp, Refusal> {
+    let give_up_at = ports.now() + PATIENCE;
+    let mut row = row;
+    loop {
+        if let Some(refusal) = refusal(&row) {
+            return Err(refusal);
+        }
+        if row.is_well(ports.now()) {
+            return Ok(SetUp::Found);
+        }
+        match renew(ports, invocation, &row, Trigger::Setup).await {
+            Renewal::Renewed(renewed) => return Ok(SetUp::Opened(renewed)),
+            Renewal::Failed(failure, _) => return Err(Refusal::Failed(failure)),
+            Renewal::Unanswered => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
+            Renewal::NotOurs => {}
+        }
+        if ports.now() >= give_up_at {
+            return Err(too_soon(ports.now(), &row));
+        }
+        ports.sleep(LOOK_EVERY).await;
+        row = match read(ports, row.id).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Err(Refusal::NoConnection),
+            Err(DatabaseUnavailable) => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
+        };
+    }
+}
+
+/// Once the caller is answered: stops what the new channel replaces, and runs.
+pub async fn follow_up<P: Ports>(ports: &P, invocation: &Invocation, renewed: Renewed) {
+    renewed.stop_superseded(ports).await;
+    run(ports, invocation, renewed.row, Reason::ChannelOpened).await;
+}

@@ -1,0 +1,229 @@
+-- Google Calendar webhooks: the columns, trigger, indexes and view that the three Edge Functions work on.
+-- Applies to an empty project, to a live table with rows, and twice. A table that exists keeps its grants,
+-- policies and data; only a table created here gets Row Level Security and column privileges.
+
+-- The secret of a connection: 64 hex digits over 244 random bits of the server's strong generator.
+create or replace function public.new_calendar_webhook_token() returns text
+  language sql volatile set search_path = ''
+  as $$ select encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'hex') $$;
+
+do $$
+declare
+  fresh constant boolean := to_regclass('public.calendar_connections') is null;
+  missing text;
+begin
+  if fresh then
+    create table public.calendar_connections (
+      id uuid primary key default gen_random_uuid(),
+      user_id uuid not null,
+      provider text not null default 'google',
+      access_token text,
+      refresh_token text,
+      expires_at timestamptz,
+      calendar_id text,
+      is_active boolean default true,
+      created_at timestamptz not null default now(),
+      updated_at timestamptz not null default now()
+    );
+    create index on public.calendar_connections (user_id);
+  end if;
+
+  select string_agg(needed, ', ') into missing
+    from unnest(array['id', 'user_id', 'provider', 'access_token', 'refresh_token', 'expires_at', 'calendar_id',
+                      'is_active', 'created_at']) as needed
+    where not exists (
+      select from pg_catalog.pg_attribute
+        where attrelid = 'public.calendar_connections'::regclass and attname = needed and not attisdropped);
+  if missing is not null then
+    raise exception 'public.calendar_connections exists but lacks: %', missing
+      using hint = 'Add these columns (see the README, "The table"), then apply this migration again.';
+  end if;
+
+  alter table public.calendar_connections
+    -- The published four: hosts may have them already.
+    add column if not exists webhook_id text,
+    add column if not exists webhook_expiration timestamptz,
+    add column if not exists sync_enabled boolean default true,
+    add column if not exists last_sync_at timestamptz,
+    -- The channel.
+    add column if not exists webhook_token text not null default public.new_calendar_webhook_token(),
+    add column if not exists webhook_token_hash text,
+    add column if not exists webhook_source text,
+    add column if not exists webhook_resource_id text,
+    add column if not exists webhook_pending_id text,
+    add column if not exists webhook_opened_at timestamptz not null default 'epoch',
+    add column if not exists webhook_confirmed_id text,
+    add column if not exists webhook_message_number bigint not null default 0,
+    -- Its renewal.
+    add column if not exists webhook_lease_until timestamptz not null default 'epoch',
+    add column if not exists webhook_not_before timestamptz not null default 'epoch',
+    add column if not exists webhook_attempts integer not null default 0,
+    add column if not exists webhook_error text,
+    -- The run that is owed.
+    add column if not exists sync_request_id uuid,
+    add column if not exists sync_lease_until timestamptz not null default 'epoch',
+    add column if not exists sync_not_before timestamptz not null default 'epoch',
+    add column if not exists sync_attempts integer not null default 0,
+    add column if not exists sync_streak integer not null default 0,
+    add column if not exists sync_error text;
+
+  if fresh then
+    alter table public.calendar_connections enable row level security;
+    create policy "Users see their own calendar connections" on public.calendar_connections
+      for select to authenticated using ((select auth.uid()) = user_id);
+    create policy "Users change their own calendar connections" on public.calendar_connections
+      for update to authenticated using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+    create policy "Users delete their own calendar connections" on public.calendar_connections
+      for delete to authenticated using ((select auth.uid()) = user_id);
+
+    -- No browser role reads or writes a token: RLS hides rows, only column privileges hide columns.
+    revoke all on public.calendar_connections from anon, authenticated;
+    grant select (id, user_id, provider, expires_at, calendar_id, is_active, created_at, updated_at, webhook_id,
+                  webhook_expiration, sync_enabled, last_sync_at, webhook_opened_at, webhook_confirmed_id,
+                  webhook_message_number, webhook_error, sync_request_id, sync_error)
+      on public.calendar_connections to authenticated;
+    grant update (sync_enabled, is_active, calendar_id) on public.calendar_connections to authenticated;
+    grant delete on public.calendar_connections to authenticated;
+    grant all on public.calendar_connections to service_role;
+  end if;
+end
+$$;
+
+create or replace function public.keep_calendar_webhook_columns() returns trigger
+  language plpgsql set search_path = ''
+  as $$
+declare
+  rotated constant boolean := tg_op = 'UPDATE' and new.webhook_source is not distinct from 'rotated'
+    and current_user not in ('anon', 'authenticated');
+begin
+  -- A page that saves a stale row back must not undo a transition; whether to sync is the user's to say.
+  if current_user in ('anon', 'authenticated') then
+    if tg_op = 'INSERT' then
+      new.webhook_id := null;
+      new.webhook_expiration := null;
+      new.last_sync_at := null;
+      new.webhook_token := public.new_calendar_webhook_token();
+      new.webhook_resource_id := null;
+      new.webhook_pending_id := null;
+      new.webhook_opened_at := 'epoch';
+      new.webhook_confirmed_id := null;
+      new.webhook_message_number := 0;
+      new.webhook_lease_until := 'epoch';
+      new.webhook_not_before := 'epoch';
+      new.webhook_attempts := 0;
+      new.webhook_error := null;
+      new.sync_request_id := null;
+      new.sync_lease_until := 'epoch';
+      new.sync_not_before := 'epoch';
+      new.sync_attempts := 0;
+      new.sync_streak := 0;
+      new.sync_error := null;
+    else
+      new.webhook_id := old.webhook_id;
+      new.webhook_expiration := old.webhook_expiration;
+      new.last_sync_at := old.last_sync_at;
+      new.webhook_token := old.webhook_token;
+      new.webhook_resource_id := old.webhook_resource_id;
+      new.webhook_pending_id := old.webhook_pending_id;
+      new.webhook_opened_at := old.webhook_opened_at;
+      new.webhook_confirmed_id := old.webhook_confirmed_id;
+      new.webhook_message_number := old.webhook_message_number;
+      new.webhook_lease_until := old.webhook_lease_until;
+      new.webhook_not_before := old.webhook_not_before;
+      new.webhook_attempts := old.webhook_attempts;
+      new.webhook_error := old.webhook_error;
+      new.sync_request_id := old.sync_request_id;
+      new.sync_lease_until := old.sync_lease_until;
+      new.sync_not_before := old.sync_not_before;
+      new.sync_attempts := old.sync_attempts;
+      new.sync_streak := old.sync_streak;
+      new.sync_error := old.sync_error;
+    end if;
+  end if;
+
+  new.webhook_token_hash := encode(sha256(convert_to(new.webhook_token, 'UTF8')), 'hex');
+  new.webhook_source := encode(sha256(convert_to(
+    coalesce(new.refresh_token, '') || E'\n' || coalesce(new.calendar_id, 'primary'), 'UTF8')), 'hex');
+
+  -- A new consent, another calendar, or a resumed connection without a channel: a renewal is due at once.
+  if tg_op = 'UPDATE' and not rotated and (
+    new.webhook_source is distinct from old.webhook_source
+    or (new.webhook_id is null
+        and (new.is_active is distinct from old.is_active or new.sync_enabled is distinct from old.sync_enabled))
+  ) then
+    new.webhook_not_before := 'epoch';
+    new.webhook_attempts := 0;
+    new.webhook_error := null;
+    if new.webhook_pending_id is null then
+      new.webhook_lease_until := 'epoch';
+    end if;
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger keep_calendar_webhook_columns
+  before insert or update on public.calendar_connections
+  for each row execute function public.keep_calendar_webhook_columns();
+
+-- Rows from before the trigger.
+update public.calendar_connections set webhook_token = webhook_token where webhook_token_hash is null;
+alter table public.calendar_connections
+  alter column webhook_token_hash set not null,
+  alter column webhook_source set not null;
+
+create unique index if not exists calendar_connections_webhook_token_hash
+  on public.calendar_connections (webhook_token_hash);
+-- Not unique: a host's own data may hold the same channel id twice.
+create index if not exists calendar_connections_webhook_id on public.calendar_connections (webhook_id);
+
+-- One for each question of the sweep. They repeat its filters, or paused and deleted users' rows head every scan.
+create index if not exists calendar_connections_owed_runs
+  on public.calendar_connections (provider, sync_not_before)
+  where is_active is true and sync_enabled is not false and sync_request_id is not null;
+create index if not exists calendar_connections_due_renewals
+  on public.calendar_connections (provider, webhook_not_before)
+  where is_active is true and sync_enabled is not false;
+create index if not exists calendar_connections_to_retire
+  on public.calendar_connections (provider, id)
+  where (is_active is not true or sync_enabled is false)
+    and (webhook_id is not null or webhook_pending_id is not null);
+create index if not exists calendar_connections_to_reconcile
+  on public.calendar_connections (provider, last_sync_at nulls first)
+  where is_active is true and sync_enabled is not false and sync_request_id is null;
+
+-- The only place that decides a status; the functions, the page and operators read it. The caller's own rights
+-- apply (security_invoker), so Row Level Security of the table does too.
+create or replace view public.calendar_connection_status with (security_invoker = true) as
+  select
+    id,
+    user_id,
+    calendar_id,
+    case
+      when is_active is not true then 'disconnected'
+      when sync_enabled is false then 'paused'
+      when webhook_error = 'reconnect_required' then 'reconnect_required'
+      when webhook_error in ('push_not_supported', 'calendar_not_found') then 'unsupported'
+      when webhook_id is null then 'not_set_up'
+      when webhook_expiration is null or webhook_expiration <= now() then 'expired'
+      -- Google sends a first message as soon as a channel opens: five minutes of silence mean it cannot reach us.
+      when webhook_confirmed_id is distinct from webhook_id and webhook_message_number = 0
+        and webhook_opened_at < now() - interval '5 minutes' then 'unconfirmed'
+      when webhook_expiration < now() + interval '24 hours' then 'expiring'
+      else 'active'
+    end as status,
+    webhook_id,
+    webhook_expiration,
+    webhook_error,
+    case
+      when sync_request_id is null then 'idle'
+      when sync_error is not null then 'failing'
+      else 'pending'
+    end as sync_status,
+    last_sync_at,
+    sync_error
+  from public.calendar_connections
+  where provider = 'google';
+
+revoke all on public.calendar_connection_status from public, anon, authenticated;
+grant select on public.calendar_connection_status to authenticated, service_role;
