@@ -1,28 +1,42 @@
 //! The environment of the functions, checked before anything is built from it: `postgrest` panics on a key with a
 //! newline.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 use url::Url;
 
 use crate::http::is_header_safe;
 
-/// The environment as handed over: every variable that the functions read, set or not.
+const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
+const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
+
+/// The environment as handed over.
 #[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE", default)]
-pub struct Environment {
-    pub supabase_url: Option<String>,
-    pub supabase_service_role_key: Option<String>,
-    pub supabase_secret_keys: Option<String>,
-    pub google_client_id: Option<String>,
-    pub google_client_secret: Option<String>,
-    pub calendar_webhook_url: Option<String>,
-    pub google_calendar_api_url: Option<String>,
-    pub google_oauth_token_url: Option<String>,
-    pub recalculate_schedule_url: Option<String>,
-    pub recalculate_schedule_lease_seconds: Option<String>,
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// A variable's value; one that is set to nothing is not set.
+    fn get(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn require(&self, variable: &'static str) -> Result<&str, Misconfigured> {
+        self.get(variable).ok_or(Misconfigured { variable, problem: "is not set" })
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        let mut environment = Self::default();
+        for (variable, value) in variables {
+            environment.0.insert(variable.to_owned(), value.to_owned());
+        }
+        environment
+    }
 }
 
 /// A key that opens everything in the project.
@@ -94,45 +108,25 @@ impl fmt::Debug for ClientSecret {
 }
 
 impl Configuration {
-    pub fn parse(environment: Environment) -> Result<Self, Misconfigured> {
-        let supabase_url = parse_url("SUPABASE_URL", required("SUPABASE_URL", environment.supabase_url)?)?;
-        let (key, service_keys) =
-            parse_keys(environment.supabase_secret_keys, environment.supabase_service_role_key)?;
-        let function = |name| format!("{supabase_url}/functions/v1/{name}");
-        let url_or = |variable, value, default| match present(value) {
+    pub fn parse(environment: &Environment) -> Result<Self, Misconfigured> {
+        let supabase_url = parse_url("SUPABASE_URL", environment.require("SUPABASE_URL")?)?;
+        let (key, service_keys) = parse_keys(environment)?;
+        let url_or = |variable, default: &dyn Fn() -> String| match environment.get(variable) {
             Some(value) => parse_url(variable, value),
-            None => Ok(default),
+            None => Ok(default()),
         };
+        let function = |name| format!("{supabase_url}/functions/v1/{name}");
         Ok(Self {
-            webhook_url: url_or(
-                "CALENDAR_WEBHOOK_URL",
-                environment.calendar_webhook_url,
-                function("google-calendar-webhook"),
-            )?,
-            recalculate_url: url_or(
-                "RECALCULATE_SCHEDULE_URL",
-                environment.recalculate_schedule_url,
-                function("recalculate-schedule"),
-            )?,
-            calendar_api_url: url_or(
-                "GOOGLE_CALENDAR_API_URL",
-                environment.google_calendar_api_url,
-                "https://www.googleapis.com/calendar/v3".to_owned(),
-            )?,
-            oauth_token_url: url_or(
-                "GOOGLE_OAUTH_TOKEN_URL",
-                environment.google_oauth_token_url,
-                "https://oauth2.googleapis.com/token".to_owned(),
-            )?,
-            client_id: parse_word(
-                "GOOGLE_CLIENT_ID",
-                required("GOOGLE_CLIENT_ID", environment.google_client_id)?,
-            )?,
+            webhook_url: url_or("CALENDAR_WEBHOOK_URL", &|| function("google-calendar-webhook"))?,
+            recalculate_url: url_or("RECALCULATE_SCHEDULE_URL", &|| function("recalculate-schedule"))?,
+            calendar_api_url: url_or("GOOGLE_CALENDAR_API_URL", &|| GOOGLE_CALENDAR_API_URL.to_owned())?,
+            oauth_token_url: url_or("GOOGLE_OAUTH_TOKEN_URL", &|| GOOGLE_OAUTH_TOKEN_URL.to_owned())?,
+            client_id: parse_word("GOOGLE_CLIENT_ID", environment.require("GOOGLE_CLIENT_ID")?)?,
             client_secret: ClientSecret(parse_word(
                 "GOOGLE_CLIENT_SECRET",
-                required("GOOGLE_CLIENT_SECRET", environment.google_client_secret)?,
+                environment.require("GOOGLE_CLIENT_SECRET")?,
             )?),
-            run_lease: parse_lease(environment.recalculate_schedule_lease_seconds)?,
+            run_lease: parse_lease(environment)?,
             supabase_url,
             key,
             service_keys,
@@ -140,17 +134,9 @@ impl Configuration {
     }
 }
 
-fn present(value: Option<String>) -> Option<String> {
-    value.filter(|value| !value.is_empty())
-}
-
-fn required(variable: &'static str, value: Option<String>) -> Result<String, Misconfigured> {
-    present(value).ok_or(Misconfigured { variable, problem: "is not set" })
-}
-
-fn parse_word(variable: &'static str, value: String) -> Result<String, Misconfigured> {
-    if is_header_safe(&value) {
-        Ok(value)
+fn parse_word(variable: &'static str, value: &str) -> Result<String, Misconfigured> {
+    if is_header_safe(value) {
+        Ok(value.to_owned())
     } else {
         Err(Misconfigured {
             variable,
@@ -159,9 +145,9 @@ fn parse_word(variable: &'static str, value: String) -> Result<String, Misconfig
     }
 }
 
-fn parse_url(variable: &'static str, value: String) -> Result<String, Misconfigured> {
+fn parse_url(variable: &'static str, value: &str) -> Result<String, Misconfigured> {
     let malformed = Misconfigured { variable, problem: "is not an http or https URL" };
-    let url = Url::parse(&parse_word(variable, value.clone())?).map_err(|_| malformed)?;
+    let url = Url::parse(&parse_word(variable, value)?).map_err(|_| malformed)?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(malformed);
     }
@@ -170,45 +156,45 @@ fn parse_url(variable: &'static str, value: String) -> Result<String, Misconfigu
 
 /// Hosted projects of before November 2025 have the one variable, later ones the other (a JSON object of named
 /// keys), some both.
-fn parse_keys(
-    secret_keys: Option<String>,
-    service_role_key: Option<String>,
-) -> Result<(SecretKey, Vec<SecretKey>), Misconfigured> {
+fn parse_keys(environment: &Environment) -> Result<(SecretKey, Vec<SecretKey>), Misconfigured> {
     const SECRET_KEYS: &str = "SUPABASE_SECRET_KEYS";
     const SERVICE_ROLE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
-    let service_role_key =
-        present(service_role_key).map(|key| parse_word(SERVICE_ROLE_KEY, key)).transpose()?.map(SecretKey);
-    let mut default = None;
-    let mut service_keys: Vec<_> = service_role_key.iter().cloned().collect();
-    if let Some(secret_keys) = present(secret_keys) {
-        let named: std::collections::BTreeMap<String, String> = serde_json::from_str(&secret_keys)
-            .map_err(|_| Misconfigured { variable: SECRET_KEYS, problem: "is not a JSON object of keys" })?;
-        for (name, key) in named {
-            let key = SecretKey(parse_word(SECRET_KEYS, key)?);
+    let mut service_keys = Vec::new();
+    let mut chosen = None;
+    if let Some(key) = environment.get(SERVICE_ROLE_KEY) {
+        let key = SecretKey(parse_word(SERVICE_ROLE_KEY, key)?);
+        chosen = Some(key.clone());
+        service_keys.push(key);
+    }
+    if let Some(secret_keys) = environment.get(SECRET_KEYS) {
+        let malformed = Misconfigured { variable: SECRET_KEYS, problem: "is not a JSON object of keys" };
+        let named: Json = serde_json::from_str(secret_keys).map_err(|_| malformed)?;
+        for (name, key) in named.as_object().ok_or(malformed)? {
+            let key = SecretKey(parse_word(SECRET_KEYS, key.as_str().ok_or(malformed)?)?);
             if name == "default" {
-                default = Some(key.clone());
+                chosen = Some(key.clone());
             }
             service_keys.push(key);
         }
-        if default.is_none() && service_role_key.is_none() {
+        if chosen.is_none() {
             return Err(Misconfigured { variable: SECRET_KEYS, problem: "has no key named default" });
         }
     }
-    let key = default.or(service_role_key).ok_or(Misconfigured {
+    let key = chosen.ok_or(Misconfigured {
         variable: SECRET_KEYS,
         problem: "is not set, and neither is SUPABASE_SERVICE_ROLE_KEY",
     })?;
     Ok((key, service_keys))
 }
 
-fn parse_lease(seconds: Option<String>) -> Result<Duration, Misconfigured> {
-    let Some(seconds) = present(seconds) else { return Ok(Duration::from_secs(180)) };
-    match seconds.parse() {
-        Ok(seconds @ 60..=420) => Ok(Duration::from_secs(seconds)),
-        _ => Err(Misconfigured {
-            variable: "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-            problem: "is not a whole number from 60 to 420",
-        }),
+fn parse_lease(environment: &Environment) -> Result<Duration, Misconfigured> {
+    const LEASE_SECONDS: &str = "RECALCULATE_SCHEDULE_LEASE_SECONDS";
+    match environment.get(LEASE_SECONDS).map(str::parse) {
+        None => Ok(Duration::from_secs(180)),
+        Some(Ok(seconds @ 60..=420)) => Ok(Duration::from_secs(seconds)),
+        Some(_) => {
+            Err(Misconfigured { variable: LEASE_SECONDS, problem: "is not a whole number from 60 to 420" })
+        }
     }
 }
 
@@ -216,27 +202,22 @@ fn parse_lease(seconds: Option<String>) -> Result<Duration, Misconfigured> {
 mod tests {
     use super::*;
 
-    fn environment() -> Environment {
-        Environment {
-            supabase_url: Some("https://ref.supabase.co/".into()),
-            supabase_service_role_key: Some("eyJ.legacy.key".into()),
-            google_client_id: Some("id".into()),
-            google_client_secret: Some("secret".into()),
-            ..Environment::default()
-        }
-    }
+    const ENVIRONMENT: [(&str, &str); 4] = [
+        ("SUPABASE_URL", "https://ref.supabase.co/"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "eyJ.legacy.key"),
+        ("GOOGLE_CLIENT_ID", "id"),
+        ("GOOGLE_CLIENT_SECRET", "secret"),
+    ];
 
-    #[track_caller]
-    fn check_misconfigured(change: impl FnOnce(&mut Environment), variable: &str) {
-        let mut environment = environment();
-        change(&mut environment);
-        let problem = Configuration::parse(environment).map(|_| ()).unwrap_err();
-        assert_eq!(problem.variable, variable);
+    fn parse(more: &[(&str, &str)]) -> Result<Configuration, Misconfigured> {
+        let mut environment = Environment::from(ENVIRONMENT);
+        environment.0.extend(more.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        Configuration::parse(&environment)
     }
 
     #[test]
     fn the_addresses_follow_from_the_project() {
-        let configuration = Configuration::parse(environment()).unwrap();
+        let configuration = parse(&[]).unwrap();
         assert_eq!(configuration.webhook_url, "https://ref.supabase.co/functions/v1/google-calendar-webhook");
         assert_eq!(
             configuration.recalculate_url,
@@ -246,33 +227,32 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_malformed_is_named() {
-        check_misconfigured(|e| e.supabase_url = None, "SUPABASE_URL");
-        check_misconfigured(|e| e.supabase_url = Some("ref.supabase.co".into()), "SUPABASE_URL");
-        check_misconfigured(|e| e.supabase_url = Some("ftp://x".into()), "SUPABASE_URL");
-        check_misconfigured(|e| e.google_client_id = Some(String::new()), "GOOGLE_CLIENT_ID");
-        check_misconfigured(|e| e.google_client_secret = None, "GOOGLE_CLIENT_SECRET");
-        check_misconfigured(|e| e.supabase_service_role_key = None, "SUPABASE_SECRET_KEYS");
-        check_misconfigured(
-            |e| e.supabase_service_role_key = Some("key\n".into()),
-            "SUPABASE_SERVICE_ROLE_KEY",
-        );
-        check_misconfigured(|e| e.supabase_secret_keys = Some("sb_secret_x".into()), "SUPABASE_SECRET_KEYS");
-        check_misconfigured(|e| e.calendar_webhook_url = Some("webhook".into()), "CALENDAR_WEBHOOK_URL");
-        check_misconfigured(
-            |e| e.recalculate_schedule_lease_seconds = Some("10".into()),
-            "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-        );
+        for (variable, value, named) in [
+            ("SUPABASE_URL", "", "SUPABASE_URL"),
+            ("SUPABASE_URL", "ref.supabase.co", "SUPABASE_URL"),
+            ("SUPABASE_URL", "ftp://x", "SUPABASE_URL"),
+            ("GOOGLE_CLIENT_ID", "", "GOOGLE_CLIENT_ID"),
+            ("GOOGLE_CLIENT_SECRET", "", "GOOGLE_CLIENT_SECRET"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "", "SUPABASE_SECRET_KEYS"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "key\n", "SUPABASE_SERVICE_ROLE_KEY"),
+            ("SUPABASE_SECRET_KEYS", "sb_secret_x", "SUPABASE_SECRET_KEYS"),
+            ("SUPABASE_SECRET_KEYS", "{\"default\":1}", "SUPABASE_SECRET_KEYS"),
+            ("CALENDAR_WEBHOOK_URL", "webhook", "CALENDAR_WEBHOOK_URL"),
+            ("RECALCULATE_SCHEDULE_LEASE_SECONDS", "10", "RECALCULATE_SCHEDULE_LEASE_SECONDS"),
+        ] {
+            let problem = parse(&[(variable, value)]).map(|_| ()).unwrap_err();
+            assert_eq!(problem.variable, named, "{variable}={value}");
+        }
     }
 
     #[test]
     fn either_kind_of_key_is_enough_and_the_current_kind_is_preferred() {
-        let mut both = environment();
-        both.supabase_secret_keys = Some(r#"{"default":"sb_secret_a","cron":"sb_secret_b"}"#.into());
-        let configuration = Configuration::parse(both).unwrap();
-        assert_eq!(configuration.key.headers(), [("apikey", "sb_secret_a".to_owned())]);
-        assert_eq!(configuration.service_keys.len(), 3);
+        let both =
+            parse(&[("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_a","cron":"sb_secret_b"}"#)]).unwrap();
+        assert_eq!(both.key.headers(), [("apikey", "sb_secret_a".to_owned())]);
+        assert_eq!(both.service_keys.len(), 3);
 
-        let legacy = Configuration::parse(environment()).unwrap();
+        let legacy = parse(&[]).unwrap();
         assert_eq!(
             legacy.key.headers(),
             [("apikey", "eyJ.legacy.key".to_owned()), ("authorization", "Bearer eyJ.legacy.key".to_owned())]
@@ -281,7 +261,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_prints_itself() {
-        let printed = format!("{:?}", Configuration::parse(environment()).unwrap());
+        let printed = format!("{:?}", parse(&[]).unwrap());
         assert!(!printed.contains("eyJ") && !printed.contains("\"secret\""), "{printed}");
     }
 }

@@ -62,8 +62,7 @@ impl Database {
 
 /// The rows of an answer, each by itself: an odd one does not hide the others.
 pub fn parse_rows(response: &HttpResponse) -> Option<Vec<Result<Connection, UnreadableRow>>> {
-    let rows: Vec<Json> = parse_success(response)?;
-    Some(rows.iter().map(parse_row).collect())
+    Some(parse_array(response)?.iter().map(parse_row).collect())
 }
 
 /// The total in `Content-Range: 0-0/57`.
@@ -75,11 +74,15 @@ pub fn parse_count(response: &HttpResponse) -> Option<u64> {
     total.parse().ok()
 }
 
-pub fn parse_success<T: serde::de::DeserializeOwned>(response: &HttpResponse) -> Option<T> {
+/// The array that a read or an update returns.
+pub fn parse_array(response: &HttpResponse) -> Option<Vec<Json>> {
     if !response.is_success() {
         return None;
     }
-    serde_json::from_str(&response.body).ok()
+    match serde_json::from_str(&response.body) {
+        Ok(Json::Array(rows)) => Some(rows),
+        _ => None,
+    }
 }
 
 /// PostgREST's code for an error: `PGRST204`, or PostgreSQL's (`42501`).

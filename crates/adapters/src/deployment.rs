@@ -61,7 +61,7 @@ impl<P: Platform> Deployment<P> {
     pub async fn statuses(&self, connections: &[ConnectionId]) -> Result<Vec<Json>, DatabaseUnavailable> {
         let request = self.database.status_request(connections);
         let response = self.ask_database(request, DATABASE_TIMEOUT).await?;
-        self.understood(&response, database::parse_success(&response))
+        self.understood(&response, database::parse_array(&response))
     }
 
     async fn ask_database(

@@ -10,36 +10,13 @@ use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, Ref
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
 use protocol::ports::{OpenedChannel, RefreshedToken};
 use protocol::schedule::CHANNEL_TTL;
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_encode};
 use crate::timestamp::parse_epoch_millis;
 
 const JSON: &str = "application/json";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Channel<'a> {
-    id: &'a str,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    params: Option<Params>,
-}
-
-#[derive(Serialize)]
-struct Params {
-    /// Seconds, as text.
-    ttl: String,
-}
 
 /// `events.watch`. Refused without asking where no request could be made of it.
 pub fn watch_request(
@@ -56,22 +33,15 @@ pub fn watch_request(
     let authorization = authorization(access_token).ok_or(WatchFailure::Unauthorized)?;
     let url =
         format!("{}/calendars/{}/events/watch", configuration.calendar_api_url, percent_encode(calendar));
-    let body = to_json(&Channel {
-        id: channel.as_str(),
-        kind: Some("web_hook"),
-        address: Some(&configuration.webhook_url),
-        token: Some(token.expose()),
-        resource_id: None,
-        params: Some(Params { ttl: CHANNEL_TTL.as_secs().to_string() }),
+    let body = json!({
+        "id": channel.as_str(),
+        "type": "web_hook",
+        "address": configuration.webhook_url,
+        "token": token.expose(),
+        // Seconds, as text.
+        "params": { "ttl": CHANNEL_TTL.as_secs().to_string() },
     });
-    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Opened {
-    resource_id: String,
-    expiration: String,
+    Ok(HttpRequest::post(url, JSON, body.to_string()).header("authorization", authorization))
 }
 
 pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<OpenedChannel, WatchFailure> {
@@ -80,13 +50,14 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
     }
     // There is a channel, whatever the answer says of it.
     let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
-    let opened: Opened = serde_json::from_str(&response.body).map_err(|_| malformed)?;
-    let expiration =
-        parse_epoch_millis(&opened.expiration).filter(|expiration| *expiration > now).ok_or(malformed)?;
-    if opened.resource_id.is_empty() {
+    let body = parse_json(response);
+    let text = |name: &str| body.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+    let (Some(resource), Some(expiration)) = (text("resourceId"), text("expiration")) else {
         return Err(malformed);
-    }
-    Ok(OpenedChannel { resource_id: ResourceId::new(opened.resource_id), expiration })
+    };
+    let expiration =
+        parse_epoch_millis(expiration).filter(|expiration| *expiration > now).ok_or(malformed)?;
+    Ok(OpenedChannel { resource_id: ResourceId::new(resource), expiration })
 }
 
 /// The one place that reads Google's refusals. A known reason counts more than the status: rate limits come as 403,
@@ -103,7 +74,7 @@ fn watch_failure(response: &HttpResponse) -> WatchFailure {
             Failure::GoogleRateLimited
         }
         "accessNotConfigured" | "SERVICE_DISABLED" => Failure::GoogleApiDisabled,
-        reason if reason.contains("webhookUrl") => Failure::WebhookUrlRejected,
+        reason if reason.trim_start_matches("push.").starts_with("webhookUrl") => Failure::WebhookUrlRejected,
         _ => match response.status {
             404 => Failure::CalendarNotFound,
             429 => Failure::GoogleRateLimited,
@@ -121,16 +92,9 @@ pub fn stop_request(
     resource: &ResourceId,
 ) -> Result<HttpRequest, StopFailure> {
     let authorization = authorization(access_token).ok_or(StopFailure { status: None })?;
-    let body = to_json(&Channel {
-        id: channel.as_str(),
-        kind: None,
-        address: None,
-        token: None,
-        resource_id: Some(resource.as_str()),
-        params: None,
-    });
+    let body = json!({ "id": channel.as_str(), "resourceId": resource.as_str() });
     let url = format!("{}/channels/stop", configuration.calendar_api_url);
-    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
+    Ok(HttpRequest::post(url, JSON, body.to_string()).header("authorization", authorization))
 }
 
 /// A channel that is unknown or expired needs no stopping.
@@ -152,25 +116,21 @@ pub fn refresh_request(configuration: &Configuration, refresh_token: &RefreshTok
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
-    expires_in: u32,
-    refresh_token: Option<String>,
-}
-
 pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken, RenewalFailure> {
     if !response.is_success() {
         return Err(refresh_failure(response));
     }
-    let token: Token = serde_json::from_str(&response.body).map_err(|_| RenewalFailure::GoogleRejected)?;
-    if !is_header_safe(&token.access_token) {
+    let body = parse_json(response);
+    let text = |name: &str| body.get(name).and_then(Json::as_str);
+    let access_token = text("access_token").filter(|token| is_header_safe(token));
+    let expires_in = body.get("expires_in").and_then(Json::as_u64).and_then(|s| u32::try_from(s).ok());
+    let (Some(access_token), Some(expires_in)) = (access_token, expires_in) else {
         return Err(RenewalFailure::GoogleRejected);
-    }
+    };
     Ok(RefreshedToken {
-        access_token: AccessToken::new(token.access_token),
-        expires_in: Duration::from_secs(token.expires_in.into()),
-        refresh_token: token.refresh_token.filter(|token| !token.is_empty()).map(RefreshToken::new),
+        access_token: AccessToken::new(access_token),
+        expires_in: Duration::from_secs(expires_in.into()),
+        refresh_token: text("refresh_token").filter(|token| !token.is_empty()).map(RefreshToken::new),
     })
 }
 
@@ -187,7 +147,7 @@ fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
 /// Google's word for what is wrong: `error.errors[0].reason` of the Calendar API (or `error.details[].reason` of its
 /// newer kind), `error` of the token endpoint. Empty where there is none.
 pub fn error_reason(response: &HttpResponse) -> String {
-    let body: Json = serde_json::from_str(&response.body).unwrap_or_default();
+    let body = parse_json(response);
     let reason = |pointer| body.pointer(pointer).and_then(Json::as_str);
     reason("/error/errors/0/reason")
         .or_else(|| reason("/error/details/0/reason"))
@@ -200,7 +160,7 @@ fn authorization(access_token: &AccessToken) -> Option<String> {
     is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))
 }
 
-fn to_json(channel: &Channel<'_>) -> String {
-    // Text fields only: there is nothing that JSON cannot hold.
-    serde_json::to_string(channel).unwrap_or_default()
+/// The body of a response; null where it is no JSON.
+fn parse_json(response: &HttpResponse) -> Json {
+    serde_json::from_str(&response.body).unwrap_or_default()
 }

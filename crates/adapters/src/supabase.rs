@@ -3,7 +3,7 @@
 use protocol::connection::UserId;
 use protocol::failure::RunFailure;
 use protocol::ports::Run;
-use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::configuration::Configuration;
@@ -26,49 +26,30 @@ pub enum UserFailure {
 }
 
 pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailure> {
-    #[derive(Deserialize)]
-    struct User {
-        id: Uuid,
-    }
     match response.status {
         200 => serde_json::from_str(&response.body)
-            .map(|user: User| UserId(user.id))
-            .map_err(|_| UserFailure::Unavailable),
+            .ok()
+            .and_then(|user: Json| Uuid::parse_str(user.get("id")?.as_str()?).ok())
+            .map(UserId)
+            .ok_or(UserFailure::Unavailable),
         400 | 401 | 403 | 404 => Err(UserFailure::Unauthenticated),
         _ => Err(UserFailure::Unavailable),
     }
 }
 
-/// What `recalculate-schedule` is told. The user in both spellings: deployed functions read either.
-#[derive(Serialize)]
-struct Recalculate<'a> {
-    user_id: Uuid,
-    #[serde(rename = "userId")]
-    user_id_in_camel_case: Uuid,
-    connection_id: Uuid,
-    reason: &'a str,
-    request_id: Uuid,
-}
-
+/// Tells `recalculate-schedule` whom to recalculate, in both spellings: deployed functions read either.
 pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequest {
-    let body = Recalculate {
-        user_id: run.user.0,
-        user_id_in_camel_case: run.user.0,
-        connection_id: run.connection.0,
-        reason: run.reason.code(),
-        request_id: run.request.0,
-    };
-    let request = HttpRequest::post(
-        &configuration.recalculate_url,
-        "application/json",
-        serde_json::to_string(&body).unwrap_or_default(),
-    )
-    .header("idempotency-key", run.request.to_string());
-    configuration
-        .key
-        .headers()
-        .into_iter()
-        .fold(request, |request, (name, value)| request.header(name, value))
+    let body = json!({
+        "user_id": run.user.to_string(),
+        "userId": run.user.to_string(),
+        "connection_id": run.connection.to_string(),
+        "reason": run.reason.code(),
+        "request_id": run.request.to_string(),
+    });
+    let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body.to_string())
+        .header("idempotency-key", run.request.to_string());
+    let key = configuration.key.headers().into_iter();
+    key.fold(request, |request, (name, value)| request.header(name, value))
 }
 
 pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> Result<(), RunFailure> {

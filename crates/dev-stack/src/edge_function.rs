@@ -172,7 +172,8 @@ impl Launch {
             .env("DENO_NO_UPDATE_CHECK", "1")
             .env("NO_COLOR", "1")
             .envs(self.runtime.environment.iter().map(|(name, value)| (name, value)));
-        let mut process = Process::spawn(command, output)?;
+        // Hosted functions end without notice; Deno would first wait for everything that is under way.
+        let mut process = Process::spawn(command, output)?.ended_by(Signal::KILL, Signal::KILL);
         process.wait_until(READY_WITHIN, || accepts_connections(port)).await?;
         let pid = process.pid().context("it has ended already")?;
         Ok((process, Running { port, pid }))

@@ -1,4 +1,4 @@
-//! Starts the local Supabase and keeps it until Ctrl-C.
+//! Starts the local Supabase and keeps it until Ctrl-C, or until the demo is over.
 
 #![allow(
     clippy::disallowed_macros,
@@ -6,9 +6,11 @@
     reason = "a program for the terminal: it prints, and tells how long starting took"
 )]
 
+mod demo;
+
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, ValueEnum};
 use dev_stack::{Backend, Config, Deno, Keys, Stack};
 use tokio::{
@@ -23,14 +25,18 @@ use tokio::{
     after_help = "Examples:
   scripts/dev                          REST and Auth on PGlite, at http://127.0.0.1:54321
   scripts/dev --backend postgrest      the same on PostgreSQL and the real PostgREST
-  scripts/dev --port 0 --deno floor    on any free port, with the oldest Deno that counts"
+  scripts/dev --port 0 --deno floor    on any free port, with the oldest Deno that counts
+  scripts/dev --demo                   the whole job once, without a person"
 )]
 struct Arguments {
+    /// Play the story of two users and their calendars, then stop; the exit code tells whether all of it held
+    #[arg(long)]
+    demo: bool,
     /// What serves REST
     #[arg(long, value_enum, default_value = "lite")]
     backend: BackendName,
-    /// The gateway's port; 0 = any that is free
-    #[arg(long, default_value_t = 54321)]
+    /// The gateway's port; 0 = any that is free, as is the default for the demo
+    #[arg(long, default_value_t = 54321, default_value_if("demo", "true", "0"))]
     port: u16,
     /// The Deno that runs the functions
     #[arg(long, value_enum, default_value = "newest")]
@@ -38,8 +44,14 @@ struct Arguments {
     /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS or SUPABASE_SERVICE_ROLE_KEY
     #[arg(long, value_enum, default_value = "current")]
     keys: KeysName,
-    /// Seconds between two sweeps, as by cron; 0 = none
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    /// Seconds between two sweeps, as by cron; 0 = none. The demo asks for its own, each at its moment
+    #[arg(
+        long,
+        default_value_t = 60,
+        default_value_if("demo", "true", "0"),
+        conflicts_with = "demo",
+        value_name = "SECONDS"
+    )]
     sweep_every: u64,
 }
 
@@ -79,20 +91,38 @@ async fn run(arguments: Arguments) -> Result<()> {
     let mut signals = Signals::new()?;
     let started = Instant::now();
     let progress = |what: &str| println!("{:>7.2} s  {what}", started.elapsed().as_secs_f64());
+    let config = config(&arguments);
+    let (keys, oauth) = (config.keys, config.google.clone());
     let stack = tokio::select! {
-        stack = Stack::start(config(&arguments), progress) => stack?,
+        stack = Stack::start(config, progress) => stack?,
         // Dropping what has started so far kills it.
-        () = signals.next() => return Ok(()),
+        () = signals.next() => return if arguments.demo { Err(anyhow!("interrupted")) } else { Ok(()) },
     };
+    if arguments.demo {
+        let played = tokio::select! {
+            played = demo::play(&stack, keys, &oauth) => played,
+            () = signals.next() => Err(anyhow!("interrupted")),
+        };
+        stop(stack, &mut signals).await;
+        played?;
+        println!("\nAll of it held, in {:.2} s with starting and stopping.", started.elapsed().as_secs_f64());
+        return Ok(());
+    }
     print_addresses(&stack);
-
     signals.next().await;
     println!("\nstopping; Ctrl-C again to kill");
-    tokio::select! {
-        () = stack.stop() => println!("stopped"),
-        () = signals.next() => {}
+    if stop(stack, &mut signals).await {
+        println!("stopped");
     }
     Ok(())
+}
+
+/// Whether everything ended in order; dropped, it is killed.
+async fn stop(stack: Stack, signals: &mut Signals) -> bool {
+    tokio::select! {
+        () = stack.stop() => true,
+        () = signals.next() => false,
+    }
 }
 
 fn config(arguments: &Arguments) -> Config {
@@ -111,7 +141,7 @@ fn config(arguments: &Arguments) -> Config {
         },
         port: arguments.port,
         sweep_every: (arguments.sweep_every > 0).then(|| Duration::from_secs(arguments.sweep_every)),
-        show_output: true,
+        show_output: !arguments.demo,
         ..Config::default()
     }
 }

@@ -33,7 +33,7 @@ pub fn start(environment: JsValue, on_panic: js_sys::Function) {
         let _ = on_panic.call0(&JsValue::NULL);
     }));
     let environment: Environment = serde_wasm_bindgen::from_value(environment).unwrap_or_default();
-    let configured = Configuration::parse(environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
+    let configured = Configuration::parse(&environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
     DEPLOYMENT.with(|deployment| {
         // Started once; a second start would find the same environment.
         let _ = deployment.set(configured);

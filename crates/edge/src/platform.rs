@@ -19,6 +19,9 @@ extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
 
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(timer: &JsValue);
+
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]);
 }
@@ -74,11 +77,21 @@ impl Clock for Deno {
     }
 
     async fn sleep(&self, duration: Duration) {
-        let timer = Promise::new(&mut |resolve, _| {
-            set_timeout(&resolve, duration.as_millis() as f64);
+        let mut timer = None;
+        let elapsed = Promise::new(&mut |resolve, _| {
+            timer = Some(Timer(set_timeout(&resolve, duration.as_millis() as f64)));
         });
         // A timer does not fail.
-        let _ = JsFuture::from(timer).await;
+        let _ = JsFuture::from(elapsed).await;
+    }
+}
+
+/// A running timer; one that nobody waits for any more does not keep the process alive.
+struct Timer(JsValue);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.0);
     }
 }
 

@@ -9,7 +9,7 @@ const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-typ
 pub(crate) fn preflight(incoming: &impl Incoming) -> Answer {
     let requested = incoming.header("access-control-request-headers").unwrap_or_default();
     let more = requested.split(',').map(str::trim).filter(|name| {
-        is_token(name) && !ALLOWED_HEADERS.split(", ").any(|allowed| allowed.eq_ignore_ascii_case(name))
+        is_token(name) && !ALLOWED_HEADERS.split(',').any(|allowed| allowed.trim().eq_ignore_ascii_case(name))
     });
     let allowed = std::iter::once(ALLOWED_HEADERS).chain(more).collect::<Vec<_>>().join(", ");
     Answer {

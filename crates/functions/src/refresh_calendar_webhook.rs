@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use protocol::Timestamp;
+use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
 use protocol::refresh::{follow_up, refresh};
 use protocol::sweep::{Swept, sweep};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
-use crate::target::{self, Target};
+use crate::target::{Attempt, Target, attempt_all};
 use crate::{Answer, Incoming, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
@@ -29,16 +29,20 @@ pub(crate) async fn handle<P: Platform + 'static>(
         return Ok(Reply { note: Some("swept"), ..Ok(summary(&swept)).into() });
     }
     let connections = target.connections(&deployment, caller).await?;
-    let invocation = Invocation::new(Kind::Targeted, started_at);
-    let refreshed = join_all(connections.iter().map(|row| refresh(&*deployment, &invocation, row))).await;
+    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
+    let attempt = |connection| attempt(deployment.clone(), invocation.clone(), connection).boxed_local();
+    Ok(attempt_all(&deployment, &connections, attempt).await)
+}
 
-    let results: Vec<_> = refreshed.iter().map(|refreshed| refreshed.result).collect();
-    let answer = target::answer(&deployment, &connections, &results).await;
-    let follow_up = async move {
-        join_all(refreshed.into_iter().map(|refreshed| follow_up(&*deployment, &invocation, refreshed)))
-            .await;
-    };
-    Ok(Reply { follow_up: Some(follow_up.boxed_local()), ..answer.into() })
+async fn attempt<P: Platform + 'static>(
+    deployment: Rc<Deployment<P>>,
+    invocation: Rc<Invocation>,
+    connection: Connection,
+) -> Attempt {
+    let refreshed = refresh(&*deployment, &invocation, &connection).await;
+    let result = refreshed.result;
+    let follow_up = async move { follow_up(&*deployment, &invocation, refreshed).await };
+    Attempt { result, follow_up: follow_up.boxed_local() }
 }
 
 fn summary(swept: &Swept) -> Answer {

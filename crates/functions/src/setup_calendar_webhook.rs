@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use protocol::Timestamp;
+use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
 use protocol::setup::{SetUp, follow_up, setup};
 
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
-use crate::target::{self, Target};
+use crate::target::{Attempt, Target, attempt_all};
 use crate::{Incoming, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
@@ -25,18 +25,22 @@ pub(crate) async fn handle<P: Platform + 'static>(
         return Err(Problem::InvalidRequest("name connection_id or user_id"));
     }
     let connections = target.connections(&deployment, caller).await?;
-    let invocation = Invocation::new(Kind::Targeted, started_at);
-    let set_up = join_all(connections.iter().map(|row| setup(&*deployment, &invocation, row.clone()))).await;
+    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
+    let attempt = |connection| attempt(deployment.clone(), invocation.clone(), connection).boxed_local();
+    Ok(attempt_all(&deployment, &connections, attempt).await)
+}
 
-    let results: Vec<_> = set_up.iter().map(|result| result.as_ref().map(|_| ()).map_err(|r| *r)).collect();
-    let answer = target::answer(&deployment, &connections, &results).await;
-    let opened = set_up.into_iter().filter_map(|result| match result {
-        Ok(SetUp::Opened(renewed)) => Some(*renewed),
-        Ok(SetUp::Found) | Err(_) => None,
-    });
-    let opened: Vec<_> = opened.collect();
+async fn attempt<P: Platform + 'static>(
+    deployment: Rc<Deployment<P>>,
+    invocation: Rc<Invocation>,
+    connection: Connection,
+) -> Attempt {
+    let set_up = setup(&*deployment, &invocation, connection).await;
+    let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
     let follow_up = async move {
-        join_all(opened.into_iter().map(|renewed| follow_up(&*deployment, &invocation, renewed))).await;
+        if let Ok(SetUp::Opened(renewed)) = set_up {
+            follow_up(&*deployment, &invocation, *renewed).await;
+        }
     };
-    Ok(Reply { follow_up: Some(follow_up.boxed_local()), ..answer.into() })
+    Attempt { result, follow_up: follow_up.boxed_local() }
 }

@@ -1,31 +1,32 @@
 //! Whose connections a request is about, and what becomes of the request when each had its turn.
 
 use adapters::deployment::{Deployment, Platform};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, join_all};
 use protocol::connection::{Connection, ConnectionId, UserId};
 use protocol::event::Event;
 use protocol::ports::{Connections, Log};
 use protocol::refresh::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Column, Filter, Query, google};
-use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::authenticate::Caller;
 use crate::problem::Problem;
-use crate::{Answer, Incoming};
+use crate::{Answer, Incoming, Reply};
 
 /// More than anybody has; a bound on the work of one request.
 const MOST_CONNECTIONS: usize = 50;
 
 /// The body of a request to setup or refresh. Unknown fields are ignored, as schedulers add their own.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
-    #[serde(default)]
     connection_id: Option<Uuid>,
-    #[serde(default)]
     user_id: Option<Uuid>,
 }
+
+const NOT_A_UUID: Problem = Problem::InvalidRequest("connection_id and user_id must be UUIDs");
 
 impl Target {
     pub(crate) fn is_everybody(self) -> bool {
@@ -43,11 +44,13 @@ impl Target {
         }
         let body: Json =
             serde_json::from_str(&body).map_err(|_| Problem::InvalidRequest("the body is not JSON"))?;
-        if !body.is_object() {
-            return Err(Problem::InvalidRequest("the body is not a JSON object"));
-        }
-        Self::deserialize(body)
-            .map_err(|_| Problem::InvalidRequest("connection_id and user_id must be UUIDs"))
+        let fields = body.as_object().ok_or(Problem::InvalidRequest("the body is not a JSON object"))?;
+        let id = |name: &str| match fields.get(name) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::String(text)) => Uuid::parse_str(text).map(Some).map_err(|_| NOT_A_UUID),
+            Some(_) => Err(NOT_A_UUID),
+        };
+        Ok(Self { connection_id: id("connection_id")?, user_id: id("user_id")? })
     }
 
     /// The connections that `caller` may act on and this names; live ones first, then the oldest.
@@ -83,17 +86,33 @@ fn id(column: Column, id: Uuid) -> Filter {
     Filter::Eq(column, protocol::table::Value::Uuid(id))
 }
 
-/// 200 with every connection when at least one is well; when none is, what is wrong with the first.
-pub(crate) async fn answer<P: Platform>(
+/// What was done for one connection, and what remains to be done once the caller is answered.
+pub(crate) struct Attempt {
+    pub(crate) result: Result<(), Refusal>,
+    pub(crate) follow_up: LocalBoxFuture<'static, ()>,
+}
+
+/// Makes an attempt for every connection and answers: 200 with all of them when at least one is well; when none is,
+/// what is wrong with the first.
+pub(crate) async fn attempt_all<P: Platform>(
     deployment: &Deployment<P>,
     connections: &[Connection],
-    results: &[Result<(), Refusal>],
+    attempt: impl Fn(Connection) -> LocalBoxFuture<'static, Attempt>,
+) -> Reply {
+    let attempts = join_all(connections.iter().map(|connection| attempt(connection.clone()))).await;
+    let refusal = attempts.first().and_then(|first| first.result.err());
+    let answer = match refusal.filter(|_| attempts.iter().all(|attempt| attempt.result.is_err())) {
+        Some(refusal) => Err(Problem::Refused(refusal)),
+        None => statuses(deployment, connections).await,
+    };
+    let follow_ups = join_all(attempts.into_iter().map(|attempt| attempt.follow_up));
+    Reply { follow_up: Some(follow_ups.map(|_| ()).boxed_local()), ..answer.into() }
+}
+
+async fn statuses<P: Platform>(
+    deployment: &Deployment<P>,
+    connections: &[Connection],
 ) -> Result<Answer, Problem> {
-    if let Some(Err(refusal)) = results.first()
-        && results.iter().all(Result::is_err)
-    {
-        return Err(Problem::Refused(*refusal));
-    }
     let ids: Vec<_> = connections.iter().map(|connection| connection.id).collect();
     let statuses = deployment.statuses(&ids).await?;
     let is = |status: &Json, id: &ConnectionId| {

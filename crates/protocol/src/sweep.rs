@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 
-use futures_util::stream::{self, FuturesUnordered, StreamExt};
-use futures_util::{join, select};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::join;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::connection::{Connection, ConnectionId, RequestId};
 use crate::event::Event;
@@ -36,27 +37,55 @@ pub struct Swept {
     pub remaining: u64,
 }
 
+/// Fails where the database did not answer what there is to do; what was found is done all the same.
 pub async fn sweep<P: Ports>(ports: &P, invocation: &Invocation) -> Result<Swept, DatabaseUnavailable> {
-    let sweep = Sweep { ports, invocation, swept: RefCell::default() };
+    let sweep = Sweep {
+        ports,
+        invocation,
+        swept: RefCell::default(),
+        due: RefCell::default(),
+        to_retire: RefCell::default(),
+    };
     // Concurrently, so that runs that hang do not keep channels from being renewed.
-    let (runs, renewals, retirements) = join!(sweep.run_owed(), sweep.renew_due(), sweep.retire());
-    runs?;
-    renewals?;
-    retirements?;
+    let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
+    steps.push(sweep.find_owed().boxed_local());
+    steps.push(sweep.find_due().boxed_local());
+    steps.push(sweep.find_to_retire().boxed_local());
+    let mut result = Ok(());
+    while let Some(next) = steps.next().await {
+        match next {
+            Ok(Next(next)) => steps.extend(next),
+            Err(unavailable) => result = Err(unavailable),
+        }
+    }
+    drop(steps);
+    result?;
     let mut swept = sweep.swept.into_inner();
     swept.remaining = ports.count(owed_and_due(ports), DATABASE_TIMEOUT).await?;
     Ok(swept)
+}
+
+/// A step of the sweep. Steps go on side by side; each says which ones follow from it.
+type Step<'a> = LocalBoxFuture<'a, Result<Next<'a>, DatabaseUnavailable>>;
+
+struct Next<'a>(Vec<Step<'a>>);
+
+impl Next<'_> {
+    const NOTHING: Self = Next(Vec::new());
 }
 
 struct Sweep<'a, P> {
     ports: &'a P,
     invocation: &'a Invocation,
     swept: RefCell<Swept>,
+    /// Rows that wait for one of the few renewals at a time.
+    due: RefCell<std::vec::IntoIter<Connection>>,
+    to_retire: RefCell<std::vec::IntoIter<Connection>>,
 }
 
 impl<P: Ports> Sweep<'_, P> {
     /// Runs that are owed and due; what they leave of the budget goes to connections not looked at for a day.
-    async fn run_owed(&self) -> Result<(), DatabaseUnavailable> {
+    async fn find_owed(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let budget = RUNS_PER_INVOCATION as usize;
         let owed = self
             .read(Query {
@@ -67,15 +96,15 @@ impl<P: Ports> Sweep<'_, P> {
             })
             .await?;
         let left = budget.saturating_sub(owed.len());
-        let runs: FuturesUnordered<_> = owed.into_iter().map(|row| self.run(row, Reason::Owed)).collect();
-        let (reconciled, ()) = join!(self.reconcile(left), runs.collect());
-        reconciled
+        let mut next: Vec<Step<'_>> =
+            owed.into_iter().map(|row| self.run(row, Reason::Owed).boxed_local()).collect();
+        if left > 0 {
+            next.push(self.find_silent(left).boxed_local());
+        }
+        Ok(Next(next))
     }
 
-    async fn reconcile(&self, limit: usize) -> Result<(), DatabaseUnavailable> {
-        if limit == 0 {
-            return Ok(());
-        }
+    async fn find_silent(&self, limit: usize) -> Result<Next<'_>, DatabaseUnavailable> {
         let long_ago = self.ports.now() - RECONCILE_AFTER;
         let mut filters = Vec::from(live());
         filters.push(Filter::IsNull(Column::SyncRequestId));
@@ -91,25 +120,24 @@ impl<P: Ports> Sweep<'_, P> {
                 limit,
             })
             .await?;
-        let runs: FuturesUnordered<_> = silent.iter().map(|row| self.ask_and_run(row)).collect();
-        runs.collect::<()>().await;
-        Ok(())
+        Ok(Next(silent.into_iter().map(|row| self.reconcile(row.id).boxed_local()).collect()))
     }
 
-    async fn ask_and_run(&self, row: &Connection) {
+    async fn reconcile(&self, id: ConnectionId) -> Result<Next<'_>, DatabaseUnavailable> {
         let request = RequestId::fresh(self.ports.now(), self.ports.random());
-        let update = Update::of(row.id)
+        let update = Update::of(id)
             .when(Filter::IsNull(Column::SyncRequestId))
             .when_live()
             .set(Column::SyncRequestId, request);
-        if let Ok(Some(row)) = self.ports.update(update, DATABASE_TIMEOUT).await {
-            self.swept.borrow_mut().reconciled += 1;
-            self.run(row, Reason::Reconciliation).await;
-        }
+        let Some(row) = self.ports.update(update, DATABASE_TIMEOUT).await? else {
+            return Ok(Next::NOTHING);
+        };
+        self.swept.borrow_mut().reconciled += 1;
+        self.run(row, Reason::Reconciliation).await
     }
 
     /// Missing, expiring, foreign and failed channels alike: whatever is due.
-    async fn renew_due(&self) -> Result<(), DatabaseUnavailable> {
+    async fn find_due(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let mut filters = Vec::from(live());
         filters.push(Filter::Lte(Column::WebhookNotBefore, self.ports.now().into()));
         let due = self
@@ -120,43 +148,33 @@ impl<P: Ports> Sweep<'_, P> {
                 limit: RENEWALS_PER_SWEEP,
             })
             .await?;
-        let mut renewals =
-            stream::iter(&due).map(|row| self.renew(row)).buffer_unordered(RENEWALS_AT_ONCE).fuse();
-        // Runs go on beside the renewals, not in their places.
-        let mut follow_ups = FuturesUnordered::new();
-        loop {
-            select! {
-                renewed = renewals.select_next_some() => {
-                    if let Some(renewed) = renewed {
-                        follow_ups.push(self.follow_up(renewed));
-                    }
-                }
-                () = follow_ups.select_next_some() => {}
-                complete => return Ok(()),
-            }
-        }
+        self.due.replace(due.into_iter());
+        Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
     }
 
-    async fn renew(&self, row: &Connection) -> Option<Renewed> {
-        match renew(self.ports, self.invocation, row, Trigger::Sweep).await {
+    /// Renews the next row. Its run does not keep the one after it waiting.
+    async fn renew_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let Some(row) = self.due.borrow_mut().next() else { return Ok(Next::NOTHING) };
+        let mut next = vec![self.renew_next().boxed_local()];
+        match renew(self.ports, self.invocation, &row, Trigger::Sweep).await {
             Renewal::Renewed(renewed) => {
                 self.swept.borrow_mut().renewed += 1;
-                Some(*renewed)
+                next.push(self.follow_up(*renewed).boxed_local());
             }
             Renewal::Failed(failure, _) => {
                 self.swept.borrow_mut().failed.push((row.id, failure.code().to_owned()));
-                None
             }
-            Renewal::NotOurs | Renewal::Unanswered => None,
+            Renewal::NotOurs | Renewal::Unanswered => {}
         }
+        Ok(Next(next))
     }
 
-    async fn follow_up(&self, renewed: Renewed) {
+    async fn follow_up(&self, renewed: Renewed) -> Result<Next<'_>, DatabaseUnavailable> {
         let run = self.run(renewed.row.clone(), Reason::ChannelOpened);
-        join!(renewed.stop_superseded(self.ports), run);
+        join!(run, renewed.stop_superseded(self.ports)).0
     }
 
-    async fn retire(&self) -> Result<(), DatabaseUnavailable> {
+    async fn find_to_retire(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let to_retire = self
             .read(Query {
                 filters: vec![google()],
@@ -168,24 +186,29 @@ impl<P: Ports> Sweep<'_, P> {
                 limit: RENEWALS_PER_SWEEP,
             })
             .await?;
-        stream::iter(&to_retire)
-            .for_each_concurrent(RENEWALS_AT_ONCE, |row| async move {
-                let in_time = self.invocation.may_renew(self.ports.now());
-                if in_time && retire(self.ports, row).await {
-                    self.swept.borrow_mut().stopped += 1;
-                }
-            })
-            .await;
-        Ok(())
+        self.to_retire.replace(to_retire.into_iter());
+        Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.retire_next().boxed_local()).collect()))
     }
 
-    async fn run(&self, row: Connection, reason: Reason) {
+    async fn retire_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let in_time = self.invocation.may_renew(self.ports.now());
+        let Some(row) = self.to_retire.borrow_mut().next().filter(|_| in_time) else {
+            return Ok(Next::NOTHING);
+        };
+        if retire(self.ports, &row).await {
+            self.swept.borrow_mut().stopped += 1;
+        }
+        Ok(Next(vec![self.retire_next().boxed_local()]))
+    }
+
+    async fn run(&self, row: Connection, reason: Reason) -> Result<Next<'_>, DatabaseUnavailable> {
         let connection = row.id;
         match run(self.ports, self.invocation, row, reason).await {
             Outcome::Synced => self.swept.borrow_mut().synced += 1,
             Outcome::Failed(failure) => self.swept.borrow_mut().failed.push((connection, failure.code())),
             Outcome::NotRun => {}
         }
+        Ok(Next::NOTHING)
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Connection>, DatabaseUnavailable> {

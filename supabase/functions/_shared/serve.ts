@@ -3,20 +3,6 @@
 import { __wbg_reset_state, handle, initSync, start } from "./wasm/calendar_webhooks.js";
 import { base64 } from "./wasm/module.js";
 
-/** Every variable that the module reads. */
-const VARIABLES = [
-  "SUPABASE_URL",
-  "SUPABASE_SERVICE_ROLE_KEY",
-  "SUPABASE_SECRET_KEYS",
-  "GOOGLE_CLIENT_ID",
-  "GOOGLE_CLIENT_SECRET",
-  "CALENDAR_WEBHOOK_URL",
-  "GOOGLE_CALENDAR_API_URL",
-  "GOOGLE_OAUTH_TOKEN_URL",
-  "RECALCULATE_SCHEDULE_URL",
-  "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-];
-
 const module = new WebAssembly.Module(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
 
 /** The requests in flight, by how to answer them should their instance be lost. */
@@ -29,8 +15,7 @@ function run() {
   if (instance === "running") return;
   if (instance === "none") initSync({ module });
   else __wbg_reset_state();
-  const environment = VARIABLES.map((name) => [name, Deno.env.get(name)]);
-  start(Object.fromEntries(environment), lose);
+  start(Deno.env.toObject(), lose);
   instance = "running";
 }
 
