@@ -1,0 +1,172 @@
+//! Notifications: whose they are, and what follows from them.
+
+use crate::world::{Fate, RESOURCE, World, channel, finish};
+use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
+use protocol::receive::{Notification, State, Verdict, follow_up, receive};
+use protocol::table::{Column, Value};
+
+fn notification(id: ConnectionId, channel: &str, number: i64) -> Notification {
+    Notification {
+        channel: ChannelId::new(channel),
+        token_hash: TokenHash::new(format!("token of {id}")),
+        resource: ResourceId::new(RESOURCE),
+        state: State::Change,
+        number,
+    }
+}
+
+fn verdict_name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Opened => "opened",
+        Verdict::Changed(_) => "changed",
+        Verdict::Orphan(_) => "orphan",
+        Verdict::Late(_) => "late",
+        Verdict::Unknown => "unknown",
+        Verdict::Unavailable => "unavailable",
+    }
+}
+
+/// Delivers a notification and all that follows from it.
+fn deliver(world: &World, notification: &Notification) -> &'static str {
+    let invocation = world.targeted();
+    let verdict = finish(receive(world, &invocation, notification));
+    let name = verdict_name(&verdict);
+    finish(follow_up(world, &invocation, notification, verdict));
+    name
+}
+
+#[test]
+fn a_change_on_the_current_channel_costs_one_update_before_google_is_answered() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let verdict = finish(receive(&world, &world.targeted(), &notification(id, "current", 7)));
+    assert_eq!(verdict_name(&verdict), "changed");
+    assert_eq!(world.updates.get(), 1);
+    assert_eq!(world.row(id).webhook_message_number, 7);
+    assert!(world.row(id).sync_request_id.is_some());
+}
+
+#[test]
+fn a_change_is_followed_by_one_run_of_that_user_alone() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let other = world.connect(2, channel("other"));
+    assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+    let connections: Vec<_> = world.runs.borrow().iter().map(|run| run.connection).collect();
+    assert_eq!(connections, [id]);
+    assert_eq!(world.row(id).sync_request_id, None);
+    assert_eq!(world.row(id).last_sync_at, Some(world.now.get()));
+    assert_eq!(world.row(other).last_sync_at, Some(crate::world::START - chrono::TimeDelta::hours(1)));
+}
+
+#[test]
+fn a_duplicate_or_late_number_is_answered_and_runs_nothing_new() {
+    for number in [1, 4, 5] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(Column::WebhookMessageNumber, Value::Integer(5))]);
+        assert_eq!(deliver(&world, &notification(id, "current", number)), "late", "{number}");
+        assert!(world.runs.borrow().is_empty());
+    }
+}
+
+#[test]
+fn a_late_number_runs_what_is_owed_from_before() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(
+        id,
+        [(Column::WebhookMessageNumber, Value::Integer(5)), (Column::SyncRequestId, world.request())],
+    );
+    assert_eq!(deliver(&world, &notification(id, "current", 5)), "late");
+    assert_eq!(world.runs.borrow().len(), 1);
+}
+
+#[test]
+fn a_channel_that_is_nobodys_any_more_is_run_for_and_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    assert_eq!(*world.stopped.borrow(), [ChannelId::new("before")]);
+    assert_eq!(world.runs.borrow().len(), 1);
+    assert_eq!(world.row(id).webhook_message_number, 1, "the current channel's count is untouched");
+}
+
+#[test]
+fn a_pending_channel_is_run_for_and_not_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::WebhookPendingId, "pending".into())]);
+    assert_eq!(deliver(&world, &notification(id, "pending", 2)), "changed");
+    assert!(world.stopped.borrow().is_empty());
+    assert_eq!(world.runs.borrow().len(), 1);
+}
+
+#[test]
+fn an_unknown_token_changes_nothing() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let before = world.row(id);
+    let stranger = ConnectionId(uuid::Uuid::from_u128(99));
+    assert_eq!(deliver(&world, &notification(stranger, "current", 9)), "unknown");
+    assert_eq!(world.row(id), before);
+}
+
+#[test]
+fn the_first_message_confirms_a_pending_or_current_channel() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(
+        id,
+        [(Column::WebhookPendingId, "pending".into()), (Column::WebhookMessageNumber, Value::Integer(0))],
+    );
+    for (channel, column, value) in [
+        ("pending", Column::WebhookConfirmedId, Value::Text("pending".to_owned())),
+        ("current", Column::WebhookMessageNumber, Value::Integer(1)),
+    ] {
+        let sync = Notification { state: State::Sync, ..notification(id, channel, 1) };
+        assert_eq!(deliver(&world, &sync), "opened");
+        assert_eq!(world.table.value(id, column), value);
+    }
+    assert!(world.runs.borrow().is_empty());
+}
+
+#[test]
+fn a_paused_connection_keeps_the_request_and_gives_its_channel_up() {
+    for paused in [Column::SyncEnabled, Column::IsActive] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(paused, Value::Boolean(false))]);
+        assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+        let row = world.row(id);
+        assert!(row.sync_request_id.is_some(), "resumed, the change is still known");
+        assert_eq!((row.webhook_id, row.webhook_not_before), (None, protocol::Timestamp::default()));
+        assert_eq!(*world.stopped.borrow(), [ChannelId::new("current")]);
+        assert!(world.runs.borrow().is_empty());
+    }
+}
+
+#[test]
+fn a_database_that_does_not_answer_has_google_try_again() {
+    for fate in [Fate::Lost, Fate::Unanswered] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.fate.set(Some((1, fate)));
+        assert_eq!(deliver(&world, &notification(id, "current", 2)), "unavailable");
+        // The second try finds the first one's write, or makes it: either way a run follows.
+        assert!(matches!(deliver(&world, &notification(id, "current", 2)), "changed" | "late"));
+        assert_eq!(world.runs.borrow().len(), 1, "{fate:?}");
+    }
+}
+
+#[test]
+fn while_a_run_goes_on_nobody_claims_another() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world
+        .table
+        .write(id, [(Column::SyncLeaseUntil, (world.now.get() + chrono::TimeDelta::minutes(2)).into())]);
+    assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+    assert_eq!(world.updates.get(), 1, "not even a claim");
+    assert!(world.row(id).sync_request_id.is_some());
+}

@@ -1,0 +1,352 @@
+//! Renewals: no gap, one channel in the end, never a new consent overwritten.
+
+use crate::world::{Fate, RESOURCE, World, channel, finish};
+use chrono::TimeDelta;
+use protocol::Timestamp;
+use protocol::connection::{ChannelId, ConnectionId, ResourceId};
+use protocol::failure::{RenewalFailure, WatchFailure};
+use protocol::ports::OpenedChannel;
+use protocol::refresh::{Refusal, follow_up as follow_up_refresh, refresh};
+use protocol::renew::{Renewal, Trigger, renew};
+use protocol::setup::{SetUp, setup};
+use protocol::sweep::sweep;
+use protocol::table::{Column, Value};
+
+fn renew_once(world: &World, id: ConnectionId, trigger: Trigger) -> Renewal {
+    let renewal = finish(renew(world, &world.targeted(), &world.row(id), trigger));
+    if let Renewal::Renewed(renewed) = &renewal {
+        finish(renewed.stop_superseded(world));
+    }
+    renewal
+}
+
+#[track_caller]
+fn check_failed(renewal: &Renewal, failure: RenewalFailure) {
+    assert!(matches!(renewal, Renewal::Failed(actual, _) if *actual == failure), "{renewal:?}");
+}
+
+#[test]
+fn the_new_channel_is_stored_before_the_old_one_is_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("old"));
+    world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
+    let row = world.row(id);
+    assert_eq!(row.webhook_id.as_ref(), world.opened.borrow().first());
+    assert_eq!(row.webhook_pending_id, None);
+    assert_eq!(row.webhook_resource_id, Some(ResourceId::new(RESOURCE)));
+    assert_eq!(row.webhook_opened_at, world.now.get());
+    assert_eq!(row.webhook_message_number, 0);
+    assert_eq!(row.webhook_not_before, world.now.get() + TimeDelta::days(28));
+    assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
+    assert!(row.sync_request_id.is_some(), "a run follows every opening");
+    assert_eq!(*world.stopped.borrow(), [ChannelId::new("old")]);
+}
+
+#[test]
+fn what_is_not_due_leased_paused_or_too_soon_is_not_renewed() {
+    let later = crate::world::START + TimeDelta::minutes(1);
+    for (trigger, column, value) in [
+        (Trigger::Sweep, Column::WebhookNotBefore, Value::Time(later)),
+        (Trigger::Sweep, Column::WebhookLeaseUntil, Value::Time(later)),
+        (Trigger::Sweep, Column::SyncEnabled, Value::Boolean(false)),
+        (Trigger::Sweep, Column::IsActive, Value::Boolean(false)),
+        (Trigger::Button, Column::WebhookOpenedAt, Value::Time(crate::world::START - TimeDelta::seconds(29))),
+        (Trigger::Setup, Column::Provider, "outlook".into()),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        world.table.write(id, [(column, value)]);
+        assert_eq!(renew_once(&world, id, trigger), Renewal::NotOurs, "{column:?}");
+        assert!(world.opened.borrow().is_empty(), "{column:?}");
+    }
+}
+
+#[test]
+fn an_access_token_is_refreshed_when_less_than_a_minute_is_left() {
+    for (left, refreshes) in [(59, 1), (61, 0), (-100, 1)] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        world.table.write(id, [(Column::ExpiresAt, (crate::world::START + TimeDelta::seconds(left)).into())]);
+        renew_once(&world, id, Trigger::Sweep);
+        assert_eq!(world.refreshes.get(), refreshes, "{left} s left");
+        assert_eq!(world.opened.borrow().len(), 1);
+    }
+}
+
+#[test]
+fn a_refused_access_token_is_refreshed_once() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.watch_answers.replace([Err(WatchFailure::Unauthorized)].into());
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
+    assert_eq!(world.refreshes.get(), 1);
+
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.watch_answers.replace([Err(WatchFailure::Unauthorized), Err(WatchFailure::Unauthorized)].into());
+    check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::ReconnectRequired);
+    assert_eq!(world.row(id).webhook_not_before, world.now.get() + TimeDelta::hours(24));
+}
+
+#[test]
+fn without_a_refresh_token_the_user_must_reconnect() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.table.write(id, [(Column::RefreshToken, Value::Null), (Column::AccessToken, Value::Null)]);
+    check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::ReconnectRequired);
+}
+
+#[test]
+fn an_id_that_google_has_seen_is_replaced_once() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.watch_answers.replace([Err(WatchFailure::ChannelIdNotUnique)].into());
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
+    assert_eq!(world.row(id).webhook_id.as_ref(), world.opened.borrow().first());
+
+    let world = World::new();
+    let id = world.connect(1, []);
+    let twice = [Err(WatchFailure::ChannelIdNotUnique), Err(WatchFailure::ChannelIdNotUnique)];
+    world.watch_answers.replace(twice.into());
+    check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::GoogleRejected);
+}
+
+#[test]
+fn a_failure_is_booked_and_leaves_the_old_channel_alone() {
+    for (answer, failure, pending) in [
+        (WatchFailure::Refused(RenewalFailure::GoogleRateLimited), RenewalFailure::GoogleRateLimited, false),
+        (WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable), RenewalFailure::GoogleUnavailable, true),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("old"));
+        world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+        world.watch_answers.replace([Err(answer)].into());
+        check_failed(&renew_once(&world, id, Trigger::Sweep), failure);
+        let row = world.row(id);
+        assert_eq!(row.webhook_id, Some(ChannelId::new("old")));
+        assert_eq!(row.webhook_error.as_deref(), Some(failure.code()));
+        assert_eq!(row.webhook_attempts, 1);
+        assert_eq!(row.webhook_pending_id.is_some(), pending, "a channel that may exist stays named");
+        assert_eq!(row.webhook_lease_until, world.now.get() + TimeDelta::seconds(10));
+        assert!(row.webhook_not_before >= world.now.get() + TimeDelta::seconds(30));
+        assert!(world.stopped.borrow().is_empty());
+    }
+}
+
+#[test]
+fn a_channel_that_an_abandoned_renewal_may_have_opened_is_stopped_by_the_next() {
+    let world = World::new();
+    let id = world.connect(1, channel("old"));
+    world.table.write(
+        id,
+        [(Column::WebhookPendingId, "abandoned".into()), (Column::WebhookNotBefore, world.now.get().into())],
+    );
+    renew_once(&world, id, Trigger::Sweep);
+    assert_eq!(*world.stopped.borrow(), [ChannelId::new("old"), ChannelId::new("abandoned")]);
+}
+
+#[test]
+fn reconnected_meanwhile_the_channel_of_the_old_consent_is_stopped() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.during_watch.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::RefreshToken, Value::Secret("new consent".to_owned()))]);
+    })));
+    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    let row = world.row(id);
+    assert_eq!((row.webhook_id, row.webhook_pending_id), (None, None));
+    assert_eq!(row.webhook_not_before, Timestamp::default(), "due again at once");
+    assert_eq!(*world.stopped.borrow(), *world.opened.borrow());
+}
+
+#[test]
+fn paused_meanwhile_the_new_channel_is_stopped() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.during_watch.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+    })));
+    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    assert_eq!(*world.stopped.borrow(), *world.opened.borrow());
+}
+
+#[test]
+fn deleted_meanwhile_both_channels_are_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("old"));
+    world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+    world.during_watch.replace(Some(Box::new(move |world| world.table.delete(id))));
+    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    assert_eq!(world.stopped.borrow().len(), 2);
+    assert!(world.stopped.borrow().contains(&ChannelId::new("old")));
+}
+
+#[test]
+fn a_rotated_refresh_token_is_stored_without_starting_over() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
+    world.refresh_answers.replace(
+        [Ok(protocol::ports::RefreshedToken {
+            access_token: protocol::connection::AccessToken::new("a"),
+            expires_in: std::time::Duration::from_secs(3600),
+            refresh_token: Some(protocol::connection::RefreshToken::new("rotated token")),
+        })]
+        .into(),
+    );
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
+    assert_eq!(world.table.value(id, Column::RefreshToken), Value::Secret("rotated token".to_owned()));
+    assert!(world.row(id).webhook_id.is_some());
+}
+
+#[test]
+fn whichever_update_fails_one_channel_is_left_and_it_is_the_stored_one() {
+    for fate in [Fate::Lost, Fate::Unanswered] {
+        for failing in 1..=6 {
+            let world = World::new();
+            let id = world.connect(1, channel("old"));
+            world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+            world.opened.borrow_mut().push(ChannelId::new("old"));
+            world.fate.set(Some((failing, fate)));
+            renew_once(&world, id, Trigger::Sweep);
+            for _ in 0..3 {
+                world.pass(TimeDelta::minutes(5));
+                renew_once(&world, id, Trigger::Sweep);
+            }
+            let row = world.row(id);
+            let stopped = world.stopped.borrow();
+            let live: Vec<_> =
+                world.opened.borrow().iter().filter(|opened| !stopped.contains(opened)).cloned().collect();
+            assert_eq!(
+                Some(live.as_slice()),
+                row.webhook_id.as_ref().map(std::slice::from_ref),
+                "{failing} {fate:?}"
+            );
+            assert_ne!(row.webhook_id, Some(ChannelId::new("old")));
+        }
+    }
+}
+
+#[test]
+fn there_is_no_watch_without_time_for_it() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    let invocation = world.targeted();
+    world.pass(TimeDelta::seconds(46));
+    assert_eq!(finish(renew(&world, &invocation, &world.row(id), Trigger::Sweep)), Renewal::NotOurs);
+    assert_eq!(world.updates.get(), 0);
+}
+
+#[test]
+fn a_short_grant_is_renewed_halfway() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    let granted = OpenedChannel {
+        resource_id: ResourceId::new(RESOURCE),
+        expiration: crate::world::START + TimeDelta::seconds(60),
+    };
+    world.watch_answers.replace([Ok(granted)].into());
+    renew_once(&world, id, Trigger::Sweep);
+    assert_eq!(world.row(id).webhook_not_before, crate::world::START + TimeDelta::seconds(30));
+}
+
+#[test]
+fn setup_keeps_a_channel_that_is_well_and_replaces_any_other() {
+    let foreign = (Column::WebhookOpenedAt, Value::Time(Timestamp::default()));
+    for (change, opened) in [
+        (None, 0),
+        (Some(foreign), 1),
+        (Some((Column::WebhookExpiration, Value::Time(crate::world::START))), 1),
+        (Some((Column::WebhookError, "google_unavailable".into())), 1),
+        (Some((Column::WebhookAttempts, Value::Integer(1))), 1),
+        (Some((Column::WebhookNotBefore, Value::Time(crate::world::START))), 1),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("old"));
+        world.table.write(id, change.clone());
+        let result = finish(setup(&world, &world.targeted(), world.row(id))).unwrap();
+        assert_eq!(matches!(result, SetUp::Opened(_)), opened == 1, "{change:?}");
+        assert_eq!(world.opened.borrow().len(), opened, "{change:?}");
+    }
+}
+
+#[test]
+fn setup_waits_for_another_that_is_opening_the_channel() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world
+        .table
+        .write(id, [(Column::WebhookLeaseUntil, (crate::world::START + TimeDelta::seconds(90)).into())]);
+    let refusal = finish(setup(&world, &world.targeted(), world.row(id))).unwrap_err();
+    assert!(matches!(refusal, Refusal::TooSoon { .. }));
+    assert!(world.now.get() >= crate::world::START + TimeDelta::seconds(15));
+}
+
+#[test]
+fn the_button_runs_even_if_google_is_down() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.watch_answers.replace([Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable))].into());
+    let invocation = world.targeted();
+    let refreshed = finish(refresh(&world, &invocation, &world.row(id)));
+    assert_eq!(refreshed.result, Err(Refusal::Failed(RenewalFailure::GoogleUnavailable)));
+    finish(follow_up_refresh(&world, &invocation, refreshed));
+    assert_eq!(world.runs.borrow().len(), 1);
+}
+
+#[test]
+fn the_button_works_once_in_thirty_seconds() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let press = || {
+        let invocation = world.targeted();
+        let refreshed = finish(refresh(&world, &invocation, &world.row(id)));
+        let result = refreshed.result;
+        finish(follow_up_refresh(&world, &invocation, refreshed));
+        result
+    };
+    assert_eq!(press(), Ok(()));
+    world.pass(TimeDelta::seconds(9));
+    let Err(Refusal::TooSoon { retry_after }) = press() else { panic!("it was too soon") };
+    assert!((19..=20).contains(&retry_after.as_secs()), "{retry_after:?}");
+    world.pass(TimeDelta::seconds(21));
+    assert_eq!(press(), Ok(()));
+    assert_eq!(world.opened.borrow().len(), 2);
+}
+
+#[test]
+fn a_sweep_renews_retires_runs_and_reconciles() {
+    let world = World::new();
+    let due = world.connect(1, []);
+    let paused = world.connect(2, channel("paused"));
+    world.table.write(paused, [(Column::SyncEnabled, Value::Boolean(false))]);
+    let owing = world.connect(3, channel("owing"));
+    world.table.write(owing, [(Column::SyncRequestId, world.request())]);
+    let silent = world.connect(4, channel("silent"));
+    world.table.write(silent, [(Column::LastSyncAt, (crate::world::START - TimeDelta::hours(25)).into())]);
+    let well = world.connect(5, channel("well"));
+    let before = world.row(well);
+    let foreign = world.connect(6, [(Column::Provider, "outlook".into())]);
+    let untouched = world.row(foreign);
+
+    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    assert_eq!((swept.renewed, swept.stopped, swept.synced, swept.reconciled), (1, 1, 3, 1));
+    assert_eq!((swept.failed, swept.remaining), (vec![], 0));
+    assert!(world.row(due).webhook_id.is_some());
+    assert_eq!(world.row(paused).webhook_id, None);
+    assert_eq!(world.row(well), before);
+    assert_eq!(world.row(foreign), untouched);
+}
+
+#[test]
+fn a_sweep_makes_25_runs_and_says_how_many_remain() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    for number in 1..=40 {
+        let id = world.connect(number, channel("c"));
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    }
+    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    assert_eq!((swept.synced, swept.remaining), (25, 15));
+}

@@ -1,0 +1,225 @@
+//! Runs: one at a time, retried until one succeeds, braked when they echo.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::world::{Fate, World, channel, finish};
+use chrono::TimeDelta;
+use protocol::Timestamp;
+use protocol::connection::ConnectionId;
+use protocol::failure::RunFailure;
+use protocol::ports::Reason;
+use protocol::run::{Outcome, run};
+use protocol::table::{Column, Value};
+
+fn owing(world: &World) -> ConnectionId {
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    id
+}
+
+fn run_once(world: &World, id: ConnectionId) -> Outcome {
+    finish(run(world, &world.targeted(), world.row(id), Reason::CalendarChanged))
+}
+
+fn sweep_once(world: &World, id: ConnectionId) -> Outcome {
+    finish(run(world, &world.sweeping(), world.row(id), Reason::Owed))
+}
+
+#[test]
+fn a_success_clears_the_request_the_lease_and_the_error() {
+    let world = World::new();
+    let id = owing(&world);
+    world.table.write(id, [(Column::SyncError, "recalculate_500".into())]);
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    let row = world.row(id);
+    assert_eq!(row.sync_request_id, None);
+    assert_eq!(row.sync_lease_until, Timestamp::default());
+    assert_eq!(row.sync_attempts, 0);
+    assert_eq!(row.last_sync_at, Some(world.now.get()));
+    assert_eq!(world.table.value(id, Column::SyncError), Value::Null);
+}
+
+#[test]
+fn nothing_owed_not_due_paused_or_held_is_not_run() {
+    let later = crate::world::START + TimeDelta::minutes(1);
+    for (column, value) in [
+        (Column::SyncRequestId, Value::Null),
+        (Column::SyncNotBefore, Value::Time(later)),
+        (Column::SyncLeaseUntil, Value::Time(later)),
+        (Column::SyncEnabled, Value::Boolean(false)),
+        (Column::IsActive, Value::Null),
+    ] {
+        let world = World::new();
+        let id = owing(&world);
+        world.table.write(id, [(column, value)]);
+        assert_eq!(run_once(&world, id), Outcome::NotRun, "{column:?}");
+        assert!(world.runs.borrow().is_empty(), "{column:?}");
+    }
+}
+
+#[test]
+fn a_request_that_arises_during_a_run_is_run_after_it() {
+    let world = World::new();
+    let id = owing(&world);
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    })));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    let runs = world.runs.borrow();
+    assert_eq!(runs.len(), 2);
+    assert_ne!(runs[0].request, runs[1].request);
+    assert_eq!(world.row(id).sync_request_id, None);
+}
+
+#[test]
+fn a_definite_failure_gives_the_lease_back_and_is_retried_in_a_few_seconds() {
+    let world = World::new();
+    let id = owing(&world);
+    world.run_answers.replace([Err(RunFailure::Answered(500)), Ok(())].into());
+    let before = world.now.get();
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert_eq!(world.runs.borrow().len(), 2);
+    assert!(
+        world.now.get() - before >= TimeDelta::seconds(4),
+        "two runs of a second and two seconds between"
+    );
+}
+
+#[test]
+fn a_sweep_does_not_wait_for_a_retry() {
+    let world = World::new();
+    let id = owing(&world);
+    world.run_answers.replace([Err(RunFailure::Answered(500))].into());
+    assert_eq!(sweep_once(&world, id), Outcome::Failed(RunFailure::Answered(500)));
+    let row = world.row(id);
+    assert_eq!(row.sync_lease_until, Timestamp::default());
+    assert_eq!(row.sync_attempts, 1);
+    assert!(row.sync_not_before > world.now.get());
+    assert!(row.sync_request_id.is_some());
+    assert_eq!(world.table.value(id, Column::SyncError), Value::Text("recalculate_500".to_owned()));
+}
+
+#[test]
+fn a_callee_that_may_still_be_working_keeps_its_lease() {
+    for (failure, code) in
+        [(RunFailure::TimedOut, "recalculate_timeout"), (RunFailure::Unreachable, "recalculate_unreachable")]
+    {
+        let world = World::new();
+        let id = owing(&world);
+        world.run_answers.replace([Err(failure)].into());
+        assert_eq!(run_once(&world, id), Outcome::Failed(failure));
+        let row = world.row(id);
+        assert!(row.sync_lease_until > world.now.get() + TimeDelta::minutes(2));
+        assert_eq!(world.table.value(id, Column::SyncError), Value::Text(code.to_owned()));
+        assert_eq!(run_once(&world, id), Outcome::NotRun, "whoever asks");
+        world.pass(TimeDelta::minutes(4));
+        assert_eq!(sweep_once(&world, id), Outcome::Synced);
+    }
+}
+
+#[test]
+fn a_refused_nested_call_takes_no_attempt_and_ends_the_invocations_runs() {
+    let world = World::new();
+    let id = owing(&world);
+    let other = world.connect(2, channel("other"));
+    world.table.write(other, [(Column::SyncRequestId, world.request())]);
+    let failure = RunFailure::RateLimited { retry_after: Duration::from_secs(30) };
+    world.run_answers.replace([Err(failure)].into());
+    let sweep = world.sweeping();
+    assert_eq!(finish(run(&world, &sweep, world.row(id), Reason::Owed)), Outcome::Failed(failure));
+    assert_eq!(finish(run(&world, &sweep, world.row(other), Reason::Owed)), Outcome::NotRun);
+    let row = world.row(id);
+    assert_eq!((row.sync_attempts, row.sync_lease_until), (0, Timestamp::default()));
+    assert_eq!(row.sync_not_before, world.now.get() + TimeDelta::seconds(30));
+}
+
+#[test]
+fn a_holder_that_lost_its_lease_owes_one_more_run() {
+    let world = World::new();
+    let id = owing(&world);
+    world.during_run.replace(Some(Box::new(move |world| {
+        // The lease ended; another held it, ran and is done.
+        world.table.write(
+            id,
+            [(Column::SyncRequestId, Value::Null), (Column::SyncLeaseUntil, Timestamp::default().into())],
+        );
+    })));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert!(world.row(id).sync_request_id.is_some(), "ours may have written last");
+}
+
+#[test]
+fn a_newer_holders_lease_is_not_touched() {
+    let world = World::new();
+    let id = owing(&world);
+    let theirs = crate::world::START + TimeDelta::minutes(9);
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncLeaseUntil, theirs.into())]);
+    })));
+    run_once(&world, id);
+    assert_eq!(world.row(id).sync_lease_until, theirs);
+}
+
+#[test]
+fn paused_during_a_run_the_newer_request_waits() {
+    let world = World::new();
+    let id = owing(&world);
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(
+            id,
+            [(Column::SyncRequestId, world.request()), (Column::SyncEnabled, Value::Boolean(false))],
+        );
+    })));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert_eq!(world.runs.borrow().len(), 1);
+    let row = world.row(id);
+    assert!(row.sync_request_id.is_some());
+    assert_eq!((row.sync_lease_until, row.sync_attempts), (Timestamp::default(), 0));
+}
+
+#[test]
+fn runs_that_cause_the_next_request_are_braked() {
+    let world = World::new();
+    let id = owing(&world);
+    let mut ended = Vec::new();
+    for _ in 0..12 {
+        // Every run's own write comes back as a notification a second later.
+        world.pass(TimeDelta::seconds(1));
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+        while sweep_once(&world, id) == Outcome::NotRun {
+            world.pass(TimeDelta::seconds(1));
+        }
+        ended.push(world.now.get());
+    }
+    let last_pause = ended[11] - ended[10];
+    assert!(last_pause >= TimeDelta::minutes(2), "{last_pause}");
+    assert!(last_pause <= TimeDelta::seconds(125), "{last_pause}");
+}
+
+#[test]
+fn whichever_update_fails_the_request_is_run_in_the_end() {
+    for fate in [Fate::Lost, Fate::Unanswered] {
+        for failing in 1..=6 {
+            let world = World::new();
+            let id = owing(&world);
+            let runs_begun = Rc::new(Cell::new(0));
+            let arisen_after = runs_begun.clone();
+            world.during_run.replace(Some(Box::new(move |world| {
+                world.table.write(id, [(Column::SyncRequestId, world.request())]);
+                arisen_after.set(world.runs.borrow().len());
+            })));
+            world.fate.set(Some((failing, fate)));
+            run_once(&world, id);
+            for _ in 0..10 {
+                world.pass(TimeDelta::minutes(4));
+                sweep_once(&world, id);
+            }
+            let row = world.row(id);
+            assert_eq!(row.sync_request_id, None, "update {failing} {fate:?}");
+            assert_eq!(row.sync_lease_until, Timestamp::default(), "update {failing} {fate:?}");
+            assert!(world.runs.borrow().len() > runs_begun.get(), "update {failing} {fate:?}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A world of one process: the table in memory, a Google and a `recalculate-schedule` that answer as told, a clock
+//! that moves only when somebody sleeps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use futures_util::FutureExt;
+use protocol::Timestamp;
+use protocol::connection::{
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, RequestId,
+    ResourceId, UnreadableRow,
+};
+use protocol::event::Event;
+use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::invocation::{Invocation, Kind};
+use protocol::memory::Table;
+use protocol::ports::{
+    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
+};
+use protocol::table::{Column, Filter, Query, Update, Value};
+use uuid::Uuid;
+
+pub(crate) const RESOURCE: &str = "resource of the calendar";
+
+/// What becomes of one update of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It takes place, but the answer is lost.
+    Unanswered,
+}
+
+type Hook = Box<dyn Fn(&World)>;
+
+pub(crate) struct World {
+    pub(crate) table: Table,
+    pub(crate) now: Cell<Timestamp>,
+    random: Cell<u128>,
+    /// Updates made so far.
+    pub(crate) updates: Cell<usize>,
+    /// What becomes of the update of this number.
+    pub(crate) fate: Cell<Option<(usize, Fate)>>,
+    pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
+    pub(crate) refresh_answers: RefCell<VecDeque<Result<RefreshedToken, RenewalFailure>>>,
+    pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
+    /// Done while `recalculate-schedule` runs, or while Google opens a channel.
+    pub(crate) during_run: RefCell<Option<Hook>>,
+    pub(crate) during_watch: RefCell<Option<Hook>>,
+    pub(crate) run_takes: Cell<TimeDelta>,
+    pub(crate) opened: RefCell<Vec<ChannelId>>,
+    pub(crate) stopped: RefCell<Vec<ChannelId>>,
+    pub(crate) refreshes: Cell<usize>,
+    pub(crate) runs: RefCell<Vec<Run>>,
+    pub(crate) log: RefCell<Vec<Event>>,
+}
+
+pub(crate) const START: Timestamp = match DateTime::from_timestamp(1_795_000_000, 0) {
+    Some(start) => start,
+    None => panic!(),
+};
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: Table::default(),
+            now: Cell::new(START),
+            random: Cell::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
+            updates: Cell::new(0),
+            fate: Cell::new(None),
+            watch_answers: RefCell::default(),
+            refresh_answers: RefCell::default(),
+            run_answers: RefCell::default(),
+            during_run: RefCell::default(),
+            during_watch: RefCell::default(),
+            run_takes: Cell::new(TimeDelta::seconds(1)),
+            opened: RefCell::default(),
+            stopped: RefCell::default(),
+            refreshes: Cell::new(0),
+            runs: RefCell::default(),
+            log: RefCell::default(),
+        }
+    }
+
+    /// A connection whose access token is good for an hour, without a channel unless `more` says otherwise.
+    pub(crate) fn connect(
+        &self,
+        number: u128,
+        more: impl IntoIterator<Item = (Column, Value)>,
+    ) -> ConnectionId {
+        let id = ConnectionId(Uuid::from_u128(number));
+        let fresh = [
+            (Column::AccessToken, Value::Secret("access".to_owned())),
+            (Column::RefreshToken, Value::Secret("refresh".to_owned())),
+            (Column::ExpiresAt, Value::Time(START + TimeDelta::hours(1))),
+            (Column::CreatedAt, Value::Time(START)),
+            (Column::LastSyncAt, Value::Time(START - TimeDelta::hours(1))),
+        ];
+        self.table.insert(id, fresh.into_iter().chain(more));
+        id
+    }
+
+    pub(crate) fn row(&self, id: ConnectionId) -> Connection {
+        self.table.connection(id).unwrap()
+    }
+
+    pub(crate) fn pass(&self, time: TimeDelta) {
+        self.now.set(self.now.get() + time);
+    }
+
+    pub(crate) fn targeted(&self) -> Invocation {
+        Invocation::new(Kind::Targeted, self.now.get())
+    }
+
+    pub(crate) fn sweeping(&self) -> Invocation {
+        Invocation::new(Kind::Sweep, self.now.get())
+    }
+
+    pub(crate) fn request(&self) -> Value {
+        Value::Uuid(RequestId::fresh(self.now.get(), self.random()).0)
+    }
+
+    fn run_hook(&self, hook: &RefCell<Option<Hook>>) {
+        let hook = hook.borrow_mut().take();
+        if let Some(hook) = hook {
+            hook(self);
+        }
+    }
+}
+
+/// The columns of a channel that is well: opened an hour ago, good for a month.
+pub(crate) fn channel(id: &str) -> [(Column, Value); 6] {
+    [
+        (Column::WebhookId, id.into()),
+        (Column::WebhookResourceId, RESOURCE.into()),
+        (Column::WebhookExpiration, (START + TimeDelta::days(30)).into()),
+        (Column::WebhookOpenedAt, (START - TimeDelta::hours(1)).into()),
+        (Column::WebhookNotBefore, (START + TimeDelta::days(28)).into()),
+        (Column::WebhookMessageNumber, 1.into()),
+    ]
+}
+
+/// Drives a future that waits for nothing but this world.
+#[track_caller]
+pub(crate) fn finish<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing here waits")
+}
+
+impl Connections for World {
+    async fn update(
+        &self,
+        update: Update,
+        _timeout: Duration,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let number = self.updates.get() + 1;
+        self.updates.set(number);
+        match self.fate.get() {
+            Some((chosen, Fate::Lost)) if chosen == number => Err(DatabaseUnavailable),
+            Some((chosen, Fate::Unanswered)) if chosen == number => {
+                self.table.update(&update);
+                Err(DatabaseUnavailable)
+            }
+            _ => Ok(self.table.update(&update)),
+        }
+    }
+
+    async fn select(
+        &self,
+        query: Query,
+        _timeout: Duration,
+    ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        Ok(self.table.select(&query))
+    }
+
+    async fn count(&self, filters: Vec<Filter>, _timeout: Duration) -> Result<u64, DatabaseUnavailable> {
+        Ok(self.table.count(&filters))
+    }
+}
+
+impl Google for World {
+    async fn watch(
+        &self,
+        _access_token: &AccessToken,
+        _calendar: Option<&CalendarId>,
+        channel: &ChannelId,
+        _token: &ChannelToken,
+        _timeout: Duration,
+    ) -> Result<OpenedChannel, WatchFailure> {
+        self.run_hook(&self.during_watch);
+        let answer = self.watch_answers.borrow_mut().pop_front().unwrap_or_else(|| {
+            Ok(OpenedChannel {
+                resource_id: ResourceId::new(RESOURCE),
+                expiration: self.now.get() + TimeDelta::days(30),
+            })
+        });
+        if answer.is_ok() {
+            self.opened.borrow_mut().push(channel.clone());
+        }
+        answer
+    }
+
+    async fn stop(
+        &self,
+        _access_token: &AccessToken,
+        channel: &ChannelId,
+        _resource: &ResourceId,
+        _timeout: Duration,
+    ) -> Result<(), StopFailure> {
+        self.stopped.borrow_mut().push(channel.clone());
+        Ok(())
+    }
+
+    async fn refresh(
+        &self,
+        _refresh_token: &RefreshToken,
+        _timeout: Duration,
+    ) -> Result<RefreshedToken, RenewalFailure> {
+        self.refreshes.set(self.refreshes.get() + 1);
+        self.refresh_answers.borrow_mut().pop_front().unwrap_or_else(|| {
+            Ok(RefreshedToken {
+                access_token: AccessToken::new("refreshed"),
+                expires_in: Duration::from_secs(3600),
+                refresh_token: None,
+            })
+        })
+    }
+}
+
+impl Recalculation for World {
+    async fn recalculate(&self, run: Run, _timeout: Duration) -> Result<(), RunFailure> {
+        self.runs.borrow_mut().push(run);
+        self.run_hook(&self.during_run);
+        self.pass(self.run_takes.get());
+        self.run_answers.borrow_mut().pop_front().unwrap_or(Ok(()))
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_secs(180)
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.pass(TimeDelta::from_std(duration).unwrap());
+    }
+}
+
+impl Entropy for World {
+    fn random(&self) -> u128 {
+        // SplitMix64's constant; any sequence without repetition will do.
+        self.random.set(self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+        self.random.get()
+    }
+}
+
+impl Log for World {
+    fn log(&self, event: Event) {
+        self.log.borrow_mut().push(event);
+    }
+}
