@@ -38,15 +38,12 @@ impl Database {
     }
 
     pub fn select_request(&self, query: &Query) -> Option<HttpRequest> {
-        let mut builder = self
+        let builder = self
             .rest
             .from(TABLE)
             .select(columns())
             .order(format!("{}.asc.nullsfirst", query.order.name()))
             .limit(query.limit.max(1));
-        for group in &query.any_of {
-            builder = builder.or(group.iter().map(in_a_list).collect::<Vec<_>>().join(","));
-        }
         request(builder, &query.filters, Method::Get)
     }
 
@@ -125,25 +122,6 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpR
         headers: headers.collect(),
         body: body.and_then(|body| String::from_utf8(body.to_vec()).ok()),
     })
-}
-
-/// A condition within `or=(…)`, where values are quoted.
-fn in_a_list(filter: &Filter) -> String {
-    let quoted = |column: &Column, operator: &str, value: &Value| {
-        format!(r#"{}.{operator}."{}""#, column.name(), text(value))
-    };
-    match filter {
-        Filter::Eq(column, value) => quoted(column, "eq", value),
-        Filter::IsDistinct(column, value) => quoted(column, "isdistinct", value),
-        Filter::Lt(column, value) => quoted(column, "lt", value),
-        Filter::Lte(column, value) => quoted(column, "lte", value),
-        Filter::IsNull(column) => format!("{}.is.null", column.name()),
-        Filter::NotNull(column) => format!("{}.not.is.null", column.name()),
-        Filter::IsTrue(column) => format!("{}.is.true", column.name()),
-        Filter::NotTrue(column) => format!("{}.not.is.true", column.name()),
-        Filter::IsFalse(column) => format!("{}.is.false", column.name()),
-        Filter::NotFalse(column) => format!("{}.not.is.false", column.name()),
-    }
 }
 
 fn text(value: &Value) -> String {

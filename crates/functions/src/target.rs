@@ -69,7 +69,7 @@ impl Target {
         if let Caller::User(UserId(user)) = caller {
             filters.push(id(Column::UserId, user));
         }
-        let query = Query { filters, any_of: Vec::new(), order: Column::CreatedAt, limit: MOST_CONNECTIONS };
+        let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
         let rows = deployment.select(query, DATABASE_TIMEOUT).await?.into_iter();
         let readable =
             rows.filter_map(|row| row.inspect_err(|odd| deployment.log(Event::UnreadableRow(*odd))).ok());

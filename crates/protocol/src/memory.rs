@@ -55,11 +55,8 @@ impl Table {
 
     pub fn select(&self, query: &Query) -> Vec<Result<Connection, UnreadableRow>> {
         let rows = self.rows.borrow();
-        let mut found: Vec<&Row> = rows
-            .values()
-            .filter(|row| query.filters.iter().all(|filter| meets(row, filter)))
-            .filter(|row| query.any_of.iter().all(|group| group.iter().any(|filter| meets(row, filter))))
-            .collect();
+        let mut found: Vec<&Row> =
+            rows.values().filter(|row| query.filters.iter().all(|filter| meets(row, filter))).collect();
         found.sort_by(|a, b| nulls_first(&value(a, query.order), &value(b, query.order)));
         found.into_iter().take(query.limit).map(read).collect()
     }

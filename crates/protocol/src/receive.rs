@@ -166,8 +166,7 @@ async fn read<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Option<Connection>, DatabaseUnavailable> {
-    let query =
-        Query { filters: of_token(notification).filters, any_of: Vec::new(), order: Column::Id, limit: 1 };
+    let query = Query { filters: of_token(notification).filters, order: Column::Id, limit: 1 };
     let rows = ports.select(query, time_left(ports, invocation)?).await?;
     rows.into_iter().next().transpose().map_err(|_| DatabaseUnavailable)
 }

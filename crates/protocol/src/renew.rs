@@ -393,11 +393,6 @@ enum Disowned {
 impl Query {
     /// The row with this id.
     pub fn by_id(id: ConnectionId) -> Self {
-        Self {
-            filters: vec![Filter::Eq(Column::Id, id.into())],
-            any_of: Vec::new(),
-            order: Column::Id,
-            limit: 1,
-        }
+        Self { filters: vec![Filter::Eq(Column::Id, id.into())], order: Column::Id, limit: 1 }
     }
 }

@@ -88,12 +88,7 @@ impl<P: Ports> Sweep<'_, P> {
     async fn find_owed(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let budget = RUNS_PER_INVOCATION as usize;
         let owed = self
-            .read(Query {
-                filters: owed_and_due(self.ports),
-                any_of: Vec::new(),
-                order: Column::SyncNotBefore,
-                limit: budget,
-            })
+            .read(Query { filters: owed_and_due(self.ports), order: Column::SyncNotBefore, limit: budget })
             .await?;
         let left = budget.saturating_sub(owed.len());
         let mut next: Vec<Step<'_>> =
@@ -105,21 +100,20 @@ impl<P: Ports> Sweep<'_, P> {
     }
 
     async fn find_silent(&self, limit: usize) -> Result<Next<'_>, DatabaseUnavailable> {
+        let mut silent = Vec::new();
         let long_ago = self.ports.now() - RECONCILE_AFTER;
-        let mut filters = Vec::from(live());
-        filters.push(Filter::IsNull(Column::SyncRequestId));
-        filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
-        let silent = self
-            .read(Query {
-                filters,
-                any_of: vec![vec![
-                    Filter::IsNull(Column::LastSyncAt),
-                    Filter::Lt(Column::LastSyncAt, long_ago.into()),
-                ]],
-                order: Column::LastSyncAt,
-                limit,
-            })
-            .await?;
+        for last_sync in [Filter::IsNull(Column::LastSyncAt), Filter::Lt(Column::LastSyncAt, long_ago.into())]
+        {
+            let limit = limit - silent.len();
+            if limit == 0 {
+                break;
+            }
+            let mut filters = Vec::from(live());
+            filters.push(Filter::IsNull(Column::SyncRequestId));
+            filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
+            filters.push(last_sync);
+            silent.extend(self.read(Query { filters, order: Column::LastSyncAt, limit }).await?);
+        }
         Ok(Next(silent.into_iter().map(|row| self.reconcile(row.id).boxed_local()).collect()))
     }
 
@@ -140,14 +134,8 @@ impl<P: Ports> Sweep<'_, P> {
     async fn find_due(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let mut filters = Vec::from(live());
         filters.push(Filter::Lte(Column::WebhookNotBefore, self.ports.now().into()));
-        let due = self
-            .read(Query {
-                filters,
-                any_of: Vec::new(),
-                order: Column::WebhookNotBefore,
-                limit: RENEWALS_PER_SWEEP,
-            })
-            .await?;
+        let due =
+            self.read(Query { filters, order: Column::WebhookNotBefore, limit: RENEWALS_PER_SWEEP }).await?;
         self.due.replace(due.into_iter());
         Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
     }
@@ -174,18 +162,20 @@ impl<P: Ports> Sweep<'_, P> {
         join!(run, renewed.stop_superseded(self.ports)).0
     }
 
+    /// Disconnected or paused, with a channel or only a pending one.
     async fn find_to_retire(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let to_retire = self
-            .read(Query {
-                filters: vec![google()],
-                any_of: vec![
-                    vec![Filter::NotTrue(Column::IsActive), Filter::IsFalse(Column::SyncEnabled)],
-                    vec![Filter::NotNull(Column::WebhookId), Filter::NotNull(Column::WebhookPendingId)],
-                ],
-                order: Column::Id,
-                limit: RENEWALS_PER_SWEEP,
-            })
-            .await?;
+        let disconnected = [google(), Filter::NotTrue(Column::IsActive)];
+        let paused = [google(), Filter::IsTrue(Column::IsActive), Filter::IsFalse(Column::SyncEnabled)];
+        let open = [Filter::NotNull(Column::WebhookId)];
+        let pending = [Filter::IsNull(Column::WebhookId), Filter::NotNull(Column::WebhookPendingId)];
+        let mut to_retire = Vec::new();
+        for (state, channel) in
+            [(&disconnected[..], &open[..]), (&disconnected, &pending), (&paused, &open), (&paused, &pending)]
+        {
+            let filters = [state, channel].concat();
+            let query = Query { filters, order: Column::Id, limit: RENEWALS_PER_SWEEP };
+            to_retire.extend(self.read(query).await?);
+        }
         self.to_retire.replace(to_retire.into_iter());
         Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.retire_next().boxed_local()).collect()))
     }

@@ -201,13 +201,13 @@ impl Update {
     }
 }
 
-/// A read of at most `limit` rows that meet every filter and, of each group in `any_of`, at least one.
+/// A read of at most `limit` rows that meet every filter.
+///
+/// There is no `or=`: on an update, PostgREST 10.0 to 14.3 applies it again to the rows it returns (PostgREST#3707), so
+/// that an update that took place looks as if it had not; in reads, lite overlooks its negations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub filters: Vec<Filter>,
-    /// Never in an [`Update`]: PostgREST 10.0 to 14.3 applies `or=` of a PATCH again to the rows it returns
-    /// (PostgREST#3707), so that an update that took place looks as if it had not.
-    pub any_of: Vec<Vec<Filter>>,
     /// Ascending, nulls first.
     pub order: Column,
     pub limit: usize,

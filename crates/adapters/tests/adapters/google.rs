@@ -1,0 +1,194 @@
+//! Google's part against the fake one over HTTP, every documented refusal included.
+
+use std::time::Duration;
+
+use adapters::deployment::Deployment;
+use chrono::TimeDelta;
+use fake_google::{Config, FakeGoogle};
+use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
+use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
+use protocol::ports::{Clock, Google};
+use serde_json::{Value, json};
+
+use crate::native::{Native, deployment};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+struct Account {
+    google: FakeGoogle,
+    deployment: Deployment<Native>,
+    access_token: AccessToken,
+    refresh_token: RefreshToken,
+}
+
+impl Account {
+    async fn new() -> Self {
+        let google = FakeGoogle::start(Config::default()).await.unwrap();
+        let deployment = deployment([
+            ("SUPABASE_URL", "http://127.0.0.1:9"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "unused"),
+            ("GOOGLE_CLIENT_ID", "fake-client-id"),
+            ("GOOGLE_CLIENT_SECRET", "fake-client-secret"),
+            ("GOOGLE_CALENDAR_API_URL", &google.calendar_api_url()),
+            ("GOOGLE_OAUTH_TOKEN_URL", &google.oauth_token_url()),
+        ]);
+        let account = control(&google, "accounts", &json!({ "email": "ada@example.com" })).await;
+        let text = |name: &str| account[name].as_str().unwrap().to_owned();
+        let (access, refresh) = (text("access_token"), text("refresh_token"));
+        Self {
+            google,
+            deployment,
+            access_token: AccessToken::new(access),
+            refresh_token: RefreshToken::new(refresh),
+        }
+    }
+
+    async fn fault(&self, fault: Value) {
+        control(&self.google, "faults", &fault).await;
+    }
+
+    async fn watch(&self, id: &str) -> Result<protocol::ports::OpenedChannel, WatchFailure> {
+        let token = ChannelToken::new("ab".repeat(32));
+        self.deployment.watch(&self.access_token, None, &ChannelId::new(id), &token, TIMEOUT).await
+    }
+}
+
+async fn control(google: &FakeGoogle, path: &str, body: &Value) -> Value {
+    let url = format!("{}/control/{path}", google.url());
+    let response = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+    response.json().await.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_channel_is_opened_for_thirty_days_and_stopped() {
+    let account = Account::new().await;
+    let opened = account.watch("first").await.unwrap();
+    let lifetime = opened.expiration - account.deployment.now();
+    assert!((29..=30).contains(&lifetime.num_days()), "{lifetime}");
+    let stop = async |id: &str, resource: &ResourceId| {
+        account.deployment.stop(&account.access_token, &ChannelId::new(id), resource, TIMEOUT).await
+    };
+    assert_eq!(stop("first", &opened.resource_id).await, Ok(()));
+    assert_eq!(stop("first", &opened.resource_id).await, Ok(()), "gone is as good as stopped");
+    let nobody = AccessToken::new("ya29.unknown");
+    let refused =
+        account.deployment.stop(&nobody, &ChannelId::new("first"), &opened.resource_id, TIMEOUT).await;
+    assert_eq!(refused, Err(StopFailure { status: Some(401) }));
+}
+
+#[tokio::test]
+async fn every_documented_refusal_of_a_watch_is_told_apart() {
+    use RenewalFailure as Failure;
+    use WatchFailure::{ChannelIdNotUnique, Doubtful, Refused, Unauthorized};
+    let account = Account::new().await;
+    for (status, reason, expected) in [
+        (400, "channelIdNotUnique", ChannelIdNotUnique),
+        (400, "pushNotSupportedForRequestedResource", Refused(Failure::PushNotSupported)),
+        (400, "push.webhookUrlNotHttps", Refused(Failure::WebhookUrlRejected)),
+        (401, "push.webhookUrlUnauthorized", Refused(Failure::WebhookUrlRejected)),
+        (401, "authError", Unauthorized),
+        (401, "required", Refused(Failure::GoogleRejected)),
+        (403, "rateLimitExceeded", Refused(Failure::GoogleRateLimited)),
+        (403, "userRateLimitExceeded", Refused(Failure::GoogleRateLimited)),
+        (403, "quotaExceeded", Refused(Failure::GoogleRateLimited)),
+        (429, "rateLimitExceeded", Refused(Failure::GoogleRateLimited)),
+        (429, "whatever", Refused(Failure::GoogleRateLimited)),
+        (403, "insufficientPermissions", Refused(Failure::ReconnectRequired)),
+        (403, "accessNotConfigured", Refused(Failure::GoogleApiDisabled)),
+        (403, "forbidden", Refused(Failure::GoogleRejected)),
+        (404, "notFound", Refused(Failure::CalendarNotFound)),
+        (500, "backendError", Doubtful(Failure::GoogleUnavailable)),
+        (503, "backendError", Doubtful(Failure::GoogleUnavailable)),
+    ] {
+        account.fault(json!({ "operation": "watch", "status": status, "reason": reason })).await;
+        assert_eq!(account.watch("refused").await, Err(expected), "{status} {reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_leaves_a_channel_that_may_exist() {
+    let account = Account::new().await;
+    for body in [
+        json!({}),
+        json!({ "resourceId": "r" }),
+        json!({ "resourceId": "r", "expiration": "soon" }),
+        json!({ "resourceId": "r", "expiration": "1" }),
+        json!({ "resourceId": "", "expiration": "99999999999999" }),
+        json!("<html>"),
+    ] {
+        account.fault(json!({ "operation": "watch", "status": 200, "body": body })).await;
+        let doubtful = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
+        assert_eq!(account.watch("odd").await, Err(doubtful), "{body}");
+    }
+    account.fault(json!({ "operation": "watch", "status": 0 })).await;
+    let unavailable = WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable);
+    assert_eq!(account.watch("cut").await, Err(unavailable));
+    account.fault(json!({ "operation": "watch", "delay_ms": 5_000 })).await;
+    assert_eq!(account.watch("slow").await, Err(unavailable));
+}
+
+#[tokio::test]
+async fn a_calendar_is_named_whatever_its_id() {
+    let account = Account::new().await;
+    let token = ChannelToken::new("ab".repeat(32));
+    for (number, calendar) in ["team/a b#1?x=%@example.com", "größe@example.com"].into_iter().enumerate() {
+        control(&account.google, "calendars", &json!({ "email": "ada@example.com", "id": calendar })).await;
+        let opened = account
+            .deployment
+            .watch(
+                &account.access_token,
+                Some(&CalendarId::new(calendar)),
+                &ChannelId::new(format!("c{number}")),
+                &token,
+                TIMEOUT,
+            )
+            .await;
+        assert!(opened.is_ok(), "{calendar}: {opened:?}");
+    }
+    for calendar in ["", ".", "..", "nowhere@example.com"] {
+        let refused = account
+            .deployment
+            .watch(
+                &account.access_token,
+                Some(&CalendarId::new(calendar)),
+                &ChannelId::new("none"),
+                &token,
+                TIMEOUT,
+            )
+            .await;
+        assert_eq!(refused, Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound)), "{calendar}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_header_is_never_sent() {
+    let account = Account::new().await;
+    let broken = AccessToken::new("ya29\nx: y");
+    let token = ChannelToken::new("ab".repeat(32));
+    let watched = account.deployment.watch(&broken, None, &ChannelId::new("c"), &token, TIMEOUT).await;
+    assert_eq!(watched, Err(WatchFailure::Unauthorized));
+}
+
+#[tokio::test]
+async fn an_access_token_is_refreshed_and_every_refusal_told_apart() {
+    use RenewalFailure as Failure;
+    let account = Account::new().await;
+    let refresh = async || account.deployment.refresh(&account.refresh_token, TIMEOUT).await;
+    let refreshed = refresh().await.unwrap();
+    assert!(refreshed.refresh_token.is_none());
+    assert!(TimeDelta::from_std(refreshed.expires_in).unwrap() > TimeDelta::minutes(50));
+    for (status, reason, expected) in [
+        (400, "invalid_grant", Failure::ReconnectRequired),
+        (401, "invalid_client", Failure::OauthClientInvalid),
+        (400, "invalid_request", Failure::GoogleRejected),
+        (429, "rate_limit_exceeded", Failure::GoogleRateLimited),
+        (500, "internal_failure", Failure::GoogleUnavailable),
+        (0, "", Failure::GoogleUnavailable),
+    ] {
+        account.fault(json!({ "operation": "token", "status": status, "reason": reason })).await;
+        assert_eq!(refresh().await, Err(expected), "{status} {reason}");
+    }
+    control(&account.google, "revoke", &json!({ "email": "ada@example.com" })).await;
+    assert_eq!(refresh().await, Err(Failure::ReconnectRequired));
+}

@@ -1,0 +1,70 @@
+//! The runtime of these tests: HTTP by reqwest, the real clock.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use adapters::configuration::{Configuration, Environment};
+use adapters::deployment::Deployment;
+use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
+use protocol::Timestamp;
+use protocol::event::Event;
+use protocol::ports::{Clock, Entropy, Log};
+use uuid::Uuid;
+
+#[derive(Default)]
+pub(crate) struct Native {
+    client: reqwest::Client,
+    pub(crate) log: RefCell<Vec<Event>>,
+}
+
+/// A deployment whose services are where `variables` say.
+pub(crate) fn deployment(variables: [(&str, &str); 6]) -> Deployment<Native> {
+    Deployment::new(Native::default(), Configuration::parse(&Environment::from(variables)).unwrap())
+}
+
+impl Http for Native {
+    async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure> {
+        let method = request.method.name().parse().unwrap();
+        let mut builder = self.client.request(method, &request.url).timeout(timeout);
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let failure = |error: reqwest::Error| {
+            if error.is_timeout() { HttpFailure::TimedOut } else { HttpFailure::Unreachable }
+        };
+        let response = builder.send().await.map_err(failure)?;
+        Ok(HttpResponse {
+            status: response.status().as_u16(),
+            content_range: response
+                .headers()
+                .get("content-range")
+                .and_then(|range| Some(range.to_str().ok()?.to_owned())),
+            body: response.text().await.map_err(failure)?,
+        })
+    }
+}
+
+impl Clock for Native {
+    fn now(&self) -> Timestamp {
+        chrono::Utc::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+impl Entropy for Native {
+    fn random(&self) -> u128 {
+        Uuid::new_v4().as_u128()
+    }
+}
+
+impl Log for Native {
+    fn log(&self, event: Event) {
+        self.log.borrow_mut().push(event);
+    }
+}
