@@ -67,7 +67,10 @@ pub(crate) struct Routes {
 }
 
 pub(crate) fn router(routes: Routes) -> Router {
-    let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let mut connector = HttpConnector::new();
+    // Nagle's algorithm would hold a request's body back until its head is acknowledged, for 40 ms.
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
     Router::new()
         .route("/rest/v1/{*path}", any(rest))
         .route("/rest/v1/", any(rest))

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use fake_google::FakeGoogle;
 use serde_json::json;
 use tempfile::TempDir;
@@ -311,6 +311,10 @@ async fn listen(port: u16) -> Result<TcpListener> {
 
 fn serve(servers: &mut JoinSet<()>, listener: TcpListener, router: Router) {
     servers.spawn(async move {
+        let listener = listener.tap_io(|stream| {
+            // As any public server does; without it answers wait for acknowledgements.
+            let _ = stream.set_nodelay(true);
+        });
         let _ = axum::serve(listener, router).await;
     });
 }
