@@ -54,6 +54,8 @@ pub async fn handle(
         DEPLOYMENT.with(|deployment| deployment.get().cloned()).ok_or("the instance has not been started")?;
     let (answer, answered) = oneshot::channel();
     let everything = future_to_promise(async move {
+        #[cfg(feature = "panic-on-request")]
+        panic_if_asked(&request).await;
         let handled =
             functions::handle(function, deployment, &DenoRequest(request), started_at, || Deno.now()).await;
         let (level, line) = &handled.log_line;
@@ -68,6 +70,16 @@ pub async fn handle(
     wait_until.call1(&JsValue::NULL, &everything)?;
     let answer = answered.await.map_err(|_| "the request was not answered")?;
     response(answer)
+}
+
+#[cfg(feature = "panic-on-request")]
+#[allow(clippy::panic, reason = "it is what the test is about")]
+async fn panic_if_asked(request: &Request) {
+    let asked = request.headers().get("x-panic").ok().flatten();
+    if asked.as_deref() == Some("later") {
+        Deno.sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(asked.is_none(), "the request asked for a panic");
 }
 
 fn response(answer: Answer) -> Result<Response, JsValue> {
