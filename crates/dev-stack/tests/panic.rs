@@ -1,6 +1,6 @@
 //! A panic in the WASM module costs the requests in flight, and nothing after.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests read the clock")]
 
 use std::path::Path;
