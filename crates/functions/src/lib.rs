@@ -75,6 +75,15 @@ impl Answer {
     }
 }
 
+/// A JSON object with these fields.
+fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
+    let mut object = serde_json::Map::new();
+    for (name, value) in fields {
+        object.insert(name.to_owned(), value);
+    }
+    Json::Object(object)
+}
+
 /// An answer, what is logged of the request, and what remains to be done once the caller has it.
 pub struct Handled {
     pub answer: Answer,

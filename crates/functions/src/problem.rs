@@ -3,9 +3,8 @@
 use adapters::configuration::Misconfigured;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure};
 use protocol::refresh::Refusal;
-use serde_json::json;
 
-use crate::{Answer, Function};
+use crate::{Answer, Function, object};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -124,7 +123,10 @@ impl Problem {
         Answer {
             status: self.status(),
             headers,
-            body: Some(json!({ "error": { "code": self.code(), "message": self.message() } })),
+            body: Some(object([(
+                "error",
+                object([("code", self.code().into()), ("message", self.message().into())]),
+            )])),
         }
     }
 }

@@ -9,12 +9,12 @@ use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
 use protocol::refresh::{follow_up, refresh};
 use protocol::sweep::{Swept, sweep};
-use serde_json::json;
+use serde_json::Value as Json;
 
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
 use crate::target::{Attempt, Target, attempt_all};
-use crate::{Answer, Incoming, Reply};
+use crate::{Answer, Incoming, Reply, object};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -46,16 +46,15 @@ async fn attempt<P: Platform + 'static>(
 }
 
 fn summary(swept: &Swept) -> Answer {
-    let failed = swept
-        .failed
-        .iter()
-        .map(|(connection, code)| json!({ "connection_id": connection.to_string(), "code": code }));
-    Answer::ok(json!({
-        "renewed": swept.renewed,
-        "stopped": swept.stopped,
-        "synced": swept.synced,
-        "reconciled": swept.reconciled,
-        "failed": failed.collect::<Vec<_>>(),
-        "remaining": swept.remaining,
-    }))
+    let failed = swept.failed.iter().map(|(connection, code)| {
+        object([("connection_id", connection.to_string().into()), ("code", code.as_str().into())])
+    });
+    Answer::ok(object([
+        ("renewed", swept.renewed.into()),
+        ("stopped", swept.stopped.into()),
+        ("synced", swept.synced.into()),
+        ("reconciled", swept.reconciled.into()),
+        ("failed", Json::Array(failed.collect())),
+        ("remaining", swept.remaining.into()),
+    ]))
 }

@@ -9,12 +9,12 @@ use protocol::ports::{Connections, Log};
 use protocol::refresh::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Column, Filter, Query, google};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::authenticate::Caller;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Reply};
+use crate::{Answer, Incoming, Reply, object};
 
 /// More than anybody has; a bound on the work of one request.
 const MOST_CONNECTIONS: usize = 50;
@@ -118,6 +118,6 @@ async fn statuses<P: Platform>(
     let is = |status: &Json, id: &ConnectionId| {
         status.get("id").and_then(Json::as_str).is_some_and(|text| Uuid::parse_str(text) == Ok(id.0))
     };
-    let in_order = ids.iter().filter_map(|id| statuses.iter().find(|status| is(status, id)));
-    Ok(Answer::ok(json!({ "connections": in_order.collect::<Vec<_>>() })))
+    let in_order = ids.iter().filter_map(|id| statuses.iter().find(|status| is(status, id)).cloned());
+    Ok(Answer::ok(object([("connections", Json::Array(in_order.collect()))])))
 }
