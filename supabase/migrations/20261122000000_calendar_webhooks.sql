@@ -2,11 +2,6 @@
 -- Applies to an empty project, to a live table with rows, and twice. A table that exists keeps its grants,
 -- policies and data; only a table created here gets Row Level Security and column privileges.
 
--- The secret of a connection: 64 hex digits over 244 random bits of the server's strong generator.
-create or replace function public.new_calendar_webhook_token() returns text
-  language sql volatile set search_path = ''
-  as $$ select encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'hex') $$;
-
 do $$
 declare
   fresh constant boolean := to_regclass('public.calendar_connections') is null;
@@ -25,7 +20,6 @@ begin
       created_at timestamptz not null default now(),
       updated_at timestamptz not null default now()
     );
-    create index on public.calendar_connections (user_id);
   end if;
 
   select string_agg(needed, ', ') into missing
@@ -46,7 +40,9 @@ begin
     add column if not exists sync_enabled boolean default true,
     add column if not exists last_sync_at timestamptz,
     -- The channel.
-    add column if not exists webhook_token text not null default public.new_calendar_webhook_token(),
+    -- The secret of a connection: 64 hex digits over 244 random bits of the server's strong generator.
+    add column if not exists webhook_token text not null
+      default encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'hex'),
     add column if not exists webhook_token_hash text,
     add column if not exists webhook_source text,
     add column if not exists webhook_resource_id text,
@@ -66,6 +62,19 @@ begin
     add column if not exists sync_attempts integer not null default 0,
     add column if not exists sync_streak integer not null default 0,
     add column if not exists sync_error text;
+
+  -- Rows from before the trigger. No update, which the host's own triggers would take for a change by a user.
+  if exists (select from public.calendar_connections where webhook_token_hash is null) then
+    alter table public.calendar_connections
+      alter column webhook_token_hash type text
+        using encode(sha256(convert_to(webhook_token, 'UTF8')), 'hex'),
+      alter column webhook_source type text
+        using encode(sha256(convert_to(
+          coalesce(refresh_token, '') || E'\n' || coalesce(calendar_id, 'primary'), 'UTF8')), 'hex');
+  end if;
+  alter table public.calendar_connections
+    alter column webhook_token_hash set not null,
+    alter column webhook_source set not null;
 
   if fresh then
     alter table public.calendar_connections enable row level security;
@@ -102,7 +111,8 @@ begin
       new.webhook_id := null;
       new.webhook_expiration := null;
       new.last_sync_at := null;
-      new.webhook_token := public.new_calendar_webhook_token();
+      new.webhook_token :=
+        encode(sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')), 'hex');
       new.webhook_resource_id := null;
       new.webhook_pending_id := null;
       new.webhook_opened_at := 'epoch';
@@ -166,26 +176,22 @@ create or replace trigger keep_calendar_webhook_columns
   before insert or update on public.calendar_connections
   for each row execute function public.keep_calendar_webhook_columns();
 
--- Rows from before the trigger.
-update public.calendar_connections set webhook_token = webhook_token where webhook_token_hash is null;
-alter table public.calendar_connections
-  alter column webhook_token_hash set not null,
-  alter column webhook_source set not null;
-
 create unique index if not exists calendar_connections_webhook_token_hash
   on public.calendar_connections (webhook_token_hash);
 -- Not unique: a host's own data may hold the same channel id twice.
 create index if not exists calendar_connections_webhook_id on public.calendar_connections (webhook_id);
 
--- One for each question of the sweep. They repeat its filters, or paused and deleted users' rows head every scan.
+create index if not exists calendar_connections_user_id on public.calendar_connections (user_id);
+
+-- One for each question of the sweep, in its order. They repeat its filters, or paused users' rows head every scan.
 create index if not exists calendar_connections_owed_runs
-  on public.calendar_connections (provider, sync_not_before)
+  on public.calendar_connections (provider, sync_not_before nulls first)
   where is_active is true and sync_enabled is not false and sync_request_id is not null;
 create index if not exists calendar_connections_due_renewals
-  on public.calendar_connections (provider, webhook_not_before)
+  on public.calendar_connections (provider, webhook_not_before nulls first)
   where is_active is true and sync_enabled is not false;
 create index if not exists calendar_connections_to_retire
-  on public.calendar_connections (provider, id)
+  on public.calendar_connections (provider, id nulls first)
   where (is_active is not true or sync_enabled is false)
     and (webhook_id is not null or webhook_pending_id is not null);
 create index if not exists calendar_connections_to_reconcile
@@ -225,5 +231,5 @@ create or replace view public.calendar_connection_status with (security_invoker 
   from public.calendar_connections
   where provider = 'google';
 
-revoke all on public.calendar_connection_status from public, anon, authenticated;
+revoke all on public.calendar_connection_status from public, anon, authenticated, service_role;
 grant select on public.calendar_connection_status to authenticated, service_role;

@@ -80,11 +80,11 @@ impl<P: Platform> Deployment<P> {
     /// What was read from an answer of the database, if anything could be.
     fn understood<T>(&self, response: &HttpResponse, parsed: Option<T>) -> Result<T, DatabaseUnavailable> {
         parsed.ok_or_else(|| {
-            self.platform.log(call_failed(
-                Service::Database,
-                Some(response.status),
-                &database::error_code(response),
-            ));
+            self.platform.log(Event::CallFailed {
+                service: Service::Database,
+                status: Some(response.status),
+                code: database::error_code(response),
+            });
             DatabaseUnavailable
         })
     }
@@ -95,17 +95,12 @@ impl<P: Platform> Deployment<P> {
         answer: &Result<HttpResponse, HttpFailure>,
         code: impl FnOnce(&HttpResponse) -> String,
     ) {
-        self.platform.log(match answer {
-            Ok(response) => call_failed(service, Some(response.status), &code(response)),
-            Err(failure) => call_failed(service, None, failure.code()),
-        });
+        let (status, code) = match answer {
+            Ok(response) => (Some(response.status), code(response)),
+            Err(failure) => (None, failure.code().to_owned()),
+        };
+        self.platform.log(Event::CallFailed { service, status, code });
     }
-}
-
-/// The service's word goes to the log only as far as it is one.
-fn call_failed(service: Service, status: Option<u16>, code: &str) -> Event {
-    let code = code.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect();
-    Event::CallFailed { service, status, code }
 }
 
 impl<P: Platform> Connections for Deployment<P> {
@@ -153,7 +148,9 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)),
         };
         if opened.is_err() {
-            self.log_failure(Service::Calendar, &answer, google::error_reason);
+            self.log_failure(Service::Calendar, &answer, |response| {
+                google::error_reason(response).to_owned()
+            });
         }
         opened
     }
@@ -184,7 +181,7 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(RenewalFailure::GoogleUnavailable),
         };
         if refreshed.is_err() {
-            self.log_failure(Service::Oauth, &answer, google::error_reason);
+            self.log_failure(Service::Oauth, &answer, |response| google::error_reason(response).to_owned());
         }
         refreshed
     }

@@ -65,7 +65,7 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
 fn watch_failure(response: &HttpResponse) -> WatchFailure {
     use RenewalFailure as Failure;
     let reason = error_reason(response);
-    let refused = match reason.as_str() {
+    let refused = match reason {
         "channelIdNotUnique" => return WatchFailure::ChannelIdNotUnique,
         "authError" if response.status == 401 => return WatchFailure::Unauthorized,
         "pushNotSupportedForRequestedResource" => Failure::PushNotSupported,
@@ -135,7 +135,7 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken,
 }
 
 fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
-    match (response.status, error_reason(response).as_str()) {
+    match (response.status, error_reason(response)) {
         (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
         (_, "invalid_client" | "unauthorized_client") => RenewalFailure::OauthClientInvalid,
         (429, _) | (_, "rate_limit_exceeded") => RenewalFailure::GoogleRateLimited,
@@ -145,16 +145,45 @@ fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
 }
 
 /// Google's word for what is wrong: `error.errors[0].reason` of the Calendar API (or `error.details[].reason` of its
-/// newer kind), `error` of the token endpoint. Empty where there is none.
-pub fn error_reason(response: &HttpResponse) -> String {
+/// newer kind), `error` of the token endpoint. Only words that Google documents: whatever else is there may be
+/// anything, and this goes to the log.
+pub fn error_reason(response: &HttpResponse) -> &'static str {
     let body = parse_json(response);
     let reason = |pointer| body.pointer(pointer).and_then(Json::as_str);
-    reason("/error/errors/0/reason")
+    let reason = reason("/error/errors/0/reason")
         .or_else(|| reason("/error/details/0/reason"))
         .or_else(|| reason("/error"))
-        .unwrap_or_default()
-        .to_owned()
+        .unwrap_or_default();
+    let reason = reason.strip_prefix("push.").unwrap_or(reason);
+    REASONS.iter().find(|known| **known == reason).copied().unwrap_or("undocumented")
 }
+
+const REASONS: &[&str] = &[
+    "accessNotConfigured",
+    "authError",
+    "backendError",
+    "badRequest",
+    "channelIdNotUnique",
+    "dailyLimitExceeded",
+    "forbidden",
+    "insufficientPermissions",
+    "internalError",
+    "invalid",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "notFound",
+    "pushNotSupportedForRequestedResource",
+    "quotaExceeded",
+    "rateLimitExceeded",
+    "rate_limit_exceeded",
+    "required",
+    "SERVICE_DISABLED",
+    "unauthorized_client",
+    "userRateLimitExceeded",
+    "webhookUrlNotHttps",
+    "webhookUrlUnauthorized",
+];
 
 fn authorization(access_token: &AccessToken) -> Option<String> {
     is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))

@@ -27,16 +27,17 @@ pub struct HttpRequest {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
+    /// Not even the runtime may send it again by itself, as Deno does when a kept connection turns out to be closed.
+    pub at_most_once: bool,
 }
 
 impl HttpRequest {
     pub fn get(url: impl Into<String>) -> Self {
-        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None }
+        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None, at_most_once: false }
     }
 
     pub fn post(url: impl Into<String>, content_type: &str, body: String) -> Self {
-        Self { method: Method::Post, url: url.into(), headers: Vec::new(), body: Some(body) }
-            .header("content-type", content_type)
+        Self { method: Method::Post, body: Some(body), ..Self::get(url) }.header("content-type", content_type)
     }
 
     #[must_use]

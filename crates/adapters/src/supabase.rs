@@ -49,7 +49,8 @@ pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequ
     let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body.to_string())
         .header("idempotency-key", run.request.to_string());
     let key = configuration.key.headers().into_iter();
-    key.fold(request, |request, (name, value)| request.header(name, value))
+    let request = key.fold(request, |request, (name, value)| request.header(name, value));
+    HttpRequest { at_most_once: true, ..request }
 }
 
 pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> Result<(), RunFailure> {

@@ -70,7 +70,9 @@ pub(crate) fn router(routes: Routes) -> Router {
     let mut connector = HttpConnector::new();
     // Nagle's algorithm would hold a request's body back until its head is acknowledged, for 40 ms.
     connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    // Less than the 5 s after which node, and so lite, closes a connection that a request may just be sent on.
+    let client =
+        Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build(connector);
     Router::new()
         .route("/rest/v1/{*path}", any(rest))
         .route("/rest/v1/", any(rest))

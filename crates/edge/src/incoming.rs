@@ -26,23 +26,36 @@ impl Incoming for DenoRequest {
     }
 
     async fn body(&self) -> Option<String> {
-        let Some(stream) = self.0.body() else { return Some(String::new()) };
-        let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
-        let read = Box::pin(read_all(&reader));
-        let body = match select(read, Box::pin(Deno.sleep(BODY_TIMEOUT))).await {
-            Either::Left((body, _)) => body,
-            Either::Right(_) => None,
-        };
-        if body.is_none() {
-            // The rest is not wanted; a stream that cannot be cancelled is not read either.
-            let _ = reader.cancel();
+        let body = self.read(LONGEST_BODY).await?;
+        (body.len() <= LONGEST_BODY).then(|| String::from_utf8(body).ok()).flatten()
+    }
+
+    async fn discard_body(&self) {
+        if !self.0.body_used() {
+            self.read(0).await;
         }
-        String::from_utf8(body?).ok()
     }
 }
 
-/// Reads a body chunk by chunk, so that an endless one does not fill the memory.
-async fn read_all(reader: &ReadableStreamDefaultReader) -> Option<Vec<u8>> {
+impl DenoRequest {
+    /// Reads the body to its end, for whoever still sends it would not see the answer, but keeps no more than shows
+    /// that it is longer than `limit`. None where it breaks off or takes too long.
+    async fn read(&self, limit: usize) -> Option<Vec<u8>> {
+        let Some(stream) = self.0.body() else { return Some(Vec::new()) };
+        let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
+        let read = Box::pin(read_all(&reader, limit));
+        match select(read, Box::pin(Deno.sleep(BODY_TIMEOUT))).await {
+            Either::Left((body, _)) => body,
+            Either::Right(_) => {
+                // The rest is not wanted. Awaited, for a rejection that nobody sees would end the process.
+                let _ = JsFuture::from(reader.cancel()).await;
+                None
+            }
+        }
+    }
+}
+
+async fn read_all(reader: &ReadableStreamDefaultReader, limit: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let step = JsFuture::from(reader.read()).await.ok()?;
@@ -50,9 +63,8 @@ async fn read_all(reader: &ReadableStreamDefaultReader) -> Option<Vec<u8>> {
             return Some(body);
         }
         let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value")).ok()?.dyn_into().ok()?;
-        if body.len() + chunk.length() as usize > LONGEST_BODY {
-            return None;
+        if body.len() <= limit {
+            body.extend(chunk.to_vec());
         }
-        body.extend(chunk.to_vec());
     }
 }

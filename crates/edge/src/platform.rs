@@ -9,7 +9,10 @@ use protocol::event::{Event, Level};
 use protocol::ports::{Clock, Entropy, Log};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, Headers, RequestInit, RequestRedirect, Response, console};
+use web_sys::{
+    AbortSignal, Headers, ReadableStream, ReadableWritablePair, RequestInit, RequestRedirect, Response,
+    TransformStream, console,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -43,8 +46,13 @@ async fn exchange(request: HttpRequest, timeout: Duration) -> Result<HttpRespons
         headers.append(name, value)?;
     }
     init.set_headers(&headers);
-    if let Some(body) = &request.body {
-        init.set_body(&JsValue::from_str(body));
+    match &request.body {
+        Some(body) if request.at_most_once => {
+            init.set_body_opt_readable_stream(Some(&unrepeatable(body)?));
+            Reflect::set(&init, &JsValue::from_str("duplex"), &JsValue::from_str("half"))?;
+        }
+        Some(body) => init.set_body(&JsValue::from_str(body)),
+        None => {}
     }
     // A redirect would carry the key to wherever it points.
     init.set_redirect(RequestRedirect::Manual);
@@ -57,6 +65,14 @@ async fn exchange(request: HttpRequest, timeout: Duration) -> Result<HttpRespons
         content_range: response.headers().get("content-range")?,
         body: body.as_string().unwrap_or_default(),
     })
+}
+
+/// A body that can be read once, so that the runtime has nothing to send again. Piped, for Deno sees through the
+/// stream of a text.
+fn unrepeatable(body: &str) -> Result<ReadableStream, JsValue> {
+    let pipe = TransformStream::new()?;
+    let text = Response::new_with_opt_str(Some(body))?.body().ok_or("a response with a text has a body")?;
+    Ok(text.pipe_through(&ReadableWritablePair::new(&pipe.readable(), &pipe.writable())))
 }
 
 fn http_failure(error: &JsValue) -> HttpFailure {

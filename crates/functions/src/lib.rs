@@ -55,6 +55,9 @@ pub trait Incoming {
     fn header(&self, name: &str) -> Option<String>;
     /// The body as text. `None` where it is longer than [`LONGEST_BODY`], not UTF-8, or did not arrive in time.
     async fn body(&self) -> Option<String>;
+    /// Reads what is left of the body and throws it away: a server that answers and closes while its client still
+    /// sends is not heard.
+    async fn discard_body(&self);
 }
 
 /// In bytes. Ours are a hundred.
@@ -126,6 +129,7 @@ pub async fn handle<P: Platform + 'static>(
                 .unwrap_or_else(|problem| Err(problem).into()),
         },
     };
+    incoming.discard_body().await;
     let (mut answer, problem) = match reply.answer {
         Ok(answer) => (answer, None),
         Err(problem) => (problem.answer(), Some(problem)),

@@ -89,6 +89,8 @@ mod tests {
         async fn body(&self) -> Option<String> {
             panic!("the body of a notification is never read")
         }
+
+        async fn discard_body(&self) {}
     }
 
     fn headers() -> Headers {

@@ -217,6 +217,7 @@ impl Connection {
             Value::Text(text) | Value::Secret(text) => Ok(Some(text)),
             _ => Err(unreadable(column)),
         };
+        let token = |column| Ok(text(column)?.filter(|token| !token.is_empty()));
         let time = |column| match row(column) {
             Value::Null => Ok(None),
             Value::Time(time) => Ok(Some(time)),
@@ -241,8 +242,8 @@ impl Connection {
         Ok(Self {
             id,
             user_id: uuid(Column::UserId)?.map(UserId),
-            access_token: text(Column::AccessToken)?.map(AccessToken),
-            refresh_token: text(Column::RefreshToken)?.map(RefreshToken),
+            access_token: token(Column::AccessToken)?.map(AccessToken),
+            refresh_token: token(Column::RefreshToken)?.map(RefreshToken),
             expires_at: time(Column::ExpiresAt)?,
             calendar_id: text(Column::CalendarId)?.map(CalendarId),
             is_active: boolean(Column::IsActive, false)?,

@@ -255,11 +255,7 @@ impl<P: Ports> Opening<'_, P> {
                 Ok(())
             }
             Ok(None) => Err(End::Superseded),
-            Err(unavailable) => Err(End::Failed {
-                failure: unavailable.into(),
-                row: Box::new(self.claimed.clone()),
-                retry_at: None,
-            }),
+            Err(unavailable) => Err(self.failed(unavailable.into())),
         }
     }
 
@@ -281,7 +277,8 @@ impl<P: Ports> Opening<'_, P> {
             .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
             // A change between the old channel's last word and the new one's first would go unseen.
             .set(Column::SyncRequestId, RequestId::fresh(now, self.ports.random()));
-        if let Ok(Some(committed)) = self.ports.update(update, DATABASE_TIMEOUT).await {
+        let answer = self.ports.update(update, DATABASE_TIMEOUT).await;
+        if let Ok(Some(committed)) = answer {
             return Ok(committed);
         }
         match self.disown().await {
@@ -294,9 +291,13 @@ impl<P: Ports> Opening<'_, P> {
                 for (channel, resource) in &orphans {
                     stop(self.ports, self.claimed.id, access_token, channel, resource).await;
                 }
-                Err(End::Superseded)
+                match answer {
+                    Ok(_) => Err(End::Superseded),
+                    // Not a lost race: who asks again at once opens and stops a channel each time.
+                    Err(unavailable) => Err(self.failed(unavailable.into())),
+                }
             }
-            Err(unavailable) => Err(self.failed(unavailable.into(), None)),
+            Err(unavailable) => Err(self.failed(unavailable.into())),
         }
     }
 
@@ -348,12 +349,13 @@ impl<P: Ports> Opening<'_, P> {
                 let _ = self.disown().await;
                 End::Superseded
             }
-            Err(DatabaseUnavailable) => self.failed(failure, None),
+            Err(DatabaseUnavailable) => self.failed(failure),
         }
     }
 
-    fn failed(&self, failure: RenewalFailure, retry_at: Option<Timestamp>) -> End {
-        End::Failed { failure, row: Box::new(self.claimed.clone()), retry_at }
+    /// A failure that could not be booked: what the claim booked stands.
+    fn failed(&self, failure: RenewalFailure) -> End {
+        End::Failed { failure, row: Box::new(self.claimed.clone()), retry_at: None }
     }
 
     /// Gives the claim back as if it had not been: there was no time to ask Google.

@@ -100,7 +100,7 @@ impl<P: Ports> Sweep<'_, P> {
     }
 
     async fn find_silent(&self, limit: usize) -> Result<Next<'_>, DatabaseUnavailable> {
-        let mut silent = Vec::new();
+        let mut silent: Vec<Step<'_>> = Vec::new();
         let long_ago = self.ports.now() - RECONCILE_AFTER;
         for last_sync in [Filter::IsNull(Column::LastSyncAt), Filter::Lt(Column::LastSyncAt, long_ago.into())]
         {
@@ -111,16 +111,20 @@ impl<P: Ports> Sweep<'_, P> {
             let mut filters = Vec::from(live());
             filters.push(Filter::IsNull(Column::SyncRequestId));
             filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
-            filters.push(last_sync);
-            silent.extend(self.read(Query { filters, order: Column::LastSyncAt, limit }).await?);
+            filters.push(last_sync.clone());
+            let rows = self.read(Query { filters, order: Column::LastSyncAt, limit }).await?;
+            silent
+                .extend(rows.into_iter().map(|row| self.reconcile(row.id, last_sync.clone()).boxed_local()));
         }
-        Ok(Next(silent.into_iter().map(|row| self.reconcile(row.id).boxed_local()).collect()))
+        Ok(Next(silent))
     }
 
-    async fn reconcile(&self, id: ConnectionId) -> Result<Next<'_>, DatabaseUnavailable> {
+    /// Asks for a run, unless another sweep was faster.
+    async fn reconcile(&self, id: ConnectionId, silent: Filter) -> Result<Next<'_>, DatabaseUnavailable> {
         let request = RequestId::fresh(self.ports.now(), self.ports.random());
         let update = Update::of(id)
             .when(Filter::IsNull(Column::SyncRequestId))
+            .when(silent)
             .when_live()
             .set(Column::SyncRequestId, request);
         let Some(row) = self.ports.update(update, DATABASE_TIMEOUT).await? else {

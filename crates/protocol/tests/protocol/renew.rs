@@ -284,6 +284,25 @@ fn setup_waits_for_another_that_is_opening_the_channel() {
 }
 
 #[test]
+fn setup_opens_no_second_channel_when_the_first_cannot_be_stored() {
+    for fate in [Fate::Lost, Fate::Unanswered] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        world.fate.set(Some((2, fate)));
+        let result = finish(setup(&world, &world.targeted(), world.row(id)));
+        assert_eq!(world.opened.borrow().len(), 1, "{fate:?}");
+        match fate {
+            Fate::Lost => {
+                assert_eq!(result, Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)));
+                assert_eq!(*world.stopped.borrow(), *world.opened.borrow());
+                assert!(world.row(id).webhook_not_before > world.now.get(), "what the claim booked stands");
+            }
+            Fate::Unanswered => assert!(matches!(result, Ok(SetUp::Opened(_))), "it was stored after all"),
+        }
+    }
+}
+
+#[test]
 fn the_button_runs_even_if_google_is_down() {
     let world = World::new();
     let id = world.connect(1, channel("current"));

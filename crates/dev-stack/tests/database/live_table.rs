@@ -1,0 +1,237 @@
+//! The migration on a table that a host app has had for long.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    catalog::{catalog, rows},
+    project::{
+        Caller::{Service, User},
+        Outcome::Rows,
+        Project, message,
+    },
+};
+
+/// Extra columns, a generated one among them; names and order differ from a table of the migration's own.
+const TABLE: &str = "
+create table public.calendar_connections (
+  email text,
+  provider text not null,
+  refresh_token text,
+  access_token text,
+  calendar_id text,
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null,
+  expires_at timestamptz,
+  is_active boolean,
+  created_at timestamptz default now(),
+  updated_at timestamptz not null default now(),
+  scopes text[] not null default '{}',
+  label text generated always as (provider || ':' || coalesce(calendar_id, '')) stored
+);";
+
+const PUBLISHED_COLUMNS: &str = "
+alter table public.calendar_connections
+  add column webhook_id text,
+  add column webhook_expiration timestamptz,
+  add column sync_enabled boolean default true,
+  add column last_sync_at timestamptz;";
+
+const ROWS: &str = "
+insert into public.calendar_connections
+  (id, user_id, provider, refresh_token, access_token, calendar_id, is_active, email, scopes, updated_at)
+select gen_random_uuid(), gen_random_uuid(), provider, refresh_token, 'access', calendar_id, is_active,
+    'ada@example.com', '{calendar,email}', '2020-02-02'
+  from unnest(array['google', 'outlook']) provider,
+    unnest(array[null, '', '1//refresh', 'with a\nnewline', 'ünï-\u{1F511}', 'back\\slash ''quoted''']) refresh_token,
+    unnest(array[null, 'primary', 'ada@example.com', '']) calendar_id,
+    unnest(array[null, true, false]) is_active;";
+
+/// Half of the rows have a channel that somebody else's code opened; two share one.
+const FOREIGN_CHANNELS: &str = "
+update public.calendar_connections set
+    webhook_id = case when access_token = 'access' and calendar_id = 'primary' then 'shared'
+                      else 'channel-' || id end,
+    webhook_expiration = now() + interval '3 days', last_sync_at = '2021-01-01', sync_enabled = null
+  where is_active;";
+
+/// What belongs to the host, and stays as it is.
+const RIGHTS: &str = r#"
+create role reporting;
+alter table public.calendar_connections enable row level security;
+create policy "own" on public.calendar_connections to authenticated
+  using (user_id = auth.uid()) with check (user_id = auth.uid());
+create policy "reports" on public.calendar_connections for select to reporting using (is_active);
+revoke all on public.calendar_connections from anon;
+revoke delete on public.calendar_connections from authenticated;
+grant select (id, provider), update (label) on public.calendar_connections to reporting;
+grant references (id) on public.calendar_connections to anon with grant option;
+create view public.active_connections as select id, email from public.calendar_connections where is_active;
+grant select on public.active_connections to reporting;"#;
+
+const TRIGGERS: &str = "
+create table public.audit (id bigint generated always as identity, connection uuid, operation text);
+create function public.note_in_audit() returns trigger language plpgsql security definer as $$
+begin
+  insert into public.audit (connection, operation) values (coalesce(new.id, old.id), tg_op);
+  return null;
+end $$;
+create trigger audit after insert or update or delete on public.calendar_connections
+  for each row execute function public.note_in_audit();
+create function public.set_updated_at() returns trigger language plpgsql as
+  $$ begin new.updated_at := now(); return new; end $$;
+create trigger handle_updated_at before update on public.calendar_connections
+  for each row execute function public.set_updated_at();";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Published {
+    Missing,
+    Present,
+}
+
+async fn host(published: Published) -> Project {
+    let project = Project::new().await;
+    project.sql(TABLE).await;
+    project.sql(ROWS).await;
+    if published == Published::Present {
+        project.sql(PUBLISHED_COLUMNS).await;
+        project.sql(FOREIGN_CHANNELS).await;
+    }
+    project.sql(RIGHTS).await;
+    project.sql(TRIGGERS).await;
+    project
+}
+
+/// Everything that was there is there, unchanged.
+#[track_caller]
+fn assert_kept(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
+    for (name, definition) in before {
+        assert_eq!(after.get(name), Some(definition), "{name}");
+    }
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn the_host_keeps_what_it_has(published: Published) {
+    let project = host(published).await;
+    let (catalog_before, rows_before) = (catalog(&project).await, rows(&project).await);
+    project.migrate().await.unwrap();
+
+    assert_kept(&catalog_before, &catalog(&project).await);
+    let rows_after = rows(&project).await;
+    let (before, after) = (rows_before.as_array().unwrap(), rows_after.as_array().unwrap());
+    assert_eq!((before.len(), after.len()), (144, 144));
+    let mut tokens = HashSet::new();
+    for (before, after) in before.iter().zip(after) {
+        for (column, value) in
+            before.as_object().unwrap().iter().filter(|(column, _)| *column != "updated_at")
+        {
+            assert_eq!(&after[column], value, "{column}");
+        }
+        let text = |column: &str| after[column].as_str();
+        let token = text("webhook_token").unwrap();
+        assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+        assert!(tokens.insert(token), "a token for two");
+        assert_eq!(text("webhook_token_hash"), Some(sha256(token).as_str()));
+        let (refresh_token, calendar) = (text("refresh_token"), text("calendar_id"));
+        let source = format!("{}\n{}", refresh_token.unwrap_or(""), calendar.unwrap_or("primary"));
+        assert_eq!(text("webhook_source"), Some(sha256(&source).as_str()), "{source:?}");
+        if published == Published::Missing {
+            assert_eq!((&after["sync_enabled"], &after["webhook_id"]), (&json!(true), &Value::Null));
+        }
+        // Somebody else's channel, or none: due for renewal at once.
+        for column in ["webhook_opened_at", "webhook_not_before", "webhook_lease_until"] {
+            assert_eq!(text(column), Some("1970-01-01T00:00:00+00:00"), "{column}");
+        }
+    }
+    let once = (catalog(&project).await, rows_after);
+    project.migrate().await.unwrap();
+    assert_eq!((catalog(&project).await, rows(&project).await), once);
+}
+
+#[tokio::test]
+async fn a_host_without_the_published_columns_keeps_rows_and_rights() {
+    the_host_keeps_what_it_has(Published::Missing).await;
+}
+
+#[tokio::test]
+async fn a_host_with_the_published_columns_keeps_rows_channels_and_rights() {
+    the_host_keeps_what_it_has(Published::Present).await;
+}
+
+/// Or every connection seems to have been changed by its user just now.
+#[tokio::test]
+async fn the_hosts_triggers_do_not_see_the_migration() {
+    let project = host(Published::Present).await;
+    project.migrate().await.unwrap();
+    let audited: i64 = project.value("select count(*) from public.audit", &[]).await;
+    let touched = "select count(*) from public.calendar_connections where updated_at <> '2020-02-02'";
+    assert_eq!((audited, project.value::<i64>(touched, &[]).await), (0, 0));
+}
+
+#[tokio::test]
+async fn rows_are_written_afterwards_as_they_were_before() {
+    let project = host(Published::Present).await;
+    project.migrate().await.unwrap();
+    project.sql("truncate public.audit").await;
+    let (id, user) = (Uuid::new_v4(), Uuid::new_v4());
+    let row = json!({ "id": id, "user_id": user, "provider": "google", "is_active": true });
+    assert_eq!(project.insert(User(user), &row).await, Rows(1));
+    assert_eq!(project.update(User(user), id, &json!({ "email": "new@example.com" })).await, Rows(1));
+    assert_eq!(project.update(User(Uuid::new_v4()), id, &json!({ "email": "x" })).await, Rows(0));
+    let reconnected = json!({ "id": id, "user_id": user, "provider": "google", "refresh_token": "another" });
+    assert_eq!(project.upsert(Service, &reconnected).await, Rows(1));
+    let operations: Vec<String> =
+        project.value("select array_agg(operation order by id) from public.audit", &[]).await;
+    assert_eq!(operations, ["INSERT", "UPDATE", "UPDATE"]);
+    assert!(project.row(id).await["updated_at"].as_str() > Some("2020-02-02T00:00:00+00:00"));
+}
+
+/// What Supabase recommends to projects that do not want every function callable through the API.
+#[tokio::test]
+async fn rows_are_inserted_where_no_function_is_executable_by_default() {
+    let project = Project::new().await;
+    project
+        .sql(
+            "alter default privileges revoke execute on functions from public;
+             alter default privileges in schema public
+               revoke execute on functions from anon, authenticated;",
+        )
+        .await;
+    project.sql(TABLE).await;
+    project.migrate().await.unwrap();
+    for caller in [User(Uuid::new_v4()), Service] {
+        let row = json!({ "user_id": Uuid::new_v4(), "provider": "google" });
+        assert_eq!(project.insert(caller, &row).await, Rows(1), "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_table_that_lacks_a_column_is_named_with_it_and_left_alone() {
+    let project = Project::new().await;
+    for column in [
+        "id",
+        "user_id",
+        "provider",
+        "access_token",
+        "refresh_token",
+        "expires_at",
+        "calendar_id",
+        "is_active",
+        "created_at",
+    ] {
+        project.sql(TABLE).await;
+        let drop = format!("alter table public.calendar_connections drop column {column} cascade");
+        project.sql(&drop).await;
+        let before = catalog(&project).await;
+        let error = message(&project.migrate().await.unwrap_err());
+        assert!(error.contains("calendar_connections") && error.contains(&format!(" {column} ")), "{error}");
+        assert_eq!(catalog(&project).await, before, "{column}");
+        project.sql("drop table public.calendar_connections").await;
+    }
+}

@@ -1,0 +1,21 @@
+//! The migration from outside, on real PostgreSQL: what it makes of an empty project and of a live table, who may
+//! do what, what its trigger keeps, what its view says, and which requests its indexes serve.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report, and a deadline needs the clock"
+)]
+
+mod catalog;
+mod fresh_project;
+mod indexes;
+mod live_table;
+mod platform;
+mod project;
+mod rights;
+mod status_view;
+mod trigger;

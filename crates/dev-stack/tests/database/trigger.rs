@@ -1,0 +1,390 @@
+//! What the table's trigger keeps, whoever writes.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::project::{
+    Caller::{Anon, Service, User},
+    Outcome::{self, Rows},
+    Project, changed, with,
+};
+
+const USER: Uuid = Uuid::from_u128(7);
+const EPOCH: &str = "1970-01-01T00:00:00+00:00";
+
+/// A host that lets its page write everything: only the trigger stands between.
+async fn permissive_host() -> Project {
+    let project = Project::new().await;
+    project
+        .sql(
+            "create table public.calendar_connections (
+               id uuid primary key default gen_random_uuid(),
+               user_id uuid not null,
+               provider text not null default 'google',
+               access_token text,
+               refresh_token text,
+               expires_at timestamptz,
+               calendar_id text,
+               is_active boolean default true,
+               created_at timestamptz not null default now()
+             )",
+        )
+        .await;
+    project.migrate().await.unwrap();
+    project
+}
+
+async fn connection(project: &Project, values: Value) -> Uuid {
+    let id = Uuid::new_v4();
+    let row = with(values.as_object().unwrap().clone(), &json!({ "id": id, "user_id": USER }));
+    assert_eq!(project.insert(Service, &row.into()).await, Rows(1));
+    id
+}
+
+/// Another value than any row starts with, for each column that no page may write.
+fn ours() -> Map<String, Value> {
+    let (time, other) = ("2030-03-03T03:03:03.000003+00:00", "2031-01-01T00:00:00.123456+00:00");
+    let values = json!({
+        "webhook_id": "channel",
+        "webhook_expiration": time,
+        "last_sync_at": other,
+        "webhook_token": "ab".repeat(32),
+        "webhook_token_hash": "cd".repeat(32),
+        "webhook_source": "ef".repeat(32),
+        "webhook_resource_id": "resource",
+        "webhook_pending_id": "pending",
+        "webhook_opened_at": other,
+        "webhook_confirmed_id": "confirmed",
+        "webhook_message_number": 42,
+        "webhook_lease_until": time,
+        "webhook_not_before": other,
+        "webhook_attempts": 3,
+        "webhook_error": "google_unavailable",
+        "sync_request_id": Uuid::from_u128(9),
+        "sync_lease_until": time,
+        "sync_not_before": other,
+        "sync_attempts": 4,
+        "sync_streak": 5,
+        "sync_error": "recalculate_500",
+    });
+    values.as_object().unwrap().clone()
+}
+
+fn sha256(text: &str) -> Value {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+fn source(refresh_token: Option<&str>, calendar: Option<&str>) -> Value {
+    sha256(&format!("{}\n{}", refresh_token.unwrap_or(""), calendar.unwrap_or("primary")))
+}
+
+#[tokio::test]
+async fn both_hashes_follow_whatever_is_written() {
+    let project = Project::migrated().await;
+    let token = "0123456789abcdef".repeat(4);
+    for (refresh_token, calendar) in [
+        (None, None),
+        (Some(""), Some("")),
+        (Some("1//refresh"), None),
+        (Some("1//refresh"), Some("primary")),
+        (None, Some("ada@example.com")),
+        (Some("with a\nnewline, a 'quote', a \"double\" one and a back\\slash"), Some("x#group.v")),
+        (Some("ключ-🔑"), Some("ünïcode@example.com")),
+    ] {
+        let tokens = json!({ "refresh_token": refresh_token, "calendar_id": calendar });
+        for (sent, claim) in [
+            ("nothing", json!({})),
+            ("nulls", json!({ "webhook_token_hash": null, "webhook_source": null })),
+            ("nonsense", json!({ "webhook_token_hash": "nonsense", "webhook_source": "nonsense" })),
+        ] {
+            let what = format!("{tokens} with {sent}");
+            let values = with(tokens.as_object().unwrap().clone(), &claim);
+            let inserted = connection(&project, values.clone().into()).await;
+            let updated = connection(&project, json!({ "refresh_token": "old", "calendar_id": "old" })).await;
+            let update = with(values, &json!({ "webhook_token": token }));
+            assert_eq!(project.update(Service, updated, &update.into()).await, Rows(1), "{what}");
+            for id in [inserted, updated] {
+                let row = project.row(id).await;
+                assert_eq!(row["webhook_source"], source(refresh_token, calendar), "{what}");
+                let token = row["webhook_token"].as_str().unwrap();
+                assert_eq!(row["webhook_token_hash"], sha256(token), "{what}");
+            }
+            project.sql("delete from public.calendar_connections").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_connection_loses_its_token() {
+    let project = Project::migrated().await;
+    let id = connection(&project, json!({})).await;
+    let before = project.row(id).await;
+    let outcome = project.update(Service, id, &json!({ "webhook_token": null })).await;
+    assert!(matches!(&outcome, Outcome::Failed(error) if error.starts_with("23502")), "{outcome:?}");
+    assert_eq!(project.row(id).await, before);
+}
+
+/// `rotated` is the word for an update; what is inserted has its source like any other.
+#[tokio::test]
+async fn nothing_is_inserted_as_rotated() {
+    let project = permissive_host().await;
+    for caller in [Anon, User(USER), Service] {
+        let id = Uuid::new_v4();
+        let row = json!({ "id": id, "user_id": USER, "refresh_token": "r", "webhook_source": "rotated" });
+        assert_eq!(project.insert(caller, &row).await, Rows(1));
+        assert_eq!(project.row(id).await["webhook_source"], source(Some("r"), None), "{caller:?}");
+    }
+}
+
+/// A renewal that has failed three times and is put off, with and without a channel and a pending one.
+fn put_off(channel: Option<&str>, pending: Option<&str>) -> Value {
+    json!({
+        "webhook_id": channel,
+        "webhook_pending_id": pending,
+        "webhook_not_before": "2030-01-01T00:00:00+00:00",
+        "webhook_lease_until": "2031-01-01T00:00:00+00:00",
+        "webhook_attempts": 3,
+        "webhook_error": "google_unavailable",
+        "webhook_expiration": "2032-01-01T00:00:00+00:00",
+        "webhook_message_number": 12,
+        "sync_attempts": 2,
+        "sync_error": "recalculate_500",
+        "sync_request_id": Uuid::from_u128(1),
+        "sync_not_before": "2030-01-01T00:00:00+00:00",
+        "sync_lease_until": "2030-01-01T00:00:00+00:00",
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    AtOnce,
+    /// At once if the connection has no channel; otherwise when it was.
+    AtOnceWithoutChannel,
+    AsBefore,
+}
+
+#[tokio::test]
+async fn a_reconnected_or_resumed_connection_is_due_at_once_and_nothing_else_is() {
+    use Due::{AsBefore, AtOnce, AtOnceWithoutChannel};
+    let project = permissive_host().await;
+    let cases = [
+        (json!({}), json!({ "refresh_token": "another" }), AtOnce),
+        (json!({}), json!({ "refresh_token": null }), AtOnce),
+        (json!({ "refresh_token": null }), json!({ "refresh_token": "first" }), AtOnce),
+        (json!({}), json!({ "calendar_id": "another" }), AtOnce),
+        (json!({}), json!({ "calendar_id": null }), AtOnce),
+        (json!({ "calendar_id": null }), json!({ "calendar_id": "work" }), AtOnce),
+        (json!({}), json!({ "calendar_id": "another", "refresh_token": "another" }), AtOnce),
+        (json!({}), json!({ "is_active": false }), AtOnceWithoutChannel),
+        (json!({}), json!({ "is_active": null }), AtOnceWithoutChannel),
+        (json!({}), json!({ "sync_enabled": false }), AtOnceWithoutChannel),
+        (json!({ "is_active": false }), json!({ "is_active": true }), AtOnceWithoutChannel),
+        (json!({ "is_active": null }), json!({ "is_active": true }), AtOnceWithoutChannel),
+        (json!({ "sync_enabled": false }), json!({ "sync_enabled": true }), AtOnceWithoutChannel),
+        (json!({ "sync_enabled": false }), json!({ "sync_enabled": null }), AtOnceWithoutChannel),
+        (json!({}), json!({ "is_active": false, "calendar_id": "another" }), AtOnce),
+        (
+            json!({}),
+            json!({ "access_token": "another", "expires_at": "2030-01-01T00:00:00+00:00" }),
+            AsBefore,
+        ),
+        (json!({}), json!({ "refresh_token": "refresh", "calendar_id": "calendar" }), AsBefore),
+        (json!({}), json!({ "is_active": true, "sync_enabled": true }), AsBefore),
+        (json!({ "is_active": null }), json!({ "is_active": null }), AsBefore),
+        (json!({}), json!({ "user_id": Uuid::from_u128(8) }), AsBefore),
+    ];
+    for caller in [Service, User(USER), Anon] {
+        for (start, change, due) in &cases {
+            for (channel, pending) in [
+                (None, None),
+                (None, Some("pending")),
+                (Some("channel"), None),
+                (Some("channel"), Some("pending")),
+            ] {
+                let what = format!("{caller:?} writes {change} over {start}, {channel:?}, {pending:?}");
+                let start = with(
+                    json!({ "refresh_token": "refresh", "calendar_id": "calendar" })
+                        .as_object()
+                        .unwrap()
+                        .clone(),
+                    start,
+                );
+                let id = connection(&project, start.into()).await;
+                assert_eq!(project.update(Service, id, &put_off(channel, pending)).await, Rows(1));
+                let before = project.row(id).await;
+                assert_eq!(project.update(caller, id, change).await, Rows(1), "{what}");
+
+                let mut expected = with(before, change);
+                let text = |column: &str| expected[column].as_str().map(str::to_owned);
+                let (refresh_token, calendar) = (text("refresh_token"), text("calendar_id"));
+                expected.insert(
+                    "webhook_source".to_owned(),
+                    source(refresh_token.as_deref(), calendar.as_deref()),
+                );
+                let at_once = match due {
+                    AtOnce => true,
+                    AtOnceWithoutChannel => channel.is_none(),
+                    AsBefore => false,
+                };
+                if at_once {
+                    let reset =
+                        json!({ "webhook_not_before": EPOCH, "webhook_attempts": 0, "webhook_error": null });
+                    expected = with(expected, &reset);
+                    if pending.is_none() {
+                        expected = with(expected, &json!({ "webhook_lease_until": EPOCH }));
+                    }
+                }
+                assert_eq!(project.row(id).await, expected, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_renews_the_source_and_nothing_else() {
+    let project = permissive_host().await;
+    for (caller, is_rotation) in [(Service, true), (User(USER), false), (Anon, false)] {
+        let id = connection(&project, json!({ "refresh_token": "old" })).await;
+        assert_eq!(project.update(Service, id, &put_off(Some("channel"), None)).await, Rows(1));
+        let before = project.row(id).await;
+        let rotation = json!({ "refresh_token": "new", "access_token": "new", "webhook_source": "rotated" });
+        assert_eq!(project.update(caller, id, &rotation).await, Rows(1));
+        let after = project.row(id).await;
+        assert_eq!(after["webhook_source"], source(Some("new"), None));
+        let mut expected = vec!["access_token", "refresh_token", "webhook_source"];
+        if !is_rotation {
+            // A new consent, then: `rotated` is not a page's to say.
+            expected.extend([
+                "webhook_attempts",
+                "webhook_error",
+                "webhook_lease_until",
+                "webhook_not_before",
+            ]);
+            expected.sort_unstable();
+        }
+        assert_eq!(changed(&before, &after), expected, "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_page_writes_what_is_not_its_own() {
+    let project = permissive_host().await;
+    let ours = ours();
+    let mut columns = project.columns("public.calendar_connections").await;
+    columns.retain(|column| {
+        (column.starts_with("webhook_") || column.starts_with("sync_") || column == "last_sync_at")
+            && column != "sync_enabled"
+    });
+    columns.sort();
+    assert_eq!(columns, ours.keys().cloned().collect::<Vec<_>>());
+
+    let fresh = connection(&project, json!({ "refresh_token": "r" })).await;
+    let busy = connection(&project, json!({ "refresh_token": "r" })).await;
+    let state = with(ours.clone(), &json!({ "webhook_token": "12".repeat(32) }));
+    assert_eq!(project.update(Service, busy, &state.into()).await, Rows(1));
+    for id in [fresh, busy] {
+        let before = project.row(id).await;
+        for caller in [User(USER), Anon] {
+            for (column, value) in &ours {
+                for value in [value, &Value::Null] {
+                    let outcome = project.update(caller, id, &json!({ column: value })).await;
+                    assert_eq!(outcome, Rows(1), "{caller:?}: {column} = {value}");
+                    let after = project.row(id).await;
+                    assert_eq!(changed(&before, &after), [""; 0], "{caller:?}: {column} = {value}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_saves_a_stale_row_back_undoes_no_transition() {
+    let project = permissive_host().await;
+    for caller in [User(USER), Anon] {
+        for by_upsert in [false, true] {
+            let id = connection(&project, json!({ "refresh_token": "r" })).await;
+            let stale = project.row(id).await;
+            let token = json!({ "webhook_token": Uuid::new_v4() });
+            assert_eq!(project.update(Service, id, &with(ours(), &token).into()).await, Rows(1));
+            let current = project.row(id).await;
+            let theirs = json!({ "sync_enabled": false, "access_token": "theirs" });
+            let saved = with(stale, &theirs).into();
+            let outcome = match by_upsert {
+                true => project.upsert(caller, &saved).await,
+                false => project.update(caller, id, &saved).await,
+            };
+            assert_eq!(outcome, Rows(1));
+            assert_eq!(project.row(id).await, with(current, &theirs), "{caller:?}, upsert: {by_upsert}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_page_inserts_starts_at_the_defaults() {
+    let project = permissive_host().await;
+    let plain = connection(&project, json!({ "refresh_token": "r", "sync_enabled": false })).await;
+    let expected = project.row(plain).await;
+    for caller in [User(USER), Anon] {
+        let id = Uuid::new_v4();
+        let theirs = json!({ "id": id, "user_id": USER, "refresh_token": "r", "sync_enabled": false });
+        assert_eq!(project.insert(caller, &with(ours(), &theirs).into()).await, Rows(1));
+        let row = project.row(id).await;
+        let own = ["created_at", "id", "webhook_token", "webhook_token_hash"];
+        assert_eq!(changed(&expected, &row), own, "{caller:?}");
+        let token = row["webhook_token"].as_str().unwrap();
+        assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+        assert_ne!(token, ours()["webhook_token"]);
+        assert_eq!(row["webhook_token_hash"], sha256(token));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_writes_a_whole_row_back_changes_nothing() {
+    let project = Project::migrated().await;
+    let mut ids = vec![connection(&project, json!({})).await];
+    for values in [
+        json!({}),
+        json!({ "webhook_id": null }),
+        json!({ "webhook_pending_id": null }),
+        json!({ "is_active": null, "sync_enabled": null }),
+        json!({ "refresh_token": "r", "calendar_id": "c", "expires_at": "infinity" }),
+    ] {
+        let id = connection(&project, json!({})).await;
+        let state = with(with(ours(), &json!({ "webhook_token": Uuid::new_v4() })), &values);
+        assert_eq!(project.update(Service, id, &state.into()).await, Rows(1));
+        ids.push(id);
+    }
+    for id in ids {
+        let row = project.row(id).await;
+        assert_eq!(project.update(Service, id, &row.clone().into()).await, Rows(1));
+        assert_eq!(project.row(id).await, row);
+        assert_eq!(project.upsert(Service, &row.clone().into()).await, Rows(1));
+        assert_eq!(project.row(id).await, row);
+    }
+}
+
+/// The usual OAuth callback: an upsert of what Google answered, by whatever tells connections apart.
+#[tokio::test]
+async fn an_upsert_with_a_new_consent_is_a_reconnection() {
+    let project = permissive_host().await;
+    let id = connection(&project, json!({ "refresh_token": "old" })).await;
+    assert_eq!(project.update(Service, id, &put_off(Some("channel"), None)).await, Rows(1));
+    let before = project.row(id).await;
+    let callback: fn(&str) -> Value = |refresh_token| json!({ "user_id": USER, "provider": "google", "access_token": "new", "refresh_token": refresh_token });
+    let answer = with(json!({ "id": id }).as_object().unwrap().clone(), &callback("new"));
+    assert_eq!(project.upsert(Service, &answer.into()).await, Rows(1));
+    let after = project.row(id).await;
+    assert_eq!(
+        changed(&before, &after),
+        [
+            "access_token",
+            "refresh_token",
+            "webhook_attempts",
+            "webhook_error",
+            "webhook_lease_until",
+            "webhook_not_before",
+            "webhook_source",
+        ]
+    );
+}

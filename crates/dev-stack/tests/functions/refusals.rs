@@ -1,0 +1,251 @@
+//! Everything that Google may answer to `watch` and at its token endpoint, and what becomes of it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{is_epoch, seconds_ahead},
+    scene::{Caller, SETUP, Scene, assert_between, cases},
+    table::each,
+};
+
+cases! {
+    shared: [
+        every_refusal_of_a_watch_has_its_code_and_its_backoff,
+        every_refusal_of_a_token_has_its_code_and_its_backoff,
+        a_malformed_answer_is_a_refusal,
+        the_pause_doubles_with_every_attempt_up_to_an_hour,
+    ],
+    alone: [],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Pause {
+    /// 30 seconds at first.
+    Short,
+    /// What no retry mends.
+    Day,
+}
+use Pause::{Day, Short};
+
+struct Row {
+    fault: Value,
+    expected: (u16, &'static str),
+    pause: Pause,
+    /// Whether the channel may exist, so that its id is kept for the next renewal to stop.
+    may_exist: bool,
+    watches: usize,
+    tokens: usize,
+}
+
+fn watch(status: u16, reason: &str, expected: (u16, &'static str), pause: Pause) -> (String, Row) {
+    let fault = json!({ "operation": "watch", "status": status, "reason": reason });
+    let row = Row { fault, expected, pause, may_exist: false, watches: 1, tokens: 0 };
+    (format!("{status} {reason}"), row)
+}
+
+async fn every_refusal_of_a_watch_has_its_code_and_its_backoff(scene: &Scene) {
+    let unavailable = (502, "google_unavailable");
+    let limited = (502, "google_rate_limited");
+    let rejected = (502, "google_rejected");
+    let mut rows = vec![
+        watch(400, "pushNotSupportedForRequestedResource", (422, "push_not_supported"), Day),
+        watch(400, "push.webhookUrlNotHttps", (500, "webhook_url_rejected"), Short),
+        watch(400, "push.webhookUrlUnauthorized", (500, "webhook_url_rejected"), Short),
+        watch(401, "push.webhookUrlUnauthorized", (500, "webhook_url_rejected"), Short),
+        watch(403, "rateLimitExceeded", limited, Short),
+        watch(403, "userRateLimitExceeded", limited, Short),
+        watch(403, "quotaExceeded", limited, Short),
+        watch(429, "rateLimitExceeded", limited, Short),
+        watch(429, "userRateLimitExceeded", limited, Short),
+        watch(429, "quotaExceeded", limited, Short),
+        watch(403, "insufficientPermissions", (409, "reconnect_required"), Day),
+        watch(403, "accessNotConfigured", (500, "google_api_disabled"), Short),
+        watch(404, "notFound", (422, "calendar_not_found"), Day),
+        watch(403, "forbidden", rejected, Short),
+        watch(400, "badRequest", rejected, Short),
+        watch(400, "invalid", rejected, Short),
+        watch(409, "duplicate", rejected, Short),
+    ];
+    for status in [500, 502, 503, 504] {
+        let (name, row) = watch(status, "backendError", unavailable, Short);
+        rows.push((name, Row { may_exist: true, ..row }));
+    }
+    let mut special = |name: &str, fault: Value, row: Row| rows.push((name.to_owned(), Row { fault, ..row }));
+    let blank = || watch(500, "backendError", unavailable, Short).1;
+    special(
+        "503 as HTML",
+        json!({ "operation": "watch", "status": 503, "body": "<h1>Service Unavailable</h1>" }),
+        Row { may_exist: true, ..blank() },
+    );
+    special("cut", cut("watch"), Row { may_exist: true, ..blank() });
+    special(
+        "no answer in 8 seconds",
+        json!({ "operation": "watch", "delay_ms": 9000, "after": true }),
+        Row { may_exist: true, ..blank() },
+    );
+    special(
+        "authError twice",
+        json!({ "operation": "watch", "status": 401, "reason": "authError", "times": 2 }),
+        Row { expected: (409, "reconnect_required"), pause: Day, watches: 2, tokens: 1, ..blank() },
+    );
+    special(
+        "channelIdNotUnique twice",
+        json!({ "operation": "watch", "status": 400, "reason": "channelIdNotUnique", "times": 2 }),
+        Row { expected: rejected, watches: 2, ..blank() },
+    );
+    each(rows, |row| refused(scene, row)).await;
+}
+
+async fn every_refusal_of_a_token_has_its_code_and_its_backoff(scene: &Scene) {
+    let unavailable = (502, "google_unavailable");
+    let rejected = (502, "google_rejected");
+    let rows = [
+        (
+            "invalid_grant",
+            json!({ "status": 400, "reason": "invalid_grant" }),
+            (409, "reconnect_required"),
+            Day,
+        ),
+        (
+            "invalid_client",
+            json!({ "status": 401, "reason": "invalid_client" }),
+            (500, "oauth_client_invalid"),
+            Short,
+        ),
+        ("invalid_request", json!({ "status": 400, "reason": "invalid_request" }), rejected, Short),
+        ("403", json!({ "status": 403, "reason": "access_denied" }), rejected, Short),
+        ("500", json!({ "status": 500 }), unavailable, Short),
+        ("503", json!({ "status": 503 }), unavailable, Short),
+        ("503 as HTML", json!({ "status": 503, "body": "<h1>Unavailable</h1>" }), unavailable, Short),
+        ("429", json!({ "status": 429 }), (502, "google_rate_limited"), Short),
+        ("cut", cut("token"), unavailable, Short),
+        ("no answer in 8 seconds", json!({ "delay_ms": 9000 }), unavailable, Short),
+        ("200 {}", json!({ "status": 200, "body": {} }), rejected, Short),
+        ("200 as HTML", json!({ "status": 200, "body": "<h1>Hello</h1>" }), rejected, Short),
+        (
+            "a number for a token",
+            json!({ "status": 200, "body": { "access_token": 7, "expires_in": 3599 } }),
+            rejected,
+            Short,
+        ),
+        (
+            "an empty token",
+            json!({ "status": 200, "body": { "access_token": "", "expires_in": 3599 } }),
+            rejected,
+            Short,
+        ),
+        (
+            "a newline in a token",
+            json!({ "status": 200, "body": { "access_token": "a\nb", "expires_in": 3599 } }),
+            rejected,
+            Short,
+        ),
+    ];
+    let rows = rows.map(|(name, mut fault, expected, pause)| {
+        fault["operation"] = json!("token");
+        (name, Row { fault, expected, pause, may_exist: false, watches: 0, tokens: 1 })
+    });
+    each(rows, |row| refused(scene, row)).await;
+}
+
+/// The newest Deno asks again by itself when a connection that it has used before is cut.
+fn cut(operation: &str) -> Value {
+    json!({ "operation": operation, "status": 0, "times": 2 })
+}
+
+/// Plays a first renewal that fails, and a second one that does not.
+async fn refused(scene: &Scene, row: Row) {
+    let Row { fault, expected, pause, may_exist, watches, tokens } = row;
+    let connection = scene.connection().await;
+    if fault["operation"] == "token" {
+        scene.set(&connection, "expires_at = now() - interval '1 minute'").await;
+    }
+    let source = scene.row(&connection).await["webhook_source"].clone();
+    let (hangs, is_cut) = (fault["delay_ms"].is_number(), fault["status"] == 0);
+    scene.fault(&connection, fault).await;
+    let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+    let after = scene.row(&connection).await;
+    assert_eq!(answer.outcome(), expected, "{}", answer.text);
+    assert_eq!(after["webhook_error"], expected.1);
+    assert_eq!(after["webhook_attempts"], 1);
+    assert_eq!(after["webhook_id"], Value::Null);
+    assert_eq!(after["webhook_pending_id"].is_string(), may_exist, "{}", after["webhook_pending_id"]);
+    assert_eq!(after["webhook_source"], source);
+    assert_between(seconds_ahead(&after["webhook_lease_until"]), 5.0, 10.5, "the lease");
+    let (least, most) = if pause == Day { (86_390.0, 90_000.0) } else { (29.0, 62.0) };
+    assert_between(seconds_ahead(&after["webhook_not_before"]), least, most, "the pause");
+    for (operation, expected) in [("watch", watches), ("token", tokens)] {
+        let seen = scene.asked_google(&connection, operation).await;
+        // One that hangs is logged when it is over; one that is cut may be asked twice.
+        let least = if hangs { expected.saturating_sub(1) } else { expected };
+        let most = if is_cut { expected * 2 } else { expected };
+        assert_between(seen, least, most, operation);
+    }
+    assert!(scene.runs(&connection).await.is_empty());
+    let status = match expected.1 {
+        "reconnect_required" => "reconnect_required",
+        "push_not_supported" | "calendar_not_found" => "unsupported",
+        _ => "not_set_up",
+    };
+    assert_eq!(scene.status(&connection).await["status"], status);
+
+    let again = async || {
+        scene.set(&connection, "webhook_lease_until = 'epoch', webhook_not_before = 'epoch'").await;
+        scene.call(SETUP, Caller::Service, connection.target()).await
+    };
+    let mut answer = again().await;
+    if is_cut && answer.status != 200 {
+        answer = again().await;
+    }
+    assert_eq!(answer.connections()[0]["status"], "active");
+    let well = scene.settled(&connection).await;
+    assert_eq!((&well["webhook_error"], &well["webhook_attempts"]), (&Value::Null, &json!(0)));
+    assert_eq!(well["webhook_pending_id"], Value::Null);
+    assert!(is_epoch(&well["webhook_lease_until"]), "{well}");
+}
+
+async fn a_malformed_answer_is_a_refusal(scene: &Scene) {
+    let channel = |expiration: Value| json!({ "kind": "api#channel", "id": "x", "resourceId": "resource", "expiration": expiration });
+    let rows = [
+        ("empty object", json!({})),
+        ("array", json!([])),
+        ("HTML", json!("<h1>Hello</h1>")),
+        ("no resource id", json!({ "kind": "api#channel", "id": "x", "expiration": "1900000000000" })),
+        ("no expiration", json!({ "kind": "api#channel", "id": "x", "resourceId": "resource" })),
+        ("expiration in words", channel(json!("soon"))),
+        ("expiration beyond all years", channel(json!("9".repeat(30)))),
+        ("expiration beyond the database's years", channel(json!(i64::MAX.to_string()))),
+        ("negative expiration", channel(json!("-1"))),
+        ("resource id as a number", json!({ "id": "x", "resourceId": 5, "expiration": "1900000000000" })),
+    ];
+    each(rows, |body| async move {
+        let connection = scene.connection().await;
+        scene.fault(&connection, json!({ "operation": "watch", "status": 200, "body": body })).await;
+        let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+        assert_eq!(answer.outcome(), (502, "google_rejected"), "{}", answer.text);
+        let row = scene.row(&connection).await;
+        assert_eq!((&row["webhook_id"], &row["webhook_error"]), (&Value::Null, &json!("google_rejected")));
+        assert_between(seconds_ahead(&row["webhook_not_before"]), 29.0, 62.0, "the pause");
+
+        scene.set(&connection, "webhook_lease_until = 'epoch'").await;
+        scene.open_channel(&connection).await;
+    })
+    .await;
+}
+
+async fn the_pause_doubles_with_every_attempt_up_to_an_hour(scene: &Scene) {
+    let rows =
+        [(0, 30.0), (1, 60.0), (3, 240.0), (6, 1920.0), (7, 3600.0), (40, 3600.0), (2_147_483_646, 3600.0)];
+    each(rows.map(|row| (row.0, row)), |(attempts, pause)| async move {
+        let connection = scene.connection().await;
+        scene.set(&connection, &format!("webhook_attempts = {attempts}")).await;
+        scene.fault(&connection, json!({ "operation": "watch", "status": 503 })).await;
+        let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+        assert_eq!(answer.outcome(), (502, "google_unavailable"), "{}", answer.text);
+        let row = scene.row(&connection).await;
+        assert_eq!(row["webhook_attempts"], json!(attempts + 1));
+        let most = f64::min(pause * 2.0, 3600.0) + 1.0;
+        assert_between(seconds_ahead(&row["webhook_not_before"]), pause - 2.0, most, "the pause");
+    })
+    .await;
+}
