@@ -104,10 +104,10 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpR
         Filter::Lt(column, value) => builder.lt(column.name(), text(value)),
         Filter::Lte(column, value) => builder.lte(column.name(), text(value)),
         Filter::IsNull(column) => builder.is(column.name(), "null"),
-        Filter::NotNull(column) => builder.not("is", column.name(), "null"),
         Filter::IsTrue(column) => builder.is(column.name(), "true"),
-        Filter::NotTrue(column) => builder.not("is", column.name(), "true"),
         Filter::IsFalse(column) => builder.is(column.name(), "false"),
+        Filter::NotNull(column) => builder.not("is", column.name(), "null"),
+        Filter::NotTrue(column) => builder.not("is", column.name(), "true"),
         Filter::NotFalse(column) => builder.not("is", column.name(), "false"),
         Filter::IsDistinct(column, value) => {
             distinct.push((column.name(), format!("isdistinct.{}", text(value))));

@@ -211,61 +211,34 @@ impl Connection {
             Value::Uuid(id) => ConnectionId(id),
             _ => return Err(UnreadableRow { id: None, column: Column::Id }),
         };
-        let unreadable = |column| UnreadableRow { id: Some(id), column };
-        let text = |column| match row(column) {
-            Value::Null => Ok(None),
-            Value::Text(text) | Value::Secret(text) => Ok(Some(text)),
-            _ => Err(unreadable(column)),
-        };
-        let token = |column| Ok(text(column)?.filter(|token| !token.is_empty()));
-        let time = |column| match row(column) {
-            Value::Null => Ok(None),
-            Value::Time(time) => Ok(Some(time)),
-            _ => Err(unreadable(column)),
-        };
-        let integer = |column| match row(column) {
-            Value::Null => Ok(0),
-            Value::Integer(integer) => Ok(integer),
-            _ => Err(unreadable(column)),
-        };
-        let uuid = |column| match row(column) {
-            Value::Null => Ok(None),
-            Value::Uuid(uuid) => Ok(Some(uuid)),
-            _ => Err(unreadable(column)),
-        };
-        let boolean = |column, null| match row(column) {
-            Value::Null => Ok(null),
-            Value::Boolean(boolean) => Ok(boolean),
-            _ => Err(unreadable(column)),
-        };
-        let epoch_or_time = |column| Ok(time(column)?.unwrap_or_default());
+        let row = Reader { id, value: &row };
         Ok(Self {
             id,
-            user_id: uuid(Column::UserId)?.map(UserId),
-            access_token: token(Column::AccessToken)?.map(AccessToken),
-            refresh_token: token(Column::RefreshToken)?.map(RefreshToken),
-            expires_at: time(Column::ExpiresAt)?,
-            calendar_id: text(Column::CalendarId)?.map(CalendarId),
-            is_active: boolean(Column::IsActive, false)?,
-            sync_enabled: boolean(Column::SyncEnabled, true)?,
-            webhook_id: text(Column::WebhookId)?.map(ChannelId),
-            webhook_expiration: time(Column::WebhookExpiration)?,
-            webhook_token: ChannelToken(text(Column::WebhookToken)?.unwrap_or_default()),
-            webhook_source: Source(text(Column::WebhookSource)?.unwrap_or_default()),
-            webhook_resource_id: text(Column::WebhookResourceId)?.map(ResourceId),
-            webhook_pending_id: text(Column::WebhookPendingId)?.map(ChannelId),
-            webhook_opened_at: epoch_or_time(Column::WebhookOpenedAt)?,
-            webhook_message_number: integer(Column::WebhookMessageNumber)?,
-            webhook_lease_until: epoch_or_time(Column::WebhookLeaseUntil)?,
-            webhook_not_before: epoch_or_time(Column::WebhookNotBefore)?,
-            webhook_attempts: integer(Column::WebhookAttempts)?,
-            webhook_error: text(Column::WebhookError)?,
-            sync_request_id: uuid(Column::SyncRequestId)?.map(RequestId),
-            sync_lease_until: epoch_or_time(Column::SyncLeaseUntil)?,
-            sync_not_before: epoch_or_time(Column::SyncNotBefore)?,
-            sync_attempts: integer(Column::SyncAttempts)?,
-            sync_streak: integer(Column::SyncStreak)?,
-            last_sync_at: time(Column::LastSyncAt)?,
+            user_id: row.uuid(Column::UserId)?.map(UserId),
+            access_token: row.token(Column::AccessToken)?.map(AccessToken),
+            refresh_token: row.token(Column::RefreshToken)?.map(RefreshToken),
+            expires_at: row.time(Column::ExpiresAt)?,
+            calendar_id: row.text(Column::CalendarId)?.map(CalendarId),
+            is_active: row.boolean(Column::IsActive)?.unwrap_or(false),
+            sync_enabled: row.boolean(Column::SyncEnabled)?.unwrap_or(true),
+            webhook_id: row.text(Column::WebhookId)?.map(ChannelId),
+            webhook_expiration: row.time(Column::WebhookExpiration)?,
+            webhook_token: ChannelToken(row.text(Column::WebhookToken)?.unwrap_or_default()),
+            webhook_source: Source(row.text(Column::WebhookSource)?.unwrap_or_default()),
+            webhook_resource_id: row.text(Column::WebhookResourceId)?.map(ResourceId),
+            webhook_pending_id: row.text(Column::WebhookPendingId)?.map(ChannelId),
+            webhook_opened_at: row.time(Column::WebhookOpenedAt)?.unwrap_or_default(),
+            webhook_message_number: row.integer(Column::WebhookMessageNumber)?,
+            webhook_lease_until: row.time(Column::WebhookLeaseUntil)?.unwrap_or_default(),
+            webhook_not_before: row.time(Column::WebhookNotBefore)?.unwrap_or_default(),
+            webhook_attempts: row.integer(Column::WebhookAttempts)?,
+            webhook_error: row.text(Column::WebhookError)?,
+            sync_request_id: row.uuid(Column::SyncRequestId)?.map(RequestId),
+            sync_lease_until: row.time(Column::SyncLeaseUntil)?.unwrap_or_default(),
+            sync_not_before: row.time(Column::SyncNotBefore)?.unwrap_or_default(),
+            sync_attempts: row.integer(Column::SyncAttempts)?,
+            sync_streak: row.integer(Column::SyncStreak)?,
+            last_sync_at: row.time(Column::LastSyncAt)?,
         })
     }
 
@@ -293,6 +266,63 @@ impl Connection {
             None => self.refresh_token.is_none(),
         };
         self.access_token.as_ref().filter(|_| good)
+    }
+}
+
+/// Reads single values of a row; a value of another kind than the column's makes the row unreadable.
+struct Reader<'a> {
+    id: ConnectionId,
+    value: &'a dyn Fn(Column) -> Value,
+}
+
+impl Reader<'_> {
+    fn text(&self, column: Column) -> Result<Option<String>, UnreadableRow> {
+        match (self.value)(column) {
+            Value::Null => Ok(None),
+            Value::Text(text) | Value::Secret(text) => Ok(Some(text)),
+            _ => self.unreadable(column),
+        }
+    }
+
+    /// An empty token is none.
+    fn token(&self, column: Column) -> Result<Option<String>, UnreadableRow> {
+        Ok(self.text(column)?.filter(|token| !token.is_empty()))
+    }
+
+    fn time(&self, column: Column) -> Result<Option<Timestamp>, UnreadableRow> {
+        match (self.value)(column) {
+            Value::Null => Ok(None),
+            Value::Time(time) => Ok(Some(time)),
+            _ => self.unreadable(column),
+        }
+    }
+
+    fn integer(&self, column: Column) -> Result<i64, UnreadableRow> {
+        match (self.value)(column) {
+            Value::Null => Ok(0),
+            Value::Integer(integer) => Ok(integer),
+            _ => self.unreadable(column),
+        }
+    }
+
+    fn uuid(&self, column: Column) -> Result<Option<Uuid>, UnreadableRow> {
+        match (self.value)(column) {
+            Value::Null => Ok(None),
+            Value::Uuid(uuid) => Ok(Some(uuid)),
+            _ => self.unreadable(column),
+        }
+    }
+
+    fn boolean(&self, column: Column) -> Result<Option<bool>, UnreadableRow> {
+        match (self.value)(column) {
+            Value::Null => Ok(None),
+            Value::Boolean(boolean) => Ok(Some(boolean)),
+            _ => self.unreadable(column),
+        }
+    }
+
+    fn unreadable<T>(&self, column: Column) -> Result<T, UnreadableRow> {
+        Err(UnreadableRow { id: Some(self.id), column })
     }
 }
 
