@@ -84,7 +84,10 @@ async fn claim<P: Ports>(
         .when_live()
         .set(Column::SyncLeaseUntil, lease)
         .set(Column::SyncAttempts, row.sync_attempts.saturating_add(1))
-        .set(Column::SyncNotBefore, schedule::run_retry_after_crash(lease, row.sync_attempts));
+        .set(
+            Column::SyncNotBefore,
+            schedule::run_retry_after_crash(lease, row.sync_attempts, ports.random()),
+        );
     Ok(ports.update(update, DATABASE_TIMEOUT).await?.map(|claimed| (lease, claimed)))
 }
 

@@ -61,11 +61,12 @@ pub fn run_retry(now: Timestamp, attempts: i64, random: u128) -> Timestamp {
 }
 
 /// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,
-/// a delay after that.
-pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64) -> Timestamp {
+/// a delay after that. With jitter, or runs that died of the same sweep as one that kills its isolate would share the
+/// next one with it, too.
+pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64, random: u128) -> Timestamp {
     match attempts_before {
         0 => lease_until,
-        attempts => lease_until + doubled(TimeDelta::seconds(1), attempts).min(LONGEST_BACKOFF),
+        attempts => run_retry(lease_until, attempts, random),
     }
 }
 

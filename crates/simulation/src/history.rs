@@ -1,0 +1,84 @@
+//! One history: a few minutes of faults, then quiet hours, then one last round of changes.
+
+use std::rc::Rc;
+
+use crate::actors;
+use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
+use crate::google;
+use crate::instance;
+use crate::judgement;
+use crate::world::{Phase, World};
+
+/// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
+const RECOVERY: Instant = 3 * HOUR;
+const RECONCILIATION: Instant = 27 * HOUR;
+
+pub(crate) fn play(world: &Rc<World>) {
+    let dice = &world.dice;
+    let connections = if dice.chance(0.005) { 30 } else { 1 + dice.below(5) };
+    actors::connect(world, world.settings.connections.map_or(connections, |most| most.min(connections)));
+    world.executor.spawn(actors::cron(Rc::clone(world)));
+    let most = world.settings.minutes.map_or(Instant::MAX, |minutes| Instant::from(minutes) * MINUTE);
+    let quiet_from = world.now() + dice.mostly_low(2 * MINUTE, 12 * MINUTE).min(most);
+    run_until(world, quiet_from);
+
+    world.phase.set(Phase::Echoes);
+    world.quiet_from.set(quiet_from);
+    actors::settle(world);
+    sweep_until(world, quiet_from + HOUR);
+    judge(world, |world| judgement::echoes_are_braked(world, quiet_from));
+    world.phase.set(Phase::Calm);
+    actors::pause_some(world);
+    sweep_until(world, quiet_from + RECOVERY);
+    judge(world, |world| judgement::everything_recovers(world, quiet_from));
+    sweep_until(world, quiet_from + RECONCILIATION);
+    judge(world, |world| judgement::everything_is_reconciled(world, quiet_from));
+
+    world.phase.set(Phase::Steady);
+    for _ in 0..3 {
+        let at = world.now();
+        if world.is_broken() {
+            return;
+        }
+        actors::change_everything(world);
+        sweep_until(world, at + 75 * SECOND);
+        judge(world, |world| judgement::changes_are_seen_promptly(world, at));
+    }
+    let at = world.now();
+    for _ in 0..10 {
+        actors::change_everything(world);
+        run_until(world, world.now() + 100 * MILLISECOND);
+    }
+    sweep_until(world, at + 5 * MINUTE);
+    judge(world, |world| judgement::a_burst_costs_two_runs(world, at));
+    judge(world, |world| judgement::one_channel_is_left(world, at));
+    let at = world.now();
+    google::repeat(world);
+    sweep_until(world, at + MINUTE);
+    judge(world, |world| judgement::a_repetition_costs_nothing(world, at));
+}
+
+/// A history that broke a promise has ended where it did.
+fn judge(world: &Rc<World>, judge: impl FnOnce(&World)) {
+    if !world.is_broken() {
+        judge(world);
+    }
+}
+
+fn run_until(world: &Rc<World>, end: Instant) {
+    world.executor.run_until(end, |runnable| world.dice.below(runnable), || world.is_broken());
+}
+
+/// Sweeps go on, but those that would find nothing.
+fn sweep_until(world: &Rc<World>, end: Instant) {
+    while world.now() < end && !world.is_broken() {
+        let sweep_at = actors::next_sweep(world);
+        // Something may come up meanwhile.
+        let step = sweep_at.min(world.now() + 10 * MINUTE).min(end);
+        run_until(world, step);
+        // Or be done already.
+        if step == sweep_at && actors::next_sweep(world) <= step + MINUTE {
+            instance::sweep(world);
+        }
+    }
+}

@@ -1,0 +1,563 @@
+//! A function instance: the protocol's own code over ports that lose requests and answers, on a clock of its own,
+//! and gone at any await.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::time::Duration;
+
+use protocol::Timestamp;
+use protocol::connection::{
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId, Source,
+    UnreadableRow,
+};
+use protocol::event::Event;
+use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::invocation::{Invocation, Kind};
+use protocol::ports::{
+    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
+};
+use protocol::receive::{self, Notification, Verdict};
+use protocol::setup::SetUp;
+use protocol::table::{Column, Filter, Query, Update};
+use protocol::{refresh, setup, sweep};
+
+use crate::database;
+use crate::delivery::Answer;
+use crate::executor::{Instant, MILLISECOND, MINUTE, Reply, SECOND, TaskId};
+use crate::fault::Fault;
+use crate::google;
+use crate::judgement;
+use crate::mutation::Mutation;
+use crate::promise::Promise;
+use crate::recalculation::{self, Call};
+use crate::world::{Broken, World, connection_id, connection_number, timestamp};
+
+/// Why an instance was started; by number of the connection it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Receive(usize),
+    Forged,
+    Setup(usize),
+    Button(usize),
+    Sweep,
+}
+
+/// What is known of an instance, also after its end.
+pub(crate) struct Life {
+    pub(crate) purpose: Purpose,
+    number: u32,
+    started_at: Instant,
+    skew: Instant,
+    task: TaskId,
+    pub(crate) frozen: Cell<bool>,
+    pub(crate) crashed: Cell<bool>,
+    pub(crate) last_unanswered: Cell<Instant>,
+    /// When it was told that nested calls are refused.
+    pub(crate) refused_at: Cell<Option<Instant>>,
+    pub(crate) requests: Cell<usize>,
+    pub(crate) runs: Cell<usize>,
+    /// The last run lease that it wrote, by connection.
+    pub(crate) claims: RefCell<BTreeMap<usize, Claim>>,
+    /// The consent and calendar that it last read with a claim, by connection.
+    pub(crate) sources: RefCell<BTreeMap<usize, Source>>,
+    /// The refresh token that came with the last access token, if one did.
+    pub(crate) rotated: RefCell<Option<RefreshToken>>,
+    /// The pending ids that it wrote last, by connection.
+    pub(crate) pending: RefCell<BTreeMap<usize, ChannelId>>,
+    /// The channels that it is opening, by connection.
+    pub(crate) renewing: RefCell<BTreeMap<usize, ChannelId>>,
+}
+
+impl Life {
+    /// The one that it is about; none for a sweep.
+    pub(crate) fn connection(&self) -> Option<usize> {
+        match self.purpose {
+            Purpose::Receive(connection) | Purpose::Setup(connection) | Purpose::Button(connection) => {
+                Some(connection)
+            }
+            Purpose::Forged | Purpose::Sweep => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) lease_until: Instant,
+    pub(crate) live: bool,
+    pub(crate) sent_at: Instant,
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let purpose = match self.purpose {
+            Purpose::Receive(_) => "receive",
+            Purpose::Forged => "forged",
+            Purpose::Setup(_) => "setup",
+            Purpose::Button(_) => "button",
+            Purpose::Sweep => "sweep",
+        };
+        write!(f, "{purpose}#{}", self.number)
+    }
+}
+
+pub(crate) struct Instance {
+    world: Rc<World>,
+    life: Rc<Life>,
+}
+
+/// Starts a receiver; `heard` is told what Google hears.
+pub(crate) fn receive(
+    world: &Rc<World>,
+    connection: Option<usize>,
+    notification: Notification,
+    heard: impl FnOnce(Answer) + 'static,
+) {
+    let answer = Reply::default();
+    let answered = answer.clone();
+    world.executor.spawn(async move { heard(answered.await) });
+    let purpose = connection.map_or(Purpose::Forged, Purpose::Receive);
+    start(world, purpose, Some(answer.clone()), async move |instance| {
+        let invocation = instance.invocation(Kind::Targeted);
+        let verdict = receive::receive(&instance, &invocation, &notification).await;
+        instance.judge_answer(&verdict);
+        answer.complete(match verdict {
+            Verdict::Opened | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => {
+                Answer::Delivered
+            }
+            Verdict::Unknown => Answer::Unknown,
+            Verdict::Unavailable => Answer::Unavailable,
+        });
+        receive::follow_up(&instance, &invocation, &notification, verdict).await;
+    });
+}
+
+pub(crate) fn set_up(world: &Rc<World>, connection: usize) {
+    start(world, Purpose::Setup(connection), None, async move |instance| {
+        let invocation = instance.invocation(Kind::Targeted);
+        let Some(row) = instance.read(connection).await else { return };
+        if let Ok(SetUp::Opened(renewed)) = setup::setup(&instance, &invocation, row).await {
+            setup::follow_up(&instance, &invocation, *renewed).await;
+        }
+    });
+}
+
+pub(crate) fn press_button(world: &Rc<World>, connection: usize) {
+    start(world, Purpose::Button(connection), None, async move |instance| {
+        let invocation = instance.invocation(Kind::Targeted);
+        let Some(row) = instance.read(connection).await else { return };
+        let refreshed = refresh::refresh(&instance, &invocation, &row).await;
+        refresh::follow_up(&instance, &invocation, refreshed).await;
+    });
+}
+
+pub(crate) fn sweep(world: &Rc<World>) {
+    start(world, Purpose::Sweep, None, async move |instance| {
+        let _ = sweep::sweep(&instance, &instance.invocation(Kind::Sweep)).await;
+        let connections = instance.world.ledgers.borrow().len();
+        let (requests, runs) = (instance.life.requests.get(), instance.life.runs.get());
+        // Five reads, and for each connection at most a renewal with its run, a run, and a retirement.
+        if runs > 25 || requests > 10 + 40 * connections {
+            let what = format!("a sweep made {requests} requests and {runs} runs");
+            instance.world.broke(Promise::WorkIsBounded, None, what);
+        }
+    });
+}
+
+fn start<F: Future<Output = ()> + 'static>(
+    world: &Rc<World>,
+    purpose: Purpose,
+    on_death: Option<Reply<Answer>>,
+    body: impl FnOnce(Instance) -> F + 'static,
+) {
+    let skewed = world.has(Fault::Skew);
+    let skew = world.dice.between(-10 * SECOND, 10 * SECOND);
+    let life = Rc::new(Life {
+        purpose,
+        number: world.number_instance(),
+        started_at: world.now(),
+        skew: if skewed { skew } else { 0 },
+        task: world.executor.next_task(),
+        frozen: Cell::new(false),
+        crashed: Cell::new(false),
+        last_unanswered: Cell::new(0),
+        refused_at: Cell::new(None),
+        requests: Cell::new(0),
+        runs: Cell::new(0),
+        claims: RefCell::default(),
+        sources: RefCell::default(),
+        rotated: RefCell::default(),
+        pending: RefCell::default(),
+        renewing: RefCell::default(),
+    });
+    let death = OnDeath(on_death);
+    let instance = Instance { world: Rc::clone(world), life };
+    let judged = Rc::clone(world);
+    world.executor.spawn(async move {
+        let _death = death;
+        let life = Rc::clone(&instance.life);
+        body(instance).await;
+        if !life.frozen.get() && judged.now() - life.started_at > 100 * SECOND {
+            judged.broke(Promise::WorkIsBounded, None, format!("{life} went on for longer than 100 s"));
+        }
+    });
+}
+
+/// Whoever waits for an instance learns that it is gone.
+struct OnDeath(Option<Reply<Answer>>);
+
+impl Drop for OnDeath {
+    fn drop(&mut self) {
+        if let Some(answer) = &self.0 {
+            answer.complete(Answer::Broken);
+        }
+    }
+}
+
+/// When a request arrives and its answer comes, if they do, and until when the caller waits.
+struct Journey {
+    arrives_after: Option<Instant>,
+    answered_after: Option<Instant>,
+    given_up_after: Instant,
+}
+
+impl Instance {
+    fn invocation(&self, kind: Kind) -> Invocation {
+        Invocation::new(kind, self.now())
+    }
+
+    async fn read(&self, connection: usize) -> Option<Connection> {
+        let rows =
+            self.select(Query::by_id(connection_id(connection)), protocol::schedule::DATABASE_TIMEOUT).await;
+        rows.ok()?.into_iter().next()?.ok()
+    }
+
+    fn judge_answer(&self, verdict: &Verdict) {
+        let Purpose::Receive(connection) = self.life.purpose else { return };
+        let broke = |what: String| {
+            self.world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
+        };
+        let took = self.world.now() - self.life.started_at;
+        if took > 5 * SECOND && !self.life.frozen.get() {
+            broke(format!("Google was answered after {} ms", took / MILLISECOND));
+        }
+        if let Verdict::Changed(row) = verdict
+            && row.webhook_pending_id.is_none()
+            && self.life.requests.get() > 1
+        {
+            // A row that moved meanwhile takes more looks.
+            let renewed = self.world.ledger(connection, |ledger| ledger.committed_at);
+            if renewed.flatten().is_none_or(|at| at < self.life.started_at) {
+                broke(format!("the current channel's message took {} requests", self.life.requests.get()));
+            }
+        }
+    }
+
+    /// One request to somebody else, who does `effect` when it arrives. None = no answer.
+    async fn call<T: 'static>(
+        &self,
+        timeout: Duration,
+        crashes: bool,
+        effect: impl FnOnce(&Rc<World>) -> T + 'static,
+    ) -> Option<T> {
+        let world = &self.world;
+        let journey = self.journey(micros(timeout));
+        let answer: Reply<Option<T>> = Reply::default();
+        if let Some(arrives_after) = journey.arrives_after {
+            let (server, back, now) = (Rc::clone(world), answer.clone(), world.now());
+            world.executor.at(now + arrives_after, move || {
+                let value = effect(&server);
+                if let Some(answered_after) = journey.answered_after {
+                    server.executor.at(now + answered_after, move || {
+                        back.complete(Some(value));
+                    });
+                }
+            });
+        }
+        if journey.answered_after.is_none() {
+            let gives_up = answer.clone();
+            world.executor.at(world.now() + journey.given_up_after, move || {
+                gives_up.complete(None);
+            });
+        }
+        self.suffer(journey.answered_after.unwrap_or(journey.given_up_after));
+        let answered = answer.await;
+        if crashes {
+            self.crash_after(0);
+            pending::<()>().await;
+        }
+        if answered.is_none() {
+            self.life.last_unanswered.set(world.now());
+        }
+        answered
+    }
+
+    fn journey(&self, timeout: Instant) -> Journey {
+        let world = &self.world;
+        self.life.requests.set(self.life.requests.get() + 1);
+        let lost = world.happens(Fault::LostRequests);
+        let slow = world.happens(Fault::SlowNetwork);
+        let one_way = |longest| world.dice.mostly_low(MILLISECOND, longest);
+        let (there, back) = if slow {
+            (world.dice.between(0, timeout + timeout / 4), world.dice.between(0, timeout))
+        } else {
+            (one_way(30 * MILLISECOND), one_way(30 * MILLISECOND))
+        };
+        let unanswered = lost || world.happens(Fault::LostAnswers);
+        // A connection breaks sooner than a silence is given up.
+        let breaks = unanswered && world.dice.chance(0.5);
+        let given_up_after = if breaks { timeout.min(there + back + 10 * MILLISECOND) } else { timeout };
+        Journey {
+            arrives_after: (!lost).then_some(there),
+            answered_after: (!unanswered && there + back < timeout).then_some(there + back),
+            given_up_after,
+        }
+    }
+
+    /// An instance may crash or stand still while it waits.
+    fn suffer(&self, waits: Instant) {
+        let world = &self.world;
+        if world.happens(Fault::Crashes) {
+            self.crash_after(world.dice.between(0, waits));
+        }
+        if world.happens(Fault::Freezes) {
+            self.freeze(waits + world.dice.mostly_low(10 * SECOND, 7 * MINUTE));
+        }
+    }
+
+    fn freeze(&self, pause: Instant) {
+        self.life.frozen.set(true);
+        self.world
+            .trace(self.life.connection(), || format!("{} stands still for {} s", self.life, pause / SECOND));
+        self.world.executor.freeze(self.life.task, self.world.now() + pause);
+        // Who comes back after so long is often put down.
+        if self.world.dice.chance(0.25) {
+            self.crash_after(pause + self.world.dice.between(0, SECOND));
+        }
+    }
+
+    fn crash_after(&self, delay: Instant) {
+        let (world, life) = (Rc::clone(&self.world), Rc::clone(&self.life));
+        self.world.executor.at(world.now() + delay, move || {
+            world.trace(life.connection(), || format!("{life} crashes"));
+            life.crashed.set(true);
+            world.executor.kill(life.task);
+        });
+    }
+}
+
+fn micros(duration: Duration) -> Instant {
+    Instant::try_from(duration.as_micros()).unwrap_or(Instant::MAX / 4)
+}
+
+impl Connections for Instance {
+    async fn update(
+        &self,
+        update: Update,
+        timeout: Duration,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let mutation = self.world.settings.mutation;
+        if let Some(mutation) = mutation {
+            mutation.before_update(&self.world, &update);
+            if mutation.swallows(&update) {
+                return Ok(None);
+            }
+        }
+        let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
+        let looks_up = update.clone();
+        let answer = self
+            .call(timeout, false, move |world| {
+                if mutation.is_some_and(|mutation| mutation.reads_instead(&update)) {
+                    return database::select(
+                        world,
+                        &Query { filters: update.filters, order: Column::Id, limit: 1 },
+                    )
+                    .into_iter()
+                    .find_map(Result::ok);
+                }
+                database::update(world, &life, sent_at, update)
+            })
+            .await;
+        match answer {
+            None if mutation.is_some_and(|mutation| mutation.guesses(&looks_up)) => Ok(None),
+            answer => answer.ok_or(DatabaseUnavailable),
+        }
+    }
+
+    async fn select(
+        &self,
+        query: Query,
+        timeout: Duration,
+    ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        if self.world.settings.mutation.is_some_and(|mutation| mutation.hides(&query)) {
+            return Ok(Vec::new());
+        }
+        let answer = self.call(timeout, false, move |world| database::select(world, &query)).await;
+        answer.ok_or(DatabaseUnavailable)
+    }
+
+    async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
+        let answer = self.call(timeout, false, move |world| world.database.count(&filters)).await;
+        answer.ok_or(DatabaseUnavailable)
+    }
+}
+
+impl Google for Instance {
+    async fn watch(
+        &self,
+        access_token: &AccessToken,
+        calendar: Option<&CalendarId>,
+        channel: &ChannelId,
+        token: &ChannelToken,
+        timeout: Duration,
+    ) -> Result<OpenedChannel, WatchFailure> {
+        let connection = self.world.connection_of(channel);
+        self.life.renewing.borrow_mut().extend(connection.map(|connection| (connection, channel.clone())));
+        if self.world.settings.mutation == Some(Mutation::StopBeforeCommit)
+            && let Some(row) = connection.and_then(|connection| self.world.row(connection))
+            && let (Some(current), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id)
+        {
+            let _ = google::stop(&self.world, access_token, current, resource);
+        }
+        let crashes = self.world.broken(connection) == Some(Broken::WatchCrashes);
+        let (access_token, calendar) = (access_token.clone(), calendar.cloned());
+        let (channel, token) = (channel.clone(), token.clone());
+        self.call(timeout, crashes, move |world| {
+            google::watch(world, &access_token, calendar.as_ref(), &channel, &token)
+        })
+        .await
+        .unwrap_or(Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)))
+    }
+
+    async fn stop(
+        &self,
+        access_token: &AccessToken,
+        channel: &ChannelId,
+        resource: &ResourceId,
+        timeout: Duration,
+    ) -> Result<(), StopFailure> {
+        let (access_token, channel, resource) = (access_token.clone(), channel.clone(), resource.clone());
+        self.call(timeout, false, move |world| google::stop(world, &access_token, &channel, &resource))
+            .await
+            .unwrap_or(Err(StopFailure { status: None }))
+    }
+
+    async fn refresh(
+        &self,
+        refresh_token: &RefreshToken,
+        timeout: Duration,
+    ) -> Result<RefreshedToken, RenewalFailure> {
+        let refresh_token = refresh_token.clone();
+        let answer = self.call(timeout, false, move |world| google::refresh(world, &refresh_token)).await;
+        let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable));
+        if let Ok(refreshed) = &answer {
+            self.life.rotated.replace(refreshed.refresh_token.clone());
+        }
+        answer
+    }
+}
+
+impl Recalculation for Instance {
+    async fn recalculate(&self, run: Run, timeout: Duration) -> Result<(), RunFailure> {
+        let world = &self.world;
+        let connection = connection_number(run.connection);
+        let timeout = micros(timeout);
+        let journey = self.journey(timeout);
+        self.life.runs.set(self.life.runs.get() + 1);
+        if world.happens(Fault::RefusedRuns) {
+            world.executor.sleep(journey.arrives_after.unwrap_or_default().min(SECOND)).await;
+            self.life.refused_at.set(Some(world.now()));
+            let seconds = world.dice.below(60);
+            world.trace(Some(connection), || format!("{} is refused a nested call", self.life));
+            return Err(RunFailure::RateLimited { retry_after: Duration::from_secs(seconds as u64) });
+        }
+        // A host that stands still takes the caller with it, its timeout included, and maybe the callee.
+        let pause = world.happens(Fault::Freezes).then(|| world.dice.between(10 * SECOND, 7 * MINUTE));
+        if let Some(pause) = pause {
+            self.freeze(pause);
+        }
+        let answer: Reply<Result<(), RunFailure>> = Reply::default();
+        if journey.arrives_after.is_some() {
+            // Between two functions the way is short, however long an answer takes.
+            let arrives_after = world.dice.mostly_low(MILLISECOND, SECOND);
+            let call = Call {
+                connection,
+                request: run.request,
+                holder: Rc::clone(&self.life),
+                answer: journey.answered_after.is_some().then(|| answer.clone()),
+                pause: pause.filter(|_| world.dice.chance(0.7)),
+            };
+            let server = Rc::clone(world);
+            world.executor.at(world.now() + arrives_after, move || recalculation::start(&server, call));
+        }
+        let breaks = journey.answered_after.is_none() && journey.given_up_after < timeout;
+        let (given_up_after, failure) = if breaks {
+            (journey.given_up_after, RunFailure::Unreachable)
+        } else {
+            (timeout, RunFailure::TimedOut)
+        };
+        let gives_up = answer.clone();
+        world.executor.at(world.now() + given_up_after + pause.unwrap_or_default(), move || {
+            gives_up.complete(Err(failure));
+        });
+        self.suffer(world.dice.between(0, 10 * SECOND));
+        let result = answer.await;
+        if world.broken(Some(connection)) == Some(Broken::RunsCrash) {
+            self.crash_after(0);
+            pending::<()>().await;
+        }
+        result
+    }
+
+    fn lease(&self) -> Duration {
+        let mutation = self.world.settings.mutation;
+        Duration::from_secs(if mutation == Some(Mutation::ShortLease) { 60 } else { 180 })
+    }
+}
+
+impl Clock for Instance {
+    fn now(&self) -> Timestamp {
+        timestamp(self.world.now() + self.life.skew)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.suffer(micros(duration));
+        self.world.executor.sleep(micros(duration)).await;
+    }
+}
+
+impl Entropy for Instance {
+    fn random(&self) -> u128 {
+        self.world.dice.bits()
+    }
+}
+
+impl Log for Instance {
+    fn log(&self, event: Event) {
+        let (connection, renewal, wrong) = match event {
+            Event::ChannelOpened { connection, .. } => (connection, true, false),
+            Event::RenewalFailed { connection, .. } | Event::RenewalSuperseded { connection } => {
+                (connection, true, true)
+            }
+            Event::RunLeaseLost { connection } => (connection, false, true),
+            Event::RunSucceeded { connection, .. }
+            | Event::RunFailed { connection, .. }
+            | Event::ChannelRetired { connection }
+            | Event::ChannelStopped { connection, .. }
+            | Event::ChannelNotStopped { connection, .. } => (connection, false, false),
+            Event::UnreadableRow(_) | Event::CallFailed { .. } => return,
+        };
+        let connection = connection_number(connection);
+        self.world.trace(Some(connection), || format!("{} logs {}", self.life, event.name()));
+        if renewal {
+            self.life.renewing.borrow_mut().remove(&connection);
+        }
+        let quiet = self.life.started_at > self.world.quiet_from.get() && !self.life.frozen.get();
+        if wrong && quiet && judgement::is_healthy(&self.world, connection) {
+            let what = format!("{} reports {}, though nothing is wrong", self.life, event.name());
+            self.world.broke(Promise::EverythingRecovers, Some(connection), what);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What must be true once the faults are over.
+
+use protocol::connection::{ChannelId, Connection};
+
+use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
+use crate::google::short;
+use crate::promise::Promise;
+use crate::world::{Broken, Change, Ledger, START, World, timestamp};
+
+/// A connection as it is now.
+struct Case<'a> {
+    world: &'a World,
+    number: usize,
+    ledger: &'a Ledger,
+    row: &'a Connection,
+}
+
+impl Case<'_> {
+    fn broke(&self, promise: Promise, what: impl Into<String>) {
+        self.world.broke(promise, Some(self.number), what);
+    }
+
+    fn may_use_google(&self) -> bool {
+        let google = self.world.google.borrow();
+        self.row.refresh_token.as_ref().is_some_and(|token| !google.is_revoked(token))
+    }
+
+    /// Nothing is wrong with it, as far as anybody can tell.
+    fn is_healthy(&self) -> bool {
+        self.row.is_live() && self.ledger.broken.is_none() && self.may_use_google()
+    }
+
+    /// Google said something about this consent and calendar that is worth waiting a day.
+    fn is_excused(&self) -> bool {
+        let consent = self.world.consent_of(self.row);
+        consent.is_some_and(|consent| self.ledger.excuses.contains(&consent))
+    }
+
+    fn is_covered(&self, change: &Change) -> bool {
+        self.ledger.ran_since(change.at, self.world.now())
+    }
+
+    /// Channels that can speak to us and that the connection may stop. Not those that it gave up after `spoken`,
+    /// when every channel last spoke.
+    fn live_channels(&self, spoken: Instant) -> Vec<ChannelId> {
+        let google = self.world.google.borrow();
+        let account = self.row.refresh_token.as_ref().and_then(|token| google.account_of(token));
+        let ours = google.channels.iter().filter(|channel| {
+            channel.connection == Some(self.number)
+                && !channel.foreign
+                && channel.is_live(self.world.now())
+                && Some(channel.calendar.account) == account
+                && !self.ledger.gone.iter().any(|(id, since)| *id == channel.id && *since > spoken)
+        });
+        ours.map(|channel| channel.id.clone()).collect()
+    }
+}
+
+pub(crate) fn is_healthy(world: &World, connection: usize) -> bool {
+    let ledgers = world.ledgers.borrow();
+    let ledger = ledgers.get(connection);
+    ledger.is_some_and(|ledger| {
+        let row = ledger.row.as_ref();
+        row.is_some_and(|row| Case { world, number: connection, ledger, row }.is_healthy())
+    })
+}
+
+fn for_each(world: &World, judge: impl Fn(&Case<'_>)) {
+    let ledgers = world.ledgers.borrow();
+    for (number, ledger) in ledgers.iter().enumerate() {
+        if let Some(row) = &ledger.row {
+            judge(&Case { world, number, ledger, row });
+        }
+    }
+}
+
+fn seconds(instant: Instant) -> String {
+    let millis = (instant - START) / MILLISECOND;
+    format!("{}.{:03} s", millis / 1000, millis % 1000)
+}
+
+/// An hour of echoes costs a run every two minutes or so, once the brake grips.
+pub(crate) fn echoes_are_braked(world: &World, quiet_from: Instant) {
+    for_each(world, |case| {
+        let since = quiet_from + 10 * MINUTE;
+        let runs = case.ledger.runs.iter().filter(|run| run.start > since).count();
+        if runs > 60 {
+            case.broke(
+                Promise::EchoesAreBraked,
+                format!("{runs} runs in 50 minutes in which nobody did anything"),
+            );
+        }
+    });
+}
+
+pub(crate) fn everything_recovers(world: &World, quiet_from: Instant) {
+    for_each(world, |case| {
+        no_change_is_lost(case);
+        the_last_word_is_not_stale(case);
+        what_is_broken_is_tried_ever_less_often(case, quiet_from);
+        if !case.row.is_live() && (case.row.webhook_id.is_some() || case.row.webhook_pending_id.is_some()) {
+            case.broke(Promise::PausedMeansPaused, "a paused connection names a channel, hours after");
+        }
+        if !case.is_healthy() {
+            return;
+        }
+        if !case.is_excused() {
+            let google = case.world.google.borrow();
+            let channel = case.row.webhook_id.as_ref().and_then(|id| google.channel(id));
+            let live = channel.is_some_and(|channel| channel.is_live(case.world.now()));
+            if !live || !case.row.is_well(timestamp(case.world.now())) {
+                let error = case.row.webhook_error.as_deref().unwrap_or("none");
+                case.broke(
+                    Promise::EverythingRecovers,
+                    format!("no channel hours after; its error: {error}"),
+                );
+            }
+        }
+        if case.row.sync_request_id.is_some() {
+            case.broke(Promise::EverythingRecovers, "a run is still owed hours after");
+        } else if case.row.sync_attempts != 0 {
+            case.broke(Promise::EverythingRecovers, "nothing is owed, and attempts are still counted");
+        }
+    });
+}
+
+fn no_change_is_lost(case: &Case<'_>) {
+    let owed = case.row.sync_request_id.is_some();
+    // Without a channel, the next one is followed by a run.
+    let to_open = case.row.webhook_id.is_none() || !case.is_healthy() || case.is_excused();
+    for change in &case.ledger.changes {
+        let at = seconds(change.at);
+        if change.acknowledged && !owed && !case.is_covered(change) {
+            case.broke(
+                Promise::NoChangeIsLost,
+                format!("nobody looked at the change at {at}, which was answered 2xx"),
+            );
+        }
+        if change.unseen && !owed && !to_open && !case.is_covered(change) {
+            let what = format!("nobody looked at the change at {at}, when there was no channel");
+            case.broke(Promise::NoChangeIsLost, what);
+        }
+    }
+}
+
+fn the_last_word_is_not_stale(case: &Case<'_>) {
+    let Some(last) = case.ledger.last_word(case.world.now()) else { return };
+    let stale = |change: &&Change| {
+        change.at > last.start && (change.acknowledged || change.unseen) && case.is_covered(change)
+    };
+    if case.row.sync_request_id.is_some() || !case.ledger.changes.iter().any(|change| stale(&change)) {
+        return;
+    }
+    // The known limit: a holder that lost its lease alive and then died, stopped waiting or was not answered.
+    let holder = &last.holder;
+    let unnoticed = holder.frozen.get()
+        && (!last.answered.get() || holder.crashed.get() || holder.last_unanswered.get() >= last.end);
+    if unnoticed && !case.world.settings.known_limit {
+        return;
+    }
+    let what = format!(
+        "the run from {} to {} wrote last, and a change came meanwhile",
+        seconds(last.start),
+        seconds(last.end)
+    );
+    case.broke(Promise::TheLastWordIsNotStale, what);
+}
+
+fn what_is_broken_is_tried_ever_less_often(case: &Case<'_>, quiet_from: Instant) {
+    let since = quiet_from + HOUR;
+    let runs = case.ledger.runs.iter().filter(|run| run.start > since).count();
+    let watches = case.ledger.watches.iter().filter(|at| **at > since).count();
+    if runs > 12 || watches > 12 {
+        let what = format!("{runs} runs and {watches} requests for channels in two quiet hours");
+        case.broke(Promise::WorkIsBounded, what);
+    }
+}
+
+/// A day later also what no notification told is mended, at little cost.
+pub(crate) fn everything_is_reconciled(world: &World, quiet_from: Instant) {
+    // One that crashes its instance for ever keeps the others in it from what they were about to do.
+    let crashing = |ledger: &Ledger| matches!(ledger.broken, Some(Broken::RunsCrash | Broken::WatchCrashes));
+    let crashes = world.ledgers.borrow().iter().any(crashing);
+    for_each(world, |case| {
+        let runs = case.ledger.runs.iter().filter(|run| run.start > quiet_from + 3 * HOUR).count();
+        let watches = case.ledger.watches.iter().filter(|at| **at > quiet_from + 3 * HOUR).count();
+        let (most_runs, most_watches) = if case.ledger.broken.is_some() { (45, 45) } else { (14, 12) };
+        if runs > most_runs || watches > most_watches {
+            let what = format!("{runs} runs and {watches} requests for channels in a quiet day");
+            case.broke(Promise::WorkIsBounded, what);
+        }
+        // In quiet times what was given up was stopped at once.
+        let given_up = case.ledger.gone.iter().filter(|(_, since)| *since > quiet_from + HOUR);
+        let live = case.live_channels(Instant::MAX);
+        if !crashes && case.ledger.broken.is_none() && case.may_use_google() {
+            for (id, _) in given_up.filter(|(id, _)| live.contains(id)) {
+                let what = format!("channel {} was given up, not stopped", short(id));
+                case.broke(Promise::OneLiveChannel, what);
+            }
+        }
+        if !case.is_healthy() {
+            return;
+        }
+        if let Some(change) = case.ledger.changes.iter().find(|change| !case.is_covered(change)) {
+            let what = format!("a day later nobody has looked at the change at {}", seconds(change.at));
+            case.broke(Promise::EverythingIsReconciled, what);
+        }
+    });
+}
+
+pub(crate) fn changes_are_seen_promptly(world: &World, at: Instant) {
+    for_each(world, |case| {
+        let in_time = case.ledger.runs.iter().any(|run| run.start >= at && run.start < at + 30 * SECOND);
+        if case.is_healthy() && !in_time {
+            case.broke(Promise::ChangesAreSeenPromptly, format!("no run 30 s after {}", seconds(at)));
+        }
+    });
+}
+
+pub(crate) fn a_burst_costs_two_runs(world: &World, at: Instant) {
+    for_each(world, |case| {
+        let runs = case.ledger.runs.iter().filter(|run| run.start >= at).count();
+        if case.is_healthy() && runs > 3 {
+            case.broke(Promise::WorkIsBounded, format!("a burst cost {runs} runs"));
+        }
+        no_change_is_lost(case);
+        the_last_word_is_not_stale(case);
+    });
+}
+
+pub(crate) fn a_repetition_costs_nothing(world: &World, at: Instant) {
+    for_each(world, |case| {
+        if case.is_healthy() && case.ledger.runs.iter().any(|run| run.start > at) {
+            case.broke(Promise::WorkIsBounded, "a notification that came twice cost a run");
+        }
+    });
+}
+
+pub(crate) fn one_channel_is_left(world: &World, spoken: Instant) {
+    for_each(world, |case| {
+        let live = case.live_channels(spoken);
+        let named = [case.row.webhook_id.as_ref(), case.row.webhook_pending_id.as_ref()];
+        // What crashes every instance also crashes the one that would stop an orphan.
+        let stops = case.may_use_google()
+            && !matches!(
+                case.ledger.broken,
+                Some(Broken::RunsCrash | Broken::WatchCrashes | Broken::Revoked)
+            );
+        if stops && let Some(orphan) = live.iter().find(|id| !named.contains(&Some(id))) {
+            let what = format!("channel {} is live and nobody's", short(orphan));
+            case.broke(Promise::OneLiveChannel, what);
+        }
+        if case.is_healthy()
+            && live.iter().collect::<Vec<_>>() != case.row.webhook_id.iter().collect::<Vec<_>>()
+        {
+            case.broke(
+                Promise::OneLiveChannel,
+                format!("{} live channels, not the one that the row names", live.len()),
+            );
+        }
+    });
+}

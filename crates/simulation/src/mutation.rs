@@ -1,0 +1,304 @@
+//! Deliberate bugs of the protocol, to see that the simulation sees them. The protocol's code stays as it is: the
+//! simulated ports change what it asks.
+
+use std::rc::Rc;
+use std::str::FromStr;
+
+use protocol::Timestamp;
+use protocol::connection::Connection;
+use protocol::table::{Column, Filter, Query, Update, Value};
+
+use crate::google;
+use crate::world::World;
+
+macro_rules! mutations {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutation { $($(#[doc = $doc])+ $variant,)* }
+
+        impl Mutation {
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+),)* }
+            }
+        }
+    };
+}
+
+mutations! {
+    /// What a run's holder writes takes effect whoever has the lease by now.
+    UnfencedRuns "unfenced-runs",
+    /// A finished run clears the request, also a newer one.
+    UnconditionalClear "unconditional-clear",
+    /// A holder that lost its lease does not ask for another run.
+    LostLeaseUnnoticed "lost-lease-unnoticed",
+    /// A run that was not answered gives its lease back.
+    LeaseReleasedAfterTimeout "lease-released-after-timeout",
+    /// The lease is shorter than a callee's life.
+    ShortLease "short-lease",
+    /// Runs are claimed for paused connections.
+    PausedRuns "paused-runs",
+    /// Renewals are claimed for paused connections.
+    PausedRenewals "paused-renewals",
+    /// A change notified while paused is answered, not stored.
+    ForgottenWhilePaused "forgotten-while-paused",
+    /// The previous channel is stopped before the new one is asked for.
+    StopBeforeCommit "stop-before-commit",
+    /// A retired channel is stopped before the row is disowned of it.
+    StopBeforeDisown "stop-before-disown",
+    /// A commit takes effect whoever's channel is pending by now.
+    UnfencedCommit "unfenced-commit",
+    /// A channel is stored whatever consent and calendar the row has by now.
+    CommitForAnySource "commit-for-any-source",
+    /// An access token is stored whatever consent the row has by now.
+    TokenForAnySource "token-for-any-source",
+    /// An error is stored whatever consent and calendar the row has by now.
+    ErrorForAnySource "error-for-any-source",
+    /// A new channel is not followed by a run.
+    CommitWithoutRun "commit-without-run",
+    /// A new channel goes on with the message number of the one before.
+    NumbersCarriedOver "numbers-carried-over",
+    /// A doubtful commit is looked up by a read.
+    LookUpByRead "look-up-by-read",
+    /// A doubtful commit whose look-up is not answered counts as none.
+    LookUpByGuess "look-up-by-guess",
+    /// The orphan verdict does not ask whether the channel is the row's own.
+    OrphanThoughCurrent "orphan-though-current",
+    /// The orphan verdict does not ask whether the channel is being opened.
+    OrphanThoughPending "orphan-though-pending",
+    /// Every renewal gives the connection another token.
+    TokenPerChannel "token-per-channel",
+    /// A renewal's claim books neither the attempt nor when the next is due.
+    UnbookedRenewals "unbooked-renewals",
+    /// A run's claim books neither the attempt nor when the next may start.
+    UnbookedRuns "unbooked-runs",
+    /// The storm brake counts nothing.
+    NoBrake "no-brake",
+    /// The storm brake never lets go.
+    BrakeForEver "brake-for-ever",
+    /// Nobody looks at connections that were silent for a day.
+    NoReconciliation "no-reconciliation",
+    /// Sweeps leave the channels of paused connections alone.
+    NoRetirement "no-retirement",
+    /// The button renews as often as it is pressed.
+    EagerButton "eager-button",
+    /// The request that a claimed run found is not the newest: notifications during a run are not stored.
+    ForgottenDuringRun "forgotten-during-run",
+}
+
+impl FromStr for Mutation {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.iter().copied().find(|mutation| mutation.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|mutation| mutation.name()).collect();
+            format!("no such mutation; there are {}", known.join(", "))
+        })
+    }
+}
+
+const PAUSING: [Column; 2] = [Column::IsActive, Column::SyncEnabled];
+
+impl Mutation {
+    /// What takes effect in place of an update; `matching` tells the row that meets filters.
+    pub(crate) fn rewrite(
+        self,
+        update: Update,
+        matching: impl Fn(&[Filter]) -> Option<Connection>,
+    ) -> Update {
+        let kind = Kind::of(&update);
+        let mut update = update;
+        match (self, kind) {
+            (Self::UnfencedRuns, _) => {
+                update.filters.retain(|filter| !matches!(filter, Filter::Eq(Column::SyncLeaseUntil, _)));
+            }
+            (Self::UnconditionalClear, Kind::Finish) => drop_filter(&mut update, Column::SyncRequestId),
+            (Self::LeaseReleasedAfterTimeout, Kind::RunUnanswered) => {
+                set(&mut update, Column::SyncLeaseUntil, Value::Time(Timestamp::default()));
+                set(&mut update, Column::SyncNotBefore, Value::Time(Timestamp::default()));
+            }
+            (Self::PausedRuns, Kind::RunClaim) | (Self::PausedRenewals, Kind::RenewalClaim) => {
+                PAUSING.into_iter().for_each(|column| drop_filter(&mut update, column));
+            }
+            (Self::ForgottenWhilePaused | Self::ForgottenDuringRun, Kind::Notification) => {
+                let forgotten = matching(&update.filters).is_some_and(|row| match self {
+                    Self::ForgottenWhilePaused => !row.is_live(),
+                    _ => row.sync_lease_until > Timestamp::default(),
+                });
+                if forgotten {
+                    drop_set(&mut update, Column::SyncRequestId);
+                }
+            }
+            (Self::UnfencedCommit, Kind::Commit) => drop_filter(&mut update, Column::WebhookPendingId),
+            (Self::CommitForAnySource, Kind::Commit)
+            | (Self::TokenForAnySource, Kind::Token)
+            | (Self::ErrorForAnySource, Kind::RenewalFailed) => {
+                drop_filter(&mut update, Column::WebhookSource);
+                if self == Self::ErrorForAnySource {
+                    drop_filter(&mut update, Column::WebhookPendingId);
+                }
+            }
+            (Self::CommitWithoutRun, Kind::Commit) => drop_set(&mut update, Column::SyncRequestId),
+            (Self::NumbersCarriedOver, Kind::Commit) => drop_set(&mut update, Column::WebhookMessageNumber),
+            (Self::OrphanThoughCurrent, Kind::Orphan) => drop_filter(&mut update, Column::WebhookId),
+            (Self::OrphanThoughPending, Kind::Orphan) => drop_filter(&mut update, Column::WebhookPendingId),
+            (Self::TokenPerChannel, Kind::RenewalClaim) => {
+                let pending = update.set.iter().find(|(column, _)| *column == Column::WebhookPendingId);
+                if let Some((_, Value::Text(id))) = pending {
+                    let token = Value::Secret(format!("token of channel {id}"));
+                    set(&mut update, Column::WebhookToken, token);
+                }
+            }
+            (Self::UnbookedRenewals, Kind::RenewalClaim) => {
+                drop_set(&mut update, Column::WebhookNotBefore);
+                drop_set(&mut update, Column::WebhookAttempts);
+            }
+            (Self::UnbookedRuns, Kind::RunClaim) => {
+                drop_set(&mut update, Column::SyncNotBefore);
+                drop_set(&mut update, Column::SyncAttempts);
+            }
+            (Self::NoBrake, Kind::Finish | Kind::RunSucceeded) => {
+                set(&mut update, Column::SyncStreak, Value::Integer(0));
+            }
+            (Self::BrakeForEver, Kind::Finish | Kind::RunSucceeded) => {
+                if let Some(row) = matching(&update.filters) {
+                    let streak = row.sync_streak + 1;
+                    set(&mut update, Column::SyncStreak, Value::Integer(streak));
+                    if let Some((_, Value::Time(at))) =
+                        update.set.iter_mut().find(|(column, _)| *column == Column::SyncNotBefore)
+                    {
+                        *at += protocol::schedule::brake(streak);
+                    }
+                }
+            }
+            (Self::EagerButton, Kind::RenewalClaim) => drop_filter(&mut update, Column::WebhookOpenedAt),
+            _ => {}
+        }
+        update
+    }
+
+    /// What happens before an update is sent.
+    pub(crate) fn before_update(self, world: &Rc<World>, update: &Update) {
+        if self != Self::StopBeforeDisown || Kind::of(update) != Kind::Retire {
+            return;
+        }
+        let rows: Vec<_> = world.ledgers.borrow().iter().filter_map(|ledger| ledger.row.clone()).collect();
+        for row in rows.iter().filter(|row| update.filters.contains(&Filter::Eq(Column::Id, row.id.into()))) {
+            if let (Some(id), Some(resource), Some(access)) =
+                (&row.webhook_id, &row.webhook_resource_id, &row.access_token)
+            {
+                let _ = google::stop(world, access, id, resource);
+            }
+        }
+    }
+
+    /// Whether an update is not made at all.
+    pub(crate) fn swallows(self, update: &Update) -> bool {
+        self == Self::LostLeaseUnnoticed && Kind::of(update) == Kind::LeaseLost
+    }
+
+    /// Whether an update is made by a read.
+    pub(crate) fn reads_instead(self, update: &Update) -> bool {
+        self == Self::LookUpByRead && Kind::of(update) == Kind::LookUp
+    }
+
+    /// Whether an update that is not answered counts as one that met no row.
+    pub(crate) fn guesses(self, update: &Update) -> bool {
+        self == Self::LookUpByGuess && Kind::of(update) == Kind::LookUp
+    }
+
+    /// Whether a read finds nothing.
+    pub(crate) fn hides(self, query: &Query) -> bool {
+        let asks = |filter| query.filters.contains(&filter);
+        match self {
+            Self::NoReconciliation => asks(Filter::IsNull(Column::SyncRequestId)),
+            Self::NoRetirement => {
+                asks(Filter::NotTrue(Column::IsActive)) || asks(Filter::IsFalse(Column::SyncEnabled))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What an update is for, read off its shape.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Notification,
+    Orphan,
+    RunClaim,
+    Finish,
+    RunSucceeded,
+    RunUnanswered,
+    LeaseLost,
+    RenewalClaim,
+    Commit,
+    RenewalFailed,
+    LookUp,
+    Token,
+    Retire,
+    Other,
+}
+
+impl Kind {
+    fn of(update: &Update) -> Self {
+        let value = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
+        let sets = |column| value(column).is_some();
+        let asks = |column| update.filters.iter().any(|filter| filtered(filter) == column);
+        let only = |column| sets(column) && update.set.len() == 1;
+        let kinds = [
+            (
+                sets(Column::WebhookMessageNumber) && sets(Column::SyncRequestId) && !sets(Column::WebhookId),
+                Self::Notification,
+            ),
+            (
+                only(Column::SyncRequestId) && asks(Column::WebhookTokenHash) && asks(Column::WebhookId),
+                Self::Orphan,
+            ),
+            (only(Column::SyncRequestId) && update.filters.len() == 1, Self::LeaseLost),
+            (value(Column::SyncRequestId) == Some(&Value::Null), Self::Finish),
+            (sets(Column::LastSyncAt), Self::RunSucceeded),
+            (sets(Column::SyncLeaseUntil) && asks(Column::SyncAttempts), Self::RunClaim),
+            (only(Column::SyncError), Self::RunUnanswered),
+            (sets(Column::WebhookPendingId) && asks(Column::WebhookLeaseUntil), Self::RenewalClaim),
+            (only(Column::WebhookId), Self::LookUp),
+            (value(Column::WebhookId) == Some(&Value::Null), Self::Retire),
+            (sets(Column::WebhookId), Self::Commit),
+            (matches!(value(Column::WebhookError), Some(Value::Text(_))), Self::RenewalFailed),
+            (sets(Column::AccessToken), Self::Token),
+        ];
+        kinds.into_iter().find(|(is, _)| *is).map_or(Self::Other, |(_, kind)| kind)
+    }
+}
+
+fn filtered(filter: &Filter) -> Column {
+    match filter {
+        Filter::Eq(column, _)
+        | Filter::IsDistinct(column, _)
+        | Filter::Lt(column, _)
+        | Filter::Lte(column, _)
+        | Filter::IsNull(column)
+        | Filter::NotNull(column)
+        | Filter::IsTrue(column)
+        | Filter::NotTrue(column)
+        | Filter::IsFalse(column)
+        | Filter::NotFalse(column) => *column,
+    }
+}
+
+fn drop_filter(update: &mut Update, column: Column) {
+    update.filters.retain(|filter| filtered(filter) != column);
+}
+
+fn drop_set(update: &mut Update, column: Column) {
+    update.set.retain(|(set, _)| *set != column);
+}
+
+fn set(update: &mut Update, column: Column, value: Value) {
+    drop_set(update, column);
+    update.set.push((column, value));
+}

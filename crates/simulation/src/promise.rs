@@ -1,0 +1,58 @@
+//! What every history must keep to.
+
+use std::fmt;
+
+/// A promise that a history can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Every change answered with 2xx, and every one that no channel could report, is followed by a successful run
+    /// that started later, or that run is still owed.
+    NoChangeIsLost,
+    /// What a change missed by every notification left behind is mended within a day.
+    EverythingIsReconciled,
+    /// The schedule that stays was computed after the last change.
+    TheLastWordIsNotStale,
+    /// No two runs of one connection while their leases hold.
+    OneRunAtATime,
+    /// Nothing runs, watches or holds a channel for a paused or disconnected connection.
+    PausedMeansPaused,
+    /// A notification, a setup or a button concerns one connection.
+    OnlyTheAffectedUser,
+    /// Google is answered within 5 s, and after one request where the current channel has a new number.
+    GoogleIsAnsweredAtOnce,
+    /// What Google did not send changes nothing.
+    ForgeriesChangeNothing,
+    /// No channel is stopped that a row names, as its own or as the one being opened.
+    TheCurrentChannelIsNeverStopped,
+    /// A row never names a channel that is stopped, so that a renewal leaves no gap.
+    NoGap,
+    /// An id that is out of both columns never comes back.
+    IdsNeverComeBack,
+    /// Once every live channel has spoken there is one, and the row names it.
+    OneLiveChannel,
+    /// Tokens, errors and channels of an old consent or calendar are not written over a new one's.
+    ConsentsAreNotMixed,
+    /// A connection that nothing is wrong with is well and owes nothing a few hours after the faults stopped.
+    EverythingRecovers,
+    /// A change in a quiet time is looked at within seconds.
+    ChangesAreSeenPromptly,
+    /// An echo loop is slowed down.
+    EchoesAreBraked,
+    /// Calls are bounded: per sweep, per burst, per hour, for what is broken and for what is well.
+    WorkIsBounded,
+}
+
+/// A promise broken, with what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub promise: Promise,
+    pub what: String,
+    /// Which connection, by number; none = all of them.
+    pub connection: Option<usize>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.promise, self.what)
+    }
+}
