@@ -56,6 +56,7 @@ async fn a_panic_costs_one_request(deno: Deno, project: &Path) {
     let log = stack.function_log(FUNCTION);
     assert!(log.contains("crates/edge/src/lib.rs"), "the log says where:\n{log}");
     assert!(log.contains("the request asked for a panic"), "the log says what:\n{log}");
+    assert!(!log.contains("the process has ended"), "the process goes on:\n{log}");
     stack.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! The headers of a notification. Google sends nothing else: the body is empty, and never read.
+//! The headers of a notification. Google sends nothing else: the body is empty, and whatever it holds says nothing.
 
 use std::fmt::Write as _;
 
@@ -87,7 +87,7 @@ mod tests {
         }
 
         async fn body(&self) -> Option<String> {
-            panic!("the body of a notification is never read")
+            panic!("the body of a notification says nothing")
         }
 
         async fn discard_body(&self) {}
