@@ -1,27 +1,26 @@
 //! The environment of the functions, checked before anything is built from it: `postgrest` panics on a key with a
 //! newline.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
-use url::Url;
 
 use crate::http::is_header_safe;
 
 const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
 const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 
-/// The environment as handed over.
+/// The environment as handed over: names and values.
 #[derive(Clone, Default, Deserialize)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment(Vec<(String, String)>);
 
 impl Environment {
     /// A variable's value; one that is set to nothing is not set.
     fn get(&self, variable: &str) -> Option<&str> {
-        self.0.get(variable).map(String::as_str).filter(|value| !value.is_empty())
+        let (_, value) = self.0.iter().rfind(|(name, _)| name == variable)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
     fn require(&self, variable: &'static str) -> Result<&str, Misconfigured> {
@@ -31,11 +30,7 @@ impl Environment {
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
-        let mut environment = Self::default();
-        for (variable, value) in variables {
-            environment.0.insert(variable.to_owned(), value.to_owned());
-        }
-        environment
+        Self(variables.map(|(variable, value)| (variable.to_owned(), value.to_owned())).into())
     }
 }
 
@@ -147,11 +142,12 @@ fn parse_word(variable: &'static str, value: &str) -> Result<String, Misconfigur
 
 fn parse_url(variable: &'static str, value: &str) -> Result<String, Misconfigured> {
     let malformed = Misconfigured { variable, problem: "is not an http or https URL" };
-    let url = Url::parse(&parse_word(variable, value)?).map_err(|_| malformed)?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+    let url = parse_word(variable, value)?;
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or(malformed)?;
+    if !rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[') {
         return Err(malformed);
     }
-    Ok(value.trim_end_matches('/').to_owned())
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// Hosted projects of before November 2025 have the one variable, later ones the other (a JSON object of named

@@ -8,11 +8,29 @@ use uuid::Uuid;
 
 use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, Method};
+use crate::json::{Field, object};
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
 pub const TABLE: &str = "calendar_connections";
 /// The only place that decides a connection's status.
 pub const STATUS_VIEW: &str = "calendar_connection_status";
+
+/// What callers are told of a connection; all of it text, or null.
+const STATUS_COLUMNS: [&str; 10] = [
+    "id",
+    "user_id",
+    "calendar_id",
+    "status",
+    "webhook_id",
+    "webhook_expiration",
+    "webhook_error",
+    "sync_status",
+    "last_sync_at",
+    "sync_error",
+];
+
+/// What the sweeps did, for operators.
+const SWEEPS_TABLE: &str = "calendar_webhook_sweeps";
 
 /// The project's PostgREST, seen with the service key.
 #[derive(Clone)]
@@ -29,11 +47,8 @@ impl Database {
     }
 
     pub fn update_request(&self, update: &Update) -> Option<HttpRequest> {
-        let mut body = Map::new();
-        for (column, value) in &update.set {
-            body.insert(column.name().to_owned(), json(value));
-        }
-        let builder = self.rest.from(TABLE).update(Json::Object(body).to_string()).select(columns());
+        let fields: Vec<_> = update.set.iter().map(|(column, value)| (column.name(), field(value))).collect();
+        let builder = self.rest.from(TABLE).update(object(&fields)).select(columns());
         request(builder, &update.filters, Method::Patch)
     }
 
@@ -54,9 +69,14 @@ impl Database {
         request(self.rest.from(TABLE).select("id").order(order).exact_count(), filters, Method::Get)
     }
 
+    /// Adds a row, a JSON object.
+    pub fn record_sweep_request(&self, row: String) -> Option<HttpRequest> {
+        request(self.rest.from(SWEEPS_TABLE).insert(row), &[], Method::Post)
+    }
+
     pub fn status_request(&self, connections: &[ConnectionId]) -> Option<HttpRequest> {
         let ids = connections.iter().map(ConnectionId::to_string);
-        request(self.rest.from(STATUS_VIEW).select("*").in_("id", ids), &[], Method::Get)
+        request(self.rest.from(STATUS_VIEW).select(STATUS_COLUMNS.join(",")).in_("id", ids), &[], Method::Get)
     }
 }
 
@@ -74,8 +94,18 @@ pub fn parse_count(response: &HttpResponse) -> Option<u64> {
     total.parse().ok()
 }
 
+/// Rows of the status view as JSON, by the connection that each is about.
+pub fn parse_statuses(response: &HttpResponse) -> Option<Vec<(ConnectionId, String)>> {
+    let status = |row: &Json| {
+        let text = |column: &str| row.get(column).and_then(Json::as_str);
+        let columns = STATUS_COLUMNS.map(|column| (column, text(column).into()));
+        Some((ConnectionId(Uuid::parse_str(text("id")?).ok()?), object(&columns)))
+    };
+    parse_array(response)?.iter().map(status).collect()
+}
+
 /// The array that a read or an update returns.
-pub fn parse_array(response: &HttpResponse) -> Option<Vec<Json>> {
+fn parse_array(response: &HttpResponse) -> Option<Vec<Json>> {
     if !response.is_success() {
         return None;
     }
@@ -116,9 +146,7 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpR
     });
     // The builder has no name for `isdistinct`.
     let request = builder.build().query(&distinct).build().ok()?;
-    let headers = request.headers().iter().filter_map(|(name, value)| {
-        value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned()))
-    });
+    let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.as_str().to_owned()));
     let body = request.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
     Some(HttpRequest {
         method,
@@ -140,24 +168,19 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn json(value: &Value) -> Json {
+fn field(value: &Value) -> Field<'_> {
     match value {
-        Value::Null => Json::Null,
-        Value::Boolean(value) => Json::Bool(*value),
-        Value::Integer(value) => Json::from(*value),
-        value => Json::String(text(value)),
+        Value::Null => Field::Null,
+        Value::Boolean(value) => Field::Boolean(*value),
+        Value::Integer(value) => Field::Integer(*value),
+        value => text(value).into(),
     }
 }
 
 fn parse_row(row: &Json) -> Result<Connection, UnreadableRow> {
     let empty = Map::new();
     let row = row.as_object().unwrap_or(&empty);
-    let value = |column: Column| parse_value(column.kind(), row.get(column.name()).unwrap_or(&Json::Null));
-    let connection = Connection::from_row(|column| value(column).unwrap_or(Value::Null))?;
-    match COLUMNS.iter().find(|column| value(**column).is_none()) {
-        Some(column) => Err(UnreadableRow { id: Some(connection.id), column: *column }),
-        None => Ok(connection),
-    }
+    Connection::from_row(&|column| parse_value(column.kind(), row.get(column.name()).unwrap_or(&Json::Null)))
 }
 
 fn parse_value(kind: Kind, json: &Json) -> Option<Value> {

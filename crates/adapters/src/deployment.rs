@@ -14,7 +14,6 @@ use protocol::ports::{
 };
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Filter, Query, Update};
-use serde_json::Value as Json;
 
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -57,11 +56,22 @@ impl<P: Platform> Deployment<P> {
         user
     }
 
-    /// Rows of the status view as they are sent to callers, in no order.
-    pub async fn statuses(&self, connections: &[ConnectionId]) -> Result<Vec<Json>, DatabaseUnavailable> {
+    /// Rows of the status view as JSON, as they are sent to callers, in no order.
+    pub async fn statuses(
+        &self,
+        connections: &[ConnectionId],
+    ) -> Result<Vec<(ConnectionId, String)>, DatabaseUnavailable> {
         let request = self.database.status_request(connections);
         let response = self.ask_database(request, DATABASE_TIMEOUT).await?;
-        self.understood(&response, database::parse_array(&response))
+        self.understood(&response, database::parse_statuses(&response))
+    }
+
+    /// Keeps what a sweep did, a JSON object; a failure is logged, and nothing else depends on it.
+    pub async fn record_sweep(&self, row: String) {
+        let request = self.database.record_sweep_request(row);
+        if let Ok(response) = self.ask_database(request, DATABASE_TIMEOUT).await {
+            let _ = self.understood(&response, response.is_success().then_some(()));
+        }
     }
 
     async fn ask_database(

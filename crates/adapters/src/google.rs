@@ -10,10 +10,11 @@ use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, Ref
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
 use protocol::ports::{OpenedChannel, RefreshedToken};
 use protocol::schedule::CHANNEL_TTL;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_encode};
+use crate::json::{Field, object};
 use crate::timestamp::parse_epoch_millis;
 
 const JSON: &str = "application/json";
@@ -33,15 +34,16 @@ pub fn watch_request(
     let authorization = authorization(access_token).ok_or(WatchFailure::Unauthorized)?;
     let url =
         format!("{}/calendars/{}/events/watch", configuration.calendar_api_url, percent_encode(calendar));
-    let body = json!({
-        "id": channel.as_str(),
-        "type": "web_hook",
-        "address": configuration.webhook_url,
-        "token": token.expose(),
-        // Seconds, as text.
-        "params": { "ttl": CHANNEL_TTL.as_secs().to_string() },
-    });
-    Ok(HttpRequest::post(url, JSON, body.to_string()).header("authorization", authorization))
+    // Seconds, as text.
+    let params = object(&[("ttl", CHANNEL_TTL.as_secs().to_string().into())]);
+    let body = object(&[
+        ("id", channel.as_str().into()),
+        ("type", "web_hook".into()),
+        ("address", configuration.webhook_url.as_str().into()),
+        ("token", token.expose().into()),
+        ("params", Field::Json(params)),
+    ]);
+    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
 }
 
 pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<OpenedChannel, WatchFailure> {
@@ -74,7 +76,7 @@ fn watch_failure(response: &HttpResponse) -> WatchFailure {
             Failure::GoogleRateLimited
         }
         "accessNotConfigured" | "SERVICE_DISABLED" => Failure::GoogleApiDisabled,
-        reason if reason.trim_start_matches("push.").starts_with("webhookUrl") => Failure::WebhookUrlRejected,
+        reason if reason.starts_with("webhookUrl") => Failure::WebhookUrlRejected,
         _ => match response.status {
             404 => Failure::CalendarNotFound,
             429 => Failure::GoogleRateLimited,
@@ -92,9 +94,9 @@ pub fn stop_request(
     resource: &ResourceId,
 ) -> Result<HttpRequest, StopFailure> {
     let authorization = authorization(access_token).ok_or(StopFailure { status: None })?;
-    let body = json!({ "id": channel.as_str(), "resourceId": resource.as_str() });
+    let body = object(&[("id", channel.as_str().into()), ("resourceId", resource.as_str().into())]);
     let url = format!("{}/channels/stop", configuration.calendar_api_url);
-    Ok(HttpRequest::post(url, JSON, body.to_string()).header("authorization", authorization))
+    Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
 }
 
 /// A channel that is unknown or expired needs no stopping.
@@ -149,11 +151,9 @@ fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
 /// anything, and this goes to the log.
 pub fn error_reason(response: &HttpResponse) -> &'static str {
     let body = parse_json(response);
-    let reason = |pointer| body.pointer(pointer).and_then(Json::as_str);
-    let reason = reason("/error/errors/0/reason")
-        .or_else(|| reason("/error/details/0/reason"))
-        .or_else(|| reason("/error"))
-        .unwrap_or_default();
+    let error = body.get("error");
+    let first = |list| error?.get(list)?.get(0)?.get("reason")?.as_str();
+    let reason = first("errors").or_else(|| first("details")).or_else(|| error?.as_str()).unwrap_or_default();
     let reason = reason.strip_prefix("push.").unwrap_or(reason);
     REASONS.iter().find(|known| **known == reason).copied().unwrap_or("undocumented")
 }

@@ -8,5 +8,6 @@ pub mod database;
 pub mod deployment;
 pub mod google;
 pub mod http;
+pub mod json;
 pub mod supabase;
 pub mod timestamp;

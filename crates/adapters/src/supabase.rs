@@ -3,11 +3,12 @@
 use protocol::connection::UserId;
 use protocol::failure::RunFailure;
 use protocol::ports::Run;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::configuration::Configuration;
 use crate::http::{HttpFailure, HttpRequest, HttpResponse};
+use crate::json::object;
 
 /// Asks Auth whose JWT this is.
 pub fn user_request(configuration: &Configuration, jwt: &str) -> HttpRequest {
@@ -39,14 +40,15 @@ pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailur
 
 /// Tells `recalculate-schedule` whom to recalculate, in both spellings: deployed functions read either.
 pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequest {
-    let body = json!({
-        "user_id": run.user.to_string(),
-        "userId": run.user.to_string(),
-        "connection_id": run.connection.to_string(),
-        "reason": run.reason.code(),
-        "request_id": run.request.to_string(),
-    });
-    let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body.to_string())
+    let user = run.user.to_string();
+    let body = object(&[
+        ("user_id", user.as_str().into()),
+        ("userId", user.as_str().into()),
+        ("connection_id", run.connection.to_string().into()),
+        ("reason", run.reason.code().into()),
+        ("request_id", run.request.to_string().into()),
+    ]);
+    let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body)
         .header("idempotency-key", run.request.to_string());
     let key = configuration.key.headers().into_iter();
     let request = key.fold(request, |request, (name, value)| request.header(name, value));

@@ -10,6 +10,7 @@ use adapters::configuration::{Configuration, Environment, Misconfigured};
 use adapters::deployment::Deployment;
 use functions::{Answer, Function};
 use futures_channel::oneshot;
+use js_sys::Object;
 use protocol::ports::Clock;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -26,13 +27,14 @@ thread_local! {
 
 /// Starts an instance. A panic is printed, and `on_panic` told before the instance is lost.
 #[wasm_bindgen]
-pub fn start(environment: JsValue, on_panic: js_sys::Function) {
+pub fn start(environment: &Object, on_panic: js_sys::Function) {
     std::panic::set_hook(Box::new(move |panic| {
         console_error_panic_hook::hook(panic);
         // Whatever becomes of the call, there is nobody to tell.
         let _ = on_panic.call0(&JsValue::NULL);
     }));
-    let environment: Environment = serde_wasm_bindgen::from_value(environment).unwrap_or_default();
+    let environment = Object::entries(environment);
+    let environment: Environment = serde_wasm_bindgen::from_value(environment.into()).unwrap_or_default();
     let configured = Configuration::parse(&environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
     DEPLOYMENT.with(|deployment| {
         // Started once; a second start would find the same environment.
@@ -93,6 +95,5 @@ fn response(answer: Answer) -> Result<Response, JsValue> {
         headers.set("content-type", "application/json; charset=utf-8")?;
     }
     init.set_headers(&headers);
-    let body = answer.body.map(|body| body.to_string());
-    Response::new_with_opt_str_and_init(body.as_deref(), &init)
+    Response::new_with_opt_str_and_init(answer.body.as_deref(), &init)
 }

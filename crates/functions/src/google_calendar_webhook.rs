@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
+use adapters::json::object;
 use futures_util::FutureExt;
 use protocol::Timestamp;
 use protocol::invocation::{Invocation, Kind};
@@ -10,7 +11,7 @@ use protocol::receive::{Verdict, follow_up, receive};
 
 use crate::notification::parse_notification;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Reply, object};
+use crate::{Answer, Incoming, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -21,7 +22,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
     let invocation = Invocation::new(Kind::Targeted, started_at);
     let verdict = receive(&*deployment, &invocation, &notification).await;
     let note = match verdict {
-        Verdict::Opened => return Ok(Reply { note: Some("opened"), ..Ok(Answer::ok(object([]))).into() }),
+        Verdict::Opened => return Ok(Reply { note: Some("opened"), ..Ok(Answer::ok(object(&[]))).into() }),
         Verdict::Unknown => return Err(Problem::UnknownChannel),
         Verdict::Unavailable => return Err(protocol::failure::DatabaseUnavailable.into()),
         Verdict::Changed(_) => "changed",
@@ -32,7 +33,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         follow_up(&*deployment, &invocation, &notification, verdict).await;
     };
     Ok(Reply {
-        answer: Ok(Answer::ok(object([]))),
+        answer: Ok(Answer::ok(object(&[]))),
         note: Some(note),
         follow_up: Some(follow_up.boxed_local()),
     })

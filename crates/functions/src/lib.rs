@@ -18,7 +18,6 @@ use adapters::deployment::{Deployment, Platform};
 use futures_util::future::LocalBoxFuture;
 use protocol::Timestamp;
 use protocol::event::Level;
-use serde_json::Value as Json;
 
 pub use crate::log::event_line;
 use crate::problem::Problem;
@@ -68,23 +67,14 @@ pub const LONGEST_BODY: usize = 16 * 1024;
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
-    /// `None` = no body.
-    pub body: Option<Json>,
+    /// JSON; `None` = no body.
+    pub body: Option<String>,
 }
 
 impl Answer {
-    fn ok(body: Json) -> Self {
+    fn ok(body: String) -> Self {
         Self { status: 200, headers: Vec::new(), body: Some(body) }
     }
-}
-
-/// A JSON object with these fields.
-fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
-    let mut object = serde_json::Map::new();
-    for (name, value) in fields {
-        object.insert(name.to_owned(), value);
-    }
-    Json::Object(object)
 }
 
 /// An answer, what is logged of the request, and what remains to be done once the caller has it.

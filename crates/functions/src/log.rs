@@ -1,42 +1,24 @@
 //! The log: one flat JSON object a line. `event` and `level` always; no secret, no address, no calendar id.
 
+use adapters::json::{Field, object};
 use adapters::timestamp::format_timestamp;
 use chrono::TimeDelta;
 use protocol::Timestamp;
+use protocol::connection::ConnectionId;
 use protocol::event::{Event, Level};
-use serde_json::{Map, Value as Json};
 
 use crate::Function;
 use crate::problem::Problem;
 
-/// A line in the making.
-struct Line {
-    level: Level,
-    fields: Map<String, Json>,
-}
-
-impl Line {
-    fn new(level: Level, event: &str) -> Self {
-        let level_name = match level {
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-        };
-        Self { level, fields: Map::new() }.with("level", level_name).with("event", event)
-    }
-
-    fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
-        self.fields.insert(name.to_owned(), value.into());
-        self
-    }
-
-    fn with_time(self, name: &str, time: Option<Timestamp>) -> Self {
-        self.with(name, time.map(format_timestamp))
-    }
-
-    fn finish(self) -> (Level, String) {
-        (self.level, Json::Object(self.fields).to_string())
-    }
+/// A line with these fields after `level` and `event`.
+fn line(level: Level, event: &str, fields: &[(&str, Field<'_>)]) -> (Level, String) {
+    let level_name = match level {
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    let head = [("level", level_name.into()), ("event", event.into())];
+    (level, object(&[&head, fields].concat()))
 }
 
 /// The line of a request: what was asked and answered.
@@ -53,65 +35,69 @@ pub(crate) fn request_line(
         501.. => Level::Warn,
         _ => Level::Info,
     };
-    let mut line = Line::new(level, "request")
-        .with("function", function.name())
-        .with("method", method.chars().filter(char::is_ascii_alphabetic).take(16).collect::<String>())
-        .with("status", status)
-        .with("duration_ms", duration.num_milliseconds());
-    if let Some(note) = note {
-        line = line.with("outcome", note);
-    }
-    if let Some(problem) = problem {
-        line = line.with("code", problem.code());
-    }
+    let method: String = method.chars().filter(char::is_ascii_alphabetic).take(16).collect();
+    let mut fields = vec![
+        ("function", function.name().into()),
+        ("method", method.into()),
+        ("status", status.into()),
+        ("duration_ms", duration.num_milliseconds().into()),
+    ];
+    fields.extend(note.map(|note| ("outcome", note.into())));
+    fields.extend(problem.map(|problem| ("code", problem.code().into())));
     if let Some(Problem::Misconfigured(misconfigured)) = problem {
-        line = line.with("variable", misconfigured.variable).with("problem", misconfigured.problem);
+        fields.push(("variable", misconfigured.variable.into()));
+        fields.push(("problem", misconfigured.problem.into()));
     }
-    line.finish()
+    line(level, "request", &fields)
 }
 
 /// The line of something that happened besides.
 pub fn event_line(event: &Event) -> (Level, String) {
-    let line = Line::new(event.level(), event.name());
-    let line = match event {
-        Event::RunSucceeded { connection, request, reason, duration, lag } => line
-            .with("connection_id", connection.to_string())
-            .with("request_id", request.to_string())
-            .with("reason", reason.code())
-            .with("duration_ms", millis(*duration))
-            .with("lag_ms", lag.map(millis)),
-        Event::RunFailed { connection, request, reason, failure, retry_at } => line
-            .with("connection_id", connection.to_string())
-            .with("request_id", request.to_string())
-            .with("reason", reason.code())
-            .with("code", failure.code())
-            .with_time("retry_at", *retry_at),
+    let id = |connection: &ConnectionId| ("connection_id", connection.to_string().into());
+    let time = |time: &Option<Timestamp>| time.map(format_timestamp).into();
+    let fields = match event {
+        Event::RunSucceeded { connection, request, reason, duration, lag } => vec![
+            id(connection),
+            ("request_id", request.to_string().into()),
+            ("reason", reason.code().into()),
+            ("duration_ms", millis(*duration).into()),
+            ("lag_ms", lag.map(millis).into()),
+        ],
+        Event::RunFailed { connection, request, reason, failure, retry_at } => vec![
+            id(connection),
+            ("request_id", request.to_string().into()),
+            ("reason", reason.code().into()),
+            ("code", failure.code().into()),
+            ("retry_at", time(retry_at)),
+        ],
         Event::RunLeaseLost { connection }
         | Event::RenewalSuperseded { connection }
-        | Event::ChannelRetired { connection } => line.with("connection_id", connection.to_string()),
-        Event::ChannelOpened { connection, channel, expiration } => line
-            .with("connection_id", connection.to_string())
-            .with("channel_id", channel.as_str())
-            .with_time("expiration", Some(*expiration)),
-        Event::RenewalFailed { connection, failure, retry_at } => line
-            .with("connection_id", connection.to_string())
-            .with("code", failure.code())
-            .with_time("retry_at", *retry_at),
+        | Event::ChannelRetired { connection } => vec![id(connection)],
+        Event::ChannelOpened { connection, channel, expiration } => vec![
+            id(connection),
+            ("channel_id", channel.as_str().into()),
+            ("expiration", format_timestamp(*expiration).into()),
+        ],
+        Event::RenewalFailed { connection, failure, retry_at } => {
+            vec![id(connection), ("code", failure.code().into()), ("retry_at", time(retry_at))]
+        }
         Event::ChannelStopped { connection, channel } => {
-            line.with("connection_id", connection.to_string()).with("channel_id", channel.as_str())
+            vec![id(connection), ("channel_id", channel.as_str().into())]
         }
-        Event::ChannelNotStopped { connection, channel, failure } => line
-            .with("connection_id", connection.to_string())
-            .with("channel_id", channel.as_str())
-            .with("status", failure.status),
+        Event::ChannelNotStopped { connection, channel, failure } => {
+            vec![id(connection), ("channel_id", channel.as_str().into()), ("status", failure.status.into())]
+        }
         Event::UnreadableRow(row) => {
-            line.with("connection_id", row.id.map(|id| id.to_string())).with("column", row.column.name())
+            let connection = row.id.map(|connection| connection.to_string());
+            vec![("connection_id", connection.into()), ("column", row.column.name().into())]
         }
-        Event::CallFailed { service, status, code } => {
-            line.with("service", service.name()).with("status", *status).with("code", code.as_str())
-        }
+        Event::CallFailed { service, status, code } => vec![
+            ("service", service.name().into()),
+            ("status", (*status).into()),
+            ("code", code.as_str().into()),
+        ],
     };
-    line.finish()
+    line(event.level(), event.name(), &fields)
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -1,10 +1,11 @@
 //! Everything that can be wrong with a request: the one map from error code to HTTP status and message.
 
 use adapters::configuration::Misconfigured;
+use adapters::json::{Field, object};
 use protocol::failure::{DatabaseUnavailable, RenewalFailure};
 use protocol::refresh::Refusal;
 
-use crate::{Answer, Function, object};
+use crate::{Answer, Function};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -120,13 +121,7 @@ impl Problem {
             }
             _ => Vec::new(),
         };
-        Answer {
-            status: self.status(),
-            headers,
-            body: Some(object([(
-                "error",
-                object([("code", self.code().into()), ("message", self.message().into())]),
-            )])),
-        }
+        let error = object(&[("code", self.code().into()), ("message", self.message().into())]);
+        Answer { status: self.status(), headers, body: Some(object(&[("error", Field::Json(error))])) }
     }
 }

@@ -3,18 +3,20 @@
 use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
+use adapters::json::{Field, array, object};
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
+use protocol::ports::Clock;
 use protocol::refresh::{follow_up, refresh};
 use protocol::sweep::{Swept, sweep};
-use serde_json::Value as Json;
 
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
 use crate::target::{Attempt, Target, attempt_all};
-use crate::{Answer, Incoming, Reply, object};
+use crate::{Answer, Incoming, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -26,7 +28,14 @@ pub(crate) async fn handle<P: Platform + 'static>(
     if caller == Caller::Service && target.is_everybody() {
         let invocation = Invocation::new(Kind::Sweep, started_at);
         let swept = sweep(&*deployment, &invocation).await?;
-        return Ok(Reply { note: Some("swept"), ..Ok(summary(&swept)).into() });
+        let duration = deployment.now().signed_duration_since(started_at);
+        let row = summary(&swept, Some(duration));
+        let record = async move { deployment.record_sweep(row).await };
+        return Ok(Reply {
+            answer: Ok(Answer::ok(summary(&swept, None))),
+            note: Some("swept"),
+            follow_up: Some(record.boxed_local()),
+        });
     }
     let connections = target.connections(&deployment, caller).await?;
     let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
@@ -45,16 +54,20 @@ async fn attempt<P: Platform + 'static>(
     Attempt { result, follow_up: follow_up.boxed_local() }
 }
 
-fn summary(swept: &Swept) -> Answer {
+/// What a sweep did, as JSON.
+fn summary(swept: &Swept, duration: Option<TimeDelta>) -> String {
     let failed = swept.failed.iter().map(|(connection, code)| {
-        object([("connection_id", connection.to_string().into()), ("code", code.as_str().into())])
+        object(&[("connection_id", connection.to_string().into()), ("code", code.as_str().into())])
     });
-    Answer::ok(object([
+    let failed: Vec<String> = failed.collect();
+    let mut fields = vec![
         ("renewed", swept.renewed.into()),
         ("stopped", swept.stopped.into()),
         ("synced", swept.synced.into()),
         ("reconciled", swept.reconciled.into()),
-        ("failed", Json::Array(failed.collect())),
+        ("failed", Field::Json(array(&failed))),
         ("remaining", swept.remaining.into()),
-    ]))
+    ];
+    fields.extend(duration.map(|duration| ("duration_ms", duration.num_milliseconds().into())));
+    object(&fields)
 }

@@ -1,6 +1,7 @@
 //! Whose connections a request is about, and what becomes of the request when each had its turn.
 
 use adapters::deployment::{Deployment, Platform};
+use adapters::json::{Field, array, object};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use protocol::connection::{Connection, ConnectionId, UserId};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::authenticate::Caller;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Reply, object};
+use crate::{Answer, Incoming, Reply};
 
 /// More than anybody has; a bound on the work of one request.
 const MOST_CONNECTIONS: usize = 50;
@@ -115,9 +116,7 @@ async fn statuses<P: Platform>(
 ) -> Result<Answer, Problem> {
     let ids: Vec<_> = connections.iter().map(|connection| connection.id).collect();
     let statuses = deployment.statuses(&ids).await?;
-    let is = |status: &Json, id: &ConnectionId| {
-        status.get("id").and_then(Json::as_str).is_some_and(|text| Uuid::parse_str(text) == Ok(id.0))
-    };
-    let in_order = ids.iter().filter_map(|id| statuses.iter().find(|status| is(status, id)).cloned());
-    Ok(Answer::ok(object([("connections", Json::Array(in_order.collect()))])))
+    let status = |id: &ConnectionId| statuses.iter().find(|(of, _)| of == id).map(|(_, row)| row.clone());
+    let in_order: Vec<String> = ids.iter().filter_map(status).collect();
+    Ok(Answer::ok(object(&[("connections", Field::Json(array(&in_order)))])))
 }

@@ -1,5 +1,6 @@
 //! A row of `calendar_connections` and the names in it.
 
+use std::cell::Cell;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta};
@@ -206,40 +207,46 @@ pub struct UnreadableRow {
 impl Connection {
     /// Reads a row. Lenient where a host's data may be odd (a null is the column's default), so that one odd row can
     /// still be claimed and backed off like any other.
-    pub fn from_row(row: impl Fn(Column) -> Value) -> Result<Self, UnreadableRow> {
-        let id = match row(Column::Id) {
-            Value::Uuid(id) => ConnectionId(id),
-            _ => return Err(UnreadableRow { id: None, column: Column::Id }),
+    ///
+    /// `value` is none where what the database sent is no value of the column's kind.
+    pub fn from_row(value: &dyn Fn(Column) -> Option<Value>) -> Result<Self, UnreadableRow> {
+        let Some(Value::Uuid(id)) = value(Column::Id) else {
+            return Err(UnreadableRow { id: None, column: Column::Id });
         };
-        let row = Reader { id, value: &row };
-        Ok(Self {
+        let id = ConnectionId(id);
+        let row = Reader { value, odd: Cell::new(None) };
+        let connection = Self {
             id,
-            user_id: row.uuid(Column::UserId)?.map(UserId),
-            access_token: row.token(Column::AccessToken)?.map(AccessToken),
-            refresh_token: row.token(Column::RefreshToken)?.map(RefreshToken),
-            expires_at: row.time(Column::ExpiresAt)?,
-            calendar_id: row.text(Column::CalendarId)?.map(CalendarId),
-            is_active: row.boolean(Column::IsActive)?.unwrap_or(false),
-            sync_enabled: row.boolean(Column::SyncEnabled)?.unwrap_or(true),
-            webhook_id: row.text(Column::WebhookId)?.map(ChannelId),
-            webhook_expiration: row.time(Column::WebhookExpiration)?,
-            webhook_token: ChannelToken(row.text(Column::WebhookToken)?.unwrap_or_default()),
-            webhook_source: Source(row.text(Column::WebhookSource)?.unwrap_or_default()),
-            webhook_resource_id: row.text(Column::WebhookResourceId)?.map(ResourceId),
-            webhook_pending_id: row.text(Column::WebhookPendingId)?.map(ChannelId),
-            webhook_opened_at: row.time(Column::WebhookOpenedAt)?.unwrap_or_default(),
-            webhook_message_number: row.integer(Column::WebhookMessageNumber)?,
-            webhook_lease_until: row.time(Column::WebhookLeaseUntil)?.unwrap_or_default(),
-            webhook_not_before: row.time(Column::WebhookNotBefore)?.unwrap_or_default(),
-            webhook_attempts: row.integer(Column::WebhookAttempts)?,
-            webhook_error: row.text(Column::WebhookError)?,
-            sync_request_id: row.uuid(Column::SyncRequestId)?.map(RequestId),
-            sync_lease_until: row.time(Column::SyncLeaseUntil)?.unwrap_or_default(),
-            sync_not_before: row.time(Column::SyncNotBefore)?.unwrap_or_default(),
-            sync_attempts: row.integer(Column::SyncAttempts)?,
-            sync_streak: row.integer(Column::SyncStreak)?,
-            last_sync_at: row.time(Column::LastSyncAt)?,
-        })
+            user_id: row.uuid(Column::UserId).map(UserId),
+            access_token: row.token(Column::AccessToken).map(AccessToken),
+            refresh_token: row.token(Column::RefreshToken).map(RefreshToken),
+            expires_at: row.time(Column::ExpiresAt),
+            calendar_id: row.text(Column::CalendarId).map(CalendarId),
+            is_active: row.boolean(Column::IsActive).unwrap_or(false),
+            sync_enabled: row.boolean(Column::SyncEnabled).unwrap_or(true),
+            webhook_id: row.text(Column::WebhookId).map(ChannelId),
+            webhook_expiration: row.time(Column::WebhookExpiration),
+            webhook_token: ChannelToken(row.text(Column::WebhookToken).unwrap_or_default()),
+            webhook_source: Source(row.text(Column::WebhookSource).unwrap_or_default()),
+            webhook_resource_id: row.text(Column::WebhookResourceId).map(ResourceId),
+            webhook_pending_id: row.text(Column::WebhookPendingId).map(ChannelId),
+            webhook_opened_at: row.time(Column::WebhookOpenedAt).unwrap_or_default(),
+            webhook_message_number: row.integer(Column::WebhookMessageNumber),
+            webhook_lease_until: row.time(Column::WebhookLeaseUntil).unwrap_or_default(),
+            webhook_not_before: row.time(Column::WebhookNotBefore).unwrap_or_default(),
+            webhook_attempts: row.integer(Column::WebhookAttempts),
+            webhook_error: row.text(Column::WebhookError),
+            sync_request_id: row.uuid(Column::SyncRequestId).map(RequestId),
+            sync_lease_until: row.time(Column::SyncLeaseUntil).unwrap_or_default(),
+            sync_not_before: row.time(Column::SyncNotBefore).unwrap_or_default(),
+            sync_attempts: row.integer(Column::SyncAttempts),
+            sync_streak: row.integer(Column::SyncStreak),
+            last_sync_at: row.time(Column::LastSyncAt),
+        };
+        match row.odd.get() {
+            None => Ok(connection),
+            Some(column) => Err(UnreadableRow { id: Some(id), column }),
+        }
     }
 
     /// Whether the connection takes part: neither paused nor disconnected.
@@ -269,60 +276,58 @@ impl Connection {
     }
 }
 
-/// Reads single values of a row; a value of another kind than the column's makes the row unreadable.
+/// Reads single values of a row, and remembers the first column whose value is not of its kind.
 struct Reader<'a> {
-    id: ConnectionId,
-    value: &'a dyn Fn(Column) -> Value,
+    value: &'a dyn Fn(Column) -> Option<Value>,
+    odd: Cell<Option<Column>>,
 }
 
 impl Reader<'_> {
-    fn text(&self, column: Column) -> Result<Option<String>, UnreadableRow> {
+    fn text(&self, column: Column) -> Option<String> {
         match (self.value)(column) {
-            Value::Null => Ok(None),
-            Value::Text(text) | Value::Secret(text) => Ok(Some(text)),
-            _ => self.unreadable(column),
+            Some(Value::Text(text) | Value::Secret(text)) => Some(text),
+            other => self.null(column, other),
         }
     }
 
     /// An empty token is none.
-    fn token(&self, column: Column) -> Result<Option<String>, UnreadableRow> {
-        Ok(self.text(column)?.filter(|token| !token.is_empty()))
+    fn token(&self, column: Column) -> Option<String> {
+        self.text(column).filter(|token| !token.is_empty())
     }
 
-    fn time(&self, column: Column) -> Result<Option<Timestamp>, UnreadableRow> {
+    fn time(&self, column: Column) -> Option<Timestamp> {
         match (self.value)(column) {
-            Value::Null => Ok(None),
-            Value::Time(time) => Ok(Some(time)),
-            _ => self.unreadable(column),
+            Some(Value::Time(time)) => Some(time),
+            other => self.null(column, other),
         }
     }
 
-    fn integer(&self, column: Column) -> Result<i64, UnreadableRow> {
+    fn integer(&self, column: Column) -> i64 {
         match (self.value)(column) {
-            Value::Null => Ok(0),
-            Value::Integer(integer) => Ok(integer),
-            _ => self.unreadable(column),
+            Some(Value::Integer(integer)) => integer,
+            other => self.null(column, other).unwrap_or(0),
         }
     }
 
-    fn uuid(&self, column: Column) -> Result<Option<Uuid>, UnreadableRow> {
+    fn uuid(&self, column: Column) -> Option<Uuid> {
         match (self.value)(column) {
-            Value::Null => Ok(None),
-            Value::Uuid(uuid) => Ok(Some(uuid)),
-            _ => self.unreadable(column),
+            Some(Value::Uuid(uuid)) => Some(uuid),
+            other => self.null(column, other),
         }
     }
 
-    fn boolean(&self, column: Column) -> Result<Option<bool>, UnreadableRow> {
+    fn boolean(&self, column: Column) -> Option<bool> {
         match (self.value)(column) {
-            Value::Null => Ok(None),
-            Value::Boolean(boolean) => Ok(Some(boolean)),
-            _ => self.unreadable(column),
+            Some(Value::Boolean(boolean)) => Some(boolean),
+            other => self.null(column, other),
         }
     }
 
-    fn unreadable<T>(&self, column: Column) -> Result<T, UnreadableRow> {
-        Err(UnreadableRow { id: Some(self.id), column })
+    fn null<T>(&self, column: Column, value: Option<Value>) -> Option<T> {
+        if value != Some(Value::Null) && self.odd.get().is_none() {
+            self.odd.set(Some(column));
+        }
+        None
     }
 }
 

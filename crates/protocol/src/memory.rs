@@ -118,7 +118,7 @@ fn keep_digests(row: &mut Row) {
 }
 
 fn read(row: &Row) -> Result<Connection, UnreadableRow> {
-    Connection::from_row(|column| value(row, column))
+    Connection::from_row(&|column| Some(value(row, column)))
 }
 
 fn value(row: &Row, column: Column) -> Value {
