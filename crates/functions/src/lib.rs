@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use adapters::configuration::Misconfigured;
 use adapters::deployment::{Deployment, Platform};
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use protocol::Timestamp;
 use protocol::event::Level;
@@ -133,21 +134,22 @@ pub async fn handle<P: Platform + 'static>(
     Handled { answer, log_line, follow_up: reply.follow_up }
 }
 
-async fn dispatch<P: Platform + 'static>(
+/// Boxed, so that a request to one function does not have the runtime compile the other two.
+fn dispatch<'a, P: Platform + 'static>(
     function: Function,
     deployment: Rc<Deployment<P>>,
-    incoming: &impl Incoming,
+    incoming: &'a impl Incoming,
     started_at: Timestamp,
-) -> Result<Reply, Problem> {
+) -> LocalBoxFuture<'a, Result<Reply, Problem>> {
     match function {
         Function::SetupCalendarWebhook => {
-            setup_calendar_webhook::handle(deployment, incoming, started_at).await
+            setup_calendar_webhook::handle(deployment, incoming, started_at).boxed_local()
         }
         Function::GoogleCalendarWebhook => {
-            google_calendar_webhook::handle(deployment, incoming, started_at).await
+            google_calendar_webhook::handle(deployment, incoming, started_at).boxed_local()
         }
         Function::RefreshCalendarWebhook => {
-            refresh_calendar_webhook::handle(deployment, incoming, started_at).await
+            refresh_calendar_webhook::handle(deployment, incoming, started_at).boxed_local()
         }
     }
 }
