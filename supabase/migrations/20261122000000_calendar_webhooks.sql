@@ -57,6 +57,7 @@ begin
     add column if not exists webhook_error text,
     -- The run that is owed.
     add column if not exists sync_request_id uuid,
+    add column if not exists sync_owed_since timestamptz,
     add column if not exists sync_lease_until timestamptz not null default 'epoch',
     add column if not exists sync_not_before timestamptz not null default 'epoch',
     add column if not exists sync_attempts integer not null default 0,
@@ -154,6 +155,15 @@ begin
   new.webhook_token_hash := encode(sha256(convert_to(new.webhook_token, 'UTF8')), 'hex');
   new.webhook_source := encode(sha256(convert_to(
     coalesce(new.refresh_token, '') || E'\n' || coalesce(new.calendar_id, 'primary'), 'UTF8')), 'hex');
+
+  -- Each notification replaces the request, so that its time tells of the last one: this is when the first one came
+  -- that no run has answered. Nobody writes it; a run that succeeds while a newer request waits starts it anew.
+  new.sync_owed_since := case
+    when new.sync_request_id is null then null
+    when tg_op = 'INSERT' or old.sync_owed_since is null or new.last_sync_at is distinct from old.last_sync_at
+      then now()
+    else old.sync_owed_since
+  end;
 
   -- A new consent, another calendar, or a resumed connection without a channel: a renewal is due at once.
   if tg_op = 'UPDATE' and not rotated and (

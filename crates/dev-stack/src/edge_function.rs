@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -102,6 +103,8 @@ impl Address {
 
 pub(crate) struct EdgeFunction {
     running: watch::Receiver<Option<Running>>,
+    /// What the next process is started with.
+    launch: Arc<Mutex<Launch>>,
     output: Output,
     stop: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
@@ -114,8 +117,16 @@ impl EdgeFunction {
             command.launch(&output).await.with_context(|| format!("{} did not start", source.name))?;
         let (report, running) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
-        let supervisor = tokio::spawn(supervise(command, process, output.clone(), report, stopped));
-        Ok(EdgeFunction { running, output, stop, supervisor })
+        let launch = Arc::new(Mutex::new(command));
+        let supervisor = tokio::spawn(supervise(launch.clone(), process, output.clone(), report, stopped));
+        Ok(EdgeFunction { running, launch, output, stop, supervisor })
+    }
+
+    /// Goes on with another code or environment.
+    pub(crate) async fn deploy(&self, runtime: &Runtime, source: &Source) -> Result<()> {
+        *self.launch.lock().unwrap_or_else(PoisonError::into_inner) = Launch::new(runtime, source)?;
+        self.kill().await;
+        Ok(())
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -126,11 +137,15 @@ impl EdgeFunction {
         &self.output
     }
 
-    /// Kills the process, as hosted Edge Functions are killed: without notice. The next one follows.
+    /// Kills the process, or the next one if none runs, as hosted Edge Functions are killed: without notice. The
+    /// next one follows.
     pub(crate) async fn kill(&self) {
-        let Some(running) = *self.running.borrow() else { return };
+        let mut reports = self.running.clone();
+        let Some(running) = reports.wait_for(Option::is_some).await.ok().and_then(|running| *running) else {
+            return;
+        };
         let _ = kill_process_group(running.pid, Signal::KILL);
-        let _ = self.running.clone().wait_for(|now| *now != Some(running)).await;
+        let _ = reports.wait_for(|now| *now != Some(running)).await;
     }
 
     pub(crate) async fn stop(self) {
@@ -140,6 +155,7 @@ impl EdgeFunction {
 }
 
 /// The command that serves a function.
+#[derive(Clone)]
 struct Launch {
     runtime: Runtime,
     working_directory: PathBuf,
@@ -181,7 +197,7 @@ impl Launch {
 }
 
 async fn supervise(
-    command: Launch,
+    launch: Arc<Mutex<Launch>>,
     first: (Process, Running),
     output: Output,
     report: watch::Sender<Option<Running>>,
@@ -193,13 +209,14 @@ async fn supervise(
         if let Some((mut process, running)) = next.take() {
             let started = Instant::now();
             report.send_replace(Some(running));
-            tokio::select! {
-                () = process.ended() => {}
+            let signal = tokio::select! {
+                signal = process.ended() => signal,
                 _ = &mut stopped => return process.stop().await,
-            }
+            };
             report.send_replace(None);
             output.line("the process has ended; restarting it");
-            if started.elapsed() > LONGEST_PAUSE {
+            // One that was killed has not failed.
+            if signal == Some(Signal::KILL.as_raw()) || started.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
         }
@@ -208,6 +225,7 @@ async fn supervise(
             _ = &mut stopped => return,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+        let command = launch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tokio::select! {
             launched = command.launch(&output) => match launched {
                 Ok(launched) => next = Some(launched),

@@ -20,8 +20,23 @@ use crate::{
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// What every server is started with.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    // What is lost with the machine may be lost; what was committed outlives a crash of the server.
+    "fsync=off",
+    "full_page_writes=off",
+    "timezone=UTC",
+];
+
+/// Its workers run jobs over connections of their own.
+const PG_CRON: &[&str] =
+    &["shared_preload_libraries=pg_cron", "cron.database_name=postgres", "cron.host=127.0.0.1"];
+
 pub struct Cluster {
     server: Option<Process>,
+    settings: Vec<&'static str>,
     programs: PathBuf,
     directory: TempDir,
     account: Option<Account>,
@@ -31,6 +46,22 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Result<Cluster> {
+        Cluster::start_with(&[]).await
+    }
+
+    /// A cluster in whose database `create extension pg_cron` works, and jobs run.
+    pub async fn start_with_pg_cron() -> Result<Cluster> {
+        Cluster::start_with(PG_CRON).await.with_context(|| {
+            let program = programs().ok().and_then(|programs| programs.join("postgres").canonicalize().ok());
+            let version = program.and_then(|program| version(program.parent()?));
+            let version = version.map_or("NN".to_owned(), |version| version.to_string());
+            format!(
+                "is pg_cron missing? Install it, on Debian with `apt-get install postgresql-{version}-cron`"
+            )
+        })
+    }
+
+    async fn start_with(settings: &[&'static str]) -> Result<Cluster> {
         let account = if geteuid().is_root() { Some(Account::unprivileged().await?) } else { None };
         let directory = tempfile::Builder::new().prefix("dev-stack-postgres-").tempdir()?;
         if let Some(account) = &account {
@@ -38,6 +69,7 @@ impl Cluster {
         }
         let mut cluster = Cluster {
             server: None,
+            settings: [SETTINGS, settings].concat(),
             programs: programs()?,
             directory,
             account,
@@ -72,19 +104,19 @@ impl Cluster {
         }
     }
 
+    /// Ends the server as a crash does: every connection breaks, and the next start recovers what was committed.
+    pub async fn crash(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.crash().await;
+        }
+    }
+
     /// Starts the server, after ending the one that runs, on the same port and with the same data.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await;
         let mut command = self.program("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "timezone=UTC",
-        ] {
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         // INT is a fast shutdown; QUIT an immediate one, after which no backend and no shared memory is left,
@@ -159,15 +191,17 @@ fn programs() -> Result<PathBuf> {
         .read_dir()
         .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
         .unwrap_or_default();
-    versions.sort_by_key(|path| {
-        let version = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        std::cmp::Reverse(version.and_then(|version| version.parse::<u32>().ok()))
-    });
+    versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
     in_path
         .into_iter()
         .chain(versions)
         .find(|directory| executable(&directory.join("postgres")) && executable(&directory.join("initdb")))
         .context("PostgreSQL is missing: install it, on Debian with `apt-get install postgresql`")
+}
+
+/// The major version that a directory of Debian's programs is of.
+fn version(programs: &Path) -> Option<u32> {
+    programs.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
 fn executable(path: &Path) -> bool {
@@ -190,6 +224,22 @@ mod tests {
         cluster.restart().await.unwrap();
 
         assert_eq!(cluster.url(), url);
+        let client = cluster.connect().await.unwrap();
+        let row = client.query_one("select answer from kept", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), 42);
+    }
+
+    #[tokio::test]
+    async fn a_crash_loses_nothing_that_was_committed() {
+        let mut cluster = Cluster::start().await.unwrap();
+        let client = cluster.connect().await.unwrap();
+        client.batch_execute("create table kept as select 42 as answer").await.unwrap();
+        client.batch_execute("begin; update kept set answer = 43").await.unwrap();
+
+        cluster.crash().await;
+        assert!(client.batch_execute("commit").await.is_err());
+        cluster.restart().await.unwrap();
+
         let client = cluster.connect().await.unwrap();
         let row = client.query_one("select answer from kept", &[]).await.unwrap();
         assert_eq!(row.get::<_, i32>(0), 42);

@@ -1,6 +1,6 @@
 //! A child process that ends when its owner does.
 
-use std::{process::Stdio, time::Duration};
+use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -52,9 +52,17 @@ impl Process {
         self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
     }
 
-    /// Returns when the process has ended.
-    pub(crate) async fn ended(&mut self) {
-        let _ = self.child.wait().await;
+    /// Returns when the process has ended, with the signal that ended it if one did.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.ok()?.signal()
+    }
+
+    /// Ends the process at once, as a crash of the machine would.
+    pub(crate) async fn crash(mut self) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process(pid, self.abandon);
+            let _ = self.child.wait().await;
+        }
     }
 
     /// Ends the process in order; kills it when it takes too long.

@@ -97,6 +97,7 @@ async fn every_column_has_its_type_and_its_default() {
         ("webhook_attempts", "integer", true, Some("0")),
         ("webhook_error", "text", false, Some("")),
         ("sync_request_id", "uuid", false, Some("")),
+        ("sync_owed_since", time, false, Some("")),
         ("sync_lease_until", time, true, Some(epoch)),
         ("sync_not_before", time, true, Some(epoch)),
         ("sync_attempts", "integer", true, Some("0")),

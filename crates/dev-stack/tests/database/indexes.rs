@@ -46,6 +46,98 @@ update public.calendar_connections set
   where is_active and sync_enabled is not false and provider = 'google';
 analyze public.calendar_connections;";
 
+/// A little of everything that can be wrong.
+const TROUBLE: &str = "
+update public.calendar_connections set
+    webhook_expiration = case i when 0 then now() - interval '1 hour' when 1 then now() + interval '12 hours'
+                                else webhook_expiration end,
+    webhook_message_number = case i when 2 then 0 else 7 end,
+    webhook_error = (array['reconnect_required', 'push_not_supported', 'calendar_not_found', 'google_api_disabled',
+                           'google_rate_limited'])[i - 2],
+    sync_request_id = case when i < 10 then gen_random_uuid() end,
+    sync_error = (array['recalculate_401', 'recalculate_500'])[i - 7]
+  from (select id, (row_number() over (order by id))::integer % 5000 as i from public.calendar_connections
+          where is_active and sync_enabled is not false and provider = 'google') as live
+  where live.id = calendar_connections.id and i < 10;
+insert into public.calendar_webhook_sweeps
+    (finished_at, duration_ms, renewed, stopped, synced, reconciled, failed, remaining)
+  select now() - i * interval '6 s', 812, 1, 0, 25, 1, '[]', 3 from generate_series(100000, 0, -1) i;
+vacuum analyze public.calendar_connections, public.calendar_webhook_sweeps;";
+
+/// What operators ask, and how many of `TROUBLE` the answer tells of. Twenty of the fifty thousand live connections
+/// have each kind, ten of which are in order.
+const QUESTIONS: [(&str, &str, usize); 14] = [
+    (
+        "Which channels have expired?",
+        "select * from calendar_connection_status where status = 'expired' and webhook_expiration <= now()",
+        10,
+    ),
+    (
+        "Which ones expire within a day, and why were they not renewed?",
+        "select * from calendar_connection_status
+           where webhook_expiration > now() and webhook_expiration < now() + interval '24 hours'",
+        10,
+    ),
+    (
+        "Which ones has Google never reached us through?",
+        "select status.* from calendar_connection_status as status join calendar_connections using (id)
+           where status = 'unconfirmed' and calendar_connections.webhook_id is not null
+             and webhook_message_number = 0 and webhook_confirmed_id is distinct from calendar_connections.webhook_id",
+        10,
+    ),
+    (
+        "Who must connect again?",
+        "select * from calendar_connection_status where webhook_error = 'reconnect_required'",
+        10,
+    ),
+    (
+        "Which calendars cannot be watched?",
+        "select * from calendar_connection_status where webhook_error in ('push_not_supported', 'calendar_not_found')",
+        20,
+    ),
+    (
+        "Does our configuration at Google keep renewals from succeeding?",
+        "select * from calendar_connection_status
+           where webhook_error in ('google_api_disabled', 'oauth_client_invalid', 'webhook_url_rejected')",
+        10,
+    ),
+    (
+        "Does a quota?",
+        "select * from calendar_connection_status where webhook_error = 'google_rate_limited'",
+        10,
+    ),
+    (
+        "Does recalculate-schedule refuse our key?",
+        "select * from calendar_connection_status
+           where sync_status = 'failing' and sync_error in ('recalculate_401', 'recalculate_403')",
+        10,
+    ),
+    (
+        "Which runs fail at all?",
+        "select * from calendar_connection_status where sync_status = 'failing' and sync_error is not null",
+        20,
+    ),
+    (
+        "Which runs are owed for longest, and when is the next attempt?",
+        "select id, sync_owed_since, sync_attempts, sync_not_before, sync_error from calendar_connections
+           where provider = 'google' and is_active is true and sync_enabled is not false
+             and sync_request_id is not null order by sync_owed_since limit 20",
+        20,
+    ),
+    (
+        "Why is this user's calendar not synced?",
+        "select * from calendar_connection_status where user_id = 'ffffffff-0000-0000-0000-000000000064'",
+        1,
+    ),
+    ("Is the schedule installed, and what became of its last run?", "select schedule from calendar_webhook_health", 1),
+    ("What did the last sweep do?", "select last_sweep from calendar_webhook_health", 1),
+    (
+        "What did the sweeps of the last hour leave undone?",
+        "select * from calendar_webhook_sweeps where finished_at > now() - interval '1 hour' order by finished_at",
+        600,
+    ),
+];
+
 const TABLE: &str = "/calendar_connections";
 const VIEW: &str = "/calendar_connection_status";
 
@@ -111,9 +203,11 @@ impl Table {
 /// That every plan goes by an index that leads to the right rows, and that none of the `expected` requests is missing.
 #[track_caller]
 fn assert_indexed(plans: &Plans, expected: &[&str]) {
+    // An insert looks nothing up.
+    let goes_by_index = |plan: &str| plan.contains("Index") || plan.contains("Insert on");
     let scans: Vec<_> = plans
         .iter()
-        .filter(|(_, plan)| !plan.contains("Index") || plan.contains("Seq Scan") || rows_in_vain(plan) > 100)
+        .filter(|(_, plan)| !goes_by_index(plan) || plan.contains("Seq Scan") || rows_in_vain(plan) > 100)
         .map(|(request, plan)| format!("{request}\n{plan}"))
         .collect();
     assert!(scans.is_empty(), "{}", scans.join("\n"));
@@ -207,6 +301,7 @@ async fn a_sweep_finds_the_few_that_need_something(Table { functions, .. }: &Tab
             "order=last_sync_at",
             "GET /calendar_connections?order=id.asc.nullsfirst&provider=eq",
             "count",
+            "POST /calendar_webhook_sweeps",
         ],
     );
 }
@@ -221,4 +316,50 @@ async fn a_sweep_reads_its_share_by_index_when_everything_is_due() {
     // To count half of the table is what a sequential scan is for.
     plans.retain(|request, _| !request.starts_with("count"));
     assert_indexed(&plans, &["order=sync_not_before", "order=webhook_not_before"]);
+}
+
+/// The plan of a query as carried out for the service.
+async fn analyzed(project: &Project, query: &str) -> String {
+    project.sql("set role service_role").await;
+    let lines =
+        project.texts(&format!("explain (analyze, costs off, timing off, summary off) {query}")).await;
+    project.sql("reset role").await;
+    lines.join("\n")
+}
+
+/// Scans of the table that took place; a plan may name some that did not.
+fn scans_of_the_table(plan: &str) -> usize {
+    plan.lines()
+        .filter(|line| line.contains("Seq Scan on calendar_connections") && !line.contains("never executed"))
+        .count()
+}
+
+#[tokio::test]
+async fn an_operators_questions_are_answered_by_index() {
+    let project = Project::migrated().await;
+    project.sql(ROWS).await;
+    for statement in TROUBLE.split_inclusive(';') {
+        project.sql(statement).await;
+    }
+    let mut plans = Plans::new();
+    for (question, query, answers) in QUESTIONS {
+        let rows = project.select(Caller::Service, query).await.len();
+        assert_eq!(rows, answers, "{question}");
+        plans.insert(question.to_owned(), analyzed(&project, query).await);
+    }
+    // To count by status takes one scan; nothing else of the row does.
+    let health = analyzed(&project, "select * from calendar_webhook_health").await;
+    assert_eq!(scans_of_the_table(&health), 1, "{health}");
+    let others =
+        "select owed_runs, oldest_owed_age, failing_runs, failing_renewals, expiring_1h, expiring_24h,
+                    expiring_48h, schedule, last_sweep from calendar_webhook_health";
+    plans.insert("everything else of health".to_owned(), analyzed(&project, others).await);
+    let forget = "delete from calendar_webhook_sweeps where finished_at < now() - interval '7 days'";
+    plans.insert("old sweeps".to_owned(), analyzed(&project, forget).await);
+
+    plans.retain(|_, plan| {
+        scans_of_the_table(plan) > 0 || !plan.contains("Index") || rows_in_vain(plan) > 100
+    });
+    let slow: Vec<_> = plans.iter().map(|(question, plan)| format!("{question}\n{plan}")).collect();
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
 }

@@ -10,7 +10,7 @@ use crate::{
     catalog::{catalog, rows},
     project::{
         Caller::{Service, User},
-        Outcome::Rows,
+        Outcome::{self, Rows},
         Project, message,
     },
 };
@@ -234,4 +234,20 @@ async fn a_host_table_that_lacks_a_column_is_named_with_it_and_left_alone() {
         assert_eq!(catalog(&project).await, before, "{column}");
         project.sql("drop table public.calendar_connections").await;
     }
+}
+
+#[tokio::test]
+async fn health_tells_of_a_hosts_own_connections() {
+    let project = host(Published::Present).await;
+    project.migrate().await.unwrap();
+    let health = "select connections, unconfirmed, last_success_at from public.calendar_webhook_health";
+    // Somebody else's channels never spoke to us.
+    let expected = json!({
+        "connections": { "disconnected": 48, "unconfirmed": 24 },
+        "unconfirmed": 24,
+        "last_success_at": "2021-01-01T00:00:00+00:00",
+    });
+    assert_eq!(project.select(Service, health).await, [expected]);
+    let outcome = project.attempt(User(Uuid::new_v4()), health).await;
+    assert_eq!(outcome, Outcome::Denied);
 }

@@ -12,10 +12,12 @@
 
 mod catalog;
 mod fresh_project;
+mod health;
 mod indexes;
 mod live_table;
 mod platform;
 mod project;
 mod rights;
+mod schedule;
 mod status_view;
 mod trigger;

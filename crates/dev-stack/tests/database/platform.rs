@@ -80,7 +80,7 @@ impl Functions {
         if let Some(follow_up) = handled.follow_up {
             follow_up.await;
         }
-        let body = handled.answer.body.unwrap_or_default();
+        let body: Option<Value> = handled.answer.body.map(|body| serde_json::from_str(&body).unwrap());
         json!({ "status": handled.answer.status, "body": body })
     }
 }

@@ -58,7 +58,15 @@ pub(crate) struct Project {
 impl Project {
     /// A project before its first migration.
     pub(crate) async fn new() -> Project {
-        let cluster = Cluster::start().await.unwrap();
+        Project::on(Cluster::start().await.unwrap()).await
+    }
+
+    /// One whose server can have the extension.
+    pub(crate) async fn with_pg_cron() -> Project {
+        Project::on(Cluster::start_with_pg_cron().await.unwrap()).await
+    }
+
+    async fn on(cluster: Cluster) -> Project {
         let client = cluster.connect().await.unwrap();
         schema::create(&client, &[]).await.unwrap();
         Project { cluster, client }
@@ -99,9 +107,13 @@ impl Project {
     pub(crate) fn sql(&self, sql: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         async move {
-            let result = self.client.batch_execute(sql).await;
+            let result = self.try_sql(sql).await;
             result.unwrap_or_else(|error| panic!("{caller}: {error:?}"));
         }
+    }
+
+    pub(crate) async fn try_sql(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await
     }
 
     /// The first column of the one row that a query of the superuser returns.
@@ -113,6 +125,12 @@ impl Project {
     pub(crate) async fn map(&self, sql: &str) -> BTreeMap<String, String> {
         let rows = self.client.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// The first column, a text, of each row that a query returns.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// A row as the superuser sees it.

@@ -1,4 +1,6 @@
-//! Who may do what with a table that the migration created.
+//! Who may do what with what the migrations created.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -19,7 +21,7 @@ enum Right {
 use Right::{Nothing, Read, Write};
 
 /// Every column, so that a new one needs a decision here.
-const COLUMNS: [(&str, Right); 32] = [
+const COLUMNS: [(&str, Right); 33] = [
     ("id", Read),
     ("user_id", Read),
     ("provider", Read),
@@ -47,12 +49,187 @@ const COLUMNS: [(&str, Right); 32] = [
     ("webhook_attempts", Nothing),
     ("webhook_error", Read),
     ("sync_request_id", Read),
+    ("sync_owed_since", Nothing),
     ("sync_lease_until", Nothing),
     ("sync_not_before", Nothing),
     ("sync_attempts", Nothing),
     ("sync_streak", Nothing),
     ("sync_error", Read),
 ];
+
+const ROLES: [&str; 3] = ["anon", "authenticated", "service_role"];
+const ON_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+const ON_RELATIONS: [&str; 3] = ["DELETE", "TRUNCATE", "TRIGGER"];
+
+/// The privileges on one column, or on the relation if it is `None`.
+fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'static str] {
+    match (relation, role, column) {
+        ("calendar_connections", "service_role", Some(_)) => &ON_COLUMNS,
+        ("calendar_connections", "service_role", None) => &ON_RELATIONS,
+        ("calendar_connections", "authenticated", None) => &["DELETE"],
+        ("calendar_connections", "authenticated", Some(column)) => {
+            let (_, right) = COLUMNS.iter().find(|(name, _)| *name == column).unwrap();
+            match right {
+                Nothing => &[],
+                Read => &["SELECT"],
+                Write => &["SELECT", "UPDATE"],
+            }
+        }
+        ("calendar_connection_status", "authenticated" | "service_role", Some(_)) => &["SELECT"],
+        ("calendar_webhook_health", "service_role", Some(_)) => &["SELECT"],
+        ("calendar_webhook_sweeps", "service_role", Some(_)) => &["SELECT", "INSERT"],
+        ("calendar_webhook_sweeps", "service_role", None) => &["DELETE"],
+        // Among them all of calendar_webhook_requests: it is the owner's alone.
+        _ => &[],
+    }
+}
+
+const FUNCTIONS: [(&str, &[&str]); 6] = [
+    ("calendar_webhook_schedule()", &["service_role"]),
+    ("forget_old_calendar_webhook_sweeps()", &[]),
+    // A trigger's function cannot be called.
+    ("keep_calendar_webhook_columns()", &ROLES),
+    ("request_calendar_webhook_refresh(integer)", &[]),
+    ("schedule_calendar_webhook_refresh(text,text,interval,integer)", &[]),
+    ("unschedule_calendar_webhook_refresh()", &[]),
+];
+
+/// Every column of every relation, every role and every privilege: nobody has more than is written here, or less.
+#[tokio::test]
+async fn the_whole_table_of_privileges_is_as_written() {
+    let project = Project::migrated().await;
+    let mut expected = BTreeSet::new();
+    for relation in [
+        "calendar_connections",
+        "calendar_connection_status",
+        "calendar_webhook_health",
+        "calendar_webhook_sweeps",
+        "calendar_webhook_requests",
+    ] {
+        let columns = project.columns(&format!("public.{relation}")).await;
+        for role in ROLES {
+            for column in &columns {
+                for privilege in privileges(relation, Some(column), role) {
+                    expected.insert(format!("{role}: {privilege} {relation}.{column}"));
+                }
+            }
+            for privilege in privileges(relation, None, role) {
+                expected.insert(format!("{role}: {privilege} {relation}"));
+            }
+        }
+    }
+    for (function, roles) in FUNCTIONS {
+        expected.extend(roles.iter().map(|role| format!("{role}: EXECUTE {function}")));
+    }
+
+    let sql = "
+        with ours as (
+          select oid, relname from pg_class
+            where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
+              and starts_with(relname, 'calendar_'))
+        select format('%s: %s %s.%s', role, privilege, relname, attname), ''
+          from ours join pg_attribute on attrelid = ours.oid and attnum > 0 and not attisdropped,
+            unnest(array['anon', 'authenticated', 'service_role']) role,
+            unnest(array['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) privilege
+          where has_column_privilege(role, ours.oid, attnum, privilege)
+        union all select format('%s: %s %s', role, privilege, relname), ''
+          from ours, unnest(array['anon', 'authenticated', 'service_role']) role,
+            unnest(array['DELETE', 'TRUNCATE', 'TRIGGER']) privilege
+          where has_table_privilege(role, ours.oid, privilege)
+        union all select format('%s: EXECUTE %s', role, replace(pg_proc.oid::regprocedure::text, 'public.', '')), ''
+          from pg_proc, unnest(array['anon', 'authenticated', 'service_role']) role
+          where pronamespace = 'public'::regnamespace and proname like '%calendar_webhook%'
+            and has_function_privilege(role, pg_proc.oid, 'EXECUTE')";
+    let actual: BTreeSet<_> = project.map(sql).await.into_keys().collect();
+    let missing: Vec<_> = expected.difference(&actual).collect();
+    let surplus: Vec<_> = actual.difference(&expected).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "missing: {missing:#?}, surplus: {surplus:#?}");
+    // A sequence is a way to disturb inserts.
+    let sequences: i64 = project
+        .value(
+            "select count(*) from pg_class, unnest(array['anon', 'authenticated']) role
+             where relkind = 'S' and starts_with(relname, 'calendar_') and has_sequence_privilege(role, oid, 'UPDATE')",
+            &[],
+        )
+        .await;
+    assert_eq!(sequences, 0);
+}
+
+#[tokio::test]
+async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_sweeps() {
+    let (project, owner) = two_rows().await;
+    let (user, nobody) = (User(owner), [Denied, Denied, Denied]);
+    let sweep = "insert into public.calendar_webhook_sweeps
+        (duration_ms, renewed, stopped, synced, reconciled, failed, remaining) values (1, 2, 3, 4, 5, '[]', 6)";
+    assert_eq!(project.act(Service, sweep, &[]).await, Rows(1));
+    project.sql("insert into public.calendar_webhook_requests (id) values (1)").await;
+    let services = |rows| [Denied, Denied, Rows(rows)];
+    for (statement, expected) in [
+        ("select public.schedule_calendar_webhook_refresh('https://example.com', 'key')", nobody.clone()),
+        ("select public.unschedule_calendar_webhook_refresh()", nobody.clone()),
+        ("select public.request_calendar_webhook_refresh(1)", nobody.clone()),
+        ("select public.calendar_webhook_schedule()", services(1)),
+        ("select * from public.calendar_webhook_health", services(1)),
+        ("select checked_at from public.calendar_webhook_health", services(1)),
+        (sweep, services(1)),
+        ("select * from public.calendar_webhook_sweeps", services(1)),
+        ("delete from public.calendar_webhook_sweeps", services(1)),
+        ("update public.calendar_webhook_sweeps set renewed = 0", nobody.clone()),
+        ("truncate public.calendar_webhook_sweeps", nobody.clone()),
+        ("select * from public.calendar_webhook_requests", nobody.clone()),
+        ("insert into public.calendar_webhook_requests (id) values (2)", nobody.clone()),
+        ("delete from public.calendar_webhook_requests", nobody.clone()),
+    ] {
+        for (caller, expected) in [Anon, user, Service].into_iter().zip(expected) {
+            assert_eq!(project.attempt(caller, statement).await, expected, "{caller:?}: {statement}");
+        }
+    }
+}
+
+/// As supabase/lite does with its first request.
+#[tokio::test]
+async fn where_everything_is_granted_to_everybody_row_level_security_still_holds() {
+    let (project, owner) = two_rows().await;
+    let sweep = "insert into public.calendar_webhook_sweeps
+        (duration_ms, renewed, stopped, synced, reconciled, failed, remaining) values (1, 2, 3, 4, 5, '[]', 6)";
+    assert_eq!(project.act(Service, sweep, &[]).await, Rows(1));
+    project.sql("insert into public.calendar_webhook_requests (id) values (1)").await;
+    let grant = "grant all on all tables in schema public to anon, authenticated, service_role";
+    project.sql(grant).await;
+    for (statement, [by_anon, by_user, by_stranger]) in [
+        ("select * from public.calendar_connections", [Rows(0), Rows(1), Rows(0)]),
+        ("update public.calendar_connections set webhook_id = 'x'", [Rows(0), Rows(1), Rows(0)]),
+        ("delete from public.calendar_connections", [Rows(0), Rows(1), Rows(0)]),
+        (
+            "insert into public.calendar_connections (user_id) values (gen_random_uuid())",
+            [Denied, Denied, Denied],
+        ),
+        ("select * from public.calendar_connection_status", [Rows(0), Rows(1), Rows(0)]),
+        ("select * from public.calendar_webhook_sweeps", [Rows(0), Rows(0), Rows(0)]),
+        ("update public.calendar_webhook_sweeps set renewed = 0", [Rows(0), Rows(0), Rows(0)]),
+        ("delete from public.calendar_webhook_sweeps", [Rows(0), Rows(0), Rows(0)]),
+        (sweep, [Denied, Denied, Denied]),
+        ("select * from public.calendar_webhook_requests", [Rows(0), Rows(0), Rows(0)]),
+        ("insert into public.calendar_webhook_requests (id) values (2)", [Denied, Denied, Denied]),
+        // The function that it calls is not granted with the tables.
+        ("select * from public.calendar_webhook_health", [Denied, Denied, Denied]),
+    ] {
+        for (caller, expected) in
+            [(Anon, by_anon), (User(owner), by_user), (User(Uuid::new_v4()), by_stranger)]
+        {
+            assert_eq!(project.attempt(caller, statement).await, expected, "{caller:?}: {statement}");
+        }
+    }
+    // Not even the functions' being granted shows more than the caller's own rows.
+    project.sql("grant execute on all functions in schema public to anon, authenticated").await;
+    let counted = "select connections, last_sweep from public.calendar_webhook_health";
+    for (caller, connections) in
+        [(Anon, json!({})), (User(owner), json!({ "not_set_up": 1 })), (User(Uuid::new_v4()), json!({}))]
+    {
+        let expected = json!({ "connections": connections, "last_sweep": null });
+        assert_eq!(project.select(caller, counted).await, [expected], "{caller:?}");
+    }
+}
 
 /// A table with one row of the user returned and one of somebody else.
 async fn two_rows() -> (Project, Uuid) {

@@ -62,6 +62,7 @@ fn ours() -> Map<String, Value> {
         "webhook_attempts": 3,
         "webhook_error": "google_unavailable",
         "sync_request_id": Uuid::from_u128(9),
+        "sync_owed_since": other,
         "sync_lease_until": time,
         "sync_not_before": other,
         "sync_attempts": 4,
@@ -387,4 +388,88 @@ async fn an_upsert_with_a_new_consent_is_a_reconnection() {
             "webhook_source",
         ]
     );
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwedSince {
+    Never,
+    /// As it was.
+    Before,
+    /// The time of the write.
+    Now,
+}
+
+/// Since when a run is owed, which no single request tells: each notification replaces it.
+#[tokio::test]
+async fn the_time_since_which_a_run_is_owed_is_kept_whoever_writes() {
+    use OwedSince::{Before, Never, Now};
+    let project = permissive_host().await;
+    let time = |day: u32| format!("2026-01-{day:02}T00:00:00+00:00");
+    let request = |number: u128| Uuid::from_u128(number);
+    let idle = json!({ "last_sync_at": time(1) });
+    let owed = json!({ "last_sync_at": time(1), "sync_request_id": request(1), "sync_owed_since": time(2) });
+    let never_synced = json!({ "sync_request_id": request(1), "sync_owed_since": time(2) });
+    let unknown = json!({ "last_sync_at": time(1), "sync_request_id": request(1), "sync_owed_since": null });
+    for (start, change, by_service, by_page) in [
+        (&idle, json!({ "sync_request_id": request(2) }), Now, Never),
+        (&idle, json!({ "sync_owed_since": time(3) }), Never, Never),
+        (&idle, json!({ "sync_request_id": request(2), "sync_owed_since": time(3) }), Now, Never),
+        (&idle, json!({ "last_sync_at": time(3) }), Never, Never),
+        (&idle, json!({ "webhook_message_number": 3 }), Never, Never),
+        (&idle, json!({ "sync_enabled": false }), Never, Never),
+        (&owed, json!({ "sync_request_id": request(2) }), Before, Before),
+        (&owed, json!({ "sync_request_id": request(1) }), Before, Before),
+        (&owed, json!({ "sync_owed_since": time(3) }), Before, Before),
+        (&owed, json!({ "sync_owed_since": null }), Before, Before),
+        (&owed, json!({ "sync_attempts": 3, "sync_error": "recalculate_500" }), Before, Before),
+        (&owed, json!({ "sync_enabled": false }), Before, Before),
+        (&owed, json!({ "is_active": false }), Before, Before),
+        (&owed, json!({ "refresh_token": "another" }), Before, Before),
+        (&owed, json!({ "last_sync_at": time(1) }), Before, Before),
+        // A run has succeeded: what was asked for meanwhile is owed from here on.
+        (&owed, json!({ "last_sync_at": time(3) }), Now, Before),
+        (&owed, json!({ "last_sync_at": time(3), "sync_request_id": request(2) }), Now, Before),
+        (&owed, json!({ "last_sync_at": null }), Now, Before),
+        (&owed, json!({ "last_sync_at": time(3), "sync_request_id": null }), Never, Before),
+        (&owed, json!({ "sync_request_id": null }), Never, Before),
+        (&owed, json!({ "sync_request_id": null, "sync_owed_since": time(3) }), Never, Before),
+        (&never_synced, json!({ "sync_request_id": request(2) }), Before, Before),
+        (&never_synced, json!({ "last_sync_at": time(3) }), Now, Before),
+        // A request from before the column.
+        (&unknown, json!({ "sync_attempts": 1 }), Now, Now),
+    ] {
+        for (caller, expected) in [(Service, by_service), (User(USER), by_page), (Anon, by_page)] {
+            let what = format!("{caller:?} writes {change} over {start}");
+            let id = connection(&project, json!({})).await;
+            project.sql("set session_replication_role = replica").await;
+            let update = "update public.calendar_connections set
+                (last_sync_at, sync_request_id, sync_owed_since) =
+                (select last_sync_at, sync_request_id, sync_owed_since
+                   from jsonb_populate_record(null::public.calendar_connections, $1)) where id = $2";
+            assert_eq!(project.act(Service, update, &[start, &id]).await, Rows(1));
+            project.sql("set session_replication_role = origin").await;
+
+            assert_eq!(project.update(caller, id, &change).await, Rows(1), "{what}");
+            let after = project.row(id).await["sync_owed_since"].clone();
+            let is_now: bool = project
+                .value(
+                    "select $1::text::timestamptz > now() - interval '10 s'",
+                    &[&after.as_str().unwrap_or(EPOCH)],
+                )
+                .await;
+            match expected {
+                Never => assert_eq!(after, Value::Null, "{what}"),
+                Before => assert_eq!(after, start["sync_owed_since"], "{what}"),
+                Now => assert!(is_now, "{what}: {after}"),
+            }
+        }
+    }
+    for (caller, expected) in [(Service, true), (User(USER), false), (Anon, false)] {
+        let id = Uuid::new_v4();
+        let row =
+            json!({ "id": id, "user_id": USER, "sync_request_id": request(1), "sync_owed_since": time(3) });
+        assert_eq!(project.insert(caller, &row).await, Rows(1));
+        let since = project.row(id).await["sync_owed_since"].clone();
+        assert_eq!(since.is_string() && since != json!(time(3)), expected, "{caller:?}: {since}");
+    }
 }
