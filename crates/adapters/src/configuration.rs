@@ -141,13 +141,31 @@ fn parse_word(variable: &'static str, value: &str) -> Result<String, Misconfigur
 }
 
 fn parse_url(variable: &'static str, value: &str) -> Result<String, Misconfigured> {
-    let malformed = Misconfigured { variable, problem: "is not an http or https URL" };
     let url = parse_word(variable, value)?;
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or(malformed)?;
-    if !rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[') {
-        return Err(malformed);
+    if is_url(&url) {
+        Ok(url.trim_end_matches('/').to_owned())
+    } else {
+        Err(Misconfigured {
+            variable,
+            problem: "is not an http or https URL without user, query and fragment",
+        })
     }
-    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn is_url(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.split_once("]:") {
+        Some((address, port)) => (address, Some(port)),
+        None if authority.starts_with('[') => (authority, None),
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let is_in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
+        && host.bytes().any(|byte| byte.is_ascii_alphanumeric())
+        && host.bytes().all(is_in_host)
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && !rest.contains(['?', '#', '\\'])
 }
 
 /// Hosted projects of before November 2025 have the one variable, later ones the other (a JSON object of named
@@ -222,11 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_have_a_port_or_be_an_address() {
+        for url in
+            ["HTTPS://ref.supabase.co", "http://127.0.0.1:54321", "http://[::1]:54321/base", "http://[::1]"]
+        {
+            assert_eq!(parse(&[("SUPABASE_URL", url)]).unwrap().supabase_url, url);
+        }
+    }
+
+    #[test]
     fn what_is_missing_or_malformed_is_named() {
         for (variable, value, named) in [
             ("SUPABASE_URL", "", "SUPABASE_URL"),
             ("SUPABASE_URL", "ref.supabase.co", "SUPABASE_URL"),
             ("SUPABASE_URL", "ftp://x", "SUPABASE_URL"),
+            ("SUPABASE_URL", "https://", "SUPABASE_URL"),
+            ("SUPABASE_URL", "https://user:password@ref.supabase.co", "SUPABASE_URL"),
+            ("SUPABASE_URL", "https://ref.supabase.co:99999", "SUPABASE_URL"),
+            ("SUPABASE_URL", "https://ref.supabase.co?x=y", "SUPABASE_URL"),
             ("GOOGLE_CLIENT_ID", "", "GOOGLE_CLIENT_ID"),
             ("GOOGLE_CLIENT_SECRET", "", "GOOGLE_CLIENT_SECRET"),
             ("SUPABASE_SERVICE_ROLE_KEY", "", "SUPABASE_SECRET_KEYS"),

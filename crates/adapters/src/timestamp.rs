@@ -1,6 +1,6 @@
 //! Timestamps as PostgREST, `@supabase/lite` and Google write them.
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, Datelike, SecondsFormat};
 use protocol::Timestamp;
 
 /// Reads what PostgreSQL prints: `2026-01-01T00:00:00.123456+00:00` (PostgREST) or `2026-01-01 00:00:00+00` (lite).
@@ -38,9 +38,10 @@ pub fn format_timestamp(time: Timestamp) -> String {
     }
 }
 
-/// Reads Google's expirations: a string of milliseconds since 1970 (`"1426325213000"`).
+/// Reads Google's expirations: a string of milliseconds since 1970 (`"1426325213000"`), up to the year 9999, after
+/// which PostgreSQL does not understand what chrono prints.
 pub fn parse_epoch_millis(text: &str) -> Option<Timestamp> {
-    DateTime::from_timestamp_millis(text.parse().ok()?)
+    DateTime::from_timestamp_millis(text.parse().ok()?).filter(|time| time.year() <= 9999)
 }
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ mod tests {
             parse_epoch_millis("1426325213000").map(format_timestamp).as_deref(),
             Some("2015-03-14T09:26:53.000000Z")
         );
-        for text in ["", "x", "1.5", "99999999999999999999", "9223372036854775807"] {
+        for text in ["", "x", "1.5", "253402300800000", "99999999999999999999", "9223372036854775807"] {
             assert_eq!(parse_epoch_millis(text), None, "{text}");
         }
     }

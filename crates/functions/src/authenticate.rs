@@ -47,7 +47,7 @@ fn is_service_key(keys: &[SecretKey], given: &str) -> bool {
 
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
 /// Whether it has a JWT's form, so that Auth is not asked about publishable keys and nonsense.

@@ -18,8 +18,9 @@ mod callers;
 mod configuration;
 mod crashes;
 mod fixture;
-mod forged;
 mod google;
+mod hostile;
+mod matrix;
 mod notification;
 mod receive;
 mod refresh;
@@ -34,6 +35,7 @@ mod sweep;
 mod table;
 mod tap;
 mod token;
+mod wire;
 mod world;
 
 use std::{process::ExitCode, sync::Arc};
@@ -61,12 +63,13 @@ fn main() -> ExitCode {
         renew::cases(),
         refusals::cases(),
         receive::cases(),
-        forged::cases(),
+        hostile::cases(),
         refresh::cases(),
         callers::cases(),
         browsers::cases(),
         configuration::cases(),
         sweep::cases(),
+        matrix::cases(),
         crashes::cases(),
     ]
     .concat();
