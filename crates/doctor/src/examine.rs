@@ -1,0 +1,327 @@
+//! Gathers the facts, reading only, and has them judged in order.
+
+use std::{
+    net::{IpAddr, ToSocketAddrs},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use adapters::{google::refresh_request, http::HttpRequest};
+use chrono::{DateTime, Utc};
+use protocol::connection::RefreshToken;
+use serde_json::Value as Json;
+use url::Url;
+
+use crate::{
+    callback,
+    check::{Check, Id},
+    clocks::{self, Reading},
+    connections,
+    functions::{self, Probe, probe},
+    google,
+    health::{Health, Members, parse_health},
+    http::{ANSWER_WITHIN, Answer, Http, Reply},
+    owed_runs,
+    project::{self, Access},
+    recalculation, robots, schedule,
+    schema::{self, parse_description},
+    variables::{Variables, shown},
+};
+
+const FUNCTIONS: [Id; 3] = [Id::SetupCalendarWebhook, Id::GoogleCalendarWebhook, Id::RefreshCalendarWebhook];
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+/// RFC 9309, section 2.3.1.2.
+const ROBOTS_REDIRECTS: usize = 5;
+
+/// What was found.
+pub struct Examination {
+    pub checked_at: DateTime<Utc>,
+    pub checks: Vec<Check>,
+    /// What the database says of itself, if it could be asked.
+    pub health: Option<(Health, Members)>,
+}
+
+impl Examination {
+    pub fn is_well(&self) -> bool {
+        !self.checks.iter().any(Check::is_wrong)
+    }
+
+    pub fn is_wrong(&self, id: Id) -> bool {
+        self.checks.iter().any(|check| check.id == id && check.is_wrong())
+    }
+}
+
+pub fn examine(variables: &Variables, http: &Http) -> Examination {
+    let database = variables.has_project().then(|| Database::look(variables, http));
+    let host_answers = database.as_ref().is_some_and(|database| project::answers(database.access));
+    let outside = Outside::look(variables, http, host_answers);
+
+    let mut checks = variables.judge();
+    judge_project(variables, database.as_ref(), &mut checks);
+    judge_functions(variables, &outside, host_answers, &mut checks);
+    let health = database.and_then(|database| Some((database.health?, database.members, database.readings)));
+    judge_ways_in(variables, &outside, health.as_ref().map(|(health, ..)| health), &mut checks);
+    let readings = health.as_ref().map(|(.., readings)| *readings);
+    let readings = readings.unwrap_or((outside.project_clock, None));
+    checks.push(clocks::judge(readings.0.or(outside.project_clock), readings.1));
+    judge_google_client(variables, &outside, &mut checks);
+    let health = health.map(|(health, members, _)| (health, members));
+    judge_operation(variables, health.as_ref(), &mut checks);
+    Examination { checked_at: Utc::now(), checks, health }
+}
+
+/// What the project's database shows to the service.
+struct Database {
+    access: Access,
+    description: Option<schema::Description>,
+    status_view: bool,
+    health: Option<Health>,
+    members: Members,
+    /// Of the gateway and of the database.
+    readings: (Option<Reading>, Option<Reading>),
+}
+
+impl Database {
+    fn look(variables: &Variables, http: &Http) -> Self {
+        let view = rest(variables, http, "calendar_connection_status?select=id,status&limit=1");
+        let access = project::access(&view);
+        let root = (access == Access::Open).then(|| rest(variables, http, ""));
+        let mut database = Self {
+            access,
+            description: root.and_then(|root| parse_description(&root.ok()?.json())),
+            status_view: view.as_ref().is_ok_and(|view| view.status() == 200),
+            health: None,
+            members: Members::default(),
+            readings: (view.as_ref().ok().and_then(reading), None),
+        };
+        if access == Access::Open
+            && variables.has_key()
+            && let Some((health, answer)) = look_at_health(variables, http)
+        {
+            database.readings.1 = Some(Reading { shown: health.checked_at, here: answer.at });
+            database.members = members(variables, http, &health);
+            database.health = Some(health);
+        }
+        database
+    }
+}
+
+/// The row of `calendar_webhook_health`.
+pub fn look_at_health(variables: &Variables, http: &Http) -> Option<(Health, Answer)> {
+    let answer = rest(variables, http, "calendar_webhook_health?select=*").ok()?;
+    Some((parse_health(&answer.json())?, answer))
+}
+
+fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
+    let mut members = Members::default();
+    for group in Members::wanted(health) {
+        let Some(Ok(answer)) = group.query().map(|query| rest(variables, http, &query)) else { continue };
+        let rows = answer.json();
+        let ids = rows.as_array().into_iter().flatten();
+        let ids = ids.filter_map(|row| row.get("id").and_then(Json::as_str)?.parse().ok()).collect();
+        members.0.insert(group, ids);
+    }
+    members
+}
+
+fn rest(variables: &Variables, http: &Http, path: &str) -> Reply {
+    let configuration = &variables.configuration;
+    let request = HttpRequest::get(format!("{}/rest/v1/{path}", configuration.supabase_url));
+    let headers = configuration.key.headers().into_iter();
+    let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+    http.send(request, ANSWER_WITHIN)
+}
+
+fn reading(answer: &Answer) -> Option<Reading> {
+    Some(Reading { shown: answer.date?, here: answer.at })
+}
+
+/// What anybody sees, without a key.
+struct Outside {
+    functions: [(Id, Option<Probe>); 3],
+    callback: Option<Probe>,
+    addresses: Vec<IpAddr>,
+    robots: Option<(String, Reply)>,
+    token: Option<Reply>,
+    project_clock: Option<Reading>,
+}
+
+impl Outside {
+    fn look(variables: &Variables, http: &Http, host_answers: bool) -> Self {
+        let configuration = &variables.configuration;
+        let knock = |url: String| {
+            // As anybody without credentials: each of the functions answers 401, and nothing comes of it.
+            http.send(HttpRequest::post(url, "application/json", "{}".to_owned()), ANSWER_WITHIN)
+        };
+        thread::scope(|scope| {
+            let functions = FUNCTIONS.map(|id| {
+                let url = function_url(variables, id);
+                (id, host_answers.then(|| scope.spawn(move || knock(url))))
+            });
+            let elsewhere = variables.has_callback() && !callback_is_default(variables);
+            let callback = elsewhere.then(|| scope.spawn(|| knock(configuration.webhook_url.clone())));
+            let robots = (variables.has_callback() && (elsewhere || host_answers)).then(|| {
+                scope.spawn(|| {
+                    let url = robots_url(&configuration.webhook_url)?;
+                    Some((url.to_string(), get_following(http, url)))
+                })
+            });
+            let token = variables.has_google_client().then(|| {
+                let never_given = RefreshToken::new("doctor-asks-whether-the-client-is-known");
+                let request = refresh_request(configuration, &never_given);
+                scope.spawn(move || http.send(request, ANSWER_WITHIN))
+            });
+            let addresses =
+                if variables.has_callback() { addresses(&configuration.webhook_url) } else { vec![] };
+
+            let mut project_clock = None;
+            let functions = functions.map(|(id, thread)| {
+                let reply = thread.and_then(joined);
+                project_clock =
+                    project_clock.or(reply.as_ref().and_then(|reply| reading(reply.as_ref().ok()?)));
+                (id, reply.as_ref().map(probe))
+            });
+            Self {
+                functions,
+                callback: callback.and_then(joined).as_ref().map(probe),
+                addresses,
+                robots: robots.and_then(joined).flatten(),
+                token: token.and_then(joined),
+                project_clock,
+            }
+        })
+    }
+
+    fn function(&self, id: Id) -> Option<&Probe> {
+        self.functions.iter().find(|(function, _)| *function == id)?.1.as_ref()
+    }
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Option<T> {
+    thread.join().ok()
+}
+
+fn function_url(variables: &Variables, id: Id) -> String {
+    format!("{}/functions/v1/{}", variables.configuration.supabase_url, id.name())
+}
+
+fn callback_is_default(variables: &Variables) -> bool {
+    variables.configuration.webhook_url == function_url(variables, Id::GoogleCalendarWebhook)
+}
+
+fn robots_url(callback: &str) -> Option<Url> {
+    Url::parse(callback).ok()?.join("/robots.txt").ok()
+}
+
+fn get_following(http: &Http, mut url: Url) -> Reply {
+    let mut reply = http.send(HttpRequest::get(url.as_str()), ANSWER_WITHIN);
+    for _ in 0..ROBOTS_REDIRECTS {
+        let Ok(answer) = &reply else { break };
+        let target = answer.location.as_deref().filter(|_| (300..400).contains(&answer.status()));
+        let Some(target) = target.and_then(|target| url.join(target).ok()) else { break };
+        url = target;
+        reply = http.send(HttpRequest::get(url.as_str()), ANSWER_WITHIN);
+    }
+    reply
+}
+
+/// What the name in an address resolves to; the system's resolver has no time limit of its own.
+fn addresses(url: &str) -> Vec<IpAddr> {
+    let Some(host) = Url::parse(url).ok().and_then(|url| url.domain().map(str::to_owned)) else {
+        return vec![];
+    };
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let resolved = (host.as_str(), 443).to_socket_addrs();
+        let addresses = resolved.into_iter().flatten().map(|address| address.ip()).collect();
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(addresses);
+    });
+    receiver.recv_timeout(RESOLVE_WITHIN).unwrap_or_default()
+}
+
+fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mut Vec<Check>) {
+    // Without a usable key nothing more can be said of a project than that it answers.
+    let Some(database) =
+        database.filter(|database| variables.has_key() || !project::answers(database.access))
+    else {
+        checks.extend([Id::Project, Id::Schema].map(|id| Check::after(id, Id::Variables)));
+        return;
+    };
+    checks.push(project::judge(&variables.configuration.supabase_url, database.access));
+    if database.access != Access::Open {
+        checks.push(Check::after(Id::Schema, Id::Project));
+        return;
+    }
+    checks.extend(schema::judge(&schema::Seen {
+        description: database.description.clone(),
+        status_view: database.status_view,
+        health_view: database.health.is_some(),
+    }));
+}
+
+fn judge_functions(variables: &Variables, outside: &Outside, host_answers: bool, checks: &mut Vec<Check>) {
+    let first = if variables.has_project() && !host_answers { Id::Project } else { Id::Variables };
+    for (id, probe) in &outside.functions {
+        checks.push(match probe {
+            Some(probe) => functions::judge(*id, probe),
+            None => Check::after(*id, first),
+        });
+    }
+}
+
+/// Google's way to the callback.
+fn judge_ways_in(variables: &Variables, outside: &Outside, health: Option<&Health>, checks: &mut Vec<Check>) {
+    if !variables.has_callback() {
+        checks.extend([Id::CallbackUrl, Id::RobotsTxt].map(|id| Check::after(id, Id::Variables)));
+        return;
+    }
+    let url = &variables.configuration.webhook_url;
+    let by_default = callback_is_default(variables);
+    let own = outside.function(Id::GoogleCalendarWebhook).filter(|_| by_default);
+    let rejected = health.and_then(|health| health.failing_renewals.get("webhook_url_rejected").copied());
+    checks.push(match outside.callback.as_ref().or(own) {
+        Some(probe) => callback::judge(&callback::Seen {
+            url,
+            project_url: &variables.configuration.supabase_url,
+            by_default,
+            addresses: &outside.addresses,
+            probe,
+            rejected: rejected.unwrap_or_default(),
+        }),
+        None => Check::after(Id::CallbackUrl, Id::Project),
+    });
+    let path = Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default();
+    checks.push(match &outside.robots {
+        Some((url, reply)) => robots::judge(&shown(url), &path, reply),
+        None => Check::after(Id::RobotsTxt, Id::Project),
+    });
+}
+
+fn judge_google_client(variables: &Variables, outside: &Outside, checks: &mut Vec<Check>) {
+    checks.push(match &outside.token {
+        Some(reply) => google::judge_client(&variables.configuration.oauth_token_url, reply),
+        None => Check::after(Id::GoogleClient, Id::Variables),
+    });
+}
+
+/// What only the database can tell.
+fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, checks: &mut Vec<Check>) {
+    let Some((health, members)) = health else {
+        let first = |id| checks.iter().any(|check| check.id == id && check.is_wrong());
+        let first = [Id::Project, Id::Schema].into_iter().find(|id| first(*id)).unwrap_or(Id::Variables);
+        let ids = [Id::GoogleCalendar, Id::RecalculateSchedule, Id::Schedule, Id::OwedRuns, Id::Connections];
+        checks.extend(ids.map(|id| Check::after(id, first)));
+        return;
+    };
+    if let Some(check) = google::judge_deployed_client(health, members) {
+        checks.push(check);
+    }
+    checks.extend(google::judge_calendar(health, members));
+    checks.extend(recalculation::judge(health, members));
+    let schedule = schedule::judge(&shown(&variables.configuration.supabase_url), health);
+    let owed = owed_runs::judge(health, schedule.is_wrong());
+    checks.extend([schedule, owed]);
+    checks.extend(connections::judge(health, members));
+}

@@ -1,0 +1,189 @@
+//! Whether each of the three functions is deployed, starts, is configured, and is reached without a JWT.
+
+use serde_json::Value as Json;
+
+use crate::{
+    check::{Check, Id},
+    http::{Reply, Silence},
+    variables::NAMES,
+};
+
+/// What an unauthenticated, empty POST meets. Ours answer it with 401, and nothing comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    Ours,
+    /// Supabase's gateway wants a JWT.
+    JwtWanted,
+    NotDeployed,
+    /// Ours, without a usable variable: its name and what is wrong with it.
+    Misconfigured(String),
+    DoesNotStart(u16),
+    /// Ours, or the gateway: something broke.
+    Failing(u16),
+    /// Somebody else's code.
+    Foreign(u16),
+    Silent(Silence),
+}
+
+pub fn probe(reply: &Reply) -> Probe {
+    let answer = match reply {
+        Ok(answer) => answer,
+        Err(silence) => return Probe::Silent(*silence),
+    };
+    let body = answer.json();
+    let text = |pointer| body.pointer(pointer).and_then(Json::as_str);
+    // Every error of ours has this shape, and no answer of the gateway does.
+    if let Some(code) = text("/error/code") {
+        return match (answer.status(), code) {
+            (401, "unauthenticated") => Probe::Ours,
+            (500, "misconfigured") => {
+                Probe::Misconfigured(misconfiguration(text("/error/message").unwrap_or_default()))
+            }
+            (status @ 500.., _) => Probe::Failing(status),
+            (status, _) => Probe::Foreign(status),
+        };
+    }
+    // The gateway: `{"code": 401, "message": "Missing authorization header"}`, later `{"code": "UNAUTHORIZED_…", …}`,
+    // self-hosted `{"msg": "Error: Missing authorization header"}`.
+    let message = text("/message").or_else(|| text("/msg")).unwrap_or_default().to_ascii_lowercase();
+    let code = text("/code").unwrap_or_default();
+    let about_jwt = code.starts_with("UNAUTHORIZED")
+        || ["authorization header", "jwt", "api key"].iter().any(|words| message.contains(words));
+    match answer.status() {
+        401 if about_jwt => Probe::JwtWanted,
+        404 if code == "NOT_FOUND" || message.contains("function was not found") => Probe::NotDeployed,
+        status @ (503 | 546) => Probe::DoesNotStart(status),
+        status @ 500.. => Probe::Failing(status),
+        status => Probe::Foreign(status),
+    }
+}
+
+/// What our function says of its environment, if it is about a variable that we know.
+fn misconfiguration(message: &str) -> String {
+    let variable = message.split(' ').next().unwrap_or_default();
+    let harmless = message.len() <= 120 && message.chars().all(|character| matches!(character, ' '..='~'));
+    if NAMES.contains(&variable) && harmless {
+        message.to_owned()
+    } else {
+        "a variable is not usable".to_owned()
+    }
+}
+
+pub fn judge(id: Id, probe: &Probe) -> Check {
+    let name = id.name();
+    let deploy = format!("supabase functions deploy --use-api {name}");
+    match probe {
+        Probe::Ours => Check::ok(id, "deployed, and reached without a JWT"),
+        Probe::JwtWanted => Check::wrong(
+            id,
+            "gateway_401",
+            "Supabase's gateway refuses requests without a JWT (HTTP 401), before the function sees them",
+            format!(
+                "set `verify_jwt = false` under [functions.{name}] in supabase/config.toml, and deploy it again: \
+                 `{deploy}`"
+            ),
+        ),
+        Probe::NotDeployed => Check::wrong(
+            id,
+            "not_deployed",
+            "it is not deployed (HTTP 404)",
+            format!("deploy it: `{deploy}`"),
+        ),
+        Probe::Misconfigured(what) => Check::wrong(
+            id,
+            "misconfigured",
+            format!("it is deployed, but its environment is not usable: {what}"),
+            "set it with `supabase secrets set NAME=value`; it counts at once",
+        ),
+        Probe::DoesNotStart(status) => Check::wrong(
+            id,
+            "does_not_start",
+            format!("it is deployed, but does not start (HTTP {status})"),
+            format!(
+                "read its log in the dashboard (Edge Functions, {name}, Logs); run scripts/build, so that \
+                 _shared/wasm is there, and deploy it again: `{deploy}`"
+            ),
+        ),
+        Probe::Failing(status) => Check::wrong(
+            id,
+            "failing",
+            format!("it fails (HTTP {status})"),
+            format!("read its log in the dashboard: Edge Functions, {name}, Logs"),
+        ),
+        Probe::Foreign(status) => Check::wrong(
+            id,
+            "not_ours",
+            format!("something else of this name answers (HTTP {status})"),
+            format!("an older function may be deployed in its place: deploy this one, `{deploy}`"),
+        ),
+        Probe::Silent(silence) => Check::wrong(
+            id,
+            silence.code(),
+            format!("no answer: {}", silence.text()),
+            format!("read its log in the dashboard: Edge Functions, {name}, Logs"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::answer;
+
+    #[test]
+    fn the_gateways_401_is_told_from_ours() {
+        for (status, body, expected) in [
+            (401, r#"{"error":{"code":"unauthenticated","message":"sign in"}}"#, Probe::Ours),
+            (401, r#"{"code":401,"message":"Missing authorization header"}"#, Probe::JwtWanted),
+            (401, r#"{"code":401,"message":"Invalid JWT"}"#, Probe::JwtWanted),
+            (
+                401,
+                r#"{"code":"UNAUTHORIZED_NO_AUTH_HEADER","message":"Missing authorization header"}"#,
+                Probe::JwtWanted,
+            ),
+            (401, r#"{"msg":"Error: Missing authorization header"}"#, Probe::JwtWanted),
+            (401, r#"{"message":"No API key found in request"}"#, Probe::JwtWanted),
+            (401, r#"{"error":"Unauthorized"}"#, Probe::Foreign(401)),
+            (404, r#"{"code":"NOT_FOUND","message":"Requested function was not found"}"#, Probe::NotDeployed),
+            (404, "not found", Probe::Foreign(404)),
+            (200, "ok", Probe::Foreign(200)),
+            (400, r#"{"error":{"code":"invalid_request"}}"#, Probe::Foreign(400)),
+            (503, r#"{"code":"BOOT_ERROR","message":"Function failed to start"}"#, Probe::DoesNotStart(503)),
+            (546, r#"{"code":"WORKER_LIMIT","message":"…"}"#, Probe::DoesNotStart(546)),
+            (500, r#"{"error":{"code":"internal"}}"#, Probe::Failing(500)),
+            (503, r#"{"error":{"code":"database_unavailable"}}"#, Probe::Failing(503)),
+            (504, "", Probe::Failing(504)),
+        ] {
+            assert_eq!(probe(&Ok(answer(status, body))), expected, "{status} {body}");
+        }
+        assert_eq!(probe(&Err(Silence::TimedOut)), Probe::Silent(Silence::TimedOut));
+    }
+
+    #[test]
+    fn a_missing_secret_is_named_and_nothing_else_is_repeated() {
+        for (message, expected) in [
+            ("GOOGLE_CLIENT_ID is not set", "GOOGLE_CLIENT_ID is not set"),
+            ("GOOGLE_CLIENT_ID is\\nnot set", "a variable is not usable"),
+            ("sb_secret_x is not set", "a variable is not usable"),
+        ] {
+            let body = format!(r#"{{"error":{{"code":"misconfigured","message":"{message}"}}}}"#);
+            assert_eq!(probe(&Ok(answer(500, &body))), Probe::Misconfigured(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn only_ours_is_well() {
+        for probe in [
+            Probe::JwtWanted,
+            Probe::NotDeployed,
+            Probe::Misconfigured(String::new()),
+            Probe::DoesNotStart(546),
+            Probe::Failing(500),
+            Probe::Foreign(200),
+            Probe::Silent(Silence::Broken),
+        ] {
+            assert!(judge(Id::SetupCalendarWebhook, &probe).is_wrong());
+        }
+        assert!(!judge(Id::SetupCalendarWebhook, &Probe::Ours).is_wrong());
+    }
+}

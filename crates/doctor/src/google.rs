@@ -1,0 +1,216 @@
+//! Whether Google accepts the OAuth client, and lets the Calendar API be used.
+
+use adapters::google::{error_reason, parse_refresh_response};
+use protocol::failure::RenewalFailure;
+
+use crate::{
+    check::{Affected, Check, Id, count},
+    health::{Group, Health, Members, word},
+    http::Reply,
+    variables::shown,
+};
+
+/// Judges the token endpoint's answer to a refresh token that nobody was ever given: a client that is accepted is told
+/// `invalid_grant`.
+pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
+    let id = Id::GoogleClient;
+    let url = shown(token_url);
+    let answer = match reply {
+        Ok(answer) => answer,
+        Err(silence) => {
+            return Check::wrong(
+                id,
+                silence.code(),
+                format!("{url} cannot be reached from here: {}", silence.text()),
+                "look at this machine's network, and try again",
+            );
+        }
+    };
+    match parse_refresh_response(&answer.response) {
+        Err(RenewalFailure::ReconnectRequired) => {
+            Check::ok(id, "Google accepts GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
+        }
+        Err(RenewalFailure::OauthClientInvalid) => Check::wrong(
+            id,
+            "oauth_client_invalid",
+            "Google does not accept GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET",
+            "compare both with Google Cloud (APIs & Services, Credentials, the OAuth client that users consented to), \
+             correct supabase/.env, and run `supabase secrets set --env-file supabase/.env`",
+        ),
+        Err(failure) if failure.is_retryable() && answer.status() >= 429 => Check::wrong(
+            id,
+            failure.code(),
+            format!("{url} does not work at the moment (HTTP {})", answer.status()),
+            "try again in a few minutes",
+        ),
+        _ => Check::wrong(
+            id,
+            "unexpected_answer",
+            format!(
+                "{url} answers otherwise than Google (HTTP {}, {})",
+                answer.status(),
+                error_reason(&answer.response)
+            ),
+            "remove GOOGLE_OAUTH_TOKEN_URL, which is for tests, and compare GOOGLE_CLIENT_ID with Google Cloud",
+        ),
+    }
+}
+
+/// The client that the functions have, as far as connections tell.
+pub fn judge_deployed_client(health: &Health, members: &Members) -> Option<Check> {
+    let (code, affected) = failing(health, members, |code| code == "oauth_client_invalid").pop()?;
+    let line = format!(
+        "Google does not accept the OAuth client of the deployed functions, for {}",
+        count(affected.count, "connection")
+    );
+    let next = "the deployed secrets may differ from those here: run `supabase secrets set GOOGLE_CLIENT_ID=… \
+                GOOGLE_CLIENT_SECRET=…`, then scripts/doctor --fix";
+    Some(Check::wrong(Id::GoogleClient, format!("deployed_{code}"), line, next).about(affected))
+}
+
+/// Judges the Calendar API by what renewals met there.
+pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
+    let id = Id::GoogleCalendar;
+    // What other checks tell.
+    let elsewhere = [
+        "reconnect_required",
+        "push_not_supported",
+        "calendar_not_found",
+        "oauth_client_invalid",
+        "webhook_url_rejected",
+    ];
+    let failing = failing(health, members, |code| !elsewhere.contains(&code));
+    if failing.is_empty() {
+        let live: u64 =
+            health.connections.iter().filter(|(status, _)| is_live(status)).map(|(_, count)| count).sum();
+        return vec![match live {
+            0 => {
+                Check::unknown(id, "not judged: no connection is live, so Google was not asked for anything")
+            }
+            _ => Check::ok(id, "no connection's renewal is refused by the Calendar API"),
+        }];
+    }
+    failing
+        .into_iter()
+        .map(|(code, affected)| {
+            let (what, next) = explain(&code);
+            let line = format!("{what}: {code}, {}", count(affected.count, "connection"));
+            Check::wrong(id, code, line, next).about(affected)
+        })
+        .collect()
+}
+
+fn is_live(status: &str) -> bool {
+    !matches!(status, "paused" | "disconnected")
+}
+
+fn failing(health: &Health, members: &Members, wanted: impl Fn(&str) -> bool) -> Vec<(String, Affected)> {
+    let codes = health.failing_renewals.iter().filter(|(code, _)| wanted(code));
+    codes
+        .map(|(code, count)| {
+            (word(code).to_owned(), members.affected(&Group::RenewalError(code.clone()), *count))
+        })
+        .collect()
+}
+
+fn explain(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "google_api_disabled" => (
+            "the Google Calendar API is not enabled",
+            "enable it in the Google Cloud project of the OAuth client (APIs & Services, Library, Google Calendar \
+             API), then run scripts/doctor --fix",
+        ),
+        "google_rate_limited" => (
+            "Google's quota is used up",
+            "renewals are retried by themselves. If it stays, see Google Cloud (APIs & Services, Google Calendar API, \
+             Quotas) for who uses it up, and ask for more",
+        ),
+        "google_unavailable" => (
+            "Google does not answer, or with a 5xx",
+            "renewals are retried by themselves; if it stays, see https://www.google.com/appsstatus",
+        ),
+        "google_rejected" => (
+            "Google refuses to open a channel",
+            "read the log of refresh-calendar-webhook: its `call_failed` lines hold Google's own reason",
+        ),
+        "database_unavailable" => (
+            "the database did not answer during a renewal",
+            "renewals are retried by themselves; if it stays, see the project's health in the dashboard",
+        ),
+        _ => ("renewals fail", "read the log of refresh-calendar-webhook: its `renewal_failed` lines"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::Verdict,
+        health::healthy,
+        http::{Silence, answer},
+    };
+
+    #[test]
+    fn a_client_that_is_accepted_is_told_that_the_token_is_not() {
+        for (reply, code) in [
+            (Ok(answer(400, r#"{"error":"invalid_grant"}"#)), None),
+            (Ok(answer(401, r#"{"error":"invalid_client"}"#)), Some("oauth_client_invalid")),
+            (Ok(answer(400, r#"{"error":"unauthorized_client"}"#)), Some("oauth_client_invalid")),
+            (Ok(answer(503, "")), Some("google_unavailable")),
+            (Ok(answer(429, "")), Some("google_rate_limited")),
+            (Ok(answer(404, "<html>")), Some("unexpected_answer")),
+            (Ok(answer(200, r#"{"access_token":"a","expires_in":1}"#)), Some("unexpected_answer")),
+            (Err(Silence::TimedOut), Some("timed_out")),
+        ] {
+            let check = judge_client("https://oauth2.googleapis.com/token", &reply);
+            assert_eq!(check.code.as_deref(), code, "{check:?}");
+        }
+    }
+
+    #[test]
+    fn what_renewals_met_is_told_by_its_code() {
+        for code in [
+            "google_api_disabled",
+            "google_rate_limited",
+            "google_unavailable",
+            "google_rejected",
+            "database_unavailable",
+        ] {
+            let mut health = healthy();
+            health.failing_renewals.insert(code.to_owned(), 2);
+            let checks = judge_calendar(&health, &Members::default());
+            assert_eq!(checks.len(), 1);
+            assert_eq!(checks[0].code.as_deref(), Some(code));
+            assert!(checks[0].line.ends_with("2 connections"), "{checks:?}");
+            assert_ne!(explain(code).0, explain("").0, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_other_checks_tell_is_not_told_twice() {
+        let mut health = healthy();
+        for code in
+            ["reconnect_required", "push_not_supported", "oauth_client_invalid", "webhook_url_rejected"]
+        {
+            health.failing_renewals.insert(code.to_owned(), 1);
+        }
+        assert_eq!(judge_calendar(&health, &Members::default())[0].verdict, Verdict::Ok);
+        assert!(judge_deployed_client(&health, &Members::default()).unwrap().is_wrong());
+        assert_eq!(judge_deployed_client(&healthy(), &Members::default()), None);
+    }
+
+    #[test]
+    fn nothing_is_said_of_google_when_nobody_is_live() {
+        let mut health = healthy();
+        health.connections = [("paused".to_owned(), 2)].into();
+        assert_eq!(judge_calendar(&health, &Members::default())[0].verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_word_that_is_none_of_ours_is_not_printed() {
+        let mut health = healthy();
+        health.failing_renewals.insert("me@example.com".to_owned(), 1);
+        let check = &judge_calendar(&health, &Members::default())[0];
+        assert!(check.line.contains("undocumented") && !check.line.contains('@'), "{check:?}");
+    }
+}

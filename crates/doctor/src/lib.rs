@@ -1,0 +1,29 @@
+//! Looks at a deployed project from outside, as its operator could by hand, and says what is wrong with it.
+//!
+//! Every check is a pure function from observed facts to a verdict; [`examine`] alone gathers the facts, and
+//! [`fix`] alone changes anything.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a native program: it compares clocks, and nothing of it is compiled to WASM"
+)]
+
+pub mod callback;
+pub mod check;
+pub mod clocks;
+pub mod connections;
+pub mod examine;
+pub mod fix;
+pub mod functions;
+pub mod google;
+pub mod health;
+pub mod http;
+pub mod owed_runs;
+pub mod project;
+pub mod recalculation;
+pub mod redact;
+pub mod report;
+pub mod robots;
+pub mod schedule;
+pub mod schema;
+pub mod variables;

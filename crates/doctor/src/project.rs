@@ -1,0 +1,127 @@
+//! Whether the project answers at this address, and whether it accepts the key.
+
+use crate::{
+    check::{Check, Id},
+    http::{Reply, Silence},
+    variables::shown,
+};
+
+/// What stands between us and the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// Something else answers than a Supabase project.
+    NotSupabase(u16),
+    Paused,
+    Restricted,
+    KeyRefused,
+    /// The key is one of the project's, and may not read what only the service may.
+    NotTheService,
+    DatabaseDown(u16),
+    Silent(Silence),
+}
+
+/// Judges PostgREST's answer for a view that every install has, asked with the secret key.
+pub fn access(view: &Reply) -> Access {
+    let answer = match view {
+        Ok(answer) => answer,
+        Err(silence) => return Access::Silent(*silence),
+    };
+    let body = answer.json();
+    // PostgREST's errors, and those of lite, have a code of their own or of PostgreSQL's.
+    let code = body.get("code").and_then(serde_json::Value::as_str).unwrap_or_default();
+    match answer.status() {
+        200 if body.is_array() => Access::Open,
+        401 => Access::KeyRefused,
+        402 => Access::Restricted,
+        403 if code == "42501" => Access::NotTheService,
+        // There is no such view: the schema's matter.
+        404 if !code.is_empty() => Access::Open,
+        540 => Access::Paused,
+        status @ 500.. => Access::DatabaseDown(status),
+        status => Access::NotSupabase(status),
+    }
+}
+
+/// Whether the project's host answers at all, so that asking it anything else makes sense.
+pub fn answers(access: Access) -> bool {
+    !matches!(access, Access::Silent(_) | Access::NotSupabase(_) | Access::Paused)
+}
+
+pub fn judge(url: &str, access: Access) -> Check {
+    let id = Id::Project;
+    let url = shown(url);
+    match access {
+        Access::Open => Check::ok(id, format!("{url} answers, and accepts the key")),
+        Access::Silent(silence) => Check::wrong(
+            id,
+            silence.code(),
+            format!("{url} cannot be reached: {}", silence.text()),
+            "compare the address with the dashboard's (Project Settings, Data API), and see there whether the project \
+             is paused; then look at this machine's network",
+        ),
+        Access::NotSupabase(status) => Check::wrong(
+            id,
+            "not_supabase",
+            format!("what answers at {url} is no Supabase project (HTTP {status})"),
+            "give the address of the project itself, https://<ref>.supabase.co, without a path",
+        ),
+        Access::Paused => Check::wrong(
+            id,
+            "paused",
+            format!("{url} is paused"),
+            "restore the project in the dashboard; free projects are paused after a week without use",
+        ),
+        Access::Restricted => Check::wrong(
+            id,
+            "restricted",
+            format!("{url} is restricted: the plan's quota is used up, or a payment is due"),
+            "see the organization's billing page in the dashboard",
+        ),
+        Access::KeyRefused => Check::wrong(
+            id,
+            "key_refused",
+            format!(
+                "{url} does not accept the key: it is another project's, was deleted, or legacy keys are disabled"
+            ),
+            "take a secret key (sb_secret_…) of this project from the dashboard: Project Settings, API Keys",
+        ),
+        Access::NotTheService => Check::wrong(
+            id,
+            "not_a_secret_key",
+            format!("{url} accepts the key, but it does not act as the service"),
+            "take a secret key (sb_secret_…, or the legacy service_role key), not a publishable or anon one",
+        ),
+        Access::DatabaseDown(status) => Check::wrong(
+            id,
+            "database_unavailable",
+            format!("{url} answers, but its database does not (HTTP {status})"),
+            "see the project's health in the dashboard; a database that is starting or overloaded needs minutes",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::answer;
+
+    #[test]
+    fn what_stands_in_the_way_is_told_apart() {
+        for (view, expected) in [
+            (Ok(answer(200, "[]")), Access::Open),
+            (Ok(answer(404, r#"{"code":"PGRST205"}"#)), Access::Open),
+            (Ok(answer(403, r#"{"code":"42501"}"#)), Access::NotTheService),
+            (Ok(answer(401, r#"{"message":"Invalid API key"}"#)), Access::KeyRefused),
+            (Ok(answer(402, "")), Access::Restricted),
+            (Ok(answer(540, "")), Access::Paused),
+            (Ok(answer(503, r#"{"code":"PGRST002"}"#)), Access::DatabaseDown(503)),
+            (Ok(answer(200, "<html>")), Access::NotSupabase(200)),
+            (Ok(answer(404, "not found")), Access::NotSupabase(404)),
+            (Err(Silence::NoSuchHost), Access::Silent(Silence::NoSuchHost)),
+        ] {
+            assert_eq!(access(&view), expected);
+            assert_eq!(judge("https://x", expected).is_wrong(), expected != Access::Open);
+        }
+    }
+}

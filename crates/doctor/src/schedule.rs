@@ -1,0 +1,197 @@
+//! Whether `refresh-calendar-webhook` is called regularly, by pg_cron or by anything else.
+
+use chrono::TimeDelta;
+
+use crate::{
+    check::{Check, Id},
+    health::{Health, Schedule, duration},
+};
+
+/// A sweep that is older says that nobody calls any more: the README asks for one a minute.
+const RECENT: TimeDelta = TimeDelta::minutes(10);
+/// The longest time between two runs of the job, and a bit.
+const LONGEST_PERIOD: TimeDelta = TimeDelta::minutes(62);
+
+pub fn judge(project_url: &str, health: &Health) -> Check {
+    let id = Id::Schedule;
+    let again = format!(
+        "in the SQL editor: `select schedule_calendar_webhook_refresh('{project_url}', '<secret key>')`"
+    );
+    let sweep = health.last_sweep.as_ref().map(|sweep| health.since(sweep.finished_at));
+    let recent = sweep.filter(|age| *age <= RECENT);
+    let last =
+        sweep.map_or_else(|| "none so far".to_owned(), |age| format!("the last one {} ago", duration(age)));
+    let Some(schedule) = &health.schedule else {
+        return match recent {
+            Some(age) => {
+                Check::ok(id, format!("swept {} ago, by another scheduler than pg_cron", duration(age)))
+            }
+            None => Check::wrong(
+                id,
+                "not_scheduled",
+                format!(
+                    "nothing calls refresh-calendar-webhook: no job is installed, and there are no sweeps ({last})"
+                ),
+                format!(
+                    "{again}. Or from any other scheduler, every minute: `curl -X POST \
+                     {project_url}/functions/v1/refresh-calendar-webhook -H \"apikey: $SUPABASE_SECRET_KEY\"`"
+                ),
+            ),
+        };
+    };
+    if let Some((code, what, next)) = trouble(schedule) {
+        return Check::wrong(
+            id,
+            code,
+            what,
+            if next.is_empty() { again } else { format!("{next}: {again}") },
+        );
+    }
+    if let Some(age) = recent {
+        return Check::ok(id, format!("pg_cron calls refresh-calendar-webhook; swept {} ago", duration(age)));
+    }
+    let run = schedule.last_run_at.map(|at| health.since(at));
+    match run {
+        None => Check::wrong(
+            id,
+            "never_ran",
+            format!("the job is installed, but has not run yet; sweeps: {last}"),
+            format!(
+                "if it was installed less than a few minutes ago, look again; else install it anew, {again}"
+            ),
+        ),
+        Some(age) if age > LONGEST_PERIOD => Check::wrong(
+            id,
+            "cron_stopped",
+            format!("pg_cron has not run the job for {}", duration(age)),
+            "restart the database (Project Settings, General): pg_cron's worker has stopped",
+        ),
+        // With a longer period sweeps may well be as old as the last run.
+        Some(age) if sweep.is_some_and(|sweep| sweep <= age + RECENT) => {
+            Check::ok(id, format!("pg_cron calls refresh-calendar-webhook; sweeps: {last}"))
+        }
+        Some(age) => Check::wrong(
+            id,
+            "no_sweeps",
+            format!("pg_cron ran the job {} ago, but no sweep comes of it; sweeps: {last}", duration(age)),
+            format!(
+                "see whether pg_net works (`select * from net._http_response`), and install the job anew, {again}"
+            ),
+        ),
+    }
+}
+
+/// What the job's own records say.
+fn trouble(schedule: &Schedule) -> Option<(&'static str, String, &'static str)> {
+    if schedule.active == Some(false) {
+        return Some(("deactivated", "the job is installed, but deactivated".to_owned(), "install it anew"));
+    }
+    if schedule.last_run_status.as_deref() == Some("failed") {
+        let message = clipped(schedule.last_run_message.as_deref().unwrap_or("without a message"));
+        return Some((
+            "job_fails",
+            format!("pg_cron's last run of the job failed: {message}"),
+            "install it anew",
+        ));
+    }
+    match schedule.last_answer_status {
+        Some(status @ (401 | 403)) => Some((
+            "key_refused",
+            format!(
+                "refresh-calendar-webhook refuses the key that the job sends (HTTP {status}): was it rotated?"
+            ),
+            "store the new key",
+        )),
+        Some(404) => Some((
+            "wrong_address",
+            "the job calls an address where refresh-calendar-webhook is not (HTTP 404)".to_owned(),
+            "deploy the function, or store the right address",
+        )),
+        Some(status @ 300..) => Some((
+            "sweeps_fail",
+            format!("refresh-calendar-webhook answers the job with HTTP {status}"),
+            "read the function's log; if the address or key is wrong, store them anew",
+        )),
+        Some(_) => None,
+        None => schedule.last_answer_error.as_deref().map(|error| {
+            let what = format!("the job gets no answer from refresh-calendar-webhook: {}", clipped(error));
+            ("no_answer", what, "if the stored address is wrong, store it anew")
+        }),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().filter(|character| !character.is_control()).take(160).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::health::healthy;
+
+    /// With a job, and the last sweep so many minutes ago.
+    fn code(job: &Json, sweep: Option<i64>) -> String {
+        let mut health = healthy();
+        health.schedule = serde_json::from_value(job.clone()).unwrap();
+        match (sweep, &mut health.last_sweep) {
+            (Some(minutes), Some(last)) => last.finished_at = health.checked_at - TimeDelta::minutes(minutes),
+            (_, last) => *last = None,
+        }
+        let check = judge("https://abc.supabase.co", &health);
+        check.code.unwrap_or_else(|| check.verdict.name().to_owned())
+    }
+
+    #[test]
+    fn any_scheduler_will_do_as_long_as_there_are_sweeps() {
+        for (sweep, expected) in
+            [(Some(1), "ok"), (Some(10), "ok"), (Some(11), "not_scheduled"), (None, "not_scheduled")]
+        {
+            assert_eq!(code(&json!(null), sweep), expected);
+        }
+    }
+
+    #[test]
+    fn a_job_is_judged_by_its_runs_and_their_answers() {
+        let ran = "2026-11-22T11:59:00+00:00";
+        for (job, sweep, expected) in [
+            (
+                json!({ "last_run_at": ran, "last_run_status": "succeeded", "last_answer_status": 200 }),
+                Some(1),
+                "ok",
+            ),
+            (json!({ "last_run_at": ran, "last_run_status": "succeeded" }), Some(1), "ok"),
+            (json!({ "last_run_at": "2026-11-22T11:30:00+00:00" }), Some(30), "ok"),
+            (json!({ "active": false, "last_run_at": ran }), Some(1), "deactivated"),
+            (
+                json!({ "last_run_at": ran, "last_run_status": "failed", "last_run_message": "ERROR: x" }),
+                Some(1),
+                "job_fails",
+            ),
+            (json!({ "last_run_at": ran, "last_answer_status": 401 }), Some(1), "key_refused"),
+            (json!({ "last_run_at": ran, "last_answer_status": 404 }), Some(1), "wrong_address"),
+            (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
+            (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),
+            (json!({ "last_run_at": null }), None, "never_ran"),
+            (json!({ "last_run_at": "2026-11-22T10:00:00+00:00" }), Some(120), "cron_stopped"),
+            (json!({ "last_run_at": ran }), None, "no_sweeps"),
+            (json!({ "last_run_at": ran }), Some(30), "no_sweeps"),
+        ] {
+            assert_eq!(code(&job, sweep), expected, "{job}");
+        }
+    }
+
+    #[test]
+    fn after_a_rotation_the_next_step_is_to_store_the_new_key() {
+        let mut health = healthy();
+        health.schedule = Some(Schedule { last_answer_status: Some(401), ..Schedule::default() });
+        let next = judge("https://abc.supabase.co", &health).next.unwrap();
+        assert!(next.starts_with("store the new key: "), "{next}");
+        assert!(
+            next.contains("select schedule_calendar_webhook_refresh('https://abc.supabase.co', "),
+            "{next}"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Whether the migrations are applied: tables, views, and columns of the type that the functions rely on.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::check::{Check, Id};
+
+const TABLE: &str = "calendar_connections";
+const OTHERS: [&str; 3] =
+    ["calendar_connection_status", "calendar_webhook_health", "calendar_webhook_sweeps"];
+
+const TIME: &[&str] = &["timestamp with time zone"];
+const TEXT: &[&str] = &["text", "character varying"];
+/// A host may have made it an enumeration.
+const ANY: &[&str] = &[];
+
+/// What a column may be; none = anything.
+const COLUMNS: [(&str, &[&str]); 32] = [
+    // The host's own.
+    ("id", &["uuid"]),
+    ("user_id", &["uuid"]),
+    ("provider", ANY),
+    ("access_token", TEXT),
+    ("refresh_token", TEXT),
+    ("expires_at", TIME),
+    ("calendar_id", TEXT),
+    ("is_active", &["boolean"]),
+    ("created_at", TIME),
+    // The published four.
+    ("webhook_id", TEXT),
+    ("webhook_expiration", TIME),
+    ("sync_enabled", &["boolean"]),
+    ("last_sync_at", TIME),
+    // The migration's.
+    ("webhook_token", TEXT),
+    ("webhook_token_hash", TEXT),
+    ("webhook_source", TEXT),
+    ("webhook_resource_id", TEXT),
+    ("webhook_pending_id", TEXT),
+    ("webhook_opened_at", TIME),
+    ("webhook_confirmed_id", TEXT),
+    ("webhook_message_number", &["bigint"]),
+    ("webhook_lease_until", TIME),
+    ("webhook_not_before", TIME),
+    ("webhook_attempts", &["integer", "bigint"]),
+    ("webhook_error", TEXT),
+    ("sync_request_id", &["uuid"]),
+    ("sync_lease_until", TIME),
+    ("sync_not_before", TIME),
+    ("sync_attempts", &["integer", "bigint"]),
+    ("sync_streak", &["integer", "bigint"]),
+    ("sync_error", TEXT),
+    ("sync_owed_since", TIME),
+];
+
+/// Types of columns, by table or view and column.
+pub type Description = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Reads PostgREST's OpenAPI description; `None` where the backend gives none.
+pub fn parse_description(root: &Json) -> Option<Description> {
+    let tables = root.get("definitions")?.as_object()?;
+    let columns = |table: &Json| {
+        let columns = table.get("properties").and_then(Json::as_object).into_iter().flatten();
+        columns
+            .map(|(name, column)| {
+                (name.clone(), column.get("format").and_then(Json::as_str).unwrap_or_default().to_owned())
+            })
+            .collect()
+    };
+    Some(tables.iter().map(|(name, table)| (name.clone(), columns(table))).collect())
+}
+
+/// What was seen of the database.
+pub struct Seen {
+    pub description: Option<Description>,
+    /// Whether the two views could be read.
+    pub status_view: bool,
+    pub health_view: bool,
+}
+
+pub fn judge(seen: &Seen) -> Vec<Check> {
+    let id = Id::Schema;
+    let Some(description) = &seen.description else {
+        return vec![match (seen.status_view, seen.health_view) {
+            (true, true) => {
+                Check::unknown(id, "both views answer; this backend does not tell the types of columns")
+            }
+            (false, _) => missing(&["calendar_connection_status"]),
+            (true, false) => missing(&["calendar_webhook_health"]),
+        }];
+    };
+    let absent: Vec<&str> =
+        [TABLE].into_iter().chain(OTHERS).filter(|name| !description.contains_key(*name)).collect();
+    if !absent.is_empty() {
+        return vec![missing(&absent)];
+    }
+    let checks: Vec<Check> =
+        description.get(TABLE).map(judge_columns).unwrap_or_default().into_iter().flatten().collect();
+    if !checks.is_empty() {
+        return checks;
+    }
+    if !(seen.status_view && seen.health_view) {
+        return vec![Check::wrong(
+            id,
+            "views_fail",
+            "the views calendar_connection_status and calendar_webhook_health are there, but cannot be read",
+            "apply the migrations again (`supabase db push`), and see the database's log for what the views answer",
+        )];
+    }
+    vec![Check::ok(id, "both migrations are applied; every column is there and of the right type")]
+}
+
+fn judge_columns(columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
+    let id = Id::Schema;
+    let absent: Vec<&str> =
+        COLUMNS.iter().map(|(name, _)| *name).filter(|name| !columns.contains_key(*name)).collect();
+    let mistyped: Vec<String> = COLUMNS
+        .iter()
+        .filter_map(|(name, types)| {
+            let actual = columns.get(*name)?;
+            let expected = types.first()?;
+            (!types.contains(&actual.as_str())).then(|| format!("{name} is {actual}, not {expected}"))
+        })
+        .collect();
+    [
+        (!absent.is_empty()).then(|| {
+            Check::wrong(
+                id,
+                "columns_missing",
+                format!("{TABLE} lacks columns: {}", absent.join(", ")),
+                "apply the migrations (`supabase db push`). If they are applied, PostgREST has not noticed: run \
+                 `notify pgrst, 'reload schema'` in the SQL editor",
+            )
+        }),
+        (!mistyped.is_empty()).then(|| {
+            Check::wrong(
+                id,
+                "column_of_wrong_type",
+                format!("{TABLE} has columns of another type: {}", mistyped.join("; ")),
+                "change the type in a migration of your own: `alter table … alter column … type …` (for a time without \
+                 time zone: `using … at time zone 'UTC'`)",
+            )
+        }),
+    ]
+}
+
+fn missing(names: &[&str]) -> Check {
+    Check::wrong(
+        Id::Schema,
+        "migration_missing",
+        format!("the database lacks {}", names.join(", ")),
+        "apply the migrations (`supabase db push`). If they are applied, PostgREST has not noticed: run \
+         `notify pgrst, 'reload schema'` in the SQL editor",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn complete() -> Description {
+        let columns = COLUMNS.iter().map(|(name, types)| {
+            ((*name).to_owned(), types.first().copied().unwrap_or("public.provider").to_owned())
+        });
+        let mut description: Description =
+            OTHERS.iter().map(|name| ((*name).to_owned(), BTreeMap::new())).collect();
+        description.insert(TABLE.to_owned(), columns.collect());
+        description
+    }
+
+    fn codes(description: Option<Description>, status_view: bool, health_view: bool) -> Vec<String> {
+        let checks = judge(&Seen { description, status_view, health_view });
+        checks
+            .into_iter()
+            .map(|check| check.code.unwrap_or_else(|| check.verdict.name().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_complete_database_is_well() {
+        assert_eq!(codes(Some(complete()), true, true), ["ok"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut description = complete();
+        description.get_mut(TABLE).unwrap().remove("sync_owed_since");
+        let checks = judge(&Seen { description: Some(description), status_view: true, health_view: false });
+        assert!(checks[0].line.ends_with("lacks columns: sync_owed_since"), "{checks:?}");
+
+        let mut description = complete();
+        description.remove("calendar_webhook_health");
+        assert_eq!(codes(Some(description), true, false), ["migration_missing"]);
+        assert_eq!(codes(Some(complete()), true, false), ["views_fail"]);
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_named_with_both() {
+        let mut description = complete();
+        let columns = description.get_mut(TABLE).unwrap();
+        columns.insert("expires_at".to_owned(), "timestamp without time zone".to_owned());
+        columns.insert("access_token".to_owned(), "character varying".to_owned());
+        let checks = judge(&Seen { description: Some(description), status_view: true, health_view: true });
+        assert_eq!(checks.len(), 1, "{checks:?}");
+        assert!(
+            checks[0]
+                .line
+                .contains("expires_at is timestamp without time zone, not timestamp with time zone"),
+            "{checks:?}"
+        );
+    }
+
+    #[test]
+    fn a_backend_that_does_not_describe_itself_is_judged_by_its_views() {
+        assert_eq!(codes(None, true, true), ["unknown"]);
+        assert_eq!(codes(None, true, false), ["migration_missing"]);
+        assert_eq!(codes(None, false, false), ["migration_missing"]);
+    }
+
+    #[test]
+    fn a_description_is_read_from_openapi() {
+        let root = json!({ "definitions": { "t": { "properties": { "c": { "format": "uuid" } } } } });
+        assert_eq!(parse_description(&root).unwrap()["t"]["c"], "uuid");
+        assert!(parse_description(&json!({ "message": "no" })).is_none());
+    }
+}

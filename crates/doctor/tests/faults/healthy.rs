@@ -1,0 +1,74 @@
+//! Projects that are well.
+
+use dev_stack::Config;
+
+use crate::{cases, world::World};
+
+cases! {
+    a_healthy_project_passes_every_check,
+    a_paused_and_a_disconnected_connection_are_told_but_not_wrong,
+    a_project_that_nobody_has_connected_to_is_not_wrong,
+}
+
+async fn a_healthy_project_passes_every_check(world: &mut World) {
+    world.open().await;
+    world.open().await;
+    let legacy = world.stack.legacy_service_role_key().to_owned();
+    for key in [vec![], vec![("SUPABASE_SECRET_KEY", ""), ("SUPABASE_SERVICE_ROLE_KEY", legacy.as_str())]] {
+        let report = world.examine_with(&key).await;
+        report.is_all_well();
+        report.says("✓", "connections", "2 connections in all: 2 active");
+        assert!(report.text.contains(" ago, by another scheduler than pg_cron\n"), "{}", report.text);
+        let callback = format!(
+            "{}/functions/v1/google-calendar-webhook answers; it is accepted because the project is on this machine \
+             too, Google could not reach it",
+            world.detour.url
+        );
+        report.says("✓", "callback-url", &callback);
+        // Fifteen checks, each once.
+        assert_eq!(report.json["summary"]["ok"], 15);
+    }
+}
+
+async fn a_paused_and_a_disconnected_connection_are_told_but_not_wrong(world: &mut World) {
+    world.open().await;
+    let (paused, disconnected) = (world.open().await, world.open().await);
+    world.set(&paused, "sync_enabled = false").await;
+    world.set(&disconnected, "is_active = false").await;
+    let report = world.examine().await;
+    report.is_all_well();
+    report.says(
+        "✓",
+        "connections",
+        "paused: 1 connection, paused by the user (sync_enabled is false): nothing is watched or recalculated until \
+         resumed",
+    );
+    report.says(
+        "✓",
+        "connections",
+        "disconnected: 1 connection, disconnected (is_active is not true): nothing is watched or recalculated until \
+         connected again",
+    );
+    assert!(
+        report.text.contains(&paused.id.to_string()) && report.text.contains(&disconnected.id.to_string())
+    );
+}
+
+async fn a_project_that_nobody_has_connected_to_is_not_wrong(world: &mut World) {
+    let report = world.examine().await;
+    assert_eq!(report.code, 0, "{}", report.text);
+    report.says("✓", "connections", "there are none yet");
+    report.says("–", "recalculate-schedule", "not judged: it has not been called yet");
+}
+
+pub(crate) async fn on_lite() {
+    let world = World::start(Config::default()).await;
+    let report = world.examine().await;
+    // Nobody has swept.
+    assert_eq!(report.check("schedule")["code"], "not_scheduled");
+    report.says("–", "schema", "both views answer; this backend does not tell the types of columns");
+    for id in ["project", "setup-calendar-webhook", "clocks", "google-client", "connections"] {
+        assert_eq!(report.check(id)["verdict"], "ok", "{}", report.text);
+    }
+    world.stack.stop().await;
+}

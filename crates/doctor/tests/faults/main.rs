@@ -1,0 +1,97 @@
+//! Provokes what goes wrong with such projects, and reads what the doctor says of it.
+//!
+//! The trials of a world share its stack and run one after the other; each begins with a project that is well.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the report, and a deadline needs the clock"
+)]
+
+mod database;
+mod deployment;
+mod detour;
+mod google;
+mod healthy;
+mod operation;
+mod repair;
+mod usage;
+mod world;
+
+use std::{pin::Pin, process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial};
+use tokio::{runtime::Runtime, sync::Mutex};
+
+use crate::world::World;
+
+type Case = (&'static str, for<'a> fn(&'a mut World) -> Pin<Box<dyn Future<Output = ()> + 'a>>);
+/// A trial that starts a stack of its own.
+type Own = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
+
+/// The trials of a module, named by their functions.
+macro_rules! cases {
+    ($($case:ident,)*) => {
+        pub(crate) fn cases() -> Vec<$crate::Case> {
+            vec![$((stringify!($case), |world| Box::pin($case(world))),)*]
+        }
+    };
+}
+pub(crate) use cases;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let runtime = Arc::new(Runtime::new().unwrap());
+    // Started when the first trial needs it.
+    let world: Arc<Mutex<Option<World>>> = Arc::default();
+    let cases = [
+        healthy::cases(),
+        deployment::cases(),
+        google::cases(),
+        operation::cases(),
+        database::cases(),
+        repair::cases(),
+        usage::cases(),
+    ];
+    let mut trials: Vec<Trial> = cases
+        .concat()
+        .into_iter()
+        .map(|(name, case)| {
+            let (runtime, world) = (runtime.clone(), world.clone());
+            Trial::test(name, move || {
+                runtime.block_on(async {
+                    let mut world = world.lock().await;
+                    if world.is_none() {
+                        *world = Some(World::on_postgres().await);
+                    }
+                    let world = world.as_mut().unwrap();
+                    world.reset().await;
+                    case(world).await;
+                });
+                Ok(())
+            })
+        })
+        .collect();
+    let own: [Own; 2] = [
+        ("what_each_function_lacks_is_told_by_its_own_line", || Box::pin(deployment::spoilt_functions())),
+        ("a_backend_that_hides_its_types_is_judged_by_its_views", || Box::pin(healthy::on_lite())),
+    ];
+    trials.extend(own.map(|(name, case)| {
+        let runtime = runtime.clone();
+        Trial::test(name, move || {
+            runtime.block_on(case());
+            Ok(())
+        })
+    }));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    runtime.block_on(async {
+        if let Some(world) = world.lock().await.take() {
+            world.stack.stop().await;
+        }
+    });
+    conclusion.exit_code()
+}

@@ -1,0 +1,284 @@
+//! A running project, the doctor beside it, and what must hold whatever it finds.
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use dev_stack::{Backend, Config, Stack};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
+
+use crate::detour::Detour;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub stack: Stack,
+    /// The project's address for the doctor.
+    pub detour: Arc<Detour>,
+    pub http: reqwest::Client,
+    /// Where the doctor runs: without a `supabase/.env`.
+    pub directory: TempDir,
+    client_secret: String,
+}
+
+/// Google's first message has arrived, before the channel was stored or after.
+pub(crate) const GREETED: &str =
+    "(webhook_confirmed_id is not distinct from webhook_id or webhook_message_number > 0)";
+
+/// A row of `calendar_connections`, with a Google account of its own.
+pub(crate) struct Connection {
+    pub id: Uuid,
+    pub user: Uuid,
+    pub email: String,
+}
+
+/// What the doctor said.
+pub(crate) struct Report {
+    pub text: String,
+    pub json: Value,
+    pub code: i32,
+}
+
+impl Report {
+    /// Everything that is wrong, as check and code.
+    pub(crate) fn wrong(&self) -> Vec<(&str, &str)> {
+        let checks = self.json["checks"].as_array().unwrap().iter();
+        checks
+            .filter(|check| check["verdict"] == "wrong")
+            .map(|check| (check["id"].as_str().unwrap(), check["code"].as_str().unwrap()))
+            .collect()
+    }
+
+    /// That these findings are all there are, each with its line.
+    #[track_caller]
+    pub(crate) fn finds(&self, expected: &[(&str, &str, &str)]) {
+        let codes: Vec<(&str, &str)> = expected.iter().map(|(id, code, _)| (*id, *code)).collect();
+        assert_eq!(self.wrong(), codes, "{}", self.text);
+        for (id, _, line) in expected {
+            self.says("✗", id, line);
+        }
+        assert_eq!(self.code, 1, "{}", self.text);
+    }
+
+    #[track_caller]
+    pub(crate) fn says(&self, sign: &str, id: &str, line: &str) {
+        let line = format!("{sign} {id:24}  {line}");
+        assert!(self.text.lines().any(|said| said == line), "no line\n{line}\nin\n{}", self.text);
+    }
+
+    /// That nothing is wrong and nothing is left unjudged.
+    #[track_caller]
+    pub(crate) fn is_all_well(&self) {
+        for check in self.json["checks"].as_array().unwrap() {
+            assert_eq!(check["verdict"], "ok", "{}", self.text);
+        }
+        assert!(!self.text.contains('✗') && !self.text.contains('–'), "{}", self.text);
+        assert_eq!(self.code, 0, "{}", self.text);
+    }
+
+    pub(crate) fn check(&self, id: &str) -> &Value {
+        let checks = self.json["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no check {id}"))
+    }
+}
+
+impl World {
+    pub(crate) async fn start(config: Config) -> World {
+        let client_secret = config.google.client_secret.clone();
+        let stack = Stack::start(config, |_| {}).await.unwrap();
+        World {
+            detour: Detour::start(stack.url()).await,
+            stack,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
+            client_secret,
+        }
+    }
+
+    pub(crate) async fn on_postgres() -> World {
+        World::start(Config { backend: Backend::Postgrest, ..Config::default() }).await
+    }
+
+    /// As after the start, and swept a moment ago.
+    pub(crate) async fn reset(&self) {
+        self.detour.restore();
+        self.google("reset", json!({})).await;
+        let behaviour = format!("{}/control/behaviour", self.stack.recalculate_url());
+        self.http.delete(behaviour).send().await.unwrap();
+        self.sql("delete from calendar_connections").await;
+        self.sql("delete from calendar_webhook_sweeps").await;
+        self.swept("now()").await;
+    }
+
+    pub(crate) async fn sql(&self, sql: &str) {
+        self.stack.sql(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:#}"));
+    }
+
+    /// Records a sweep, as `refresh-calendar-webhook` does.
+    pub(crate) async fn swept(&self, at: &str) {
+        self.sql(&format!(
+            "insert into calendar_webhook_sweeps
+               (finished_at, duration_ms, renewed, stopped, synced, reconciled, failed, remaining)
+             values ({at}, 100, 0, 0, 0, 0, '[]', 0)"
+        ))
+        .await;
+    }
+
+    pub(crate) async fn google(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}/control/{path}", self.stack.google().url());
+        let answer = self.http.post(url).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path} {body}: {answer:?}");
+        answer.json().await.unwrap()
+    }
+
+    /// A connection without a channel.
+    pub(crate) async fn connection(&self) -> Connection {
+        let (user, email) = (Uuid::new_v4(), format!("{}@gmail.com", Uuid::new_v4().simple()));
+        let account = self.google("accounts", json!({ "email": email })).await;
+        let rows = self
+            .stack
+            .sql(
+                "insert into calendar_connections (user_id, access_token, refresh_token, expires_at)
+                   values ($1, $2, $3, now() + interval '50 minutes') returning id",
+                &[&user, &account["access_token"].as_str(), &account["refresh_token"].as_str()],
+            )
+            .await
+            .unwrap();
+        Connection { id: rows[0].get(0), user, email }
+    }
+
+    /// A connection with an open channel, on which Google has said hello and after which a run was made.
+    pub(crate) async fn open(&self) -> Connection {
+        let connection = self.connection().await;
+        assert_eq!(self.call("setup-calendar-webhook", &connection).await, 200);
+        self.wait(
+            &connection,
+            &format!("{GREETED} and sync_request_id is null and last_sync_at is not null"),
+        )
+        .await;
+        connection
+    }
+
+    /// Asks a function as the service, about one connection. → the status
+    pub(crate) async fn call(&self, function: &str, connection: &Connection) -> u16 {
+        let url = format!("{}/functions/v1/{function}", self.stack.url());
+        let request = self.http.post(url).header("apikey", self.stack.secret_key());
+        request.json(&json!({ "connection_id": connection.id })).send().await.unwrap().status().as_u16()
+    }
+
+    /// Presses the connection's button, long after the last time.
+    pub(crate) async fn refresh(&self, connection: &Connection) -> u16 {
+        self.set(connection, "webhook_opened_at = now() - interval '1 hour'").await;
+        self.call("refresh-calendar-webhook", connection).await
+    }
+
+    pub(crate) async fn set(&self, connection: &Connection, assignments: &str) {
+        let id = connection.id;
+        self.sql(&format!("update calendar_connections set {assignments} where id = '{id}'")).await;
+    }
+
+    /// Waits until the row is so.
+    pub(crate) async fn wait(&self, connection: &Connection, condition: &str) {
+        let sql = format!(
+            "select to_jsonb(c) - 'access_token', {condition} from calendar_connections c where id = $1"
+        );
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let row = &self.stack.sql(&sql, &[&connection.id]).await.unwrap()[0];
+            if row.get::<_, Option<bool>>(1) == Some(true) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {condition}: {:#}", row.get::<_, Value>(0));
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// How the runs of this connection's user go from now on.
+    pub(crate) async fn behave(&self, connection: &Connection, status: u16) {
+        let url = format!("{}/control/behaviour", self.stack.recalculate_url());
+        let behaviour = json!({ "user_id": connection.user, "status": status });
+        assert!(self.http.post(url).json(&behaviour).send().await.unwrap().status().is_success());
+    }
+
+    /// What the doctor finds. It is asked twice, for people and for programs.
+    pub(crate) async fn examine(&self) -> Report {
+        self.examine_with(&[]).await
+    }
+
+    /// With other variables than the project's; an empty one is not set.
+    pub(crate) async fn examine_with(&self, changes: &[(&str, &str)]) -> Report {
+        let before = self.fingerprint().await;
+        let text = self.run(&[], changes).await;
+        let json = self.run(&["--json"], changes).await;
+        assert_eq!(self.fingerprint().await, before, "the doctor has changed something");
+        assert_eq!(text.code, json.code, "{}\n{}", text.text, json.text);
+        let object: Value = serde_json::from_str(&json.text).unwrap();
+        assert_eq!(object["ok"], json!(json.code == 0));
+        Report { json: object, ..text }
+    }
+
+    /// Runs the doctor; what it prints holds no secret. → standard output
+    pub(crate) async fn run(&self, arguments: &[&str], changes: &[(&str, &str)]) -> Report {
+        let output = self.command(arguments, changes).output().await.unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        for secret in self.secrets(changes).await {
+            assert!(
+                !stdout.contains(&secret) && !stderr.contains(&secret),
+                "{secret} in\n{stdout}\n{stderr}"
+            );
+        }
+        assert!(!stdout.contains('\u{1b}'), "colours where there is no terminal");
+        let text = if stdout.is_empty() { stderr } else { stdout };
+        Report { text, json: Value::Null, code: output.status.code().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str], changes: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("SUPABASE_URL", &self.detour.url)
+            .env("SUPABASE_SECRET_KEY", self.stack.secret_key())
+            .env("GOOGLE_CLIENT_ID", "fake-client-id")
+            .env("GOOGLE_CLIENT_SECRET", &self.client_secret)
+            .env("GOOGLE_OAUTH_TOKEN_URL", self.stack.google().oauth_token_url())
+            .envs(changes.iter().copied())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Keys, tokens, and e-mail addresses, which are ids of calendars.
+    async fn secrets(&self, changes: &[(&str, &str)]) -> Vec<String> {
+        let stack = &self.stack;
+        let keys =
+            [stack.secret_key(), stack.legacy_service_role_key(), stack.jwt_secret(), &self.client_secret];
+        let mut secrets: Vec<String> = keys.map(str::to_owned).into();
+        let is_secret = |name: &str| name.contains("KEY") || name.contains("SECRET");
+        secrets
+            .extend(changes.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| (*value).to_owned()));
+        let tokens = "select unnest(array[access_token, refresh_token, webhook_token, webhook_token_hash, calendar_id])
+                        from calendar_connections";
+        let tokens = self.stack.sql(tokens, &[]).await.unwrap_or_default();
+        secrets.extend(tokens.iter().filter_map(|row| row.get::<_, Option<String>>(0)));
+        secrets.push("@gmail.com".to_owned());
+        secrets.retain(|secret| !secret.is_empty());
+        secrets
+    }
+
+    /// Of everything that the functions write.
+    async fn fingerprint(&self) -> Option<String> {
+        let sql = "select md5(string_agg(line, E'\\n' order by line)) from (
+                     select c::text from calendar_connections c
+                     union all select s::text from calendar_webhook_sweeps s
+                     union all select r::text from calendar_webhook_requests r) as lines (line)";
+        // lite's database cannot be looked into.
+        let rows = self.stack.sql(sql, &[]).await.ok()?;
+        rows[0].get(0)
+    }
+}

@@ -1,0 +1,96 @@
+//! A file of environment variables, such as `supabase/.env`, as the Supabase CLI reads it: npm's dotenv.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use anyhow::{Result, bail};
+
+/// Has no `Debug`: the values are secrets.
+#[derive(Default)]
+pub struct EnvFile(BTreeMap<String, String>);
+
+impl EnvFile {
+    /// `NAME=value`, with or without `export`. A value may be quoted by `'`, `"` or `` ` ``, and then go over several
+    /// lines; only within `"` do `\n` and `\r` mean line ends. What is no assignment is passed over.
+    pub fn parse(text: &str) -> EnvFile {
+        let mut variables = BTreeMap::new();
+        let text = text.replace("\r\n", "\n");
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (line, following) = rest.split_once('\n').unwrap_or((rest, ""));
+            rest = following;
+            let Some((name, value)) = assignment(line) else { continue };
+            let value = value.trim_start();
+            let quote = value.chars().next().filter(|quote| matches!(quote, '\'' | '"' | '`'));
+            // What is quoted may end on a later line.
+            let quoted = quote.and_then(|quote| {
+                let start =
+                    text.len() - following.len() - usize::from(text.len() > following.len() + line.len());
+                let from_quote = text.get(start - value.len()..)?;
+                let end = 1 + closing(from_quote.get(1..)?, quote)?;
+                let (inner, tail) = (from_quote.get(..=end)?, from_quote.get(end + 1..)?);
+                let (tail, following) = tail.split_once('\n').unwrap_or((tail, ""));
+                let is_whole = tail.trim_start().is_empty() || tail.trim_start().starts_with('#');
+                is_whole.then_some((inner, following))
+            });
+            let value = match quoted {
+                Some((value, following)) => {
+                    rest = following;
+                    value
+                }
+                None => value.split('#').next().unwrap_or_default().trim(),
+            };
+            let inner =
+                quote.and_then(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
+            let value = if quote == Some('"') {
+                inner.replace("\\n", "\n").replace("\\r", "\r")
+            } else {
+                inner.to_owned()
+            };
+            variables.insert(name.to_owned(), value);
+        }
+        EnvFile(variables)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A file that reads as this.
+    pub fn text(&self) -> Result<String> {
+        let mut text = String::new();
+        for (name, value) in self.variables() {
+            let Some(quote) = ['\'', '`'].into_iter().find(|quote| !value.contains(*quote)) else {
+                bail!(
+                    "{name} holds both ' and `, which a file of variables cannot hold: set it in the dashboard"
+                );
+            };
+            writeln!(text, "{name}={quote}{value}{quote}")?;
+        }
+        Ok(text)
+    }
+}
+
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let end =
+        line.find(|character: char| !(character.is_ascii_alphanumeric() || "_.-".contains(character)))?;
+    let (name, rest) = line.split_at(end);
+    let value = rest.trim_start().strip_prefix('=').or_else(|| rest.strip_prefix(": "))?;
+    (!name.is_empty()).then_some((name, value))
+}
+
+/// The first such quote that no backslash precedes, else the last one.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let is_free = |position: &usize| !text.get(..*position).is_some_and(|before| before.ends_with('\\'));
+    let mut quotes = text.match_indices(quote).map(|(position, _)| position);
+    quotes.find(is_free).or_else(|| text.rfind(quote))
+}

@@ -1,0 +1,101 @@
+//! Behind scripts/install.
+
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a program for the terminal")]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, ensure};
+use chrono::Utc;
+use clap::Parser;
+use install::{DROP, Payload, Project, install, repository, terminal::confirm, uninstall};
+
+/// Brings the three functions, their module, the migrations and their config keys into a Supabase project, or up to
+/// date there. Shows a diff and asks before it writes; what is the project's own is never overwritten
+#[derive(Parser)]
+#[command(
+    name = "scripts/install",
+    bin_name = "scripts/install",
+    after_help = "Examples:
+  scripts/install --into ../my-app --dry-run     show what would be done
+  scripts/install --into ../my-app               show it, ask, do it
+  scripts/install --into ../my-app --uninstall   take it back
+
+What was installed is recorded in supabase/calendar-webhooks.lock; commit it with the rest."
+)]
+struct Arguments {
+    /// The project: the directory that holds supabase/
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// Show what would be done, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Let functions of your own with these names make way (they are moved to supabase/functions/_replaced), and
+    /// overwrite installed files that were edited since
+    #[arg(long)]
+    replace: bool,
+    /// Remove what was installed, as far as it was not edited since
+    #[arg(long, conflicts_with = "replace")]
+    uninstall: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let project = Project::open(&arguments.into)?;
+    ensure!(
+        project.root() != repository().canonicalize()?,
+        "{} is this repository, which has the functions already: scripts/deploy brings them online from here",
+        project.root().display()
+    );
+    let (plan, versions) = if arguments.uninstall {
+        uninstall(&project)?
+    } else {
+        let payload = Payload::read(&repository())?;
+        let now = Utc::now().format("%Y%m%d%H%M%S").to_string();
+        (install(&payload, &project, arguments.replace, &now)?, Vec::new())
+    };
+    print!("{plan}");
+    if plan.is_empty() {
+        println!("Nothing to do in {}.", project.root().display());
+        return Ok(());
+    }
+    if arguments.dry_run {
+        println!("\nNothing was written (--dry-run).");
+        return Ok(());
+    }
+    ensure!(confirm("\nDo this?", arguments.yes)?, "nothing was written");
+    plan.carry_out(&project)?;
+    if arguments.uninstall {
+        print_what_stays(&versions);
+    } else {
+        println!(
+            "\nDone. Commit it, and bring it online: scripts/deploy --workdir {}",
+            arguments.into.display()
+        );
+    }
+    Ok(())
+}
+
+fn print_what_stays(versions: &[String]) {
+    println!("\nDone. What was deployed stays online. To remove it there too:\n");
+    println!("  supabase functions delete setup-calendar-webhook (and google-…, refresh-calendar-webhook)");
+    println!("  supabase secrets unset GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET");
+    if !versions.is_empty() {
+        println!("  supabase migration repair --status reverted {}", versions.join(" "));
+    }
+    println!("\nand in the SQL editor:\n");
+    for line in DROP.lines() {
+        println!("  {line}");
+    }
+}

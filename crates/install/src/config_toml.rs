@@ -1,0 +1,188 @@
+//! The tables `[functions.…]` of `config.toml`: what is not changed stays as it is, comments and all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use toml_edit::{DocumentMut, Item, TableLike, Value, value};
+
+use crate::{payload::Payload, project::CONFIG, record::Table};
+
+const VERIFY_JWT: &str = "verify_jwt";
+const COMMENT: &str =
+    "# Google has no JWT, and the gateway's own check admits publishable keys, so it authenticates nobody:
+# each function checks its caller itself.
+";
+
+pub(crate) struct Edit {
+    pub text: String,
+    pub tables: BTreeMap<String, Table>,
+    /// Settings that keep a function from being served.
+    pub obstacles: Vec<String>,
+}
+
+/// Sees to it that the functions are served, without the gateway's check.
+///
+/// `replaced` are those that take the place of the project's own: settings that only those needed are removed.
+/// `is_there` tells whether a file will be there, by its path from `supabase/`.
+pub(crate) fn add(
+    text: &str,
+    functions: &[String],
+    known: &BTreeMap<String, Table>,
+    replaced: &BTreeSet<String>,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<Edit> {
+    let (text, line_end) = with_plain_line_ends(text);
+    let mut document = parse(&text)?;
+    let mut tables = known.clone();
+    let mut obstacles = Vec::new();
+    let mut missing = Vec::new();
+    let mut is_edited = false;
+
+    for function in functions {
+        let Some(table) = table(&mut document, function) else {
+            missing.push(function);
+            tables.entry(function.clone()).or_insert(Table { added: true, ..Table::default() });
+            continue;
+        };
+        let record = tables.entry(function.clone()).or_default();
+        for (key, why) in obstacles_in(table, function, &is_there) {
+            if replaced.contains(function) {
+                is_edited = true;
+                let was = table.remove(key);
+                remember(record, key, was.as_ref());
+            } else {
+                obstacles.push(format!("{CONFIG}: {key} in [functions.{function}] {why}"));
+            }
+        }
+        if table.get(VERIFY_JWT).and_then(Item::as_bool) != Some(false) {
+            is_edited = true;
+            remember(record, VERIFY_JWT, table.get(VERIFY_JWT));
+            set(table, VERIFY_JWT, Value::from(false));
+        }
+    }
+
+    // An inline table takes no headers.
+    if let Some(functions) = document.get_mut("functions").and_then(Item::as_inline_table_mut) {
+        for function in missing.drain(..) {
+            is_edited = true;
+            let mut table = toml_edit::InlineTable::new();
+            table.insert(VERIFY_JWT, Value::from(false));
+            functions.insert(function, Value::from(table));
+        }
+    }
+    let mut text = if is_edited { document.to_string() } else { text };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for (position, function) in missing.into_iter().enumerate() {
+        text += &block(function, position == 0);
+    }
+
+    let mut document = parse(&text)?;
+    for function in functions {
+        let table = table(&mut document, function);
+        let verify_jwt = table.and_then(|table| table.get(VERIFY_JWT)).and_then(Item::as_bool);
+        ensure!(
+            verify_jwt == Some(false),
+            "{CONFIG} is written in a way in which {function} cannot be added"
+        );
+    }
+    Ok(Edit { text: text.replace('\n', line_end), tables, obstacles })
+}
+
+/// Takes back what `add` did.
+pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<String> {
+    let (mut text, line_end) = with_plain_line_ends(text);
+    for (function, record) in tables {
+        let mut document = parse(&text)?;
+        let Some(table) = table(&mut document, function) else { continue };
+        let is_untouched = table.len() == 1 && table.contains_key(VERIFY_JWT);
+        if !record.added {
+            for key in &record.set {
+                table.remove(key);
+            }
+            for (key, was) in &record.was {
+                set(table, key, was.parse().with_context(|| format!("{key} as it was: {was}"))?);
+            }
+        } else if !is_untouched {
+            table.remove(VERIFY_JWT);
+        } else if let Some(block) = [block(function, true), block(function, false)]
+            .into_iter()
+            .find(|block| text.contains(block.as_str()))
+        {
+            text = text.replacen(&block, "", 1);
+            continue;
+        } else if let Some(functions) = document.get_mut("functions").and_then(Item::as_table_like_mut) {
+            functions.remove(function);
+        }
+        text = document.to_string();
+    }
+    Ok(text.replace('\n', line_end))
+}
+
+fn block(function: &str, is_first: bool) -> String {
+    let comment = if is_first { COMMENT } else { "" };
+    format!("\n{comment}[functions.{function}]\n{VERIFY_JWT} = false\n")
+}
+
+/// The settings of a function that would keep ours from being served under its name, and why.
+fn obstacles_in(
+    table: &dyn TableLike,
+    function: &str,
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, String)> {
+    let text = |key: &str| table.get(key).and_then(Item::as_str);
+    let index = Payload::index(function);
+    let mut obstacles = Vec::new();
+    if table.get("enabled").and_then(Item::as_bool) == Some(false) {
+        obstacles.push(("enabled", "is false: remove it".to_owned()));
+    }
+    if let Some(entrypoint) = text("entrypoint")
+        && !entrypoint.is_empty()
+        && format!("supabase/{}", entrypoint.trim_start_matches("./")) != index
+    {
+        obstacles.push(("entrypoint", format!("names {entrypoint}: remove it, for it is to be {index}")));
+    }
+    if let Some(import_map) = text("import_map")
+        && !import_map.is_empty()
+        && !is_there(import_map.trim_start_matches("./"))
+    {
+        obstacles.push(("import_map", format!("names {import_map}, which is not there: remove it")));
+    }
+    obstacles
+}
+
+fn remember(record: &mut Table, key: &str, was: Option<&Item>) {
+    // What was there before the first installation counts, not what a later one found.
+    if record.added || record.was.contains_key(key) || record.set.contains(key) {
+        return;
+    }
+    match was.and_then(Item::as_value).cloned() {
+        Some(was) => _ = record.was.insert(key.to_owned(), was.decorated("", "").to_string()),
+        None => _ = record.set.insert(key.to_owned()),
+    }
+}
+
+/// Sets a key and keeps the comment beside it.
+fn set(table: &mut dyn TableLike, key: &str, mut new: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        None => _ = table.insert(key, value(new)),
+    }
+}
+
+fn table<'a>(document: &'a mut DocumentMut, function: &str) -> Option<&'a mut dyn TableLike> {
+    document.get_mut("functions")?.as_table_like_mut()?.get_mut(function)?.as_table_like_mut()
+}
+
+fn parse(text: &str) -> Result<DocumentMut> {
+    text.parse().with_context(|| format!("{CONFIG} is no TOML"))
+}
+
+/// toml_edit writes line feeds only.
+fn with_plain_line_ends(text: &str) -> (String, &'static str) {
+    if text.contains("\r\n") { (text.replace("\r\n", "\n"), "\r\n") } else { (text.to_owned(), "\n") }
+}

@@ -1,0 +1,323 @@
+//! Brings a project online, step by step, with the pinned Supabase CLI.
+
+use std::{
+    env, fmt, fs,
+    io::{Seek, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use env_file::EnvFile;
+use url::Url;
+
+use crate::{
+    install::install,
+    payload::{MODULE, Payload, function_names, repository},
+    project::Project,
+};
+
+/// What the functions read, Supabase's own variables aside; the first two are required.
+const SECRETS: [&str; 7] = [
+    "GOOGLE_CLIENT_ID",
+    "GOOGLE_CLIENT_SECRET",
+    "CALENDAR_WEBHOOK_URL",
+    "RECALCULATE_SCHEDULE_URL",
+    "RECALCULATE_SCHEDULE_LEASE_SECONDS",
+    "GOOGLE_CALENDAR_API_URL",
+    "GOOGLE_OAUTH_TOKEN_URL",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// Build the module; in another project, see that it has this version of everything
+    Build,
+    /// Set GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET and what else of ours is set, and no other variable
+    Secrets,
+    /// `supabase db push`: every migration of the project that was not applied yet
+    Migrations,
+    /// `supabase functions deploy --use-api`, of the three functions
+    Functions,
+    /// See that it works
+    Doctor,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Step::Build => "build",
+            Step::Secrets => "secrets",
+            Step::Migrations => "migrations",
+            Step::Functions => "functions",
+            Step::Doctor => "doctor",
+        })
+    }
+}
+
+/// What to deploy, and where to. Made complete and checked before the first step.
+pub struct Deployment {
+    project: Project,
+    steps: Vec<Step>,
+    /// Needed by all steps but the build, unless there are addresses instead.
+    reference: Option<String>,
+    database: Option<Url>,
+    /// The project's public address.
+    url: String,
+    /// Where the doctor looks for keys, besides the environment.
+    env_file: Option<PathBuf>,
+    secrets: EnvFile,
+}
+
+impl Deployment {
+    pub fn new(
+        project: Project,
+        skip: &[Step],
+        reference: Option<String>,
+        database: Option<Url>,
+        url: Option<String>,
+        env_file: Option<PathBuf>,
+    ) -> Result<Deployment> {
+        let steps: Vec<Step> =
+            Step::value_variants().iter().copied().filter(|step| !skip.contains(step)).collect();
+        let reference = reference.or_else(|| linked_reference(&project));
+        let needs_reference = steps.iter().find(|step| match step {
+            Step::Build => false,
+            Step::Secrets | Step::Functions => true,
+            Step::Migrations => database.is_none(),
+            Step::Doctor => url.is_none(),
+        });
+        if let Some(step) = needs_reference {
+            let Some(reference) = &reference else {
+                bail!(
+                    "which project? Name it with --project-ref, or link it: supabase link (needed for {step})"
+                );
+            };
+            ensure!(
+                reference.len() == 20 && reference.bytes().all(|byte| byte.is_ascii_lowercase()),
+                "{reference} is no project ref: it is the 20 letters in the address of the project's dashboard"
+            );
+        }
+        let variables = match &env_file {
+            Some(file) => {
+                let text =
+                    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+                EnvFile::parse(&text)
+            }
+            None => EnvFile::default(),
+        };
+        let mut secrets = EnvFile::default();
+        for name in SECRETS {
+            // As everywhere, the environment wins over the file.
+            let value = env::var(name).ok().or_else(|| variables.get(name).map(str::to_owned));
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                secrets.set(name, &value);
+            }
+        }
+        if steps.contains(&Step::Secrets) {
+            for name in &SECRETS[..2] {
+                ensure!(
+                    secrets.get(name).is_some(),
+                    "{name} is set neither in the environment nor in the file of --env-file: set it, or pass \
+                     --skip secrets if the project has its secrets already"
+                );
+            }
+            secrets.text()?;
+        }
+        let url =
+            url.or_else(|| Some(format!("https://{}.supabase.co", reference.as_ref()?))).unwrap_or_default();
+        let deployment = Deployment { project, steps, reference, database, url, env_file, secrets };
+        if deployment.steps.contains(&Step::Functions) && !deployment.steps.contains(&Step::Build) {
+            deployment.check_files()?;
+        }
+        Ok(deployment)
+    }
+
+    /// What is about to be done, including the migrations that the database lacks.
+    pub fn announce(&self) -> Result<()> {
+        println!("From {}:", self.project.root().display());
+        for step in &self.steps {
+            let target = self.reference.as_deref().unwrap_or_default();
+            match step {
+                Step::Build => println!("  build       the module"),
+                Step::Secrets => println!("  secrets     {} → {target}", self.secret_names()),
+                Step::Migrations => println!("  migrations  → {}", self.shown_database()),
+                Step::Functions => {
+                    println!("  functions   {} → {target}", function_names(&repository())?.join(", "))
+                }
+                Step::Doctor => println!("  doctor      {}", self.url),
+            }
+        }
+        if self.steps.contains(&Step::Migrations) {
+            println!("\nThe migrations:");
+            let mut dry_run = self.db_push();
+            run(dry_run.arg("--dry-run"))?;
+        }
+        Ok(())
+    }
+
+    pub fn carry_out(&self) -> Result<()> {
+        let mut done = String::new();
+        for step in &self.steps {
+            println!("\n== {step}");
+            let started = Instant::now();
+            let result = self.step(*step);
+            let seconds = started.elapsed().as_secs_f64();
+            result.with_context(|| {
+                let done =
+                    if done.is_empty() { String::new() } else { format!(" Then run this again with{done}.") };
+                format!("{step} failed after {seconds:.1} s. {}{done}", self.advice(*step))
+            })?;
+            println!("✓ {step}, {seconds:.1} s");
+            done += &format!(" --skip {step}");
+        }
+        println!("\nDeployed.");
+        Ok(())
+    }
+
+    fn step(&self, step: Step) -> Result<()> {
+        match step {
+            Step::Build => self.build(),
+            Step::Secrets => self.set_secrets(),
+            Step::Migrations => run(&mut self.db_push()),
+            Step::Functions => self.deploy_functions(),
+            Step::Doctor => self.examine(),
+        }
+    }
+
+    fn advice(&self, step: Step) -> String {
+        match step {
+            Step::Build => "What is wrong is said above or below.".to_owned(),
+            Step::Secrets | Step::Functions => {
+                "What Supabase said is above: is SUPABASE_ACCESS_TOKEN set, or are you logged in (supabase login), \
+                 and is the project yours?"
+                    .to_owned()
+            }
+            Step::Migrations => "What Supabase said is above: the database's password belongs into \
+                                 SUPABASE_DB_PASSWORD (into PGPASSWORD with --db-url), and `supabase migration list` \
+                                 shows which migrations the database has."
+                .to_owned(),
+            Step::Doctor => format!(
+                "Everything is deployed; each ✗ above tells its next step, and scripts/doctor --url {} looks again.",
+                self.url
+            ),
+        }
+    }
+
+    fn build(&self) -> Result<()> {
+        let repository = repository();
+        run(&mut Command::new(repository.join("scripts/build")))?;
+        if self.project.root() == repository.canonicalize()? {
+            return Ok(());
+        }
+        self.check_files()?;
+        let plan = install(&Payload::read(&repository)?, &self.project, false, "")?;
+        ensure!(
+            plan.is_empty(),
+            "{root} has another version: bring it up to date with scripts/install --into {root}, or deploy what it \
+             has with --skip build",
+            root = self.project.root().display()
+        );
+        Ok(())
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let is_this_repository = self.project.root() == repository().canonicalize()?;
+        let indexes = function_names(&repository())?.into_iter().map(|name| Payload::index(&name));
+        for file in indexes.chain([MODULE.to_owned()]) {
+            let how =
+                if is_this_repository { "scripts/build" } else { "scripts/install --into this project" };
+            ensure!(self.project.path(&file).is_file(), "{file} is missing: run {how} first");
+        }
+        Ok(())
+    }
+
+    fn set_secrets(&self) -> Result<()> {
+        println!("{}", self.secret_names());
+        // A file without a name, for the CLI cannot read from a pipe: nobody else can open it, and nothing of it is
+        // left whatever happens.
+        let mut file = tempfile::tempfile()?;
+        file.write_all(self.secrets.text()?.as_bytes())?;
+        file.rewind()?;
+        // Away from the project, whose config.toml may name secrets too.
+        let elsewhere = tempfile::tempdir()?;
+        let mut command = self.supabase(elsewhere.path(), &["secrets", "set", "--env-file", "/dev/stdin"]);
+        command.arg(self.remote()).stdin(file);
+        run(&mut command)
+    }
+
+    fn db_push(&self) -> Command {
+        let mut command = self.supabase(self.project.root(), &["db", "push"]);
+        match self.database.clone() {
+            Some(mut url) => {
+                // The list of processes shows a command line to everybody, and an environment to its owner only.
+                if let Some(password) = url.password() {
+                    let password = percent_decoded(password);
+                    command.env("PGPASSWORD", password);
+                    // Fails for an address that has no host, which then has no password either.
+                    let _ = url.set_password(None);
+                }
+                command.arg(format!("--remote={url}"));
+            }
+            None => _ = command.arg(self.remote()),
+        }
+        command
+    }
+
+    fn deploy_functions(&self) -> Result<()> {
+        let mut command = self.supabase(self.project.root(), &["functions", "deploy", "--use-api"]);
+        command.arg(self.remote()).args(function_names(&repository())?);
+        run(&mut command)
+    }
+
+    fn examine(&self) -> Result<()> {
+        let mut command = Command::new(repository().join("scripts/doctor"));
+        command.args(["--url", &self.url]);
+        if let Some(file) = &self.env_file {
+            command.arg("--env-file").arg(file);
+        }
+        run(&mut command)
+    }
+
+    /// The CLI, told not to ask: everything has been announced.
+    fn supabase(&self, workdir: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(repository().join("scripts/node_modules/.bin/supabase"));
+        command.args(arguments).arg("--yes").arg("--workdir").arg(workdir).stdin(Stdio::null());
+        command
+    }
+
+    fn remote(&self) -> String {
+        format!("--remote={}", self.reference.as_deref().unwrap_or_default())
+    }
+
+    fn secret_names(&self) -> String {
+        self.secrets.variables().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn shown_database(&self) -> String {
+        match &self.database {
+            Some(url) => url.host_str().unwrap_or("a database").to_owned(),
+            None => self.reference.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The project that the CLI is linked to.
+fn linked_reference(project: &Project) -> Option<String> {
+    let reference = project.read("supabase/.temp/project-ref").ok()??;
+    String::from_utf8(reference).ok().map(|reference| reference.trim().to_owned())
+}
+
+fn percent_decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Names the program and the command, but no argument that may hold a secret.
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let status = command.status().with_context(|| format!("cannot start {program}: run scripts/setup"))?;
+    ensure!(status.success(), "{name} ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,48 @@
+-- Takes back what the migrations made. The connections stay, and so do the four columns that a project may have had
+-- before: webhook_id, webhook_expiration, sync_enabled and last_sync_at. Channels that are still open end by
+-- themselves, within 30 days; to close them, set is_active = false a minute before the schedule is taken back.
+select public.unschedule_calendar_webhook_refresh();
+
+drop view if exists public.calendar_webhook_health, public.calendar_connection_status;
+drop table if exists public.calendar_webhook_sweeps, public.calendar_webhook_requests;
+drop trigger if exists keep_calendar_webhook_columns on public.calendar_connections;
+drop function if exists
+  public.keep_calendar_webhook_columns,
+  public.forget_old_calendar_webhook_sweeps,
+  public.request_calendar_webhook_refresh,
+  public.schedule_calendar_webhook_refresh,
+  public.unschedule_calendar_webhook_refresh,
+  public.calendar_webhook_schedule;
+drop index if exists
+  public.calendar_connections_webhook_token_hash,
+  public.calendar_connections_webhook_id,
+  public.calendar_connections_user_id,
+  public.calendar_connections_owed_runs,
+  public.calendar_connections_due_renewals,
+  public.calendar_connections_to_retire,
+  public.calendar_connections_to_reconcile,
+  public.calendar_connections_expiration,
+  public.calendar_connections_renewal_error,
+  public.calendar_connections_run_error,
+  public.calendar_connections_owed_since,
+  public.calendar_connections_unconfirmed;
+alter table public.calendar_connections
+  drop column if exists webhook_token,
+  drop column if exists webhook_token_hash,
+  drop column if exists webhook_source,
+  drop column if exists webhook_resource_id,
+  drop column if exists webhook_pending_id,
+  drop column if exists webhook_opened_at,
+  drop column if exists webhook_confirmed_id,
+  drop column if exists webhook_message_number,
+  drop column if exists webhook_lease_until,
+  drop column if exists webhook_not_before,
+  drop column if exists webhook_attempts,
+  drop column if exists webhook_error,
+  drop column if exists sync_request_id,
+  drop column if exists sync_owed_since,
+  drop column if exists sync_lease_until,
+  drop column if exists sync_not_before,
+  drop column if exists sync_attempts,
+  drop column if exists sync_streak,
+  drop column if exists sync_error;

@@ -1,0 +1,229 @@
+//! Which changes bring a project up to date.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use anyhow::{Result, bail};
+use similar::TextDiff;
+
+use crate::{
+    config_toml,
+    migrations::{self, Step},
+    payload::Payload,
+    plan::{Change, Plan, readable},
+    project::{CONFIG, FUNCTIONS, MIGRATIONS, Project},
+    record::{RECORD, Record, hash},
+};
+
+/// Where functions of the project are moved to: what begins with an underscore is no function.
+const REPLACED: &str = "supabase/functions/_replaced";
+
+/// What an installation changes. With `replace`, functions of these names and files edited since they were installed
+/// make way; otherwise the former are an error, and the latter stay. `now` is the time as a migration's version.
+pub fn install(payload: &Payload, project: &Project, replace: bool, now: &str) -> Result<Plan> {
+    let known = Record::read(project)?;
+    let mut installation = Installation {
+        payload,
+        project,
+        replace,
+        record: Record { files: BTreeMap::new(), writing: BTreeMap::new(), ..known.clone() },
+        known,
+        replaced: BTreeSet::new(),
+        in_the_way: BTreeSet::new(),
+        plan: Plan::default(),
+        conflicts: Vec::new(),
+    };
+    installation.functions()?;
+    installation.files()?;
+    installation.migrations(now)?;
+    installation.config()?;
+    installation.obsolete_files()?;
+    installation.into_plan()
+}
+
+struct Installation<'a> {
+    payload: &'a Payload,
+    project: &'a Project,
+    replace: bool,
+    known: Record,
+    /// As it will be.
+    record: Record,
+    /// The functions that take the place of the project's own.
+    replaced: BTreeSet<String>,
+    /// The directories of the project's own functions that do not make way.
+    in_the_way: BTreeSet<String>,
+    plan: Plan,
+    conflicts: Vec<String>,
+}
+
+impl Installation<'_> {
+    /// Functions of the project that have the name of one of ours.
+    fn functions(&mut self) -> Result<()> {
+        for function in &self.payload.functions {
+            let index = Payload::index(function);
+            let directory = format!("{FUNCTIONS}/{function}");
+            let current = self.project.read(&index)?;
+            let is_ours = match &current {
+                None => self.known.knows(&index),
+                // Being written is not enough: an installation may have been interrupted before it moved this one.
+                Some(current) => {
+                    self.known.files.contains_key(&index)
+                        || self.known.owns(&index, current)
+                        || Some(current) == self.payload.files.get(&index)
+                }
+            };
+            if is_ours || !self.project.path(&directory).exists() {
+                continue;
+            }
+            let to = format!("{REPLACED}/{function}");
+            if !self.replace {
+                self.conflicts.push(format!(
+                    "{directory} is a function of your own: with --replace it makes way (it is moved to {to}, and \
+                     --uninstall moves it back)"
+                ));
+                self.in_the_way.insert(directory);
+            } else if self.project.path(&to).exists() {
+                self.conflicts.push(format!("{to} is in the way of {directory}: remove or rename it"));
+                self.in_the_way.insert(directory);
+            } else {
+                self.record.moved.insert(to.clone(), directory.clone());
+                self.plan.changes.push(Change::Move { from: directory, to });
+                self.replaced.insert(function.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&mut self) -> Result<()> {
+        for (path, content) in &self.payload.files {
+            let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+            if self.in_the_way.contains(directory) {
+                continue;
+            }
+            let is_moved = self.replaced.iter().any(|name| directory == format!("{FUNCTIONS}/{name}"));
+            let current = if is_moved { None } else { self.project.read(path)? };
+            let is_ours =
+                current.as_ref().is_none_or(|current| current == content || self.known.owns(path, current));
+            if is_ours {
+                self.plan.write(path, current, content.clone());
+            } else if !self.known.knows(path) {
+                self.conflicts.push(format!(
+                    "{path} is a file of your own, and has the name of one of ours: rename it"
+                ));
+            } else if self.replace {
+                self.plan.write(path, current, content.clone());
+            } else {
+                self.keep_edited(path, current.unwrap_or_default(), content)?;
+                continue;
+            }
+            self.record.files.insert(path.clone(), hash(content));
+        }
+        Ok(())
+    }
+
+    fn keep_edited(&mut self, path: &str, current: Vec<u8>, ours: &[u8]) -> Result<()> {
+        let mut note = format!("{path} was edited since it was installed, and stays; --replace takes ours:");
+        if let (Some(current), Some(ours)) = (readable(Some(&current)), readable(Some(ours))) {
+            let diff = TextDiff::from_lines(current, ours);
+            let diff = diff.unified_diff().header(path, "ours").to_string();
+            for line in diff.lines() {
+                write!(note, "\n          {line}")?;
+            }
+        }
+        self.plan.notes.push(note);
+        // Still the hash of what was installed: it stays an edited file.
+        if let Some(hash) = self.known.files.get(path).or_else(|| self.known.writing.get(path)) {
+            self.record.files.insert(path.to_owned(), hash.clone());
+        }
+        Ok(())
+    }
+
+    fn migrations(&mut self, now: &str) -> Result<()> {
+        let mut existing = BTreeMap::new();
+        for file in self.project.entries(MIGRATIONS)? {
+            if file.ends_with(".sql") && !file.starts_with('.') {
+                let content = self.project.read(&format!("{MIGRATIONS}/{file}"))?;
+                existing.insert(file, hash(&content.unwrap_or_default()));
+            }
+        }
+        let name = |path: &String| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let installed = self.known.migrations.iter().map(|(path, hash)| (name(path), hash.clone())).collect();
+        let steps = migrations::plan(&self.payload.migrations, existing, &installed, now)?;
+        for (migration, step) in self.payload.migrations.iter().zip(steps) {
+            let (Step::Present { file } | Step::Changed { file } | Step::Add { file }) = &step;
+            let path = format!("{MIGRATIONS}/{file}");
+            match step {
+                Step::Present { .. } => {}
+                Step::Add { .. } => self.plan.write(&path, None, migration.sql.clone()),
+                Step::Changed { .. } => self.plan.notes.push(format!(
+                    "{path} was edited or removed since it was installed, and stays so; your version control has it"
+                )),
+            }
+            self.record.migrations.insert(path, hash(&migration.sql));
+        }
+        Ok(())
+    }
+
+    fn config(&mut self) -> Result<()> {
+        let text = self.project.read_text(CONFIG)?;
+        let is_there = |path: &str| {
+            let is_moved = self.replaced.iter().any(|name| path.starts_with(&format!("functions/{name}/")));
+            !is_moved && self.project.path("supabase").join(path).exists()
+        };
+        let edit =
+            config_toml::add(&text, &self.payload.functions, &self.known.config, &self.replaced, is_there)?;
+        // Those of a function that is to make way go with it.
+        if self.conflicts.is_empty() {
+            self.conflicts.extend(edit.obstacles);
+        }
+        self.record.config = edit.tables;
+        self.plan.write(CONFIG, Some(text.into_bytes()), edit.text.into_bytes());
+        Ok(())
+    }
+
+    /// Those that an older version installed.
+    fn obsolete_files(&mut self) -> Result<()> {
+        for path in self.known.files.keys().filter(|path| !self.payload.files.contains_key(*path)) {
+            match self.project.read(path)? {
+                Some(content) if self.known.owns(path, &content) => {
+                    self.plan.changes.push(Change::Remove { path: path.clone(), before: content });
+                }
+                Some(_) => self.plan.notes.push(format!(
+                    "{path} is needed no longer, but was edited since it was installed: it is yours now"
+                )),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The record comes first, with what is about to be written, so that an installation that is interrupted is
+    /// known as one; and last, as it is to stay.
+    fn into_plan(self) -> Result<Plan> {
+        let Installation { project, known, record, mut plan, conflicts, .. } = self;
+        if !conflicts.is_empty() {
+            bail!("nothing was written:\n  {}", conflicts.join("\n  "));
+        }
+        let (before, last) = (project.read(RECORD)?, record.text()?);
+        if before.as_ref() == Some(&last) {
+            return Ok(plan);
+        }
+        let is_written = |(path, _): &(&String, &String)| {
+            plan.changes
+                .iter()
+                .any(|change| matches!(change, Change::Write { path: written, .. } if written == *path))
+        };
+        let writing = record.files.iter().filter(is_written);
+        let first = Record {
+            files: known.files,
+            migrations: known.migrations,
+            writing: writing.map(|(path, hash)| (path.clone(), hash.clone())).collect(),
+            ..record
+        };
+        plan.first = Some((RECORD, first.text()?));
+        plan.write(RECORD, before, last);
+        Ok(plan)
+    }
+}

@@ -1,0 +1,94 @@
+//! What is installed: the functions with the built module, and the migrations, as they stand in a repository.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::project::{FUNCTIONS, MIGRATIONS};
+
+/// What `scripts/build` makes, and nothing works without.
+pub(crate) const MODULE: &str = "supabase/functions/_shared/wasm/module.js";
+
+pub struct Payload {
+    /// The names of the functions, in order.
+    pub functions: Vec<String>,
+    /// The functions' files and the code that they share: content by path within a project.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// In the order in which they are applied.
+    pub migrations: Vec<Migration>,
+}
+
+pub struct Migration {
+    /// The file's name without its version: `calendar_webhooks.sql`.
+    pub name: String,
+    pub sql: Vec<u8>,
+}
+
+/// The repository that this program was built from.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The names of the functions, in order.
+pub(crate) fn function_names(repository: &Path) -> Result<Vec<String>> {
+    let directories = sorted(&repository.join(FUNCTIONS))?;
+    let functions = directories.iter().filter(|directory| directory.join("index.ts").is_file());
+    Ok(functions.map(|directory| file_name(directory)).collect())
+}
+
+impl Payload {
+    pub fn read(repository: &Path) -> Result<Payload> {
+        let functions = function_names(repository)?;
+        let mut files = BTreeMap::new();
+        for directory in functions.iter().map(String::as_str).chain(["_shared"]) {
+            collect(repository, &repository.join(FUNCTIONS).join(directory), &mut files)?;
+        }
+        ensure!(files.contains_key(MODULE), "the module is not built: run scripts/build first");
+
+        let mut migrations = Vec::new();
+        for path in sorted(&repository.join(MIGRATIONS))? {
+            let file = file_name(&path);
+            let (_, name) = file.split_once('_').with_context(|| format!("{file} has no version"))?;
+            migrations.push(Migration { name: name.to_owned(), sql: fs::read(&path)? });
+        }
+        Ok(Payload { functions, files, migrations })
+    }
+
+    pub(crate) fn index(function: &str) -> String {
+        format!("{FUNCTIONS}/{function}/index.ts")
+    }
+}
+
+/// Every file below a directory; hidden ones are the build's own.
+fn collect(repository: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
+    for path in sorted(directory)? {
+        if path.is_dir() {
+            collect(repository, &path, files)?;
+        } else {
+            let name = path.strip_prefix(repository)?.to_str().context("a file name is not UTF-8")?;
+            files.insert(name.to_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn sorted(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = directory.read_dir().with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if !file_name(&path).starts_with('.') {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

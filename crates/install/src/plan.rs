@@ -1,0 +1,106 @@
+//! What is to be done to a project: shown first, then done.
+
+use std::fmt;
+
+use anyhow::Result;
+use similar::TextDiff;
+
+use crate::project::Project;
+
+/// Everything that is checked has been checked: doing it can only fail for the disk's sake.
+#[derive(Default)]
+pub struct Plan {
+    /// Written before all else.
+    pub(crate) first: Option<(&'static str, Vec<u8>)>,
+    pub(crate) changes: Vec<Change>,
+    /// What is left as it is, though one might think otherwise.
+    pub(crate) notes: Vec<String>,
+}
+
+pub(crate) enum Change {
+    Write { path: String, before: Option<Vec<u8>>, after: Vec<u8> },
+    Remove { path: String, before: Vec<u8> },
+    Move { from: String, to: String },
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(crate) fn write(&mut self, path: &str, before: Option<Vec<u8>>, after: Vec<u8>) {
+        if before.as_ref() != Some(&after) {
+            self.changes.push(Change::Write { path: path.to_owned(), before, after });
+        }
+    }
+
+    pub fn carry_out(&self, project: &Project) -> Result<()> {
+        if let Some((path, content)) = &self.first {
+            project.write(path, content)?;
+        }
+        for change in &self.changes {
+            match change {
+                Change::Write { path, after, .. } => project.write(path, after)?,
+                Change::Remove { path, .. } => project.remove(path)?,
+                Change::Move { from, to } => project.rename(from, to)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The whole as a unified diff, then a line for each file.
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for change in &self.changes {
+            let (path, before, after) = match change {
+                Change::Write { path, before, after } => (path, before.as_deref(), Some(after.as_slice())),
+                Change::Remove { path, before } => (path, Some(before.as_slice()), None),
+                Change::Move { .. } => continue,
+            };
+            if let (Some(old), Some(new)) = (readable(before), readable(after)) {
+                let name = |side: &str, content: Option<&[u8]>| match content {
+                    Some(_) => format!("{side}/{path}"),
+                    None => "/dev/null".to_owned(),
+                };
+                let diff = TextDiff::from_lines(old, new);
+                let (old_name, new_name) = (name("a", before), name("b", after));
+                writeln!(formatter, "{}", diff.unified_diff().header(&old_name, &new_name))?;
+            }
+        }
+        for change in &self.changes {
+            match change {
+                Change::Write { path, before: None, after } => {
+                    writeln!(formatter, "  add     {path}{}", size(after))?;
+                }
+                Change::Write { path, before: Some(before), after } => {
+                    let was = size(before);
+                    let was = if was.is_empty() { was } else { format!(", was{was}") };
+                    writeln!(formatter, "  change  {path}{}{was}", size(after))?;
+                }
+                Change::Remove { path, before } => writeln!(formatter, "  remove  {path}{}", size(before))?,
+                Change::Move { from, to } => writeln!(formatter, "  move    {from} → {to}")?,
+            }
+        }
+        for note in &self.notes {
+            writeln!(formatter, "  note    {note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of what a person can read; nothing reads as empty.
+pub(crate) fn readable(content: Option<&[u8]>) -> Option<&str> {
+    let Some(content) = content else { return Some("") };
+    std::str::from_utf8(content)
+        .ok()
+        .filter(|text| !text.starts_with("// Generated") && !text.starts_with("# Generated"))
+}
+
+/// Of what nobody reads.
+fn size(content: &[u8]) -> String {
+    match readable(Some(content)) {
+        Some(_) => String::new(),
+        None => format!(" ({:.1} KB, generated)", content.len() as f64 / 1000.0),
+    }
+}

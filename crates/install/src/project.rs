@@ -1,0 +1,125 @@
+//! A Supabase project on disk: the directory that holds `supabase/`.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) const CONFIG: &str = "supabase/config.toml";
+pub(crate) const FUNCTIONS: &str = "supabase/functions";
+pub(crate) const MIGRATIONS: &str = "supabase/migrations";
+
+/// Paths within it are relative to its root, with `/`.
+pub struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    pub fn open(directory: &Path) -> Result<Project> {
+        if !directory.join(CONFIG).is_file() {
+            let parent = directory.parent().filter(|parent| parent.join(CONFIG).is_file());
+            match parent {
+                Some(parent) => bail!(
+                    "{} is inside a Supabase project: name its root, {}",
+                    directory.display(),
+                    parent.display()
+                ),
+                None => bail!(
+                    "{} is no Supabase project, for it has no {CONFIG}: name the directory in which you ran \
+                     `supabase init`, or run that first",
+                    directory.display()
+                ),
+            }
+        }
+        let root =
+            directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
+        Ok(Project { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The content of a file, if there is one.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.path(path)) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
+        }
+    }
+
+    pub(crate) fn read_text(&self, path: &str) -> Result<String> {
+        fs::read_to_string(self.path(path)).with_context(|| format!("cannot read {path}"))
+    }
+
+    /// The names of what is in a directory, in order; nothing if there is no such directory.
+    pub(crate) fn entries(&self, directory: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        if let Ok(entries) = self.path(directory).read_dir() {
+            for entry in entries {
+                names.push(entry?.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Replaces a file in one step, so that nobody ever finds half of it.
+    pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
+        let target = self.path(path);
+        let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
+            bail!("{path} is no file");
+        };
+        let partial = directory.join(format!(".{}.partial", name.to_string_lossy()));
+        fs::create_dir_all(directory)
+            .and_then(|()| fs::write(&partial, content))
+            .and_then(|()| fs::rename(&partial, &target))
+            .with_context(|| format!("cannot write {path}"))
+    }
+
+    pub(crate) fn remove(&self, path: &str) -> Result<()> {
+        match fs::remove_file(self.path(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {path}"));
+            }
+            _ => {}
+        }
+        self.remove_empty_parents(path);
+        Ok(())
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let target = self.path(to);
+        let directory = target.parent().with_context(|| format!("{to} is no file"))?;
+        fs::create_dir_all(directory)
+            .and_then(|()| fs::rename(self.path(from), &target))
+            .with_context(|| format!("cannot move {from} to {to}"))?;
+        self.remove_empty_parents(from);
+        Ok(())
+    }
+
+    fn remove_empty_parents(&self, path: &str) {
+        for directory in Path::new(path).ancestors().skip(1).take_while(|path| path.components().count() > 1)
+        {
+            // Fails where something is left in it.
+            if fs::remove_dir(self.root.join(directory)).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Whether a path stays within `supabase/`.
+pub(crate) fn is_inside(path: &str) -> bool {
+    let mut components = Path::new(path).components();
+    components.next() == Some(Component::Normal("supabase".as_ref()))
+        && components.all(|component| matches!(component, Component::Normal(_)))
+}

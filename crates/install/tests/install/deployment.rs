@@ -1,0 +1,255 @@
+use std::{collections::BTreeSet, fs};
+
+use dev_stack::postgres::Cluster;
+
+use crate::{
+    cli::{DEPLOY, Said, said, said_on_terminal},
+    management_api::{ManagementApi, PROJECT},
+    sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox},
+};
+
+/// A kilobyte is 1000 bytes, as scripts/build counts.
+const LARGEST_UPLOAD: usize = 500_000;
+const CLIENT_SECRET: &str = "GOCSPX-do#not 'print' $this";
+
+struct Deployment {
+    sandbox: Sandbox,
+    api: ManagementApi,
+}
+
+impl Deployment {
+    fn installed() -> Deployment {
+        let sandbox = Sandbox::installed();
+        let secrets = format!(
+            "GOOGLE_CLIENT_ID=1234.apps.googleusercontent.com\nexport GOOGLE_CLIENT_SECRET=\"{CLIENT_SECRET}\"\n\
+             SUPABASE_SECRET_KEY=sb_secret_of_the_project\nSTRIPE_KEY=sk_of_the_project\n"
+        );
+        sandbox.write("supabase/.env", &secrets);
+        Deployment { sandbox, api: ManagementApi::start() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let mut command = self.sandbox.home.command(DEPLOY);
+        command.arg("--workdir").arg(self.sandbox.root()).envs(self.api.environment(&self.sandbox.home));
+        said(command.args(arguments))
+    }
+
+    fn to_project(&self, steps: &[&str]) -> Said {
+        let mut arguments = vec!["--yes", "--project-ref", PROJECT];
+        for step in ["build", "secrets", "migrations", "functions", "doctor"] {
+            if !steps.contains(&step) {
+                arguments.extend(["--skip", step]);
+            }
+        }
+        self.run(&arguments)
+    }
+}
+
+#[test]
+fn each_function_is_uploaded_whole_and_small() {
+    let deployment = Deployment::installed();
+    deployment.to_project(&["functions"]).succeeded().with("✓ functions, ");
+    let published: BTreeSet<String> = deployment.api.published().into_iter().collect();
+    assert_eq!(published, FUNCTIONS.map(str::to_owned).into());
+    for (function, upload) in deployment.api.uploads() {
+        let index = format!("supabase/functions/{function}/index.ts");
+        assert_eq!(upload.metadata["verify_jwt"], false, "{function}");
+        assert_eq!(upload.metadata["entrypoint_path"], index.as_str());
+        assert_eq!(upload.metadata["import_map_path"], "", "{function} needs none");
+        let module = &upload.files["supabase/functions/_shared/wasm/module.js"];
+        assert!(String::from_utf8_lossy(module).contains("\"AGFzbQ"), "{function} has a WebAssembly module");
+        assert!(upload.files.contains_key(&index) && upload.files.contains_key(SERVE));
+        for (path, content) in &upload.files {
+            assert_eq!(&fs::read(deployment.sandbox.path(path)).unwrap(), content, "{path}");
+        }
+        assert!(upload.bytes <= LARGEST_UPLOAD, "{function}: {} bytes", upload.bytes);
+    }
+}
+
+#[test]
+fn only_our_secrets_are_set_and_none_is_shown() {
+    let deployment = Deployment::installed();
+    let config = deployment.sandbox.read(CONFIG);
+    deployment.sandbox.write(CONFIG, &format!("{config}\n[edge_runtime.secrets]\nTHEIRS = \"value\"\n"));
+    deployment.to_project(&["secrets"]).succeeded().with("GOOGLE_CLIENT_SECRET").without("GOCSPX");
+    let secrets = deployment.api.secrets();
+    assert_eq!(secrets.keys().collect::<Vec<_>>(), ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"]);
+    assert_eq!(secrets["GOOGLE_CLIENT_SECRET"], CLIENT_SECRET);
+    let command_lines = deployment.sandbox.home.command_lines();
+    assert!(command_lines.contains("secrets set"), "{command_lines}");
+    for secret in ["GOCSPX", "googleusercontent", "sbp_"] {
+        assert!(!command_lines.contains(secret), "{command_lines}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let deployment = Deployment::installed();
+    let mut command = deployment.sandbox.home.command(DEPLOY);
+    command.envs(deployment.api.environment(&deployment.sandbox.home)).env("GOOGLE_CLIENT_ID", "another");
+    command.arg("--workdir").arg(deployment.sandbox.root()).args(["--yes", "--project-ref", PROJECT]);
+    for step in ["build", "migrations", "functions", "doctor"] {
+        command.args(["--skip", step]);
+    }
+    said(&mut command).succeeded();
+    assert_eq!(deployment.api.secrets()["GOOGLE_CLIENT_ID"], "another");
+}
+
+#[test]
+fn a_file_of_variables_can_be_named() {
+    let deployment = Deployment::installed();
+    let file = deployment.sandbox.path("production.env");
+    fs::write(&file, "GOOGLE_CLIENT_ID=production\nGOOGLE_CLIENT_SECRET=secret\n").unwrap();
+    let file = file.to_str().unwrap();
+    let skip = ["--skip", "build", "--skip", "migrations", "--skip", "functions", "--skip", "doctor"];
+    let to = |file| [["--yes", "--project-ref", PROJECT, "--env-file", file].as_slice(), &skip].concat();
+    deployment.run(&to(file)).succeeded();
+    assert_eq!(deployment.api.secrets()["GOOGLE_CLIENT_ID"], "production");
+    deployment.run(&to("nowhere.env")).failed().with("cannot read nowhere.env");
+}
+
+#[test]
+fn missing_secrets_are_named_before_anything_is_done() {
+    let deployment = Deployment::installed();
+    deployment.sandbox.write("supabase/.env", "GOOGLE_CLIENT_ID=x\nGOOGLE_CLIENT_SECRET=\n");
+    deployment
+        .to_project(&["secrets", "functions"])
+        .failed()
+        .with("GOOGLE_CLIENT_SECRET")
+        .with("--skip secrets");
+    assert!(deployment.api.uploads().is_empty());
+}
+
+#[test]
+fn the_linked_project_is_deployed_to() {
+    let deployment = Deployment::installed();
+    let skip = ["--yes", "--skip", "build", "--skip", "migrations", "--skip", "doctor", "--skip", "secrets"];
+    deployment.run(&skip).failed().with("--project-ref").with("supabase link");
+    deployment.sandbox.write("supabase/.temp/project-ref", PROJECT);
+    deployment.run(&skip).succeeded();
+    assert_eq!(deployment.api.published().len(), 3);
+}
+
+#[test]
+fn something_else_than_a_project_ref_is_refused() {
+    let deployment = Deployment::installed();
+    deployment.run(&["--yes", "--project-ref", "main"]).failed().with("main is no project ref");
+}
+
+#[test]
+fn a_project_without_the_functions_is_told_to_install_them() {
+    let sandbox = Sandbox::fresh();
+    let deployment = Deployment { sandbox, api: ManagementApi::start() };
+    deployment.to_project(&["functions"]).failed().with("index.ts is missing").with("scripts/install");
+}
+
+#[test]
+fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
+    let deployment = Deployment::installed();
+    deployment.api.refuse("functions");
+    deployment
+        .to_project(&["secrets", "functions", "doctor"])
+        .failed()
+        .with("✓ secrets, ")
+        .with("refused by the test")
+        .with("functions failed after")
+        .with("SUPABASE_ACCESS_TOKEN")
+        .with("run this again with --skip secrets")
+        .without("== doctor")
+        .without("GOCSPX");
+}
+
+#[test]
+fn an_unhealthy_project_fails_the_deployment() {
+    let deployment = Deployment::installed();
+    let skip = ["--skip", "build", "--skip", "secrets", "--skip", "migrations", "--skip", "functions"];
+    let url = "http://127.0.0.1:1";
+    let arguments = [["--yes", "--url", url].as_slice(), &skip].concat();
+    deployment
+        .run(&arguments)
+        .failed()
+        .with("doctor failed after")
+        .with(&format!("scripts/doctor --url {url}"));
+}
+
+#[test]
+fn an_outdated_project_is_told_to_update() {
+    let deployment = Deployment::installed();
+    deployment.to_project(&["build"]).succeeded().with("✓ build, ");
+    let sandbox = &deployment.sandbox;
+    fs::remove_dir_all(sandbox.path("supabase/functions")).unwrap();
+    fs::remove_file(sandbox.path(crate::sandbox::RECORD)).unwrap();
+    let mut older = crate::sandbox::payload();
+    older.files.insert(SERVE.to_owned(), b"// older\n".to_vec());
+    sandbox.install_version(&older, "20990101000000");
+    deployment.to_project(&["build"]).failed().with("has another version").with("scripts/install --into");
+}
+
+#[test]
+fn on_a_terminal_it_tells_what_it_will_do_and_asks() {
+    let deployment = Deployment::installed();
+    let root = deployment.sandbox.root().display().to_string();
+    let mut command_line = String::new();
+    for (name, value) in deployment.api.environment(&deployment.sandbox.home) {
+        command_line += &format!("{name}={value} ");
+    }
+    command_line +=
+        &format!("{DEPLOY} --workdir {root} --project-ref {PROJECT} --skip build --skip migrations");
+    command_line += " --skip doctor";
+    said_on_terminal(&deployment.sandbox.home, &command_line, "n\n")
+        .failed()
+        .with("secrets     GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET → abcdefghijklmnopqrst")
+        .with("Deploy this? [y/N]")
+        .with("nothing was deployed");
+    assert!(deployment.api.secrets().is_empty() && deployment.api.uploads().is_empty());
+    said_on_terminal(&deployment.sandbox.home, &command_line, "y\n").succeeded();
+    assert_eq!((deployment.api.secrets().len(), deployment.api.published().len()), (2, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_are_pushed_to_a_database_once() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.connect().await.unwrap();
+    dev_stack::schema::create(&client, &[]).await.unwrap();
+    let sandbox = Sandbox::installed();
+    let address = cluster.url().replace("postgres@", "postgres:p%40ss@");
+    let url = format!("{address}?sslmode=disable");
+    let push = || {
+        let mut command = sandbox.home.command(DEPLOY);
+        command.arg("--workdir").arg(sandbox.root()).args(["--yes", "--db-url", &url]);
+        for step in ["build", "secrets", "functions", "doctor"] {
+            command.args(["--skip", step]);
+        }
+        said(&mut command)
+    };
+    push().succeeded().with("_calendar_webhooks.sql").without("p@ss").without("p%40ss");
+    let query = "select to_regclass('public.calendar_connections') is not null
+                   and to_regclass('public.calendar_connection_status') is not null";
+    assert!(client.query_one(query, &[]).await.unwrap().get::<_, bool>(0));
+    push().succeeded().with("up to date");
+
+    let command_lines = sandbox.home.command_lines();
+    assert!(command_lines.contains("db push"), "{command_lines}");
+    assert!(!command_lines.contains("p@ss") && !command_lines.contains("p%40ss"), "{command_lines}");
+    assert!(sandbox.home.passwords().contains("p@ss\n"), "it is in PGPASSWORD");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_updated_project_is_pushed_without_being_told_to_include_anything() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.connect().await.unwrap();
+    dev_stack::schema::create(&client, &[]).await.unwrap();
+    let sandbox = Sandbox::lived_in();
+    let url = format!("{}?sslmode=disable", cluster.url());
+    let push = || sandbox.home.supabase(sandbox.root(), &["db", "push", "--yes", &format!("--remote={url}")]);
+
+    sandbox.install_version(&crate::sandbox::older_payload(), "20250202000000");
+    push().succeeded();
+    sandbox.write("supabase/migrations/20980101000000_theirs_too.sql", "select 1;\n");
+    push().succeeded();
+    sandbox.install(&["--yes"]).succeeded();
+    push().succeeded();
+    let applied = "select count(*) from supabase_migrations.schema_migrations";
+    let count: i64 = client.query_one(applied, &[]).await.unwrap().get(0);
+    assert_eq!(usize::try_from(count).unwrap(), sandbox.migrations().len());
+}

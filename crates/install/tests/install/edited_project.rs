@@ -1,0 +1,115 @@
+use crate::sandbox::{CONFIG, FUNCTIONS, SERVE, SETUP, Sandbox, assert_same, older_payload};
+
+#[test]
+fn an_edited_file_is_shown_and_stays() {
+    let sandbox = Sandbox::fresh();
+    sandbox.install_version(&older_payload(), "20250202000000");
+    sandbox.write(SERVE, "// mine\n");
+    sandbox
+        .install(&["--yes"])
+        .succeeded()
+        .with(&format!("{SERVE} was edited since it was installed, and stays"))
+        .with("-// mine");
+    assert_eq!(sandbox.read(SERVE), "// mine\n");
+    assert!(sandbox.has(SETUP));
+    // Still known as edited.
+    sandbox.install(&[]).succeeded().with("was edited").with("Nothing to do");
+}
+
+#[test]
+fn an_edited_file_is_overwritten_only_when_told() {
+    let sandbox = Sandbox::installed();
+    let ours = sandbox.read(SERVE);
+    sandbox.write(SERVE, "// mine\n");
+    sandbox.install(&["--yes", "--replace"]).succeeded().with("-// mine");
+    assert_eq!(sandbox.read(SERVE), ours);
+}
+
+#[test]
+fn an_edited_migration_is_never_overwritten() {
+    let sandbox = Sandbox::installed();
+    let migration = format!("supabase/migrations/{}", sandbox.migrations()[0]);
+    sandbox.write(&migration, "select 2;\n");
+    let before = sandbox.tree();
+    sandbox.install(&["--yes", "--replace"]).succeeded().with(&migration).with("Nothing to do");
+    assert_same(&sandbox.tree(), &before);
+}
+
+#[test]
+fn a_file_of_the_projects_own_is_never_overwritten() {
+    let sandbox = Sandbox::lived_in();
+    sandbox.write(SERVE, "export const mine = 1;\n");
+    let before = sandbox.tree();
+    for arguments in [["--yes"].as_slice(), &["--yes", "--replace"]] {
+        sandbox.install(arguments).failed().with(&format!("{SERVE} is a file of your own")).with("rename it");
+        assert_same(&sandbox.tree(), &before);
+    }
+}
+
+#[test]
+fn a_table_keeps_its_other_keys_and_their_comments() {
+    let sandbox = Sandbox::fresh();
+    let table =
+        "\n[functions.setup-calendar-webhook]\nenabled = true # for now\nverify_jwt = true # why not\n";
+    let config = format!("{}{table}", sandbox.read(CONFIG));
+    sandbox.write(CONFIG, &config);
+    sandbox.install(&["--yes"]).succeeded();
+    let changed = table.replace("verify_jwt = true", "verify_jwt = false");
+    assert!(sandbox.read(CONFIG).contains(&changed), "{}", sandbox.read(CONFIG));
+    sandbox.install(&["--uninstall", "--yes"]).succeeded();
+    assert_eq!(sandbox.read(CONFIG), config);
+}
+
+#[test]
+fn other_ways_to_write_the_tables_are_understood() {
+    for own in [
+        "functions = { hello = { verify_jwt = true }, setup-calendar-webhook = { verify_jwt = true } }\n",
+        "[functions]\nsetup-calendar-webhook.verify_jwt = true\n",
+        "[functions.\"setup-calendar-webhook\"]\nimport_map = ''",
+        "project_id = 'x'\r\n[functions.setup-calendar-webhook]\r\n# nothing\r\n",
+    ] {
+        let sandbox = Sandbox::fresh();
+        sandbox.write(CONFIG, own);
+        sandbox.install(&["--yes"]).succeeded();
+        let config: toml_edit::DocumentMut = sandbox.read(CONFIG).parse().unwrap();
+        for function in FUNCTIONS {
+            let verify_jwt = &config["functions"][function]["verify_jwt"];
+            assert_eq!(verify_jwt.as_bool(), Some(false), "{function} in {own}");
+        }
+        assert_eq!(sandbox.read(CONFIG).matches("\r\n").count() > 0, own.contains("\r\n"), "{own}");
+        sandbox.install(&[]).succeeded().with("Nothing to do");
+        sandbox.install(&["--uninstall", "--yes"]).succeeded();
+        assert_eq!(sandbox.read(CONFIG).trim_end(), own.trim_end());
+    }
+}
+
+#[test]
+fn settings_that_would_keep_a_function_from_being_served_are_named() {
+    for (setting, key) in [
+        ("enabled = false", "enabled"),
+        ("entrypoint = \"./functions/other/main.ts\"", "entrypoint"),
+        ("import_map = \"./functions/setup-calendar-webhook/deno.json\"", "import_map"),
+    ] {
+        let sandbox = Sandbox::fresh();
+        let config = sandbox.read(CONFIG);
+        sandbox.write(CONFIG, &format!("{config}\n[functions.setup-calendar-webhook]\n{setting}\n"));
+        let before = sandbox.tree();
+        sandbox.install(&["--yes"]).failed().with(&format!("{key} in [functions.setup-calendar-webhook]"));
+        assert_same(&sandbox.tree(), &before);
+    }
+}
+
+#[test]
+fn a_damaged_record_or_configuration_is_named() {
+    let sandbox = Sandbox::installed();
+    let record = sandbox.read("supabase/calendar-webhooks.lock");
+    for damaged in ["no TOML", &record.replace("supabase/functions/_shared/serve.ts", "supabase/../../x")] {
+        sandbox.write("supabase/calendar-webhooks.lock", damaged);
+        for arguments in [["--yes"].as_slice(), &["--yes", "--uninstall"]] {
+            sandbox.install(arguments).failed().with("calendar-webhooks.lock is damaged");
+        }
+    }
+    sandbox.write("supabase/calendar-webhooks.lock", &record);
+    sandbox.write(CONFIG, "[functions\n");
+    sandbox.install(&["--yes"]).failed().with("supabase/config.toml is no TOML");
+}

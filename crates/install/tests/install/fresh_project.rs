@@ -1,0 +1,176 @@
+use std::fs;
+
+use install::Payload;
+use toml_edit::DocumentMut;
+
+use crate::{
+    cli::{INSTALL, said, said_on_terminal},
+    sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same, payload},
+};
+
+#[test]
+fn a_fresh_project_gets_everything() {
+    let sandbox = Sandbox::fresh();
+    sandbox.install(&["--yes"]).succeeded();
+    let Payload { files, migrations, functions } = payload();
+    assert_eq!(functions, FUNCTIONS);
+    for (path, content) in files {
+        assert_eq!(fs::read(sandbox.path(&path)).unwrap(), content, "{path}");
+    }
+    let installed = sandbox.migrations();
+    assert_eq!(installed.len(), migrations.len());
+    for (file, migration) in installed.iter().zip(migrations) {
+        assert!(file.ends_with(&format!("_{}", migration.name)), "{file}");
+        assert_eq!(fs::read(sandbox.path(&format!("supabase/migrations/{file}"))).unwrap(), migration.sql);
+    }
+    let config: DocumentMut = sandbox.read(CONFIG).parse().unwrap();
+    for function in FUNCTIONS {
+        assert_eq!(config["functions"][function]["verify_jwt"].as_bool(), Some(false), "{function}");
+    }
+    assert!(!sandbox.has("supabase/functions/recalculate-schedule"));
+}
+
+#[test]
+fn config_toml_keeps_every_line_that_it_had() {
+    let sandbox = Sandbox::lived_in();
+    let before = sandbox.read(CONFIG);
+    sandbox.install(&["--yes"]).succeeded();
+    let after = sandbox.read(CONFIG);
+    let added = after.strip_prefix(&before).expect("the old text comes first, unchanged");
+    assert_eq!(added.matches("verify_jwt = false").count(), 3, "{added}");
+}
+
+#[test]
+fn what_a_project_has_of_its_own_stays_untouched() {
+    let sandbox = Sandbox::lived_in();
+    let before = sandbox.tree();
+    sandbox.install(&["--yes"]).succeeded();
+    let after = sandbox.tree();
+    for (path, content) in before.iter().filter(|(path, _)| *path != CONFIG) {
+        assert_eq!(after.get(path), Some(content), "{path}");
+    }
+    assert!(after.len() > before.len());
+}
+
+#[test]
+fn the_second_time_there_is_nothing_to_do() {
+    let sandbox = Sandbox::lived_in();
+    sandbox.install(&["--yes"]).succeeded().without("Nothing to do");
+    let before = sandbox.tree();
+    sandbox.install(&[]).succeeded().with("Nothing to do");
+    assert_same(&sandbox.tree(), &before);
+}
+
+#[test]
+fn a_dry_run_shows_the_diff_and_writes_nothing() {
+    let sandbox = Sandbox::lived_in();
+    let before = sandbox.tree();
+    sandbox
+        .install(&["--dry-run"])
+        .succeeded()
+        .with(&format!("--- /dev/null\n+++ b/{SETUP}\n@@ -0,0 +1,3 @@\n+import {{ serve }}"))
+        .with(&format!("--- a/{CONFIG}\n+++ b/{CONFIG}\n"))
+        .with("+[functions.setup-calendar-webhook]\n+verify_jwt = false\n")
+        .with("  add     supabase/functions/_shared/wasm/module.js (")
+        .with("KB, generated)")
+        .with("Nothing was written")
+        .without("AGFzbQ");
+    assert_same(&sandbox.tree(), &before);
+}
+
+#[test]
+fn without_a_terminal_somebody_must_have_agreed() {
+    let sandbox = Sandbox::fresh();
+    let before = sandbox.tree();
+    sandbox.install(&[]).failed().with("--yes");
+    assert_same(&sandbox.tree(), &before);
+}
+
+#[test]
+fn on_a_terminal_it_asks() {
+    let sandbox = Sandbox::fresh();
+    let before = sandbox.tree();
+    let command_line = format!("{INSTALL} --into {}", sandbox.root().display());
+    said_on_terminal(&sandbox.home, &command_line, "\n")
+        .failed()
+        .with("Do this? [y/N]")
+        .with("nothing was written");
+    assert_same(&sandbox.tree(), &before);
+    said_on_terminal(&sandbox.home, &command_line, "y\n").succeeded().with("Done.");
+    assert!(sandbox.has(SETUP));
+}
+
+#[test]
+fn migrations_come_after_all_that_the_project_has() {
+    let sandbox = Sandbox::fresh();
+    sandbox.write("supabase/migrations/20990101000000_theirs.sql", "select 1;\n");
+    sandbox.install(&["--yes"]).succeeded();
+    let migrations = sandbox.migrations();
+    assert_eq!(migrations[0], "20990101000000_theirs.sql");
+    assert_eq!(migrations[1], "20990101000001_calendar_webhooks.sql");
+}
+
+#[test]
+fn what_was_copied_by_hand_is_recognized() {
+    let sandbox = Sandbox::fresh();
+    let payload = payload();
+    for (path, content) in &payload.files {
+        sandbox.write(path, std::str::from_utf8(content).unwrap());
+    }
+    for (second, migration) in payload.migrations.iter().enumerate() {
+        let sql = std::str::from_utf8(&migration.sql).unwrap();
+        sandbox.write(&format!("supabase/migrations/2026112200000{second}_{}", migration.name), sql);
+    }
+    let before = sandbox.migrations();
+    sandbox
+        .install(&["--yes"])
+        .succeeded()
+        .without("  add     supabase/functions")
+        .without("  add     supabase/migr");
+    assert_eq!(sandbox.migrations(), before);
+}
+
+#[test]
+fn an_interrupted_installation_is_repaired_by_the_next_one() {
+    for next in [
+        "supabase/functions/_shared/wasm/module.js",
+        SETUP,
+        "supabase/migrations/20300101000000_calendar_webhooks.sql",
+    ] {
+        let sandbox = Sandbox::fresh();
+        let project = sandbox.project();
+        let plan = install::install(&payload(), &project, false, "20300101000000").unwrap();
+        // It cannot be written: a directory is in its place.
+        fs::create_dir_all(sandbox.path(next)).unwrap();
+        assert!(plan.carry_out(&project).is_err(), "{next}");
+        fs::remove_dir(sandbox.path(next)).unwrap();
+
+        sandbox.install(&["--yes"]).succeeded();
+        for (path, content) in payload().files {
+            assert_eq!(fs::read(sandbox.path(&path)).unwrap(), content, "{path}");
+        }
+        sandbox.install(&[]).succeeded().with("Nothing to do");
+        assert!(!sandbox.read(RECORD).contains("[writing]"));
+    }
+}
+
+#[test]
+fn lost_files_come_back() {
+    let sandbox = Sandbox::installed();
+    let before = sandbox.tree();
+    fs::remove_file(sandbox.path(SERVE)).unwrap();
+    let last = sandbox.migrations().pop().unwrap();
+    fs::remove_file(sandbox.path(&format!("supabase/migrations/{last}"))).unwrap();
+    sandbox.install(&["--yes"]).succeeded();
+    assert_same(&sandbox.tree(), &before);
+}
+
+#[test]
+fn a_directory_that_is_no_project_is_refused() {
+    let sandbox = Sandbox::fresh();
+    let into = |path: &str| said(sandbox.home.command(INSTALL).arg("--into").arg(sandbox.path(path)));
+    into("supabase").failed().with("name its root");
+    into("supabase/functions").failed().with("supabase init");
+    let repository = dev_stack::repository();
+    said(sandbox.home.command(INSTALL).arg("--into").arg(repository)).failed().with("this repository");
+}

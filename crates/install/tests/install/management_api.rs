@@ -1,0 +1,185 @@
+//! A stand-in for Supabase's management API, as far as the CLI asks it for a deployment. It keeps what it is sent.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    routing::{post, put},
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::cli::Home;
+
+pub(crate) const PROJECT: &str = "abcdefghijklmnopqrst";
+pub(crate) const ACCESS_TOKEN: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
+
+pub(crate) struct ManagementApi {
+    url: String,
+    received: Arc<Mutex<Received>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Default)]
+struct Received {
+    /// By name.
+    secrets: BTreeMap<String, String>,
+    /// By function.
+    uploads: BTreeMap<String, Upload>,
+    /// The functions that are online.
+    published: Vec<String>,
+    /// What is answered with 403.
+    refused: Option<&'static str>,
+}
+
+/// A function as the CLI sends it.
+#[derive(Clone, Default)]
+pub(crate) struct Upload {
+    /// Of the whole request.
+    pub bytes: usize,
+    pub files: BTreeMap<String, Bytes>,
+    pub metadata: Value,
+}
+
+type Refusal = (StatusCode, Json<Value>);
+type Shared = State<Arc<Mutex<Received>>>;
+
+impl ManagementApi {
+    pub(crate) fn start() -> ManagementApi {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let received = Arc::new(Mutex::new(Received::default()));
+        let router = Router::new()
+            .route("/v1/projects/{project}/secrets", post(set_secrets))
+            .route("/v1/projects/{project}/functions/deploy", post(upload))
+            .route("/v1/projects/{project}/functions", put(publish))
+            .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "message": "not here" }))))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(received.clone());
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async { axum::serve(listener, router).await });
+        ManagementApi { url, received, _runtime: runtime }
+    }
+
+    /// Where a command in this home finds it.
+    pub(crate) fn environment(&self, home: &Home) -> Vec<(&'static str, String)> {
+        let profile = home.path("profile.yaml");
+        let url = &self.url;
+        let text = format!("name: local\napi_url: {url}\ndashboard_url: {url}\nproject_host: example.test\n");
+        fs::write(&profile, text).unwrap();
+        vec![
+            ("SUPABASE_PROFILE", profile.to_str().unwrap().to_owned()),
+            ("SUPABASE_ACCESS_TOKEN", ACCESS_TOKEN.to_owned()),
+        ]
+    }
+
+    pub(crate) fn refuse(&self, what: &'static str) {
+        self.received.lock().unwrap().refused = Some(what);
+    }
+
+    pub(crate) fn secrets(&self) -> BTreeMap<String, String> {
+        self.received.lock().unwrap().secrets.clone()
+    }
+
+    pub(crate) fn uploads(&self) -> BTreeMap<String, Upload> {
+        self.received.lock().unwrap().uploads.clone()
+    }
+
+    pub(crate) fn published(&self) -> Vec<String> {
+        self.received.lock().unwrap().published.clone()
+    }
+
+    /// Writes what was uploaded, and nothing else, into an empty project.
+    pub(crate) fn unpack(&self, project: &Path) {
+        let mut config = String::new();
+        for (function, upload) in self.uploads() {
+            for (path, content) in &upload.files {
+                let path = project.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
+            }
+            config += &format!("[functions.{function}]\nverify_jwt = {}\n", upload.metadata["verify_jwt"]);
+        }
+        fs::write(project.join("supabase/config.toml"), config).unwrap();
+    }
+}
+
+impl Received {
+    fn allows(&self, what: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let expected = format!("Bearer {ACCESS_TOKEN}");
+        let is_known =
+            headers.get(AUTHORIZATION).is_some_and(|given| given.as_bytes() == expected.as_bytes());
+        let status = match (is_known, self.refused == Some(what)) {
+            (false, _) => StatusCode::UNAUTHORIZED,
+            (true, true) => StatusCode::FORBIDDEN,
+            (true, false) => return Ok(()),
+        };
+        Err((status, Json(json!({ "message": "refused by the test" }))))
+    }
+}
+
+async fn set_secrets(
+    State(received): Shared,
+    headers: HeaderMap,
+    Json(secrets): Json<Vec<BTreeMap<String, String>>>,
+) -> Result<StatusCode, Refusal> {
+    let mut received = received.lock().unwrap();
+    received.allows("secrets", &headers)?;
+    received
+        .secrets
+        .extend(secrets.into_iter().map(|secret| (secret["name"].clone(), secret["value"].clone())));
+    Ok(StatusCode::CREATED)
+}
+
+async fn upload(
+    State(received): Shared,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    received.lock().unwrap().allows("functions", &headers)?;
+    let slug = query["slug"].clone();
+    let bytes = headers["content-length"].to_str().unwrap().parse().unwrap();
+    let mut upload = Upload { bytes, ..Upload::default() };
+    let mut form = Multipart::from_request(request, &()).await.unwrap();
+    while let Some(field) = form.next_field().await.unwrap() {
+        match (field.name().unwrap(), field.file_name().map(str::to_owned)) {
+            ("file", Some(path)) => _ = upload.files.insert(path, field.bytes().await.unwrap()),
+            ("metadata", _) => {
+                upload.metadata = serde_json::from_slice(&field.bytes().await.unwrap()).unwrap()
+            }
+            (other, _) => panic!("{other} in the upload of {slug}"),
+        }
+    }
+    let mut received = received.lock().unwrap();
+    if query.get("bundleOnly").is_none_or(|only| only != "true") {
+        received.published.push(slug.clone());
+    }
+    let id = format!("00000000-0000-4000-8000-{:012}", received.uploads.len());
+    let answer = json!({
+        "id": id, "slug": slug, "name": slug, "version": 1, "status": "ACTIVE",
+        "verify_jwt": upload.metadata["verify_jwt"], "created_at": 1, "updated_at": 1,
+    });
+    received.uploads.insert(slug, upload);
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn publish(
+    State(received): Shared,
+    headers: HeaderMap,
+    Json(functions): Json<Vec<Value>>,
+) -> Result<Json<Value>, Refusal> {
+    let mut received = received.lock().unwrap();
+    received.allows("functions", &headers)?;
+    let slugs = functions.iter().map(|function| function["slug"].as_str().unwrap().to_owned());
+    received.published = slugs.collect();
+    Ok(Json(json!({ "functions": functions })))
+}
