@@ -1,20 +1,24 @@
 //! The main job as a story, played without a person: two people connect their calendars, one of them uses it, and
 //! the other must not notice.
 
+mod backend;
 mod browser;
 mod google;
-mod host_app;
 mod narrator;
 mod official_clients;
 mod patience;
 mod person;
 
 use anyhow::{Context, Result, ensure};
-use dev_stack::{Keys, Stack};
+use axum::extract::Query;
+use dev_stack::{
+    Keys, Stack,
+    host_app::{Callback, HostApp},
+};
 use futures_util::try_join;
 
+use backend::Backend;
 use google::Google;
-use host_app::HostApp;
 use narrator::step;
 use patience::until;
 use person::Person;
@@ -23,8 +27,8 @@ use person::Person;
 const SLOW_WATCH_MS: u32 = 1_000;
 
 /// Fails at the first step that does not go as told.
-pub(crate) async fn play(stack: &Stack, keys: Keys, oauth: &fake_google::Config) -> Result<()> {
-    let told = tell(&Story::cast(stack, keys, oauth).await?).await;
+pub(crate) async fn play(stack: &Stack, keys: Keys) -> Result<()> {
+    let told = tell(&Story::cast(stack, keys).await?).await;
     if told.is_err() {
         for name in stack.functions() {
             println!("\nWhat {name} printed:\n{}", stack.function_log(name).trim_end());
@@ -33,7 +37,7 @@ pub(crate) async fn play(stack: &Stack, keys: Keys, oauth: &fake_google::Config)
     told
 }
 
-async fn tell(story: &Story) -> Result<()> {
+async fn tell(story: &Story<'_>) -> Result<()> {
     println!();
     step(story.two_people_sign_up()).await?;
     step(story.each_plans_a_session()).await?;
@@ -47,15 +51,16 @@ async fn tell(story: &Story) -> Result<()> {
     step(story.bob_noticed_nothing()).await
 }
 
-struct Story {
+struct Story<'a> {
     ada: Person,
     bob: Person,
-    host_app: HostApp,
+    host_app: &'a HostApp,
+    backend: Backend,
     google: Google,
 }
 
-impl Story {
-    async fn cast(stack: &Stack, keys: Keys, oauth: &fake_google::Config) -> Result<Story> {
+impl Story<'_> {
+    async fn cast(stack: &Stack, keys: Keys) -> Result<Story<'_>> {
         let (frontend_key, backend_key) = match keys {
             Keys::Current => (stack.publishable_key(), stack.secret_key()),
             Keys::Legacy => (stack.legacy_anon_key(), stack.legacy_service_role_key()),
@@ -63,7 +68,8 @@ impl Story {
         let google = Google::new(stack.google().url())?;
         let person = async |name| Person::new(name, stack.url(), frontend_key, &google).await;
         let (ada, bob) = try_join!(person("ada"), person("bob"))?;
-        Ok(Story { ada, bob, host_app: HostApp::new(stack, backend_key, oauth)?, google })
+        let backend = Backend::new(stack, backend_key)?;
+        Ok(Story { ada, bob, host_app: stack.host_app(), backend, google })
     }
 
     async fn two_people_sign_up(&self) -> Result<String> {
@@ -78,10 +84,11 @@ impl Story {
 
     async fn connects_a_calendar(&self, person: &Person) -> Result<String> {
         let name = person.name;
-        let user_id = person.user_id().await?;
-        let page = self.host_app.consent_page(&user_id)?;
+        let user_id = person.user_id().await?.parse()?;
+        let page = self.host_app.consent_page(user_id, name, &person.email)?;
         let callback = browser::agree(page, &person.email).await?;
-        self.host_app.connect(&user_id, &callback).await?;
+        let Query(callback) = Query::<Callback>::try_from_uri(&callback.as_str().parse()?)?;
+        self.host_app.connect(&callback, name).await?;
 
         let set_up = person.set_up_webhook().await?;
         ensure!(set_up.status == "active", "expected {name}'s connection to be active; saw {set_up:?}");
@@ -119,8 +126,7 @@ impl Story {
     }
 
     async fn the_channel_comes_near_its_end(&self) -> Result<String> {
-        let connection = self.ada.connection().await?;
-        self.host_app.bring_end_near(&connection.id).await?;
+        self.host_app.bring_end_near(self.ada.user_id().await?.parse()?).await?;
         let status = self.ada.connection().await?.status;
         ensure!(status == "expiring", "expected ada's connection to be expiring; saw {status}");
         Ok("weeks passed: ada's connection is expiring".into())
@@ -136,7 +142,7 @@ impl Story {
             ensure!(live.len() == 2, "expected both channels to be open when the event came; saw {live:?}");
             Ok(())
         };
-        try_join!(self.host_app.sweep(), event_meanwhile)?;
+        try_join!(self.backend.sweep(), event_meanwhile)?;
         self.session_moves_to(&self.ada, "11:00").await?;
         self.live_channels_become(1).await?;
 
@@ -161,9 +167,8 @@ impl Story {
 
     async fn a_revoked_consent_asks_to_reconnect(&self) -> Result<String> {
         self.google.revoke(&self.ada.email).await?;
-        let connection = self.ada.connection().await?;
-        self.host_app.bring_end_near(&connection.id).await?;
-        self.host_app.sweep().await?;
+        self.host_app.bring_end_near(self.ada.user_id().await?.parse()?).await?;
+        self.backend.sweep().await?;
         until(
             "ada's connection to be reconnect_required",
             || self.ada.connection(),
@@ -175,7 +180,7 @@ impl Story {
 
     async fn bob_noticed_nothing(&self) -> Result<String> {
         let (session, connection) = try_join!(self.bob.session(), self.bob.connection())?;
-        let recalculations = self.host_app.recalculations(&self.bob.user_id().await?).await?;
+        let recalculations = self.backend.recalculations(&self.bob.user_id().await?).await?;
         ensure!(
             (session.as_str(), connection.status.as_str(), recalculations) == ("10:00", "active", 1),
             "expected bob's session at 10:00 and his connection active after the one recalculation when he \

@@ -10,13 +10,16 @@
 )]
 
 mod caller;
+mod connected_calendar;
 mod cron;
 mod edge_function;
 mod gateway;
+pub mod host_app;
 mod keys;
 mod lite;
 mod npm_tools;
 mod output;
+mod page;
 mod plan;
 pub mod postgres;
 pub mod postgrest;
@@ -24,6 +27,7 @@ mod process;
 mod recalculate;
 mod replan;
 pub mod schema;
+mod services;
 mod stack;
 
 pub use keys::{ApiKeys, Role};

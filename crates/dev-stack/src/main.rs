@@ -8,17 +8,18 @@
 
 mod demo;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, ValueEnum};
-use dev_stack::{Backend, Config, Deno, Keys, Stack};
+use dev_stack::{Backend, Config, Deno, Keys, Stack, repository};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 
-/// A local Supabase with the three functions, a fake Google and a stand-in for recalculate-schedule.
+/// A local Supabase with the three functions, a fake Google, a stand-in for recalculate-schedule, and a page that shows
+/// them at work.
 #[derive(Parser)]
 #[command(
     name = "scripts/dev",
@@ -53,6 +54,9 @@ struct Arguments {
         value_name = "SECONDS"
     )]
     sweep_every: u64,
+    /// The project whose functions and migrations run: the directory that holds supabase/; without it, this repository
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -92,7 +96,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let started = Instant::now();
     let progress = |what: &str| println!("{:>7.2} s  {what}", started.elapsed().as_secs_f64());
     let config = config(&arguments);
-    let (keys, oauth) = (config.keys, config.google.clone());
+    let keys = config.keys;
     let stack = tokio::select! {
         stack = Stack::start(config, progress) => stack?,
         // Dropping what has started so far kills it.
@@ -100,7 +104,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     };
     if arguments.demo {
         let played = tokio::select! {
-            played = demo::play(&stack, keys, &oauth) => played,
+            played = demo::play(&stack, keys) => played,
             () = signals.next() => Err(anyhow!("interrupted")),
         };
         stop(stack, &mut signals).await;
@@ -126,7 +130,10 @@ async fn stop(stack: Stack, signals: &mut Signals) -> bool {
 }
 
 fn config(arguments: &Arguments) -> Config {
+    let supabase = arguments.project.clone().unwrap_or_else(repository).join("supabase");
     Config {
+        functions_dir: supabase.join("functions"),
+        migrations_dir: supabase.join("migrations"),
         backend: match arguments.backend {
             BackendName::Lite => Backend::Lite,
             BackendName::Postgrest => Backend::Postgrest,
@@ -149,6 +156,7 @@ fn config(arguments: &Arguments) -> Config {
 fn print_addresses(stack: &Stack) {
     let url = stack.url();
     let mut rows = vec![
+        ("Demo page", format!("{url}/")),
         ("Supabase", url.to_owned()),
         ("Functions", format!("{url}/functions/v1/<name>")),
         ("Publishable key", stack.publishable_key().to_owned()),
@@ -161,7 +169,7 @@ fn print_addresses(stack: &Stack) {
         ("Planner's faults", format!("{}/control", stack.recalculate_url())),
     ];
     if let Some(database) = stack.database_url() {
-        rows.insert(1, ("PostgreSQL", database));
+        rows.insert(2, ("PostgreSQL", database));
     }
     println!();
     for (name, value) in rows {

@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::{caller::bearer, keys::ApiKeys, replan::Services};
+use crate::{caller::bearer, keys::ApiKeys, services::Services};
 
 /// The body that a run is called with.
 #[derive(Deserialize)]
@@ -72,13 +72,13 @@ struct Run {
 
 pub(crate) struct Recalculate {
     keys: Arc<ApiKeys>,
-    services: Services,
+    services: Arc<Services>,
     behaviours: Mutex<Vec<Behaviour>>,
     runs: Mutex<Vec<Run>>,
 }
 
 impl Recalculate {
-    pub(crate) fn new(keys: Arc<ApiKeys>, services: Services) -> Arc<Recalculate> {
+    pub(crate) fn new(keys: Arc<ApiKeys>, services: Arc<Services>) -> Arc<Recalculate> {
         Arc::new(Recalculate { keys, services, behaviours: Mutex::default(), runs: Mutex::default() })
     }
 

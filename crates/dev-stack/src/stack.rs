@@ -1,6 +1,13 @@
 //! Everything together: starts in order, stops in the reverse one.
 
-use std::{collections::HashMap, io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io::ErrorKind,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use axum::{Router, serve::ListenerExt};
@@ -14,15 +21,18 @@ use crate::{
     cron,
     edge_function::{self, EdgeFunction, Runtime},
     gateway::{self, Function, Routes, Upstream},
+    host_app::HostApp,
     keys::ApiKeys,
     lite::Lite,
     npm_tools::{self, Deno},
     output::Output,
+    page,
     postgres::Cluster,
     postgrest::Postgrest,
     recalculate::Recalculate,
-    replan::Services,
+    replan::Turns,
     schema,
+    services::Services,
 };
 
 /// What serves REST. Auth is lite's with either.
@@ -82,7 +92,9 @@ pub struct Stack {
     url: String,
     recalculate_url: String,
     keys: Arc<ApiKeys>,
+    runtime: Runtime,
     google: FakeGoogle,
+    host_app: Arc<HostApp>,
     functions: HashMap<String, EdgeFunction>,
     postgrest: Option<Postgrest>,
     cluster: Option<Cluster>,
@@ -107,18 +119,21 @@ impl Stack {
         let google = FakeGoogle::start(config.google).await.context("the fake Google did not start")?;
         progress("fake Google");
 
-        let recalculate = Recalculate::new(
-            keys.clone(),
-            Services {
-                client: reqwest::Client::new(),
-                supabase_url: url.clone(),
-                service_key: keys.secret.clone(),
-                calendar_api_url: google.calendar_api_url(),
-                oauth_token_url: google.oauth_token_url(),
-                client_id: client_id.clone(),
-                client_secret: client_secret.clone(),
-            },
-        );
+        let services = Arc::new(Services {
+            client: reqwest::Client::new(),
+            supabase_url: url.clone(),
+            publishable_key: keys.publishable.clone(),
+            service_key: keys.secret.clone(),
+            google_url: google.url(),
+            consent_url: google.consent_url(),
+            oauth_token_url: google.oauth_token_url(),
+            calendar_api_url: google.calendar_api_url(),
+            client_id: client_id.clone(),
+            client_secret: client_secret.clone(),
+            turns: Turns::default(),
+        });
+        let recalculate = Recalculate::new(keys.clone(), services.clone());
+        let host_app = Arc::new(HostApp::new(services));
 
         let mut environment = vec![
             ("SUPABASE_URL".to_owned(), url.clone()),
@@ -188,6 +203,7 @@ impl Stack {
         };
         let rest = postgrest.as_ref().map_or(auth, |rest| Upstream::Postgrest { port: rest.port() });
         let gateway = gateway::router(Routes { keys: keys.clone(), rest, auth, functions: routes });
+        let gateway = gateway.merge(page::router(host_app.clone()));
         let mut servers = JoinSet::new();
         serve(&mut servers, listener, gateway);
         serve(&mut servers, control_listener, recalculate.control());
@@ -205,7 +221,9 @@ impl Stack {
             url,
             recalculate_url,
             keys,
+            runtime,
             google,
+            host_app,
             functions,
             postgrest,
             cluster,
@@ -245,6 +263,11 @@ impl Stack {
         &self.google
     }
 
+    /// The backend of the app that the demo page is the front of.
+    pub fn host_app(&self) -> &HostApp {
+        &self.host_app
+    }
+
     /// The control API of the stand-in for `recalculate-schedule`.
     pub fn recalculate_url(&self) -> &str {
         &self.recalculate_url
@@ -253,6 +276,11 @@ impl Stack {
     /// The database's address for its superuser; lite's cannot be reached from outside.
     pub fn database_url(&self) -> Option<String> {
         self.cluster.as_ref().map(Cluster::url)
+    }
+
+    /// PostgreSQL, likewise.
+    pub fn cluster(&mut self) -> Option<&mut Cluster> {
+        self.cluster.as_mut()
     }
 
     /// Runs one statement as the database's superuser.
@@ -268,6 +296,19 @@ impl Stack {
 
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         self.functions.keys().map(String::as_str)
+    }
+
+    /// Goes on with the functions of another directory and with these variables in their environment, as after
+    /// `supabase functions deploy` and `supabase secrets set`. A variable set to nothing counts as not set.
+    pub async fn deploy(&mut self, functions_dir: &Path, environment: &[(&str, &str)]) -> Result<()> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.runtime.environment.extend(environment);
+        for source in edge_function::sources(functions_dir)? {
+            let function = self.functions.get(&source.name);
+            let function = function.with_context(|| format!("{} is not a function yet", source.name))?;
+            function.deploy(&self.runtime, &source).await?;
+        }
+        Ok(())
     }
 
     /// What a function has printed so far, over all its processes.

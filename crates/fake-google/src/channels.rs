@@ -45,7 +45,7 @@ pub(crate) struct Channel {
     pub(crate) token: Option<String>,
     pub(crate) expiration: DateTime<Utc>,
     pub(crate) opened_at: DateTime<Utc>,
-    pub(crate) stopped: bool,
+    pub(crate) stopped_at: Option<DateTime<Utc>>,
     pub(crate) last_message_number: u64,
     /// To the channel's delivery task.
     pub(crate) outbox: UnboundedSender<Message>,
@@ -61,7 +61,7 @@ pub(crate) enum ChannelState {
 
 impl Channel {
     pub(crate) fn state(&self) -> ChannelState {
-        if self.stopped {
+        if self.stopped_at.is_some() {
             ChannelState::Stopped
         } else if self.expiration <= now() {
             ChannelState::Expired
@@ -118,7 +118,7 @@ pub(crate) async fn watch(
             token: request.token,
             expiration: now() + TimeDelta::seconds(seconds),
             opened_at: now(),
-            stopped: false,
+            stopped_at: None,
             last_message_number: 0,
             outbox: delivery::open(&google, key),
         };
@@ -234,7 +234,7 @@ pub(crate) async fn stop(
         let message = format!("Channel '{}' not found for project '1'", request.id);
         ApiError::new(404, "notFound", message)
     };
-    channel.ok_or_else(unknown)?.stopped = true;
+    channel.ok_or_else(unknown)?.stopped_at = Some(now());
     Ok(StatusCode::NO_CONTENT)
 }
 

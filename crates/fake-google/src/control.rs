@@ -240,6 +240,7 @@ struct ChannelView {
     expiration: DateTime<Utc>,
     state: ChannelState,
     opened_at: DateTime<Utc>,
+    stopped_at: Option<DateTime<Utc>>,
     last_message_number: u64,
 }
 
@@ -263,6 +264,7 @@ async fn channels(State(google): State<Shared>, filter: Filter<ChannelFilter>) -
         expiration: channel.expiration,
         state: channel.state(),
         opened_at: channel.opened_at,
+        stopped_at: channel.stopped_at,
         last_message_number: channel.last_message_number,
     });
     Ok(Json(views.collect()))

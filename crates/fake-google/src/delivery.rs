@@ -76,6 +76,7 @@ impl Rule {
 pub(crate) struct Message {
     number: u64,
     resource_state: String,
+    queued_at: DateTime<Utc>,
     due: Instant,
     /// Sent although the channel may be stopped or expired.
     forced: bool,
@@ -86,7 +87,14 @@ pub(crate) struct Message {
 impl Message {
     fn new(number: u64, resource_state: &str, delay: Duration) -> Message {
         let resource_state = resource_state.to_owned();
-        Message { number, resource_state, due: Instant::now() + delay, forced: false, answered: None }
+        Message {
+            number,
+            resource_state,
+            queued_at: now(),
+            due: Instant::now() + delay,
+            forced: false,
+            answered: None,
+        }
     }
 }
 
@@ -98,6 +106,8 @@ pub(crate) struct Delivery {
     pub(crate) channel_id: String,
     message_number: u64,
     resource_state: String,
+    /// When what it tells of happened.
+    queued_at: DateTime<Utc>,
     attempts: u32,
     /// Of the last attempt; `None` = nobody answered.
     status: Option<u16>,
@@ -253,6 +263,7 @@ impl Sending {
             channel_id,
             message_number: message.number,
             resource_state: message.resource_state.clone(),
+            queued_at: message.queued_at,
             attempts,
             status,
             at,

@@ -1,0 +1,147 @@
+// The buttons beside the week: things to try, and things that go wrong.
+import { at } from "./days.js";
+
+const element = (id) => document.getElementById(id);
+
+const RETURNED = {
+  connected: "Connected. The channel is being opened; from now on nobody has to click anything.",
+  denied: "Google was told no: nothing was connected.",
+  expired: "That consent was asked for too long ago, or by another browser. Connect again.",
+  failed: "Google did not complete the consent. Connect again.",
+};
+
+/** Days of the week, hours, and what for. */
+const SESSIONS = [
+  [0, 9, 10.5, "Write the talk"],
+  [1, 10, 11, "Run"],
+  [2, 14, 16, "Deep work"],
+  [3, 10, 11, "Run"],
+  [4, 13, 14.5, "Practise the talk"],
+];
+
+export class Controls {
+  #given;
+  #listening = new AbortController();
+  #outage;
+
+  constructor(given) {
+    this.#given = given;
+    const { host, board } = given;
+    this.#on("seed", () => this.#seed());
+    this.#on("reset", () => this.#reset());
+    this.#on("pause", () => this.#pauseOrResume());
+    this.#on("disconnect", () => this.#write({ is_active: false }, "Disconnected: the channel is given up within a minute."));
+    this.#on("revoke", async () => {
+      await host.revokeAccess();
+      return "Revoked. Nobody tells the app: it finds out when it next asks Google for something, as “Refresh” or a change does.";
+    });
+    this.#on("age", async () => {
+      await host.letChannelGrowOld();
+      return "The channel ends within the hour, as far as its row tells. The next sweep opens a new one before it stops the old.";
+    });
+    this.#on("outage", () => this.#beginOutage());
+    board.addEventListener("change", () => this.#show(), { signal: this.#listening.signal });
+    this.tell("");
+  }
+
+  close() {
+    this.#listening.abort();
+    this.#endCountdown();
+  }
+
+  /** What came of being sent to Google, if somebody was. */
+  returned(outcome) {
+    if (outcome) this.tell(RETURNED[outcome] ?? "");
+  }
+
+  tell(what) {
+    element("told").textContent = what;
+  }
+
+  #on(id, action) {
+    element(id).addEventListener("click", async () => {
+      element(id).ariaBusy = "true";
+      try {
+        const said = await action();
+        if (said) this.tell(said);
+      } catch (error) {
+        this.tell(`That did not work: ${error.message}.`);
+      } finally {
+        element(id).ariaBusy = null;
+        await this.#given.changed();
+      }
+    }, { signal: this.#listening.signal });
+  }
+
+  #show() {
+    const { connection, status } = this.#given.board;
+    const live = Boolean(connection?.is_active);
+    element("pause").disabled = !live;
+    element("pause").textContent = status === "paused" ? "Resume" : "Pause";
+    for (const id of ["disconnect", "revoke", "age"]) element(id).disabled = !live;
+  }
+
+  async #seed() {
+    const { supabase, host, week } = this.#given;
+    const rows = SESSIONS.map(([day, from, to, title]) => ({
+      title,
+      starts_at: at(week(), day, from * 60).toISOString(),
+      ends_at: at(week(), day, to * 60).toISOString(),
+    }));
+    const { error } = await supabase.from("sessions").insert(rows);
+    if (error) throw error;
+    await host.planSessions();
+    return "Five sessions planned. Now draw an event over one of them.";
+  }
+
+  async #reset() {
+    const { supabase, host, board } = this.#given;
+    this.#endCountdown();
+    await host.endOutage();
+    // A filter is demanded; Row Level Security is what keeps it to one's own.
+    const { error } = await supabase.from("sessions").delete().not("id", "is", null);
+    if (error) throw error;
+    if (board.connection) await host.deleteAllEvents();
+    return "All sessions and events are gone.";
+  }
+
+  async #pauseOrResume() {
+    if (this.#given.board.status !== "paused") {
+      return this.#write({ sync_enabled: false }, "Paused: nothing is recalculated until you resume.");
+    }
+    const said = await this.#write({ sync_enabled: true }, "Resumed.");
+    // A sweep would do it within a minute.
+    await this.#given.supabase.functions.invoke("setup-calendar-webhook");
+    return said;
+  }
+
+  async #write(change, said) {
+    const { supabase, board } = this.#given;
+    const { error } = await supabase.from("calendar_connections").update(change).eq("id", board.connection.id);
+    if (error) throw error;
+    return said;
+  }
+
+  async #beginOutage() {
+    const { seconds } = await this.#given.host.beginOutage();
+    this.#endCountdown();
+    const end = Date.now() + seconds * 1_000;
+    const count = () => {
+      const left = Math.ceil((end - Date.now()) / 1_000);
+      element("outage").textContent = left > 0 ? `Google is down for ${left} s` : "Google’s API is down for 30 s";
+      if (left <= 0) {
+        this.#endCountdown();
+        this.tell("Google answers again. What was owed is being caught up with.");
+        this.#given.changed();
+      }
+    };
+    this.#outage = setInterval(count, 1_000);
+    count();
+    return "Google’s Calendar API answers every call with 503.";
+  }
+
+  #endCountdown() {
+    clearInterval(this.#outage);
+    element("outage").textContent = "Google’s API is down for 30 s";
+  }
+}

@@ -1,0 +1,113 @@
+// From a change of the calendar to the sessions' new places: what of it can be seen from here, and when.
+import { parseTime } from "./days.js";
+
+/** Milliseconds between two looks while something is awaited. */
+const SOON = 200;
+const LATER = 1_000;
+/** After so long nobody stares at the page any more. */
+const SOON_FOR = 15_000;
+/** A run that has not ended after so long was not begun at once. */
+const LONG = 4_000;
+/** Runs are held back by two minutes at most when changes follow each other, and a sweep comes once a minute. */
+const PATIENCE = 240_000;
+
+/** Follows the newest change; one that is followed already is given up. */
+export class Follower {
+  #board;
+  #show;
+  #current = 0;
+  /** The newest change. */
+  #made = Promise.resolve();
+
+  /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack }`. */
+  constructor(board, show) {
+    this.#board = board;
+    this.#show = show;
+  }
+
+  close() {
+    this.#current += 1;
+  }
+
+  /**
+   * Makes the change, then looks until the sessions are where they belong. Changes are made one after the other: an
+   * event can be moved before Google has stored it, and deleted before it was moved.
+   */
+  async follow(what, change) {
+    const mine = ++this.#current;
+    const start = performance.now();
+    const startedAt = Date.now();
+    const since = () => performance.now() - start;
+    const story = { what, steps: [{ what, after: 0 }], moved: 0, outcome: "changing" };
+    const tell = () => {
+      if (mine === this.#current) this.#show(story);
+    };
+    tell();
+    const made = this.#made.then(async () => {
+      const connection = await this.#board.loadConnection();
+      const sessions = places(this.#board.sessions);
+      await this.#board.changing(change);
+      return { connection, sessions };
+    });
+    // Its failure is for whoever asked for it.
+    this.#made = made.catch(() => {});
+    const before = await made;
+    story.steps.push({ what: "Google stored it", after: since() });
+    story.outcome = "waiting";
+    tell();
+    if (!["active", "expiring", "unconfirmed"].includes(this.#board.status)) {
+      story.outcome = "not watched";
+      return tell();
+    }
+
+    let notified = null;
+    while (mine === this.#current && since() < PATIENCE) {
+      const connection = await this.#board.loadConnection();
+      if (!connection) return;
+      if (!notified && wasNotified(before.connection, connection)) {
+        const exactly = requestedAt(connection.sync_request_id);
+        notified = { what: "Google notified", after: exactly ? exactly - startedAt : since(), atMost: !exactly };
+        story.steps.push(notified);
+      }
+      const ran = connection.last_sync_at !== before.connection?.last_sync_at;
+      // After the connection: whatever a finished run wrote is there by now.
+      const sessions = await this.#board.loadSessions();
+      const moved = movedSince(before.sessions, sessions);
+      if (notified && ran && !connection.sync_request_id) {
+        const after = parseTime(connection.last_sync_at) - startedAt;
+        notified.after = Math.min(notified.after, after);
+        story.steps.push({ what: "Recalculated", after });
+        story.steps.push({ what: moved ? "Sessions moved here" : "Nothing had to move", after: since() });
+        story.moved = moved;
+        story.outcome = "done";
+        return tell();
+      }
+      story.wasHeldBack = Boolean(notified) && since() > LONG;
+      story.outcome = connection.sync_error ? "failing" : story.wasHeldBack ? "held back" : "waiting";
+      story.error = connection.sync_error;
+      tell();
+      await new Promise((resolve) => setTimeout(resolve, since() < SOON_FOR ? SOON : LATER));
+    }
+    story.outcome = "given up";
+    tell();
+  }
+}
+
+function wasNotified(before, now) {
+  const known = before?.webhook_id === now.webhook_id ? before.webhook_message_number : 0;
+  return Number(now.webhook_message_number) > Number(known);
+}
+
+/** A request's id is a UUIDv7, which begins with the time at which it arose. Every clock here is this machine's. */
+function requestedAt(id) {
+  return id?.[14] === "7" ? parseInt(id.replaceAll("-", "").slice(0, 12), 16) : null;
+}
+
+function places(sessions) {
+  return new Map(sessions.map(({ id, start, end }) => [id, `${+start} ${+end}`]));
+}
+
+function movedSince(before, sessions) {
+  const now = places(sessions);
+  return [...before].filter(([id, place]) => now.get(id) !== place).length;
+}

@@ -1,0 +1,55 @@
+//! To Google's consent page, and back.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::{HeaderMap, HeaderName, header},
+    response::Redirect,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    host_app::{Callback, ConnectError, HostApp, User, secret},
+    page::refusal::Refusal,
+};
+
+/// Known to one browser, over all its windows and users. A real host adds `Secure` and the prefix `__Host-`.
+const COOKIE: &str = "browser";
+
+/// → where the page has to send the browser.
+pub(super) async fn ask(
+    State(host_app): State<Arc<HostApp>>,
+    user: User,
+    headers: HeaderMap,
+) -> Result<([(HeaderName, String); 1], Json<Value>), Refusal> {
+    let browser = browser(&headers).map_or_else(secret, str::to_owned);
+    let page = host_app.consent_page(user.id, &browser, &user.email)?;
+    // Lax: Google's redirect has to bring it along.
+    let cookie = format!("{COOKIE}={browser}; Path=/app/calendar; HttpOnly; SameSite=Lax");
+    Ok(([(header::SET_COOKIE, cookie)], Json(json!({ "url": page.as_str() }))))
+}
+
+/// Google sends the browser here. The user goes on to the page, which tells how it went.
+pub(super) async fn answered(
+    State(host_app): State<Arc<HostApp>>,
+    headers: HeaderMap,
+    Query(callback): Query<Callback>,
+) -> Redirect {
+    let outcome = match host_app.connect(&callback, browser(&headers).unwrap_or_default()).await {
+        Ok(()) => "connected",
+        Err(ConnectError::Denied) => "denied",
+        Err(ConnectError::UnknownState) => "expired",
+        Err(ConnectError::Failed(_)) => "failed",
+    };
+    Redirect::to(&format!("/?calendar={outcome}"))
+}
+
+fn browser(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
+    cookies.split("; ").filter_map(|cookie| cookie.split_once('=')).find_map(|(name, value)| {
+        // Empty would be what everybody knows.
+        (name == COOKIE && !value.is_empty()).then_some(value)
+    })
+}

@@ -1,0 +1,63 @@
+//! What the page is told when it cannot have what it asked for.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::connected_calendar::CalendarError;
+
+pub(crate) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn unauthenticated() -> Refusal {
+        Refusal::new(StatusCode::UNAUTHORIZED, "unauthenticated", "sign in first")
+    }
+
+    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
+        Refusal { status, code, message: message.to_string() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Refusal { status, code, message } = self;
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    }
+}
+
+impl From<CalendarError> for Refusal {
+    fn from(error: CalendarError) -> Refusal {
+        let (status, code) = match &error {
+            CalendarError::NotConnected => (StatusCode::CONFLICT, "not_connected"),
+            CalendarError::ReconnectRequired => (StatusCode::CONFLICT, "reconnect_required"),
+            CalendarError::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                (StatusCode::NOT_FOUND, "no_event")
+            }
+            CalendarError::Refused(_) => (StatusCode::BAD_GATEWAY, "google_unavailable"),
+            CalendarError::Failed(_) => (StatusCode::BAD_GATEWAY, "failed"),
+        };
+        Refusal::new(status, code, error)
+    }
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Refusal {
+        match error.downcast::<CalendarError>() {
+            Ok(error) => error.into(),
+            Err(error) => Refusal::new(StatusCode::BAD_GATEWAY, "failed", format!("{error:#}")),
+        }
+    }
+}
+
+impl From<reqwest::Error> for Refusal {
+    fn from(error: reqwest::Error) -> Refusal {
+        anyhow::Error::new(error).into()
+    }
+}

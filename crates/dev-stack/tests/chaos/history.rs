@@ -1,0 +1,231 @@
+//! What happened, as the database, the fake Google and the stand-in for `recalculate-schedule` tell it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::project::{Connection, Project};
+
+type Time = DateTime<Utc>;
+
+/// Remembers every state of every connection. Its own schema, where PostgREST does not look; logged, so that a
+/// crash of the server takes away what it took from the connections and no more.
+pub(crate) const SCHEMA: &str = "
+    create schema chaos;
+    create table chaos.states (
+      id bigint generated always as identity primary key,
+      at timestamptz not null default clock_timestamp(),
+      connection uuid not null,
+      live boolean not null,
+      channel text,
+      pending text,
+      request uuid,
+      last_sync_at timestamptz
+    );
+    create function chaos.remember() returns trigger language plpgsql security definer set search_path = '' as $$
+      begin
+        insert into chaos.states (connection, live, channel, pending, request, last_sync_at) values
+          (new.id, new.is_active is true and new.sync_enabled is not false, new.webhook_id, new.webhook_pending_id,
+           new.sync_request_id, new.last_sync_at);
+        return null;
+      end
+    $$;
+    create trigger remember after insert or update on public.calendar_connections
+      for each row execute function chaos.remember();";
+
+/// A row of `calendar_connections` from one update to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub at: Time,
+    pub live: bool,
+    pub channel: Option<String>,
+    pub pending: Option<String>,
+    pub request: Option<Uuid>,
+    pub last_sync_at: Option<Time>,
+}
+
+/// One call of `recalculate-schedule`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Run {
+    pub connection_id: Uuid,
+    pub user_id: Uuid,
+    pub request_id: Uuid,
+    pub reason: String,
+    pub started_at: Time,
+    pub finished_at: Option<Time>,
+    pub status: Option<u16>,
+}
+
+impl Run {
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Channel {
+    pub id: String,
+    pub email: String,
+    pub opened_at: Time,
+    pub expiration: Time,
+    pub stopped_at: Option<Time>,
+    pub state: String,
+}
+
+/// What became of a notification.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Notification {
+    pub channel_id: String,
+    pub message_number: u64,
+    pub resource_state: String,
+    /// When the change happened.
+    pub queued_at: Time,
+    pub attempts: u32,
+    pub status: Option<u16>,
+    /// Start of the last attempt.
+    pub at: Time,
+    pub duration_ms: i64,
+}
+
+impl Notification {
+    pub(crate) fn is_answered_change(&self) -> bool {
+        self.resource_state != "sync" && self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    pub(crate) fn answered_at(&self) -> Time {
+        self.at + TimeDelta::milliseconds(self.duration_ms + 1)
+    }
+}
+
+/// All that happened to one connection, each kind in order.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub connection: Connection,
+    pub states: Vec<State>,
+    pub runs: Vec<Run>,
+    pub channels: Vec<Channel>,
+    pub notifications: Vec<Notification>,
+    /// When the session is.
+    pub session: (Time, Time),
+    /// The events that the calendar holds.
+    pub events: Vec<(Time, Time)>,
+}
+
+impl History {
+    pub(crate) fn state(&self) -> &State {
+        self.states.last().expect("a row that was inserted")
+    }
+
+    pub(crate) fn live_channels(&self) -> Vec<&str> {
+        let live = self.channels.iter().filter(|channel| channel.state == "live");
+        live.map(|channel| channel.id.as_str()).collect()
+    }
+
+    /// All of it in order, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<(Time, String)> = Vec::new();
+        for state in &self.states {
+            let State { live, channel, pending, request, .. } = state;
+            let (channel, pending) = (short(channel.as_ref()), short(pending.as_ref()));
+            let (owed, live) = (short(request.as_ref()), if *live { "live" } else { "not live" });
+            let text = format!("row: {live}, channel {channel}, pending {pending}, owed {owed}");
+            lines.push((state.at, text));
+        }
+        for run in &self.runs {
+            let request = short(Some(&run.request_id));
+            lines.push((run.started_at, format!("run for {request} starts ({})", run.reason)));
+            if let Some(finished_at) = run.finished_at {
+                let status = run.status.unwrap_or_default();
+                lines.push((finished_at, format!("run for {request} ends with {status}")));
+            }
+        }
+        for channel in &self.channels {
+            let id = short(Some(&channel.id));
+            lines.push((channel.opened_at, format!("Google: channel {id} opened")));
+            match channel.stopped_at {
+                Some(at) => lines.push((at, format!("Google: channel {id} stopped"))),
+                None if channel.state == "expired" => {
+                    lines.push((channel.expiration, format!("Google: channel {id} expired")));
+                }
+                None => {}
+            }
+        }
+        for notification in &self.notifications {
+            let Notification { message_number: number, resource_state: state, attempts, status, .. } =
+                notification;
+            let name = format!("{state} {number} on {}", short(Some(&notification.channel_id)));
+            lines.push((notification.queued_at, format!("Google: {name} is due")));
+            let answer = format!("Google: {name} met {status:?} at attempt {attempts}");
+            lines.push((notification.answered_at(), answer));
+        }
+        lines.sort();
+        lines.into_iter().map(|(at, text)| format!("{} {text}", at.format("%H:%M:%S%.3f"))).collect()
+    }
+}
+
+fn short(id: Option<&impl ToString>) -> String {
+    // The end, because requests of one time begin alike.
+    id.map_or("none".to_owned(), |id| {
+        id.to_string().chars().rev().take(6).collect::<Vec<_>>().iter().rev().collect()
+    })
+}
+
+/// Everybody's histories so far.
+pub(crate) async fn collect(project: &Project) -> Result<Vec<History>> {
+    let mut runs: HashMap<Uuid, Vec<Run>> = HashMap::new();
+    for run in project.runs::<Run>().await? {
+        runs.entry(run.connection_id).or_default().push(run);
+    }
+    let mut notifications: HashMap<String, Vec<Notification>> = HashMap::new();
+    for notification in project.google_list::<Notification>("deliveries").await? {
+        notifications.entry(notification.channel_id.clone()).or_default().push(notification);
+    }
+    let mut channels: BTreeMap<String, Vec<Channel>> = BTreeMap::new();
+    for channel in project.google_list::<Channel>("channels").await? {
+        channels.entry(channel.email.clone()).or_default().push(channel);
+    }
+    let database = project.database().await?;
+    let mut states: HashMap<Uuid, Vec<State>> = HashMap::new();
+    let sql =
+        "select connection, at, live, channel, pending, request, last_sync_at from chaos.states order by id";
+    for row in database.query(sql, &[]).await? {
+        states.entry(row.get(0)).or_default().push(State {
+            at: row.get(1),
+            live: row.get(2),
+            channel: row.get(3),
+            pending: row.get(4),
+            request: row.get(5),
+            last_sync_at: row.get(6),
+        });
+    }
+    let mut histories = Vec::new();
+    for connection in &project.connections {
+        let channels = channels.remove(&connection.email).unwrap_or_default();
+        let of_channel = |channel: &Channel| notifications.remove(&channel.id).unwrap_or_default();
+        let session = "select starts_at, ends_at from sessions where user_id = $1";
+        let session = database.query_one(session, &[&connection.user]).await?;
+        histories.push(History {
+            connection: connection.clone(),
+            states: states.remove(&connection.id).unwrap_or_default(),
+            runs: runs.remove(&connection.id).unwrap_or_default(),
+            notifications: channels.iter().flat_map(of_channel).collect(),
+            channels,
+            session: (session.get(0), session.get(1)),
+            events: events(project, connection).await?,
+        });
+    }
+    Ok(histories)
+}
+
+async fn events(project: &Project, connection: &Connection) -> Result<Vec<(Time, Time)>> {
+    let list = project.calendar(reqwest::Method::GET, connection, "?maxResults=2500").send().await?;
+    let list: Value = list.error_for_status()?.json().await?;
+    let time =
+        |event: &Value, side: &str| -> Time { event[side]["dateTime"].as_str().unwrap().parse().unwrap() };
+    let events = list["items"].as_array().into_iter().flatten();
+    Ok(events.map(|event| (time(event, "start"), time(event, "end"))).collect())
+}

@@ -1,0 +1,57 @@
+//! A line every few seconds, so that nobody wonders.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, interval},
+};
+
+use crate::project::Project;
+
+const EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Progress {
+    phase: Arc<Mutex<String>>,
+    task: JoinHandle<()>,
+}
+
+impl Progress {
+    pub(crate) fn start(project: &Arc<Project>, changes: &Arc<AtomicU64>) -> Progress {
+        let (project, changes) = (project.clone(), changes.clone());
+        let phase = Arc::new(Mutex::new(String::new()));
+        let current = phase.clone();
+        let task = tokio::spawn(async move {
+            let (started, mut ticks) = (Instant::now(), interval(EVERY));
+            loop {
+                ticks.tick().await;
+                let runs = project.runs::<Value>().await.map(|runs| runs.len()).unwrap_or_default();
+                let channels =
+                    project.google_list::<Value>("channels").await.map(|all| all.len()).unwrap_or_default();
+                let (phase, changes) = (current.lock().unwrap().clone(), changes.load(Relaxed));
+                let seconds = started.elapsed().as_secs();
+                println!(
+                    "{seconds:>4} s  {changes:>4} changes {runs:>4} runs {channels:>4} channels  {phase}"
+                );
+            }
+        });
+        Progress { phase, task }
+    }
+
+    pub(crate) fn phase(&self, phase: String) {
+        *self.phase.lock().unwrap() = phase;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,83 @@
+//! Faults have stopped and sweeps go on: waits until nothing is left to do.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Row;
+
+use crate::{
+    history::Run,
+    judgement::{Promise, Violation},
+    load::Cron,
+    progress::Progress,
+    project::Project,
+};
+
+/// Longer than Google retries a notification, so that nothing is under way that nobody sees.
+const GOOGLE_RETRIES: Duration = Duration::from_secs(27);
+/// The last write of a run or a renewal is given up after 5 s.
+const LAST_WRITE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Rows that still wait for something, and what they are.
+const RESTLESS: &str = "
+    select id, jsonb_build_object('owed', sync_request_id, 'sync_not_before', sync_not_before, 'sync_error',
+        sync_error, 'sync_lease_until', sync_lease_until, 'channel', webhook_id, 'pending', webhook_pending_id,
+        'webhook_not_before', webhook_not_before, 'webhook_error', webhook_error)::text
+      from calendar_connections
+      where case when is_active is true and sync_enabled is not false
+        then sync_request_id is not null or webhook_id is null or webhook_pending_id is not null
+          or webhook_error is not null or webhook_not_before < now() + interval '1 hour'
+        else webhook_id is not null or webhook_pending_id is not null end";
+
+/// What a minute does to leases and delays.
+const MINUTE: &str = "
+    update calendar_connections set
+      sync_lease_until = greatest(sync_lease_until - interval '1 minute', 'epoch'),
+      sync_not_before = greatest(sync_not_before - interval '1 minute', 'epoch'),
+      webhook_lease_until = greatest(webhook_lease_until - interval '1 minute', 'epoch'),
+      webhook_not_before = greatest(webhook_not_before - interval '1 minute', 'epoch')
+      where sync_lease_until > now() or sync_not_before > now() or webhook_lease_until > now()
+        or webhook_not_before between now() and now() + interval '1 hour'";
+
+/// Minutes in which nothing is under way are skipped by letting every time come a minute nearer, as waiting would;
+/// nothing that is owed is touched. A lease is nobody's then: its holder is dead, or would be at work.
+/// → what never came to rest.
+pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) -> Result<Vec<Violation>> {
+    let (started, mut minutes) = (Instant::now(), 0);
+    sleep(GOOGLE_RETRIES).await;
+    loop {
+        let database = project.database().await?;
+        let restless = database.query(RESTLESS, &[]).await?;
+        if restless.is_empty() || started.elapsed() > PATIENCE {
+            let violation = |row: &Row| Violation {
+                promise: Promise::NothingIsOwed,
+                connection: row.get(0),
+                what: format!("not at rest after {minutes} skipped minutes: {}", row.get::<_, String>(1)),
+            };
+            return Ok(restless.iter().map(violation).collect());
+        }
+        progress.phase(format!("settling: {} rows wait, {minutes} minutes skipped", restless.len()));
+        let paused = cron.pause().await;
+        until_idle(project).await?;
+        database.execute(MINUTE, &[]).await?;
+        minutes += 1;
+        drop(paused);
+        sleep(Duration::from_secs(4)).await;
+    }
+}
+
+/// Returns when no run was going on for a while. With no sweep and no notification, nothing else is either.
+async fn until_idle(project: &Project) -> Result<()> {
+    let last_write = chrono::TimeDelta::from_std(LAST_WRITE)?;
+    loop {
+        let ends = project.runs::<Run>().await?.into_iter().map(|run| run.finished_at);
+        let last: Option<DateTime<Utc>> = ends.map(|end| end.unwrap_or(DateTime::<Utc>::MAX_UTC)).max();
+        if last.is_none_or(|last| last < Utc::now() - last_write) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}

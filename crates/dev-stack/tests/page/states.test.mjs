@@ -1,0 +1,184 @@
+// What can go wrong, and how the page looks while it does.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { openScene } from "./scene.mjs";
+
+const DAY = 3;
+
+let scene;
+before(async () => {
+  scene = await openScene();
+});
+after(() => scene.close());
+
+test("a paused calendar is not followed until it is resumed", async () => {
+  const ada = await scene.newcomer();
+  await ada.continueAs("Ada");
+  await ada.connect();
+  await ada.draw("Session", DAY, 10, 11);
+  await ada.button("Pause").click();
+  await ada.integration.getByText("Paused", { exact: true }).waitFor();
+
+  await ada.draw("Event", DAY, 9.5, 10.5);
+  await ada.page.locator('#outcome[data-outcome="not watched"]').waitFor();
+  await ada.block(/^Session .* 10:00 to 11:00$/).waitFor();
+  await ada.shot("paused");
+
+  await ada.page.locator(".controls").getByRole("button", { name: "Resume" }).click();
+  await ada.isConnected();
+  await ada.block(/^Session .* 10:30 to 11:30, gave way/).waitFor();
+  await ada.context.close();
+});
+
+test("after the consent is revoked the element asks to reconnect, and everything follows again", async () => {
+  const eve = await scene.newcomer();
+  await eve.signUp("eve@example.com");
+  await eve.connect();
+  await eve.draw("Event", DAY, 9, 10);
+  await eve.followed();
+
+  await eve.button("Access is revoked at Google").click();
+  await eve.problem.getByText("Google no longer lets this app see the calendar.").waitFor();
+  await eve.block(/^Event/).waitFor();
+  await eve.button("Weeks pass").click();
+  await eve.integration.getByText("Reconnect needed", { exact: true }).waitFor();
+  await eve.shot("reconnect");
+
+  await eve.agree("Reconnect");
+  await eve.draw("Session", DAY, 11, 12);
+  await eve.draw("Event", DAY, 10.5, 11.5);
+  await eve.block(/^Session .* 11:30 to 12:30, gave way/).waitFor();
+  await eve.context.close();
+});
+
+test("a channel near its end is renewed by a sweep", async () => {
+  const mia = await scene.newcomer();
+  await mia.signUp("mia@example.com");
+  await mia.connect();
+  const channels = async () => {
+    const all = await (await fetch(`${scene.google}/control/channels?email=mia@example.com`)).json();
+    return all.map(({ state }) => state);
+  };
+  assert.deepEqual(await channels(), ["live"]);
+  await mia.button("Weeks pass").click();
+  for (const deadline = Date.now() + 60_000; (await channels()).join() !== "stopped,live";) {
+    assert.ok(Date.now() < deadline, `the channels are ${await channels()}`);
+    await mia.page.waitForTimeout(100);
+  }
+  await mia.isConnected();
+  await mia.context.close();
+});
+
+test("while Google is down a change fails visibly and is not kept", async () => {
+  const joe = await scene.newcomer();
+  await joe.signUp("joe@example.com");
+  await joe.connect();
+  await joe.button("Google’s API is down for 30 s").click();
+  await joe.problem.getByText("Google’s Calendar API does not answer.").waitFor();
+  await joe.draw("Event", DAY, 9, 10);
+  await joe.told.getByText("That did not work: Google’s Calendar API does not answer.").waitFor();
+  await joe.block(/^Event/).waitFor({ state: "detached" });
+  await joe.shot("outage");
+
+  await joe.button("Start over").click();
+  await joe.page.waitForFunction(() => document.getElementById("calendar-problem").textContent === "");
+  await joe.draw("Event", DAY, 9, 10);
+  await joe.followed();
+  await joe.context.close();
+});
+
+test("a disconnected calendar can be connected again", async () => {
+  const ann = await scene.newcomer();
+  await ann.signUp("ann@example.com");
+  await ann.connect();
+  await ann.button("Disconnect").click();
+  await ann.integration.getByText("Disconnected", { exact: true }).waitFor();
+  await ann.agree("Connect again");
+  await ann.context.close();
+});
+
+test("somebody who says no at Google is not connected", async () => {
+  const tom = await scene.newcomer();
+  await tom.signUp("tom@example.com");
+  await tom.integration.getByRole("button", { name: "Connect Google Calendar" }).click();
+  await tom.page.getByRole("button", { name: "Deny" }).click();
+  await tom.page.getByText("Google was told no").waitFor();
+  await tom.integration.getByRole("button", { name: "Connect Google Calendar" }).waitFor();
+  await tom.context.close();
+});
+
+test("a consent counts once, and only in the browser that was sent to Google", async () => {
+  const kim = await scene.newcomer();
+  await kim.signUp("kim@example.com");
+  await kim.integration.getByRole("button", { name: "Connect Google Calendar" }).click();
+  await kim.page.getByRole("button", { name: "Allow" }).waitFor();
+  // As the button would, but as far as the redirect only, which an attacker could have somebody else follow.
+  const form = new URL(kim.page.url()).searchParams;
+  form.set("email", "kim@example.com");
+  form.set("decision", "allow");
+  const agreed = await fetch(kim.page.url(), { method: "POST", body: form, redirect: "manual" });
+  const callback = agreed.headers.get("location");
+  assert.ok(new URL(callback).searchParams.get("state").length >= 32);
+
+  const victim = await scene.newcomer();
+  await victim.page.goto(callback);
+  await victim.continueAs("Bob");
+  await victim.page.getByText("That consent was asked for too long ago, or by another browser.").waitFor();
+  await victim.context.close();
+
+  await kim.page.goto(callback);
+  await kim.page.getByText("That consent was asked for too long ago").waitFor();
+  await kim.integration.getByRole("button", { name: "Connect Google Calendar" }).waitFor();
+  await kim.context.close();
+});
+
+test("a wrong password is refused in words", async () => {
+  const lee = await scene.newcomer();
+  await lee.page.getByLabel("Password").fill("not the password");
+  await lee.button("Sign in").click();
+  await lee.page.getByRole("alert").getByText(/\w/).waitFor();
+  await lee.context.close();
+});
+
+test("no route of the backend answers somebody who is not signed in", async () => {
+  const anonymous = await (await fetch(`${scene.url}app/configuration`)).json();
+  for (const [method, path] of [
+    ["POST", "calendar/connect"],
+    ["GET", "calendar/events?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"],
+    ["POST", "calendar/events"],
+    ["DELETE", "calendar/events"],
+    ["PATCH", "calendar/events/some"],
+    ["DELETE", "calendar/events/some"],
+    ["POST", "sessions/plan"],
+    ["POST", "faults/revoke"],
+    ["POST", "faults/old-channel"],
+    ["POST", "faults/outage"],
+    ["DELETE", "faults/outage"],
+  ]) {
+    for (const token of [null, anonymous.supabaseKey, "e30.e30.e30"]) {
+      const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+      const body = ["POST", "PATCH"].includes(method) ? "{}" : undefined;
+      const { status } = await fetch(`${scene.url}app/${path}`, { method, headers, body });
+      assert.equal(status, 401, `${method} ${path} with ${token}`);
+    }
+  }
+});
+
+test("files outside the page are not served, and every answer forbids what the page does not need", async () => {
+  for (const path of ["page/../Cargo.toml", "page/%2e%2e/Cargo.toml", "page/..%2fCargo.toml", "page/none.js"]) {
+    assert.equal((await fetch(scene.url + path)).status, 404, path);
+  }
+  for (const path of ["", "page/main.js", "app/configuration", "app/calendar/events"]) {
+    const { headers } = await fetch(scene.url + path);
+    assert.match(headers.get("content-security-policy") ?? "", /default-src 'none'/, path);
+    assert.doesNotMatch(headers.get("content-security-policy"), /unsafe-inline|unsafe-eval(?<!wasm-unsafe-eval)/);
+    assert.equal(headers.get("referrer-policy"), "no-referrer");
+  }
+});
+
+test("somebody who comes by another name of this machine is sent to the one that Google knows", async () => {
+  const answer = await fetch(scene.url.replace("127.0.0.1", "localhost"), { redirect: "manual" });
+  assert.equal(answer.status, 303);
+  assert.equal(new URL(answer.headers.get("location")).href, scene.url);
+});
