@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use functions::{Incoming, LONGEST_BODY};
 use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
@@ -12,8 +13,10 @@ use web_sys::{ReadableStreamDefaultReader, Request};
 
 use crate::platform::Deno;
 
-/// Ours come with the head; nobody waits for an answer because a body is announced and does not arrive.
-const BODY_TIMEOUT: Duration = Duration::from_millis(600);
+/// For the whole body, and for any piece of it. Ours come with the head; nobody waits for an answer because a body is
+/// announced and does not arrive.
+const BODY_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
+const PIECE_TIMEOUT: Duration = Duration::from_millis(600);
 
 pub(crate) struct DenoRequest(pub(crate) Request);
 
@@ -48,28 +51,24 @@ impl DenoRequest {
         }
         let Some(stream) = self.0.body() else { return Some(Vec::new()) };
         let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
-        let read = Box::pin(read_all(&reader, limit));
-        match select(read, Box::pin(Deno.sleep(BODY_TIMEOUT))).await {
-            Either::Left((body, _)) => body,
-            Either::Right(_) => {
-                // The rest is not wanted. Awaited, for a rejection that nobody sees would end the process.
-                let _ = JsFuture::from(reader.cancel()).await;
-                None
+        let give_up_at = Deno.now() + BODY_TIMEOUT;
+        let mut body = Vec::new();
+        while Deno.now() < give_up_at {
+            let read = JsFuture::from(reader.read());
+            let Either::Left((step, _)) = select(read, Box::pin(Deno.sleep(PIECE_TIMEOUT))).await else {
+                break;
+            };
+            let step = step.ok()?;
+            if Reflect::get(&step, &JsValue::from_str("done")).ok()?.is_truthy() {
+                return Some(body);
+            }
+            let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value")).ok()?.dyn_into().ok()?;
+            if body.len() <= limit {
+                body.extend(chunk.to_vec());
             }
         }
-    }
-}
-
-async fn read_all(reader: &ReadableStreamDefaultReader, limit: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let step = JsFuture::from(reader.read()).await.ok()?;
-        if Reflect::get(&step, &JsValue::from_str("done")).ok()?.is_truthy() {
-            return Some(body);
-        }
-        let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value")).ok()?.dyn_into().ok()?;
-        if body.len() <= limit {
-            body.extend(chunk.to_vec());
-        }
+        // The rest is not wanted. Awaited, for a rejection that nobody sees would end the process.
+        let _ = JsFuture::from(reader.cancel()).await;
+        None
     }
 }
