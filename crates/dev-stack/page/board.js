@@ -70,7 +70,7 @@ export class Board extends EventTarget {
     return this.sessions;
   }
 
-  /** While the calendar is being changed, whatever it answers may be of before. */
+  /** While the calendar is being changed, or is about to be, whatever it answers may be of before. */
   async changing(change) {
     this.#changes += 1;
     try {

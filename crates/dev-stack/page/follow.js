@@ -43,12 +43,12 @@ export class Follower {
       if (mine === this.#current) this.#show(story);
     };
     tell();
-    const made = this.#made.then(async () => {
+    const made = this.#board.changing(() => this.#made.then(async () => {
       const connection = await this.#board.loadConnection();
       const sessions = places(this.#board.sessions);
-      await this.#board.changing(change);
+      await change();
       return { connection, sessions };
-    });
+    }));
     // Its failure is for whoever asked for it.
     this.#made = made.catch(() => {});
     const before = await made;

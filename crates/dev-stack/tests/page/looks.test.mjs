@@ -10,7 +10,7 @@ let scene;
 before(async () => {
   scene = await openScene();
 });
-after(() => scene.close());
+after(() => scene?.close());
 
 for (const colorScheme of ["light", "dark"]) {
   test(`axe-core finds nothing, and nothing sticks out at any width, in ${colorScheme} colours`, async () => {

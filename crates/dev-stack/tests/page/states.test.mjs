@@ -10,7 +10,7 @@ let scene;
 before(async () => {
   scene = await openScene();
 });
-after(() => scene.close());
+after(() => scene?.close());
 
 test("a paused calendar is not followed until it is resumed", async () => {
   const ada = await scene.newcomer();

@@ -11,7 +11,7 @@ let scene;
 before(async () => {
   scene = await openScene();
 });
-after(() => scene.close());
+after(() => scene?.close());
 
 test("an event that is drawn over a session moves it, and the page tells when", async (t) => {
   const grace = await scene.newcomer();
@@ -122,6 +122,7 @@ test("Escape takes a drag back", async () => {
   await may.draw("Session", DAY, 10, 11);
   const session = may.block(/^Session .* 10:00 to 11:00$/);
   await session.waitFor();
+  await session.evaluate((block) => Promise.all(block.getAnimations().map(({ finished }) => finished)));
   const place = await session.boundingBox();
   const from = await may.pointAt(DAY, 10.5);
   const to = await may.pointAt(DAY + 1, 12.5);
