@@ -1,0 +1,188 @@
+/** A row of the view `calendar_connection_status`. Times are ISO 8601. */
+export interface CalendarConnection {
+  id: string;
+  /** `null` is the user's primary calendar. */
+  calendar_id: string | null;
+  status:
+    | "active"
+    | "expiring"
+    | "expired"
+    | "unconfirmed"
+    | "reconnect_required"
+    | "unsupported"
+    | "paused"
+    | "disconnected"
+    | "not_set_up";
+  webhook_expiration: string | null;
+  webhook_error: string | null;
+  sync_status: "idle" | "pending" | "failing";
+  last_sync_at: string | null;
+  sync_error: string | null;
+}
+
+/**
+ * The user wants to give consent: start OAuth. `preventDefault()` tells the element that the page itself shows what is
+ * going on; it then does not say that it waits for the consent.
+ */
+export type CalendarConnectEvent = CustomEvent<{
+  /** The connection to consent to again, or to choose another calendar for; `null` for a new one. */
+  connection_id: string | null;
+}>;
+
+/** A connection has come, gone or changed. Fired after the first look too. */
+export type CalendarStatusChangeEvent = CustomEvent<{ connections: CalendarConnection[] }>;
+
+export interface GoogleCalendarIntegrationEventMap {
+  "calendar-connect": CalendarConnectEvent;
+  "calendar-status-change": CalendarStatusChangeEvent;
+}
+
+/** Everything that the element says. `wait` holds `{seconds}`. */
+export interface CalendarTexts {
+  title: string;
+  loading: string;
+  details: string;
+  primaryCalendar: string;
+  allWell: string;
+  working: string;
+  userMustAct: string;
+  operatorMustAct: string;
+  nothingSynced: string;
+  signedOutTitle: string;
+  signedOut: string;
+  notConnectedTitle: string;
+  notConnected: string;
+  failedTitle: string;
+  connect: string;
+  reconnect: string;
+  connectAgain: string;
+  chooseCalendar: string;
+  refresh: string;
+  refreshing: string;
+  resume: string;
+  resuming: string;
+  setUp: string;
+  settingUp: string;
+  tryAgain: string;
+  wait: string;
+  badgeActive: string;
+  badgeSyncFailing: string;
+  badgeExpiring: string;
+  badgeExpired: string;
+  badgeUnconfirmed: string;
+  badgeReconnectRequired: string;
+  badgeUnsupported: string;
+  badgePaused: string;
+  badgeDisconnected: string;
+  badgeNotSetUp: string;
+  active: string;
+  expiring: string;
+  expired: string;
+  unconfirmed: string;
+  reconnectRequired: string;
+  pushNotSupported: string;
+  calendarNotFound: string;
+  paused: string;
+  disconnected: string;
+  notSetUp: string;
+  settingUpNow: string;
+  syncFailing: string;
+  googleUnavailable: string;
+  googleRejected: string;
+  googleRateLimited: string;
+  oauthClientInvalid: string;
+  webhookUrlRejected: string;
+  googleApiDisabled: string;
+  misconfigured: string;
+  notInstalled: string;
+  noConnection: string;
+  tooSoon: string;
+  unauthenticated: string;
+  offline: string;
+  offlineNow: string;
+  unreachable: string;
+  serverError: string;
+  refreshed: string;
+  isSetUp: string;
+  resumed: string;
+  consenting: string;
+  lastSync: string;
+  never: string;
+  sync: string;
+  syncIdle: string;
+  syncPending: string;
+  syncFails: string;
+  renewsBy: string;
+  expires: string;
+  expiredAt: string;
+  problem: string;
+  syncProblem: string;
+}
+
+/** What the element uses of a supabase-js client. */
+export interface CalendarClient {
+  auth: {
+    getSession(): Promise<unknown>;
+    onAuthStateChange(callback: (event: any, session: any) => any): unknown;
+  };
+  from(relation: string): any;
+  functions: { invoke(name: string, options?: any): Promise<unknown> };
+}
+
+export class GoogleCalendarIntegration extends HTMLElement {
+  /** The page's supabase-js client. */
+  client: CalendarClient | null;
+  /** Texts that replace the English ones; what is left out stays English. */
+  texts: Partial<CalendarTexts>;
+  /**
+   * Looks at the connections now: after OAuth, or when the page's own Realtime told of a change. Resolves when what the
+   * server knew at the time of the call is shown, or cannot be; never rejects for a failure of the server.
+   */
+  refresh(): Promise<void>;
+
+  addEventListener<K extends keyof GoogleCalendarIntegrationEventMap>(
+    type: K,
+    listener: (this: GoogleCalendarIntegration, event: GoogleCalendarIntegrationEventMap[K]) => any,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener<K extends keyof HTMLElementEventMap>(
+    type: K,
+    listener: (this: GoogleCalendarIntegration, event: HTMLElementEventMap[K]) => any,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof GoogleCalendarIntegrationEventMap>(
+    type: K,
+    listener: (this: GoogleCalendarIntegration, event: GoogleCalendarIntegrationEventMap[K]) => any,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "google-calendar-integration": GoogleCalendarIntegration;
+  }
+}
+
+// @ts-ignore A page without React has no such module.
+declare module "react" {
+  namespace JSX {
+    interface IntrinsicElements {
+      "google-calendar-integration": DetailedHTMLProps<HTMLAttributes<GoogleCalendarIntegration>, GoogleCalendarIntegration> & {
+        client?: CalendarClient | null;
+        texts?: Partial<CalendarTexts>;
+        "oncalendar-connect"?: (event: CalendarConnectEvent) => void;
+        "oncalendar-status-change"?: (event: CalendarStatusChangeEvent) => void;
+      };
+    }
+  }
+}

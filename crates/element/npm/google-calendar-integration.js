@@ -1,0 +1,98 @@
+/** The class of `<google-calendar-integration>`. What it does is in the module; this keeps the properties. */
+export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object) {
+  #client = null;
+  #texts = {};
+  #root = this.attachShadow({ mode: "open" });
+  /** @type {Integration | null} */
+  #integration = null;
+
+  get client() {
+    return this.#client;
+  }
+  set client(client) {
+    this.#client = client ?? null;
+    this.#integration?.set_client(this.#client);
+  }
+
+  get texts() {
+    return this.#texts;
+  }
+  set texts(texts) {
+    this.#texts = texts ?? {};
+    this.#integration?.set_texts({ ...english, ...this.#texts });
+  }
+
+  async refresh() {
+    await ready();
+    this.#mount();
+    await this.#integration?.refresh();
+  }
+
+  async connectedCallback() {
+    // Set before the class was there to see.
+    for (const property of ["client", "texts"]) {
+      if (!Object.hasOwn(this, property)) continue;
+      const value = this[property];
+      delete this[property];
+      this[property] = value;
+    }
+    await ready();
+    this.#mount();
+  }
+
+  #mount() {
+    if (!this.isConnected || this.#integration) return;
+    this.#root.adoptedStyleSheets = [sheet()];
+    this.#root.replaceChildren(nodes().cloneNode(true));
+    this.#integration = new Integration(this, this.#root, { ...english, ...this.#texts });
+    this.#integration.set_client(this.#client);
+  }
+
+  disconnectedCallback() {
+    // What is only moved is back by then, and goes on.
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      this.#integration?.free();
+      this.#integration = null;
+    });
+  }
+
+  connectedMoveCallback() {}
+}
+
+let styles;
+
+function sheet() {
+  if (!styles) {
+    styles = new CSSStyleSheet();
+    styles.replaceSync(css);
+  }
+  return styles;
+}
+
+let template;
+
+function nodes() {
+  if (!template) {
+    template = document.createElement("template");
+    template.innerHTML = html;
+  }
+  return template.content;
+}
+
+let started;
+
+/** Starts the module with the first element that needs it: never on a server. */
+function ready() {
+  return (started ??= start({ module_or_path: decode(base64) }));
+}
+
+function decode(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+const registry = globalThis.customElements;
+if (registry && !registry.get("google-calendar-integration")) {
+  registry.define("google-calendar-integration", GoogleCalendarIntegration);
+}

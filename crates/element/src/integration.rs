@@ -1,0 +1,412 @@
+//! One mounted element: holds the state, listens to the page, asks the client, and renders. It decides nothing.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use js_sys::{Array, Date, Function, Object, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{
+    AbortController, CustomEvent, CustomEventInit, Document, Element, Event, EventTarget, HtmlElement,
+    ShadowRoot, VisibilityState, Window, console,
+};
+
+use crate::connection::Millis;
+use crate::listener::Listener;
+use crate::problem::Failure;
+use crate::render::Renderer;
+use crate::state::{Act, Action, Answer, Load, Session, State};
+use crate::supabase::{Client, SessionWatch, get, object};
+use crate::texts::Texts;
+use crate::timer::Timer;
+use crate::view::{Does, View};
+
+/// Whether a connection's consent was asked for by a page that was left for it.
+const CONSENT_KEY: &str = "google-calendar-integration:consent";
+/// A list that takes longer is asked for again.
+const LOAD_TIMEOUT: i32 = 20_000;
+/// The functions answer within 70 s.
+const ACTION_TIMEOUT: i32 = 75_000;
+
+/// What the class of the element holds while it is in a document; `free` ends all that it does.
+#[wasm_bindgen]
+pub struct Integration(Rc<Mounted>);
+
+struct Mounted {
+    this: Weak<Mounted>,
+    host: HtmlElement,
+    window: Window,
+    document: Document,
+    state: RefCell<State>,
+    texts: RefCell<Texts>,
+    renderer: RefCell<Renderer>,
+    client: RefCell<Option<Client>>,
+    session_watch: RefCell<Option<SessionWatch>>,
+    /// The next poll, or the next step of a countdown.
+    timer: RefCell<Option<Timer>>,
+    requests: RefCell<Vec<Request>>,
+    /// Who waits for a list that is yet to be asked for, and who for the one on its way.
+    waiting: RefCell<Vec<Function>>,
+    served: RefCell<Vec<Function>>,
+    /// What `calendar-status-change` last told of.
+    told: Cell<u32>,
+    is_consent_stored: Cell<bool>,
+    listeners: RefCell<Vec<Listener>>,
+}
+
+enum Question {
+    Load(Load),
+    Act(Act),
+}
+
+/// A request in flight, aborted on drop.
+struct Request {
+    question: Rc<Question>,
+    abort: AbortController,
+    _timeout: Option<Timer>,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+#[wasm_bindgen]
+impl Integration {
+    #[wasm_bindgen(constructor)]
+    pub fn new(host: HtmlElement, root: ShadowRoot, texts: &JsValue) -> Result<Integration, JsValue> {
+        let document = host.owner_document().ok_or("the element belongs to no document")?;
+        let window = document.default_view().ok_or("the document has no window")?;
+        let renderer = Renderer::new(host.clone(), root.clone()).ok_or("the shadow root is empty")?;
+        let mounted = Rc::new_cyclic(|this| Mounted {
+            this: this.clone(),
+            host,
+            window,
+            document,
+            state: RefCell::default(),
+            texts: RefCell::new(texts_of(texts)),
+            renderer: RefCell::new(renderer),
+            client: RefCell::default(),
+            session_watch: RefCell::default(),
+            timer: RefCell::default(),
+            requests: RefCell::default(),
+            waiting: RefCell::default(),
+            served: RefCell::default(),
+            told: Cell::default(),
+            is_consent_stored: Cell::default(),
+            listeners: RefCell::default(),
+        });
+        mounted.listen(&root, "click", Mounted::clicked);
+        mounted.listen(&mounted.document, "visibilitychange", |mounted, _| mounted.shown_again());
+        mounted.listen(&mounted.window, "focus", |mounted, _| mounted.shown_again());
+        mounted.listen(&mounted.window, "offline", |mounted, _| mounted.load());
+        mounted.listen(&mounted.window, "online", |mounted, _| {
+            mounted.state.borrow_mut().came_online();
+            mounted.load();
+        });
+        mounted.update();
+        Ok(Self(mounted))
+    }
+
+    /// Takes the host's supabase-js client, or none.
+    pub fn set_client(&self, client: JsValue) {
+        let mounted = &self.0;
+        mounted.cancel();
+        mounted.session_watch.replace(None);
+        mounted.state.borrow_mut().reset();
+        let client: Option<Client> = (!client.is_falsy()).then(|| client.unchecked_into());
+        mounted.client.replace(client.clone());
+        if let Some(client) = client {
+            mounted.restore_consent();
+            let this = mounted.this.clone();
+            let watch = client.watch_session(move |session| {
+                if let Some(mounted) = this.upgrade() {
+                    mounted.signed(session);
+                }
+            });
+            mounted.session_watch.replace(watch);
+        }
+        mounted.load();
+        mounted.update();
+    }
+
+    /// Takes an object that has every text.
+    pub fn set_texts(&self, texts: &JsValue) {
+        self.0.texts.replace(texts_of(texts));
+        self.0.update();
+    }
+
+    /// Resolves when what the server knew at the time of the call is shown, or cannot be.
+    pub fn refresh(&self) -> Promise {
+        let mounted = &self.0;
+        mounted.state.borrow_mut().consent_returned();
+        let shown = Promise::new(&mut |resolve, _| mounted.waiting.borrow_mut().push(resolve));
+        mounted.load();
+        mounted.update();
+        shown
+    }
+}
+
+impl Drop for Integration {
+    fn drop(&mut self) {
+        resolve(self.0.waiting.take());
+        resolve(self.0.served.take());
+    }
+}
+
+impl Mounted {
+    fn listen(&self, target: &EventTarget, event: &'static str, heard: fn(&Self, &Event)) {
+        let this = self.this.clone();
+        let listener = Listener::new(target, event, move |event| {
+            if let Some(mounted) = this.upgrade() {
+                heard(&mounted, &event);
+            }
+        });
+        self.listeners.borrow_mut().push(listener);
+    }
+
+    /// Shows the state, tells the page of it, and plans the next step.
+    fn update(&self) {
+        let now = Date::now();
+        self.state.borrow_mut().tick(now);
+        // A page that listens to the focus may come back here while it is rendered.
+        let Ok(mut renderer) = self.renderer.try_borrow_mut() else { return };
+        let focused = renderer.focused();
+        if let Err(error) = renderer.render(&View::of(&self.state.borrow(), now), &self.texts.borrow(), now) {
+            console::error_2(&"google-calendar-integration:".into(), &error);
+        }
+        let next_focus = focused.and_then(|focused| renderer.focus_instead_of(&focused));
+        drop(renderer);
+        if let Some(next) = next_focus {
+            // What is shown can have the focus.
+            let _ = next.focus();
+        }
+        self.plan(now);
+        self.tell();
+    }
+
+    /// Sets the one timer. Nothing is done while nobody sees it.
+    fn plan(&self, now: Millis) {
+        let state = self.state.borrow();
+        let poll_at = state.poll_at(now).filter(|_| self.client.borrow().is_some());
+        let next = [poll_at, state.tick_at(now)].into_iter().flatten().reduce(Millis::min);
+        let timer = next.filter(|_| self.is_visible()).and_then(|next| {
+            let this = self.this.clone();
+            Timer::start(&self.window, (next - now).clamp(0.0, 60_000.0).ceil() as i32, move || {
+                if let Some(mounted) = this.upgrade() {
+                    mounted.woken();
+                }
+            })
+        });
+        self.timer.replace(timer);
+    }
+
+    fn woken(&self) {
+        let now = Date::now();
+        let is_due = self.state.borrow().poll_at(now).is_some_and(|at| at <= now);
+        if is_due {
+            self.load();
+        }
+        self.update();
+    }
+
+    fn shown_again(&self) {
+        if self.is_visible() {
+            self.load();
+        }
+        self.update();
+    }
+
+    fn is_visible(&self) -> bool {
+        self.document.visibility_state() == VisibilityState::Visible
+    }
+
+    /// Tells the page when a connection has come, gone or changed.
+    fn tell(&self) {
+        let state = self.state.borrow();
+        let (Some(tracked), changes) = (state.connections(), state.changes()) else { return };
+        if self.told.replace(changes) == changes {
+            return;
+        }
+        let connections: Array = tracked.iter().map(|tracked| tracked.row.to_object()).collect();
+        drop(state);
+        self.dispatch("calendar-status-change", object(&[("connections", connections.into())]), false);
+    }
+
+    /// Whether the page lets it be.
+    fn dispatch(&self, name: &str, detail: Object, is_cancelable: bool) -> bool {
+        let init = CustomEventInit::new();
+        init.set_bubbles(true);
+        init.set_composed(true);
+        init.set_cancelable(is_cancelable);
+        init.set_detail(&detail);
+        CustomEvent::new_with_event_init_dict(name, &init).and_then(|event| self.host.dispatch_event(&event)) != Ok(false)
+    }
+
+    fn clicked(&self, event: &Event) {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let closest = |selector| target.as_ref().and_then(|target| target.closest(selector).ok().flatten());
+        let Some(button) = closest("[data-action]:not([aria-disabled=true])") else { return };
+        let id = closest("[data-id]").and_then(|card| card.get_attribute("data-id"));
+        let action = button.get_attribute("data-action").unwrap_or_default();
+        match (Does::parse(&action), id) {
+            (Some(Does::Connect), id) => self.ask_for_consent(id),
+            (Some(Does::Act(action)), Some(id)) => self.act(&id, action),
+            (Some(Does::Reload), _) => {
+                self.load();
+                self.update();
+            }
+            _ => {}
+        }
+    }
+
+    fn ask_for_consent(&self, id: Option<String>) {
+        self.store_consent(id.as_deref());
+        self.state.borrow_mut().consent_asked(id.clone(), Date::now());
+        let id = id.map_or(JsValue::NULL, JsValue::from);
+        if !self.dispatch("calendar-connect", object(&[("connection_id", id)]), true) {
+            self.state.borrow_mut().consent_hidden();
+        }
+        self.update();
+    }
+
+    /// Most hosts leave the page for Google: the one that comes back must know what for.
+    fn store_consent(&self, id: Option<&str>) {
+        if let (Some(id), Ok(Some(storage))) = (id, self.window.session_storage()) {
+            // A page without storage goes on without.
+            let _ = storage.set_item(CONSENT_KEY, id);
+            self.is_consent_stored.set(true);
+        }
+    }
+
+    fn restore_consent(&self) {
+        let Ok(Some(storage)) = self.window.session_storage() else { return };
+        if let Ok(Some(id)) = storage.get_item(CONSENT_KEY) {
+            let mut state = self.state.borrow_mut();
+            state.consent_asked(Some(id), Date::now());
+            state.consent_returned();
+            self.is_consent_stored.set(true);
+        }
+    }
+
+    fn forget_consent(&self) {
+        if let (true, Ok(Some(storage))) = (self.is_consent_stored.replace(false), self.window.session_storage()) {
+            let _ = storage.remove_item(CONSENT_KEY);
+        }
+    }
+
+    fn signed(&self, session: Session) {
+        if self.state.borrow_mut().signed(session) {
+            self.cancel();
+            self.load();
+            self.update();
+        }
+    }
+
+    /// Asks for the connections, unless they are on their way already.
+    fn load(&self) {
+        if self.client.borrow().is_none() {
+            return resolve(self.waiting.take());
+        }
+        let load = self.state.borrow_mut().begin_load();
+        if let Some(load) = load {
+            self.served.replace(self.waiting.take());
+            self.ask(LOAD_TIMEOUT, Question::Load(load));
+        }
+    }
+
+    fn act(&self, id: &str, action: Action) {
+        let act = self.state.borrow_mut().begin(id, action, Date::now());
+        if let Some(act) = act {
+            self.ask(ACTION_TIMEOUT, Question::Act(act));
+            self.update();
+        }
+    }
+
+    /// Asks the client, and takes what comes of it once, be it that nothing came in time.
+    fn ask(&self, timeout: i32, question: Question) {
+        let (Some(client), Ok(abort)) = (self.client.borrow().clone(), AbortController::new()) else { return };
+        let signal = abort.signal();
+        let question = Rc::new(question);
+        let (this, late) = (self.this.clone(), question.clone());
+        let timeout = Timer::start(&self.window, timeout, move || {
+            if let Some(mounted) = this.upgrade() {
+                mounted.answered(&late, Err(Failure::unreachable()));
+            }
+        });
+        self.requests.borrow_mut().push(Request { question: question.clone(), abort, _timeout: timeout });
+        let this = self.this.clone();
+        spawn_local(async move {
+            let answer = match &*question {
+                Question::Load(_) => client.load(&signal).await,
+                Question::Act(act) => client.act(act.action, &act.id, &signal).await,
+            };
+            if let Some(mounted) = this.upgrade() {
+                mounted.answered(&question, answer);
+            }
+        });
+    }
+
+    fn answered(&self, question: &Rc<Question>, answer: Result<Answer, Failure>) {
+        let mut was_asked = false;
+        self.requests.borrow_mut().retain(|request| {
+            let is_it = Rc::ptr_eq(&request.question, question);
+            was_asked |= is_it;
+            !is_it
+        });
+        // What was cancelled, or answered, is nobody's question any more.
+        if !was_asked {
+            return;
+        }
+        let is_online = self.window.navigator().on_line();
+        let answer = answer.map_err(|failure| failure.explained(is_online));
+        let now = Date::now();
+        let is_load = match &**question {
+            Question::Load(load) => {
+                self.state.borrow_mut().loaded(*load, answer, now);
+                true
+            }
+            Question::Act(act) => {
+                self.state.borrow_mut().finished(act, answer, now);
+                false
+            }
+        };
+        if is_load {
+            if !self.state.borrow().has_consent() {
+                self.forget_consent();
+            }
+            let set_ups = self.state.borrow().set_ups();
+            for id in set_ups {
+                self.act(&id, Action::SetUp);
+            }
+        } else {
+            self.load();
+        }
+        self.update();
+        if is_load {
+            resolve(self.served.take());
+            if !self.waiting.borrow().is_empty() {
+                self.load();
+            }
+        }
+    }
+
+    /// Gives up what is in flight; who waits for it is served by what is asked next.
+    fn cancel(&self) {
+        self.requests.borrow_mut().clear();
+        self.state.borrow_mut().end_load();
+        self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
+    }
+}
+
+fn texts_of(texts: &JsValue) -> Texts {
+    Texts::new(|name| get(texts, name).as_string().unwrap_or_default())
+}
+
+fn resolve(waiting: Vec<Function>) {
+    for resolve in waiting {
+        // A promise's own function does not throw.
+        let _ = resolve.call0(&JsValue::UNDEFINED);
+    }
+}

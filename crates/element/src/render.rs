@@ -1,0 +1,318 @@
+//! Renders a view into the shadow root. Nodes are made once and then updated in place, so that focus, selection and
+//! what is unfolded outlive every poll.
+
+use wasm_bindgen::prelude::*;
+use web_sys::{Element, HtmlElement, ShadowRoot};
+
+use crate::connection::{Millis, SyncStatus};
+use crate::icon;
+use crate::locale::{Locale, iso, language};
+use crate::state::Action;
+use crate::texts::{Text, Texts};
+use crate::view::{Button, Card, Does, Expiration, Look, Panel, Tone, View};
+
+/// What a rendered button does stands in its `data-action`.
+impl Does {
+    const ALL: [Self; 5] =
+        [Self::Connect, Self::Reload, Self::Act(Action::SetUp), Self::Act(Action::Refresh), Self::Act(Action::Resume)];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reload => "reload",
+            Self::Act(Action::SetUp) => "set-up",
+            Self::Act(Action::Refresh) => "refresh",
+            Self::Act(Action::Resume) => "resume",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|does| does.name() == name)
+    }
+}
+
+pub(crate) struct Renderer {
+    host: HtmlElement,
+    root: ShadowRoot,
+    panel: Element,
+    /// Copied for every connection.
+    card: Element,
+    locale: Locale,
+}
+
+impl Renderer {
+    /// `root` holds what template.html has: the panel, and a card.
+    pub(crate) fn new(host: HtmlElement, root: ShadowRoot) -> Option<Self> {
+        let panel = root.first_element_child()?;
+        let card = root.last_element_child()?;
+        card.remove();
+        Some(Self { locale: Locale::new(language(&host)), host, root, panel, card })
+    }
+
+    pub(crate) fn render(&mut self, view: &View, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+        let language = language(&self.host);
+        if !self.locale.is_of(language.as_deref()) {
+            self.locale = Locale::new(language);
+        }
+        let is_loading = view.panel == Panel::Loading;
+        set_attribute(&self.panel, "class", if self.follows_the_user()? { "panel auto" } else { "panel" });
+        set_attribute(&self.panel, "aria-busy", if is_loading { "true" } else { "false" });
+        text(&self.panel, ".title", texts.get(Text::Title))?;
+        text(&self.panel, ".summary", view.summary.map_or("", |summary| texts.get(summary)))?;
+        text(&self.panel, ".notice", view.notice.map_or("", |problem| texts.get(problem.text())))?;
+        show(&find(&self.panel, ".skeleton")?, is_loading);
+        self.render_blank(view.panel, texts)?;
+        self.render_cards(&view.cards, texts, now)
+    }
+
+    /// What has the focus, to be asked afterwards whether it still can have it.
+    pub(crate) fn focused(&self) -> Option<Element> {
+        self.root.active_element()
+    }
+
+    /// The reader goes on where a vanished button was, not at the top of the page.
+    pub(crate) fn focus_instead_of(&self, focused: &Element) -> Option<HtmlElement> {
+        let is_shown = focused.is_connected() && matches!(focused.closest("[hidden]"), Ok(None));
+        find(&self.panel, ".title").ok().filter(|_| !is_shown)?.dyn_into().ok()
+    }
+
+    /// Whether the page has not chosen between light and dark, so that the user has.
+    fn follows_the_user(&self) -> Result<bool, JsValue> {
+        let window = self.host.owner_document().and_then(|document| document.default_view());
+        let Some(window) = window else { return Ok(false) };
+        let Some(style) = window.get_computed_style(&self.host)? else { return Ok(false) };
+        Ok(style.get_property_value("color-scheme")? == "normal")
+    }
+
+    fn render_blank(&self, panel: Panel, texts: &Texts) -> Result<(), JsValue> {
+        let ready = |does, label| Button { does, label, look: Look::Ready, is_prominent: does == Does::Connect };
+        let mut result = None;
+        let shown = match panel {
+            Panel::Loading | Panel::Connected => None,
+            Panel::SignedOut => Some((Text::SignedOutTitle, Text::SignedOut, None)),
+            Panel::NotConnected { consenting } => {
+                result = consenting.then_some(Text::Consenting);
+                let connect = ready(Does::Connect, Text::Connect);
+                Some((Text::NotConnectedTitle, Text::NotConnected, Some(connect)))
+            }
+            Panel::Failed { why, is_loading } => {
+                let mut retry = ready(Does::Reload, Text::TryAgain);
+                if is_loading {
+                    retry.look = Look::Busy;
+                }
+                Some((Text::FailedTitle, why, Some(retry)))
+            }
+        };
+        let blank = find(&self.panel, ".blank")?;
+        show(&blank, shown.is_some());
+        if let Some((title, words, button)) = shown {
+            text(&blank, ".name", texts.get(title))?;
+            text(&blank, ".message", texts.get(words))?;
+            text(&blank, ".result", result.map_or("", |result| texts.get(result)))?;
+            render_button(&blank, button.as_ref(), texts)?;
+        }
+        Ok(())
+    }
+
+    fn render_cards(&self, cards: &[Card], texts: &Texts, now: Millis) -> Result<(), JsValue> {
+        let list = find(&self.panel, ".cards")?;
+        show(&list, !cards.is_empty());
+        for (at, card) in (0..).zip(cards) {
+            let id = card.row.id.as_str();
+            let is_it = |node: &Element| node.get_attribute("data-id").as_deref() == Some(id);
+            let mut place = list.children().item(at);
+            if !place.as_ref().is_some_and(is_it) {
+                let mut known = place.clone();
+                while let Some(other) = known.take().filter(|node| !is_it(node)) {
+                    known = other.next_element_sibling();
+                }
+                let node = known.map_or_else(|| self.new_card(id), Ok)?;
+                list.insert_before(&node, place.as_deref())?;
+                place = Some(node);
+            }
+            if let Some(node) = place {
+                self.render_card(&node, card, texts, now)?;
+            }
+        }
+        while let Some(gone) = list.children().item(cards.len() as u32) {
+            gone.remove();
+        }
+        Ok(())
+    }
+
+    fn new_card(&self, id: &str) -> Result<Element, JsValue> {
+        let card: Element = self.card.clone_node_with_deep(true)?.unchecked_into();
+        card.set_attribute("data-id", id)?;
+        // Several buttons say "Refresh": each is described by its calendar.
+        let name_id = ["name-", id].concat();
+        find(&card, ".name")?.set_id(&name_id);
+        find(&card, ".button")?.set_attribute("aria-describedby", &name_id)?;
+        Ok(card)
+    }
+
+    fn render_card(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+        let name = card.row.calendar_id.as_deref().unwrap_or(texts.get(Text::PrimaryCalendar));
+        let status = card.row.status.name();
+        set_attribute(node, "class", &["card ", tone_class(card.tone)].concat());
+        set_attribute(node, "part", &["card ", status].concat());
+        set_attribute(node, "data-sync", card.sync.map_or("", SyncStatus::name));
+        text(node, "bdi", name)?;
+        set_attribute(&find(node, "path")?, "d", icon::path(card.icon));
+        let badge = find(node, ".badge > .label")?;
+        let before = badge.text_content().unwrap_or_default();
+        let (badge_text, message) = (texts.get(card.badge), texts.get(card.message));
+        set_text(&badge, badge_text);
+        if !before.is_empty() && before != badge_text {
+            text(&self.panel, ".spoken", &[name, ": ", badge_text, ". ", message].concat())?;
+        }
+        text(node, ".message", message)?;
+        text(node, ".message ~ .message", card.sync_message.map_or("", |words| texts.get(words)))?;
+        text(node, ".result", card.result.map_or("", |result| texts.get(result)))?;
+        let result_class = if card.result_is_bad { "result failed" } else { "result" };
+        set_attribute(&find(node, ".result")?, "class", result_class);
+        render_button(node, Some(&card.button), texts)?;
+        self.render_facts(node, card, texts, now)?;
+        self.render_details(node, card, texts)
+    }
+
+    fn render_facts(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+        let last_sync = match card.row.last_sync_at {
+            // The server's clock may be ahead.
+            Some(at) => self.locale.relative(at.min(now), now),
+            None => texts.get(Text::Never).to_owned(),
+        };
+        self.render_fact(node, ".last-sync", texts.get(Text::LastSync), &last_sync, card.row.last_sync_at)?;
+        let sync = card.sync.map_or("", |sync| {
+            texts.get(match sync {
+                SyncStatus::Idle => Text::SyncIdle,
+                SyncStatus::Pending => Text::SyncPending,
+                SyncStatus::Failing => Text::SyncFails,
+            })
+        });
+        self.render_fact(node, ".sync", texts.get(Text::Sync), sync, None)?;
+        let (label, at) = expiration(card.expiration);
+        let when = match (card.expiration, at) {
+            (Some(Expiration::RenewsBy(at)), _) => self.locale.day(at),
+            (_, Some(at)) => self.locale.relative(at, now),
+            (_, None) => String::new(),
+        };
+        self.render_fact(node, ".expiration", texts.get(label), &when, at)
+    }
+
+    fn render_fact(
+        &self,
+        card: &Element,
+        selector: &str,
+        label: &str,
+        value: &str,
+        at: Option<Millis>,
+    ) -> Result<(), JsValue> {
+        let shown = find(card, selector)?;
+        set_text(&shown, value);
+        let (moment, iso) = at.map_or_else(Default::default, |at| (self.locale.moment(at), iso(at)));
+        set_attribute(&shown, "title", &moment);
+        set_attribute(&shown, "datetime", &iso);
+        let term = shown.parent_element().and_then(|value| value.previous_element_sibling());
+        if let Some(term) = term {
+            set_text(&term, label);
+            if let Some(fact) = term.parent_element() {
+                show(&fact, !value.is_empty());
+            }
+        }
+        Ok(())
+    }
+
+    /// The same facts for those who cannot hover, and the codes that help to help.
+    fn render_details(&self, node: &Element, card: &Card, texts: &Texts) -> Result<(), JsValue> {
+        let moment = |at: Option<Millis>| at.map_or_else(String::new, |at| self.locale.moment(at));
+        let (label, at) = expiration(card.expiration);
+        let details = find(node, ".details")?;
+        text(&details, ".toggle", texts.get(Text::Details))?;
+        let facts = [
+            (Text::LastSync, moment(card.row.last_sync_at)),
+            (label, moment(at)),
+            (Text::Problem, card.row.webhook_error.clone().unwrap_or_default()),
+            (Text::SyncProblem, card.sync_error.unwrap_or_default().to_owned()),
+        ];
+        let rows = find(&details, ".list")?.children();
+        let mut is_empty = true;
+        for (at, (label, value)) in (0..).zip(facts) {
+            let Some(row) = rows.item(at) else { continue };
+            text(&row, "dt", texts.get(label))?;
+            text(&row, "dd", &value)?;
+            show(&row, !value.is_empty());
+            is_empty &= value.is_empty();
+        }
+        show(&details, !is_empty);
+        Ok(())
+    }
+}
+
+fn expiration(expiration: Option<Expiration>) -> (Text, Option<Millis>) {
+    match expiration {
+        Some(Expiration::RenewsBy(at)) => (Text::RenewsBy, Some(at)),
+        Some(Expiration::Expires(at)) => (Text::Expires, Some(at)),
+        Some(Expiration::Expired(at)) => (Text::ExpiredAt, Some(at)),
+        None => (Text::Expires, None),
+    }
+}
+
+fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Result<(), JsValue> {
+    let node = find(within, ".button")?;
+    show(&node, button.is_some());
+    let Some(button) = button else { return Ok(()) };
+    set_attribute(&node, "data-action", button.does.name());
+    set_attribute(&node, "class", if button.is_prominent { "button prominent" } else { "button" });
+    // Not `disabled`: that would take the focus away from whoever has just pressed it.
+    set_attribute(&node, "aria-disabled", if button.look == Look::Ready { "false" } else { "true" });
+    set_attribute(&node, "aria-busy", if button.look == Look::Busy { "true" } else { "false" });
+    match button.look {
+        Look::Waiting { seconds } => {
+            let seconds = String::from(JsValue::from(seconds).unchecked_into::<js_sys::Number>().to_locale_string("en"));
+            text(&node, ".label", &texts.filled(button.label, &seconds))
+        }
+        _ => text(&node, ".label", texts.get(button.label)),
+    }
+}
+
+const fn tone_class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Busy => "busy",
+        Tone::Warning => "warning",
+        Tone::Bad => "bad",
+        Tone::Off => "off",
+    }
+}
+
+fn find(within: &Element, selector: &str) -> Result<Element, JsValue> {
+    within.query_selector(selector)?.ok_or_else(|| ["the template has no ", selector].concat().into())
+}
+
+fn text(within: &Element, selector: &str, text: &str) -> Result<(), JsValue> {
+    set_text(&find(within, selector)?, text);
+    Ok(())
+}
+
+/// Writes only what changes: a live region speaks whenever it is written.
+fn set_text(node: &Element, text: &str) {
+    if node.text_content().as_deref() != Some(text) {
+        node.set_text_content(Some(text));
+    }
+}
+
+/// An empty value takes the attribute away.
+fn set_attribute(node: &Element, name: &str, value: &str) {
+    // The names are written here, and valid.
+    let _ = if value.is_empty() {
+        node.remove_attribute(name)
+    } else if node.get_attribute(name).as_deref() != Some(value) {
+        node.set_attribute(name, value)
+    } else {
+        Ok(())
+    };
+}
+
+fn show(node: &Element, is_shown: bool) {
+    set_attribute(node, "hidden", if is_shown { "" } else { "hidden" });
+}

@@ -1,0 +1,637 @@
+//! What is known, what is in flight, and what happens next. Pure: the time and every answer are arguments.
+
+use crate::connection::{Connection, Millis, Status, SyncStatus};
+use crate::problem::{Failure, Problem};
+
+/// While nothing is going on.
+const CALM: Millis = 30_000.0;
+/// While something is pending or in flight; the first pause after a failure doubles it.
+const BUSY: Millis = 2_000.0;
+/// How long the consent that the user was sent for is waited for at the faster pace.
+const CONSENT: Millis = 5.0 * 60_000.0;
+/// How long "Refreshed." stays, and how long a failure.
+const SUCCESS: Millis = 6_000.0;
+const FAILURE: Millis = 60_000.0;
+/// What the functions ask for between two refreshes, where an answer does not say.
+const COOLDOWN: f64 = 30.0;
+
+/// What a card's button does, or what is done without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    SetUp,
+    Refresh,
+    Resume,
+}
+
+/// What came of an action, and how long that is worth showing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Action, Problem>,
+    until: Millis,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Session {
+    #[default]
+    Unknown,
+    SignedOut,
+    /// Nobody is named where the host brings its own tokens.
+    SignedIn { user_id: Option<String> },
+}
+
+/// A connection with what has become of it here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tracked {
+    pub(crate) row: Connection,
+    pub(crate) busy: Option<Action>,
+    pub(crate) outcome: Option<Outcome>,
+    /// Nothing may be asked of it before.
+    pub(crate) wait_until: Millis,
+    /// Setup was called since it appeared without a channel, so that one failure is not asked for again and again.
+    set_up_called: bool,
+    set_up_wanted: bool,
+}
+
+impl Tracked {
+    fn new(row: Connection) -> Self {
+        let set_up_wanted = row.status == Status::NotSetUp;
+        Self { row, busy: None, outcome: None, wait_until: 0.0, set_up_called: false, set_up_wanted }
+    }
+
+    /// Returns whether anything has changed.
+    fn update(&mut self, row: Connection) -> bool {
+        let (before, after) = (self.row.status, row.status);
+        let has_changed = self.row != row;
+        self.row = row;
+        if after != Status::NotSetUp {
+            self.set_up_called = false;
+        }
+        let came_back = before.awaits_consent() && after.is_live() && !after.awaits_consent();
+        self.set_up_wanted |= came_back || (after == Status::NotSetUp && !self.set_up_called);
+        if before != after && self.busy.is_none() {
+            self.outcome = None;
+        }
+        has_changed
+    }
+}
+
+/// The user was sent to Google, or wherever the host sends them.
+#[derive(Clone, Debug, PartialEq)]
+struct Consent {
+    /// `None` for a new connection.
+    connection_id: Option<String>,
+    asked_at: Millis,
+    /// Whether the host shows what is going on.
+    hidden: bool,
+    /// The host or a new page says that the user is back.
+    returned: bool,
+}
+
+/// What a list of connections was asked for under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    edition: u32,
+    answers: u32,
+}
+
+/// An action under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) action: Action,
+    pub(crate) id: String,
+    edition: u32,
+}
+
+/// What the client told: who is signed in, where it was asked for, and connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) session: Option<Session>,
+    pub(crate) rows: Vec<Connection>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    session: Session,
+    tracked: Option<Vec<Tracked>>,
+    trouble: Option<Problem>,
+    failures: u32,
+    is_loading: bool,
+    /// Whose answers these are: what was asked under an earlier number concerns somebody else.
+    edition: u32,
+    /// Counts the rows that functions returned: a list asked for before is older than they are.
+    answers: u32,
+    changes: u32,
+    polled_at: Millis,
+    poll_pause: Option<Millis>,
+    consent: Option<Consent>,
+}
+
+impl State {
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn connections(&self) -> Option<&[Tracked]> {
+        self.tracked.as_deref()
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Problem> {
+        self.trouble
+    }
+
+    pub(crate) fn is_loading(&self) -> bool {
+        self.is_loading
+    }
+
+    pub(crate) fn has_consent(&self) -> bool {
+        self.consent.is_some()
+    }
+
+    /// Counts what `calendar-status-change` is to tell.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// Whether to say that the user's consent to this connection, or to a new one, is waited for.
+    pub(crate) fn awaits_consent(&self, connection_id: Option<&str>, now: Millis) -> bool {
+        self.consent.as_ref().is_some_and(|consent| {
+            !consent.hidden && consent.connection_id.as_deref() == connection_id && now < consent.asked_at + CONSENT
+        })
+    }
+
+    /// Another client: nothing that is known holds any more.
+    pub(crate) fn reset(&mut self) {
+        *self = Self { edition: self.edition + 1, changes: self.changes, ..Self::default() };
+    }
+
+    /// Somebody else's connections are forgotten at once. Returns whether anything changed.
+    pub(crate) fn signed(&mut self, session: Session) -> bool {
+        if self.session == session {
+            return false;
+        }
+        if self.session != Session::Unknown {
+            self.reset();
+        }
+        self.session = session;
+        true
+    }
+
+    /// `None` while the last list is still on its way.
+    pub(crate) fn begin_load(&mut self) -> Option<Load> {
+        let load = Load { edition: self.edition, answers: self.answers };
+        (!std::mem::replace(&mut self.is_loading, true)).then_some(load)
+    }
+
+    /// The last list was given up.
+    pub(crate) fn end_load(&mut self) {
+        self.is_loading = false;
+    }
+
+    /// The connections of whoever is signed in, or why they are not known.
+    pub(crate) fn loaded(&mut self, load: Load, answer: Result<Answer, Failure>, now: Millis) {
+        if load.edition != self.edition {
+            return;
+        }
+        self.is_loading = false;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => {
+                self.polled_at = now;
+                self.trouble = Some(failure.problem);
+                self.failures += 1;
+                self.poll_pause = failure.retry_after.map(|seconds| seconds * 1_000.0);
+                return;
+            }
+        };
+        if let Some(session) = answer.session {
+            self.signed(session);
+        }
+        self.polled_at = now;
+        self.trouble = None;
+        self.failures = 0;
+        self.poll_pause = None;
+        if self.session == Session::SignedOut {
+            return;
+        }
+        if load.answers != self.answers {
+            self.polled_at = Millis::NEG_INFINITY;
+            return;
+        }
+        let mut has_changed = self.tracked.as_ref().is_none_or(|before| before.len() != answer.rows.len());
+        let mut before: Vec<Option<Tracked>> = self.tracked.take().into_iter().flatten().map(Some).collect();
+        let mut tracked = Vec::with_capacity(answer.rows.len());
+        for row in answer.rows {
+            let known = before.iter_mut().find(|known| known.as_ref().is_some_and(|known| known.row.id == row.id));
+            tracked.push(match known.and_then(Option::take) {
+                Some(mut known) => {
+                    has_changed |= known.update(row);
+                    known
+                }
+                None => {
+                    has_changed = true;
+                    Tracked::new(row)
+                }
+            });
+        }
+        self.tracked = Some(tracked);
+        self.changes += u32::from(has_changed);
+        self.look_for_consent();
+    }
+
+    /// Ends the waiting for a consent once it shows.
+    fn look_for_consent(&mut self) {
+        let (Some(consent), Some(tracked)) = (&self.consent, &mut self.tracked) else { return };
+        let shows = match &consent.connection_id {
+            // Only who has none is asked for a new one.
+            None => !tracked.is_empty(),
+            Some(id) => match tracked.iter_mut().find(|connection| connection.row.id == *id) {
+                Some(connection) => {
+                    if consent.returned && connection.row.status.is_live() {
+                        connection.set_up_wanted = true;
+                    }
+                    !connection.row.status.awaits_consent()
+                }
+                None => true,
+            },
+        };
+        if shows || consent.returned {
+            self.consent = None;
+        }
+    }
+
+    /// The user is sent for consent.
+    pub(crate) fn consent_asked(&mut self, connection_id: Option<String>, now: Millis) {
+        self.consent = Some(Consent { connection_id, asked_at: now, hidden: false, returned: false });
+    }
+
+    /// The host shows what is going on.
+    pub(crate) fn consent_hidden(&mut self) {
+        if let Some(consent) = &mut self.consent {
+            consent.hidden = true;
+        }
+    }
+
+    /// The host says that there is news: if the user was sent for consent, they are back.
+    pub(crate) fn consent_returned(&mut self) {
+        if let Some(consent) = &mut self.consent {
+            consent.returned = consent.connection_id.is_some();
+        }
+    }
+
+    /// The connections to be set up now.
+    pub(crate) fn set_ups(&self) -> Vec<String> {
+        let wanted = self.tracked.iter().flatten().filter(|connection| {
+            connection.set_up_wanted && connection.row.status.is_live() && connection.busy.is_none()
+        });
+        wanted.map(|connection| connection.row.id.clone()).collect()
+    }
+
+    /// Starts the action, if it may start now.
+    pub(crate) fn begin(&mut self, id: &str, action: Action, now: Millis) -> Option<Act> {
+        let edition = self.edition;
+        let connection = self.find(id)?;
+        if connection.busy.is_some() || now < connection.wait_until {
+            return None;
+        }
+        connection.busy = Some(action);
+        connection.outcome = None;
+        if action == Action::SetUp {
+            connection.set_up_called = true;
+            connection.set_up_wanted = false;
+        }
+        Some(Act { action, id: id.to_owned(), edition })
+    }
+
+    /// Takes what has come of an action.
+    pub(crate) fn finished(&mut self, act: &Act, answer: Result<Answer, Failure>, now: Millis) {
+        if act.edition != self.edition {
+            return;
+        }
+        let (result, retry_after) = match answer {
+            Ok(answer) => {
+                self.answers += 1;
+                for row in answer.rows {
+                    let connection = self.tracked.iter_mut().flatten().find(|known| known.row.id == row.id);
+                    self.changes += u32::from(connection.is_some_and(|connection| connection.update(row)));
+                }
+                (Ok(act.action), None)
+            }
+            Err(failure) => (Err(failure.problem), failure.retry_after),
+        };
+        let Some(connection) = self.find(&act.id) else { return };
+        connection.busy = None;
+        let pause = match result {
+            Ok(_) => SUCCESS,
+            Err(Problem::TooSoon) => retry_after.unwrap_or(COOLDOWN) * 1_000.0,
+            Err(_) => FAILURE,
+        };
+        if result == Err(Problem::TooSoon) {
+            connection.wait_until = now + pause;
+        }
+        connection.outcome = Some(Outcome { result, until: now + pause });
+    }
+
+    /// What failed for want of a network is worth another try.
+    pub(crate) fn came_online(&mut self) {
+        for connection in self.tracked.iter_mut().flatten() {
+            let result = connection.outcome.map(|outcome| outcome.result);
+            if matches!(result, Some(Err(Problem::Offline | Problem::Unreachable))) {
+                connection.outcome = None;
+                connection.set_up_wanted |= connection.row.status == Status::NotSetUp;
+            }
+        }
+    }
+
+    /// Forgets what need not be shown any longer.
+    pub(crate) fn tick(&mut self, now: Millis) {
+        for connection in self.tracked.iter_mut().flatten() {
+            connection.outcome = connection.outcome.filter(|outcome| now < outcome.until);
+        }
+    }
+
+    /// When the connections are to be asked for again.
+    pub(crate) fn poll_at(&self, now: Millis) -> Option<Millis> {
+        let pause = match (self.trouble, self.poll_pause) {
+            (Some(_), Some(pause)) => pause,
+            (Some(_), None) => (BUSY * f64::from(1_u32 << self.failures.min(4))).min(CALM),
+            (None, _) if self.is_busy(now) => BUSY,
+            (None, _) => CALM,
+        };
+        (!self.is_loading).then_some(self.polled_at + pause)
+    }
+
+    /// When something that is shown changes though nothing happens: a countdown, or an outcome that has been read.
+    pub(crate) fn tick_at(&self, now: Millis) -> Option<Millis> {
+        let times = self.tracked.iter().flatten().filter_map(|connection| {
+            if now < connection.wait_until {
+                let seconds_left = ((connection.wait_until - now) / 1_000.0).ceil();
+                return Some(connection.wait_until - (seconds_left - 1.0) * 1_000.0);
+            }
+            connection.outcome.map(|outcome| outcome.until)
+        });
+        times.reduce(Millis::min)
+    }
+
+    fn is_busy(&self, now: Millis) -> bool {
+        let consenting = self.consent.as_ref().is_some_and(|consent| now < consent.asked_at + CONSENT);
+        consenting
+            || self.tracked.iter().flatten().any(|connection| {
+                let pending = connection.row.sync_status == SyncStatus::Pending && connection.row.status.is_live();
+                pending || connection.busy.is_some()
+            })
+    }
+
+    fn find(&mut self, id: &str) -> Option<&mut Tracked> {
+        self.tracked.iter_mut().flatten().find(|connection| connection.row.id == id)
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// As after a first look.
+    pub(crate) fn example(rows: Vec<Connection>, now: Millis) -> Self {
+        let mut state = Self::default();
+        state.look(rows, now);
+        state
+    }
+
+    pub(crate) fn look(&mut self, rows: Vec<Connection>, now: Millis) {
+        let load = self.begin_load().expect("nothing is on its way");
+        let session = Some(Session::SignedIn { user_id: Some("ada".to_owned()) });
+        self.loaded(load, Ok(Answer { session, rows }), now);
+    }
+
+    pub(crate) fn fail_to_look(&mut self, problem: Problem, retry_after: Option<f64>, now: Millis) {
+        let load = self.begin_load().expect("nothing is on its way");
+        self.loaded(load, Err(Failure { problem, retry_after }), now);
+    }
+
+    pub(crate) fn fail(&mut self, act: &Act, problem: Problem, retry_after: Option<f64>, now: Millis) {
+        self.finished(act, Err(Failure { problem, retry_after }), now);
+    }
+
+    fn succeed(&mut self, act: &Act, rows: Vec<Connection>, now: Millis) {
+        self.finished(act, Ok(Answer { session: None, rows }), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_500_000_000_000.0;
+
+    fn row(status: Status) -> Connection {
+        Connection::example("one", status)
+    }
+
+    fn pause(state: &State) -> Millis {
+        state.poll_at(NOW).expect("nothing is on its way") - NOW
+    }
+
+    #[test]
+    fn it_looks_every_30_seconds_and_every_2_while_something_is_going_on() {
+        let pending = |status| Connection { sync_status: SyncStatus::Pending, ..row(status) };
+        let failing = Connection { sync_status: SyncStatus::Failing, ..row(Status::Active) };
+        for (row, expected) in [
+            (row(Status::Active), 30_000.0),
+            (pending(Status::Active), 2_000.0),
+            (pending(Status::Paused), 30_000.0),
+            (failing, 30_000.0),
+        ] {
+            assert_eq!(pause(&State::example(vec![row.clone()], NOW)), expected, "{row:?}");
+        }
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        assert_eq!(pause(&state), 2_000.0);
+        state.succeed(&refresh, Vec::new(), NOW);
+        assert_eq!(pause(&state), 30_000.0);
+    }
+
+    #[test]
+    fn a_consent_is_waited_for_at_the_faster_pace_for_five_minutes() {
+        let mut state = State::example(Vec::new(), NOW);
+        state.consent_asked(None, NOW);
+        assert_eq!(pause(&state), 2_000.0);
+        assert!(state.awaits_consent(None, NOW));
+        state.look(Vec::new(), NOW);
+        assert!(state.awaits_consent(None, NOW), "nothing has come of it yet");
+        let later = NOW + 300_000.0;
+        assert_eq!(state.poll_at(later), Some(NOW + 30_000.0));
+        assert!(!state.awaits_consent(None, later));
+        state.look(vec![row(Status::Active)], NOW);
+        assert!(!state.has_consent());
+    }
+
+    #[test]
+    fn a_host_that_says_itself_what_is_going_on_is_left_to_it() {
+        let mut state = State::example(Vec::new(), NOW);
+        state.consent_asked(None, NOW);
+        state.consent_hidden();
+        assert!(!state.awaits_consent(None, NOW));
+        assert_eq!(pause(&state), 2_000.0);
+    }
+
+    #[test]
+    fn failures_are_asked_again_after_longer_and_longer_pauses_and_hide_nothing() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        for expected in [4_000.0, 8_000.0, 16_000.0, 30_000.0, 30_000.0] {
+            state.fail_to_look(Problem::Server, None, NOW);
+            assert_eq!(pause(&state), expected);
+        }
+        state.fail_to_look(Problem::TooSoon, Some(7.0), NOW);
+        assert_eq!(pause(&state), 7_000.0);
+        assert_eq!(state.trouble(), Some(Problem::TooSoon));
+        assert_eq!(state.connections().unwrap().len(), 1);
+        state.look(vec![row(Status::Active)], NOW);
+        assert_eq!(state.trouble(), None);
+        assert_eq!(pause(&state), 30_000.0);
+    }
+
+    #[test]
+    fn a_connection_without_a_channel_is_set_up_once() {
+        let mut state = State::example(vec![row(Status::NotSetUp)], NOW);
+        assert_eq!(state.set_ups(), ["one"]);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        assert!(state.set_ups().is_empty());
+        state.fail(&set_up, Problem::GoogleUnavailable, None, NOW);
+        state.look(vec![row(Status::NotSetUp)], NOW);
+        assert!(state.set_ups().is_empty(), "the same failure is not asked for again");
+        assert!(state.begin("one", Action::SetUp, NOW).is_some(), "unless the user asks");
+    }
+
+    #[test]
+    fn a_connection_that_loses_its_channel_is_set_up_again() {
+        let mut state = State::example(vec![row(Status::NotSetUp)], NOW);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        state.succeed(&set_up, vec![row(Status::Active)], NOW);
+        state.look(vec![row(Status::Active)], NOW);
+        state.look(vec![row(Status::NotSetUp)], NOW);
+        assert_eq!(state.set_ups(), ["one"]);
+    }
+
+    #[test]
+    fn a_new_consent_is_followed_by_one_set_up() {
+        for before in [Status::ReconnectRequired, Status::Unsupported, Status::Disconnected] {
+            for after in [Status::Active, Status::Expired, Status::NotSetUp] {
+                let mut state = State::example(vec![row(before)], NOW);
+                assert!(state.set_ups().is_empty(), "{before:?}");
+                state.look(vec![row(after)], NOW);
+                assert_eq!(state.set_ups(), ["one"], "{before:?} {after:?}");
+                let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+                state.fail(&set_up, Problem::GoogleUnavailable, None, NOW);
+                state.look(vec![row(after)], NOW);
+                assert!(state.set_ups().is_empty(), "{before:?} {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_set_up_that_is_paused_or_still_wants_consent() {
+        for (before, after) in [
+            (Status::ReconnectRequired, Status::Paused),
+            (Status::ReconnectRequired, Status::Disconnected),
+            (Status::ReconnectRequired, Status::Unsupported),
+            (Status::Active, Status::ReconnectRequired),
+            (Status::Active, Status::Expired),
+        ] {
+            let mut state = State::example(vec![row(before)], NOW);
+            state.look(vec![row(after)], NOW);
+            assert!(state.set_ups().is_empty(), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_comes_back_from_google_sets_up_what_it_went_for() {
+        for status in [Status::ReconnectRequired, Status::Active, Status::Expired] {
+            let mut state = State::default();
+            state.consent_asked(Some("one".to_owned()), NOW);
+            state.consent_returned();
+            state.look(vec![row(status), Connection::example("other", Status::ReconnectRequired)], NOW);
+            assert_eq!(state.set_ups(), ["one"], "{status:?}");
+            assert!(!state.has_consent());
+            state.begin("one", Action::SetUp, NOW).unwrap();
+            state.look(vec![row(status)], NOW);
+            assert!(state.set_ups().is_empty(), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn too_soon_makes_the_button_wait_as_long_as_the_server_says() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        assert!(state.begin("one", Action::Refresh, NOW).is_none(), "one at a time");
+        state.fail(&refresh, Problem::TooSoon, Some(7.0), NOW);
+        assert!(state.begin("one", Action::Refresh, NOW + 6_999.0).is_none());
+        assert_eq!(state.tick_at(NOW), Some(NOW + 1_000.0));
+        assert_eq!(state.tick_at(NOW + 6_500.0), Some(NOW + 7_000.0));
+        state.tick(NOW + 7_000.0);
+        assert_eq!(state.connections().unwrap()[0].outcome, None);
+        assert!(state.begin("one", Action::Refresh, NOW + 7_000.0).is_some());
+    }
+
+    #[test]
+    fn an_outcome_is_forgotten_after_a_while() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        state.succeed(&refresh, Vec::new(), NOW);
+        assert_eq!(state.tick_at(NOW), Some(NOW + 6_000.0));
+        state.tick(NOW + 5_999.0);
+        assert!(state.connections().unwrap()[0].outcome.is_some());
+        state.tick(NOW + 6_000.0);
+        assert!(state.connections().unwrap()[0].outcome.is_none());
+        assert_eq!(state.tick_at(NOW + 6_000.0), None);
+    }
+
+    #[test]
+    fn a_list_that_is_older_than_an_answer_is_asked_for_again() {
+        let mut state = State::example(vec![row(Status::Expired)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        let load = state.begin_load().unwrap();
+        assert!(state.begin_load().is_none(), "one at a time");
+        state.succeed(&refresh, vec![row(Status::Active)], NOW);
+        state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW);
+        assert_eq!(state.connections().unwrap()[0].row.status, Status::Active);
+        assert!(state.poll_at(NOW).unwrap() < NOW);
+    }
+
+    #[test]
+    fn somebody_elses_connections_are_forgotten_and_late_answers_with_them() {
+        let bob = Session::SignedIn { user_id: Some("bob".to_owned()) };
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        let load = state.begin_load().unwrap();
+        assert!(!state.signed(Session::SignedIn { user_id: Some("ada".to_owned()) }));
+        assert!(state.signed(bob));
+        assert!(state.connections().is_none());
+        state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Active)] }), NOW);
+        state.succeed(&refresh, vec![row(Status::Active)], NOW);
+        assert!(state.connections().is_none());
+        assert!(state.signed(Session::SignedOut));
+        assert!(!state.signed(Session::SignedOut));
+    }
+
+    #[test]
+    fn a_set_up_that_met_no_network_is_tried_when_there_is_one() {
+        let mut state = State::example(vec![row(Status::NotSetUp)], NOW);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        state.fail(&set_up, Problem::Offline, None, NOW);
+        assert!(state.set_ups().is_empty());
+        state.came_online();
+        assert_eq!(state.set_ups(), ["one"]);
+    }
+
+    #[test]
+    fn the_page_is_told_of_changes_and_of_nothing_else() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let first = state.changes();
+        state.look(vec![row(Status::Active)], NOW);
+        assert_eq!(state.changes(), first);
+        state.look(vec![row(Status::Expired)], NOW);
+        assert_eq!(state.changes(), first + 1);
+        state.look(vec![row(Status::Expired), Connection::example("other", Status::Active)], NOW);
+        assert_eq!(state.changes(), first + 2);
+        state.look(vec![row(Status::Expired)], NOW);
+        assert_eq!(state.changes(), first + 3);
+    }
+}

@@ -1,0 +1,197 @@
+//! Everything that is said. The words are texts.json's, or the page's.
+
+/// The texts by the names that they have in texts.json and in `element.texts`.
+macro_rules! texts {
+    ($($variant:ident $name:literal)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Text { $($variant,)* }
+
+        impl Text {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+texts! {
+    Title "title"
+    Loading "loading"
+    Details "details"
+    PrimaryCalendar "primaryCalendar"
+
+    // Under the title.
+    AllWell "allWell"
+    Working "working"
+    UserMustAct "userMustAct"
+    OperatorMustAct "operatorMustAct"
+    NothingSynced "nothingSynced"
+
+    // Without a connection.
+    SignedOutTitle "signedOutTitle"
+    SignedOut "signedOut"
+    NotConnectedTitle "notConnectedTitle"
+    NotConnected "notConnected"
+    FailedTitle "failedTitle"
+
+    // Buttons.
+    Connect "connect"
+    Reconnect "reconnect"
+    ConnectAgain "connectAgain"
+    ChooseCalendar "chooseCalendar"
+    Refresh "refresh"
+    Refreshing "refreshing"
+    Resume "resume"
+    Resuming "resuming"
+    SetUp "setUp"
+    SettingUp "settingUp"
+    TryAgain "tryAgain"
+    Wait "wait"
+
+    // A connection in a word or two.
+    BadgeActive "badgeActive"
+    BadgeSyncFailing "badgeSyncFailing"
+    BadgeExpiring "badgeExpiring"
+    BadgeExpired "badgeExpired"
+    BadgeUnconfirmed "badgeUnconfirmed"
+    BadgeReconnectRequired "badgeReconnectRequired"
+    BadgeUnsupported "badgeUnsupported"
+    BadgePaused "badgePaused"
+    BadgeDisconnected "badgeDisconnected"
+    BadgeNotSetUp "badgeNotSetUp"
+
+    // What it means and what to do.
+    Active "active"
+    Expiring "expiring"
+    Expired "expired"
+    Unconfirmed "unconfirmed"
+    ReconnectRequired "reconnectRequired"
+    PushNotSupported "pushNotSupported"
+    CalendarNotFound "calendarNotFound"
+    Paused "paused"
+    Disconnected "disconnected"
+    NotSetUp "notSetUp"
+    SettingUpNow "settingUpNow"
+    SyncFailing "syncFailing"
+
+    // What is wrong, and who can mend it.
+    GoogleUnavailable "googleUnavailable"
+    GoogleRejected "googleRejected"
+    GoogleRateLimited "googleRateLimited"
+    OauthClientInvalid "oauthClientInvalid"
+    WebhookUrlRejected "webhookUrlRejected"
+    GoogleApiDisabled "googleApiDisabled"
+    Misconfigured "misconfigured"
+    NotInstalled "notInstalled"
+    NoConnection "noConnection"
+    TooSoon "tooSoon"
+    Unauthenticated "unauthenticated"
+    Offline "offline"
+    OfflineNow "offlineNow"
+    Unreachable "unreachable"
+    ServerError "serverError"
+
+    // What came of a button.
+    Refreshed "refreshed"
+    IsSetUp "isSetUp"
+    Resumed "resumed"
+    Consenting "consenting"
+
+    // Facts.
+    LastSync "lastSync"
+    Never "never"
+    Sync "sync"
+    SyncIdle "syncIdle"
+    SyncPending "syncPending"
+    SyncFails "syncFails"
+    RenewsBy "renewsBy"
+    Expires "expires"
+    ExpiredAt "expiredAt"
+    Problem "problem"
+    SyncProblem "syncProblem"
+}
+
+/// The words of one element.
+#[derive(Default)]
+pub(crate) struct Texts {
+    words: Vec<String>,
+}
+
+impl Texts {
+    /// `words` is asked for every text by its name.
+    pub(crate) fn new(words: impl Fn(&str) -> String) -> Self {
+        Self { words: Text::ALL.iter().map(|text| words(text.name())).collect() }
+    }
+
+    pub(crate) fn get(&self, text: Text) -> &str {
+        self.words.get(text as usize).map_or("", String::as_str)
+    }
+
+    /// The text with `value` in the place that it leaves in braces.
+    pub(crate) fn filled(&self, text: Text, value: &str) -> String {
+        let text = self.get(text);
+        match text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+            Some((before, after)) => [before, value, after].concat(),
+            None => text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names and words of texts.json: it is flat.
+    fn english() -> Vec<(&'static str, &'static str)> {
+        let json = include_str!("../npm/texts.json");
+        let entries = json.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(": "));
+        entries.map(|(name, words)| (name.trim_matches('"'), words.trim_matches('"'))).collect()
+    }
+
+    fn names() -> Vec<&'static str> {
+        Text::ALL.iter().map(|text| text.name()).collect()
+    }
+
+    #[test]
+    fn every_text_has_its_words() {
+        let texts = Texts::new(|name| format!("the words of {name}"));
+        for text in Text::ALL {
+            assert_eq!(texts.get(*text), format!("the words of {}", text.name()));
+        }
+    }
+
+    #[test]
+    fn a_value_takes_the_place_in_braces_wherever_that_is() {
+        for (words, filled) in [("Wait {seconds} s", "Wait 7 s"), ("{s}…", "7…"), ("Wait", "Wait"), ("{", "{")] {
+            assert_eq!(Texts::new(|_| words.to_owned()).filled(Text::Wait, "7"), filled);
+        }
+    }
+
+    #[test]
+    fn there_are_english_words_for_every_text_and_for_no_other() {
+        let english: Vec<&str> = english().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(english, names());
+    }
+
+    #[test]
+    fn the_types_name_every_text_and_no_other() {
+        let types = include_str!("../npm/google-calendar-integration.d.ts");
+        let (_, rest) = types.split_once("export interface CalendarTexts {").unwrap();
+        let (texts, _) = rest.split_once('}').unwrap();
+        let declared: Vec<&str> = texts.lines().filter_map(|line| line.trim().strip_suffix(": string;")).collect();
+        assert_eq!(declared, names());
+    }
+
+    #[test]
+    fn no_text_uses_the_words_of_the_trade() {
+        for (name, words) in english() {
+            let words = words.to_lowercase();
+            for jargon in ["webhook", "channel", "oauth", "token", "api", "cron", "http", "sweep"] {
+                let is_used = words.split(|letter: char| !letter.is_alphabetic()).any(|word| word == jargon);
+                assert!(!is_used, "{name}: {words}");
+            }
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! What is to be shown, as plain data: of what is known and the time, and of nothing else.
+
+use crate::connection::{Connection, Millis, Status, SyncStatus};
+use crate::icon::Icon;
+use crate::problem::{Problem, Who};
+use crate::state::{Action, Session, State, Tracked};
+use crate::texts::Text;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct View<'a> {
+    pub(crate) panel: Panel,
+    pub(crate) summary: Option<Text>,
+    /// What concerns all that is shown.
+    pub(crate) notice: Option<Problem>,
+    pub(crate) cards: Vec<Card<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Panel {
+    Loading,
+    SignedOut,
+    NotConnected { consenting: bool },
+    /// Nothing has been loaded yet, and this is why.
+    Failed { why: Text, is_loading: bool },
+    Connected,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Card<'a> {
+    pub(crate) row: &'a Connection,
+    /// Who has to act next.
+    pub(crate) who: Who,
+    pub(crate) tone: Tone,
+    pub(crate) icon: Icon,
+    pub(crate) badge: Text,
+    /// What it means and what to do.
+    pub(crate) message: Text,
+    /// What to do about changes that do not come through, besides.
+    pub(crate) sync_message: Option<Text>,
+    pub(crate) button: Button,
+    pub(crate) result: Option<Text>,
+    pub(crate) result_is_bad: bool,
+    pub(crate) sync: Option<SyncStatus>,
+    pub(crate) expiration: Option<Expiration>,
+    pub(crate) sync_error: Option<&'a str>,
+}
+
+/// How urgent it looks; the badge and its icon say it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Busy,
+    Warning,
+    Bad,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Button {
+    pub(crate) does: Does,
+    pub(crate) label: Text,
+    pub(crate) look: Look,
+    /// It is what the user has to do.
+    pub(crate) is_prominent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Does {
+    Connect,
+    Reload,
+    Act(Action),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Look {
+    Ready,
+    Busy,
+    Waiting { seconds: u32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Expiration {
+    RenewsBy(Millis),
+    Expires(Millis),
+    Expired(Millis),
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(state: &'a State, now: Millis) -> Self {
+        let tracked = state.connections().unwrap_or_default();
+        let cards: Vec<Card> = tracked.iter().map(|tracked| Card::of(tracked, state, now)).collect();
+        let panel = match (state.session(), state.connections(), state.trouble()) {
+            (Session::SignedOut, ..) => Panel::SignedOut,
+            (_, Some([]), _) => Panel::NotConnected { consenting: state.awaits_consent(None, now) },
+            (_, Some(_), _) => Panel::Connected,
+            (_, None, Some(problem)) => Panel::Failed { why: now_text(problem), is_loading: state.is_loading() },
+            (_, None, None) => Panel::Loading,
+        };
+        let notice = match panel {
+            Panel::Connected | Panel::NotConnected { .. } => state.trouble(),
+            _ => None,
+        };
+        let summary = if panel == Panel::Loading { Some(Text::Loading) } else { summary(&cards) };
+        Self { panel, summary, notice, cards }
+    }
+}
+
+/// The worst of the cards.
+fn summary(cards: &[Card]) -> Option<Text> {
+    let any = |is: &dyn Fn(&Card) -> bool| cards.iter().any(is);
+    if cards.is_empty() {
+        None
+    } else if any(&|card| card.who == Who::User) {
+        Some(Text::UserMustAct)
+    } else if any(&|card| matches!(card.tone, Tone::Bad | Tone::Warning)) {
+        Some(Text::OperatorMustAct)
+    } else if any(&|card| card.tone == Tone::Busy || card.sync == Some(SyncStatus::Pending)) {
+        Some(Text::Working)
+    } else if any(&|card| card.tone == Tone::Good) {
+        Some(Text::AllWell)
+    } else {
+        Some(Text::NothingSynced)
+    }
+}
+
+impl<'a> Card<'a> {
+    fn of(tracked: &'a Tracked, state: &State, now: Millis) -> Self {
+        let row = &tracked.row;
+        let problem = row.webhook_error.as_deref().map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
+        let setting_up = tracked.busy == Some(Action::SetUp);
+        let sync_fails = row.sync_status == SyncStatus::Failing && row.status.is_live();
+        let who = if tracked.busy.is_some() { Who::Nobody } else { who(row, problem, sync_fails) };
+        let (result, result_is_bad) = result(tracked, state, now);
+        Self {
+            row,
+            who,
+            tone: tone(row.status, problem, setting_up, sync_fails),
+            icon: icon(row.status, sync_fails),
+            badge: badge(row.status, sync_fails),
+            message: if setting_up { Text::SettingUpNow } else { message(row.status, problem) },
+            sync_message: sync_fails.then_some(Text::SyncFailing),
+            button: button(tracked, who == Who::User, now),
+            result,
+            result_is_bad,
+            sync: sync(row),
+            expiration: expiration(row),
+            sync_error: row.sync_error.as_deref().filter(|_| sync_fails),
+        }
+    }
+}
+
+fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
+    match (row.status, problem) {
+        (Status::Paused | Status::Disconnected, _) => Who::Nobody,
+        (_, Some(problem)) => problem.who(),
+        (Status::Expired | Status::NotSetUp | Status::ReconnectRequired | Status::Unsupported, None) => Who::User,
+        (Status::Unconfirmed, None) => Who::Operator,
+        (Status::Active | Status::Expiring, None) if sync_fails => Who::Operator,
+        (Status::Active | Status::Expiring, None) => Who::Nobody,
+    }
+}
+
+fn tone(status: Status, problem: Option<Problem>, setting_up: bool, sync_fails: bool) -> Tone {
+    match status {
+        _ if setting_up => Tone::Busy,
+        Status::Paused | Status::Disconnected => Tone::Off,
+        Status::Expired | Status::ReconnectRequired | Status::Unsupported => Tone::Bad,
+        Status::Expiring | Status::Unconfirmed | Status::NotSetUp => Tone::Warning,
+        Status::Active if problem.is_some() || sync_fails => Tone::Warning,
+        Status::Active => Tone::Good,
+    }
+}
+
+/// Changes that arrive and are not taken over are as good as none.
+const fn icon(status: Status, sync_fails: bool) -> Icon {
+    match status {
+        Status::Active if sync_fails => Icon::Alarm,
+        Status::Active => Icon::Check,
+        Status::Expiring => Icon::Clock,
+        Status::Expired => Icon::Alarm,
+        Status::Unconfirmed => Icon::Question,
+        Status::ReconnectRequired => Icon::BrokenLink,
+        Status::Unsupported => Icon::Slash,
+        Status::Paused => Icon::Bars,
+        Status::Disconnected => Icon::Cross,
+        Status::NotSetUp => Icon::Plus,
+    }
+}
+
+const fn badge(status: Status, sync_fails: bool) -> Text {
+    match status {
+        Status::Active if sync_fails => Text::BadgeSyncFailing,
+        Status::Active => Text::BadgeActive,
+        Status::Expiring => Text::BadgeExpiring,
+        Status::Expired => Text::BadgeExpired,
+        Status::Unconfirmed => Text::BadgeUnconfirmed,
+        Status::ReconnectRequired => Text::BadgeReconnectRequired,
+        Status::Unsupported => Text::BadgeUnsupported,
+        Status::Paused => Text::BadgePaused,
+        Status::Disconnected => Text::BadgeDisconnected,
+        Status::NotSetUp => Text::BadgeNotSetUp,
+    }
+}
+
+/// What is wrong with the renewal explains a status better than the status does, where it is somebody's to mend.
+fn message(status: Status, problem: Option<Problem>) -> Text {
+    match (status, problem) {
+        (Status::Paused, _) => Text::Paused,
+        (Status::Disconnected, _) => Text::Disconnected,
+        (_, Some(problem)) => problem.text(),
+        (Status::Active, None) => Text::Active,
+        (Status::Expiring, None) => Text::Expiring,
+        (Status::Expired, None) => Text::Expired,
+        (Status::Unconfirmed, None) => Text::Unconfirmed,
+        (Status::ReconnectRequired, None) => Text::ReconnectRequired,
+        (Status::Unsupported, None) => Text::CalendarNotFound,
+        (Status::NotSetUp, None) => Text::NotSetUp,
+    }
+}
+
+fn button(tracked: &Tracked, is_prominent: bool, now: Millis) -> Button {
+    let (does, label) = match tracked.row.status {
+        Status::Active | Status::Expiring | Status::Expired | Status::Unconfirmed => {
+            (Does::Act(Action::Refresh), Text::Refresh)
+        }
+        Status::ReconnectRequired => (Does::Connect, Text::Reconnect),
+        Status::Unsupported => (Does::Connect, Text::ChooseCalendar),
+        Status::Disconnected => (Does::Connect, Text::ConnectAgain),
+        Status::Paused => (Does::Act(Action::Resume), Text::Resume),
+        Status::NotSetUp => (Does::Act(Action::SetUp), Text::SetUp),
+    };
+    if let Some(action) = tracked.busy {
+        let label = match action {
+            Action::SetUp => Text::SettingUp,
+            Action::Refresh => Text::Refreshing,
+            Action::Resume => Text::Resuming,
+        };
+        return Button { does: Does::Act(action), label, look: Look::Busy, is_prominent };
+    }
+    if now < tracked.wait_until {
+        let seconds = ((tracked.wait_until - now) / 1_000.0).ceil() as u32;
+        return Button { does, label: Text::Wait, look: Look::Waiting { seconds }, is_prominent: false };
+    }
+    Button { does, label, look: Look::Ready, is_prominent }
+}
+
+fn result(tracked: &Tracked, state: &State, now: Millis) -> (Option<Text>, bool) {
+    match tracked.outcome.map(|outcome| outcome.result) {
+        Some(Ok(Action::SetUp)) => (Some(Text::IsSetUp), false),
+        Some(Ok(Action::Refresh)) => (Some(Text::Refreshed), false),
+        Some(Ok(Action::Resume)) => (Some(Text::Resumed), false),
+        Some(Err(problem)) => (Some(now_text(problem)), true),
+        None if state.awaits_consent(Some(&tracked.row.id), now) => (Some(Text::Consenting), false),
+        None => (None, false),
+    }
+}
+
+/// Where nothing that was known last is shown, or nothing is brought up to date.
+const fn now_text(problem: Problem) -> Text {
+    match problem {
+        Problem::Offline => Text::OfflineNow,
+        problem => problem.text(),
+    }
+}
+
+/// Without updates nobody can say that all is up to date.
+fn sync(row: &Connection) -> Option<SyncStatus> {
+    let is_told = match row.sync_status {
+        SyncStatus::Idle => matches!(row.status, Status::Active | Status::Expiring | Status::Unconfirmed),
+        SyncStatus::Pending | SyncStatus::Failing => row.status.is_live(),
+    };
+    is_told.then_some(row.sync_status)
+}
+
+fn expiration(row: &Connection) -> Option<Expiration> {
+    let at = row.webhook_expiration?;
+    match row.status {
+        Status::Active | Status::Unconfirmed => Some(Expiration::RenewsBy(at)),
+        Status::Expiring => Some(Expiration::Expires(at)),
+        Status::Expired => Some(Expiration::Expired(at)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_500_000_000_000.0;
+
+    fn row(status: Status) -> Connection {
+        Connection::example("one", status)
+    }
+
+    /// What is shown of one connection.
+    fn check_card(row: Connection, check: impl FnOnce(&Card)) {
+        let state = State::example(vec![row], NOW);
+        let view = View::of(&state, NOW);
+        assert_eq!(view.panel, Panel::Connected);
+        check(&view.cards[0]);
+    }
+
+    #[test]
+    fn every_status_says_how_it_is_who_acts_and_what_to_do() {
+        use Action::{Refresh, Resume, SetUp};
+        use Does::{Act, Connect};
+        use Who::{Nobody, Operator, User};
+        for (status, tone, badge, message, does, label, who) in [
+            (Status::Active, Tone::Good, Text::BadgeActive, Text::Active, Act(Refresh), Text::Refresh, Nobody),
+            (Status::Expiring, Tone::Warning, Text::BadgeExpiring, Text::Expiring, Act(Refresh), Text::Refresh, Nobody),
+            (Status::Expired, Tone::Bad, Text::BadgeExpired, Text::Expired, Act(Refresh), Text::Refresh, User),
+            (
+                Status::Unconfirmed,
+                Tone::Warning,
+                Text::BadgeUnconfirmed,
+                Text::Unconfirmed,
+                Act(Refresh),
+                Text::Refresh,
+                Operator,
+            ),
+            (
+                Status::ReconnectRequired,
+                Tone::Bad,
+                Text::BadgeReconnectRequired,
+                Text::ReconnectRequired,
+                Connect,
+                Text::Reconnect,
+                User,
+            ),
+            (
+                Status::Unsupported,
+                Tone::Bad,
+                Text::BadgeUnsupported,
+                Text::CalendarNotFound,
+                Connect,
+                Text::ChooseCalendar,
+                User,
+            ),
+            (Status::Paused, Tone::Off, Text::BadgePaused, Text::Paused, Act(Resume), Text::Resume, Nobody),
+            (
+                Status::Disconnected,
+                Tone::Off,
+                Text::BadgeDisconnected,
+                Text::Disconnected,
+                Connect,
+                Text::ConnectAgain,
+                Nobody,
+            ),
+            (Status::NotSetUp, Tone::Warning, Text::BadgeNotSetUp, Text::NotSetUp, Act(SetUp), Text::SetUp, User),
+        ] {
+            check_card(row(status), |card| {
+                let button = Button { does, label, look: Look::Ready, is_prominent: who == User };
+                let shown = (card.tone, card.badge, card.message, card.button, card.who);
+                assert_eq!(shown, (tone, badge, message, button, who), "{status:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn no_two_statuses_share_a_shape_or_a_word() {
+        let mut shapes = Vec::new();
+        let mut badges = Vec::new();
+        for status in Status::ALL {
+            check_card(row(*status), |card| {
+                assert!(!badges.contains(&card.badge), "{status:?}");
+                assert!(!shapes.contains(&card.icon), "{status:?}");
+                badges.push(card.badge);
+                shapes.push(card.icon);
+            });
+        }
+    }
+
+    #[test]
+    fn in_every_combination_what_is_wrong_is_said_with_who_can_mend_it() {
+        let errors = Problem::ALL.iter().map(|problem| Some(problem.name())).chain([None, Some("a_code_of_tomorrow")]);
+        for error in errors {
+            for status in Status::ALL.iter().copied() {
+                for sync_status in SyncStatus::ALL.iter().copied() {
+                    let case = format!("{status:?} {sync_status:?} {error:?}");
+                    let row = Connection {
+                        webhook_error: error.map(str::to_owned),
+                        sync_status,
+                        sync_error: (sync_status == SyncStatus::Failing).then(|| "recalculate_500".to_owned()),
+                        ..row(status)
+                    };
+                    check_card(row, |card| {
+                        let is_well = error.is_none() && sync_status != SyncStatus::Failing;
+                        let is_off = matches!(status, Status::Paused | Status::Disconnected);
+                        assert_eq!(card.tone == Tone::Off, is_off, "{case}");
+                        assert_eq!(card.tone == Tone::Good, status == Status::Active && is_well, "{case}");
+                        match error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected)) {
+                            Some(problem) if !is_off => {
+                                assert_eq!((card.message, card.who), (problem.text(), problem.who()), "{case}");
+                            }
+                            _ => assert_ne!(card.message == Text::Active, status != Status::Active, "{case}"),
+                        }
+                        let sync_fails = sync_status == SyncStatus::Failing && !is_off;
+                        assert_eq!(card.sync_message, sync_fails.then_some(Text::SyncFailing), "{case}");
+                        assert_eq!(card.sync_error, sync_fails.then_some("recalculate_500"), "{case}");
+                        assert_eq!(card.button.is_prominent, card.who == Who::User, "{case}");
+                        let connects = card.button.does == Does::Connect;
+                        assert_eq!(connects, status.awaits_consent(), "{case}");
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn up_to_date_is_only_what_gets_updates() {
+        for status in Status::ALL.iter().copied() {
+            let gets_updates = matches!(status, Status::Active | Status::Expiring | Status::Unconfirmed);
+            check_card(row(status), |card| assert_eq!(card.sync == Some(SyncStatus::Idle), gets_updates, "{status:?}"));
+            let pending = Connection { sync_status: SyncStatus::Pending, ..row(status) };
+            check_card(pending, |card| {
+                assert_eq!(card.sync == Some(SyncStatus::Pending), status.is_live(), "{status:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn the_panel_is_what_is_known() {
+        let mut state = State::default();
+        let panel = |state: &State| View::of(state, NOW).panel;
+        assert_eq!(panel(&state), Panel::Loading);
+        assert_eq!(View::of(&state, NOW).summary, Some(Text::Loading));
+        state.fail_to_look(Problem::Offline, None, NOW);
+        assert_eq!(panel(&state), Panel::Failed { why: Text::OfflineNow, is_loading: false });
+        state.look(Vec::new(), NOW);
+        assert_eq!(panel(&state), Panel::NotConnected { consenting: false });
+        state.consent_asked(None, NOW);
+        assert_eq!(panel(&state), Panel::NotConnected { consenting: true });
+        state.look(vec![row(Status::Active)], NOW);
+        assert_eq!(panel(&state), Panel::Connected);
+        state.signed(Session::SignedOut);
+        assert_eq!(panel(&state), Panel::SignedOut);
+    }
+
+    #[test]
+    fn trouble_is_noted_above_what_was_known_last() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        for problem in [Problem::Offline, Problem::Unreachable, Problem::Unauthenticated, Problem::Server] {
+            state.fail_to_look(problem, None, NOW);
+            let view = View::of(&state, NOW);
+            assert_eq!((view.panel, view.notice, view.cards.len()), (Panel::Connected, Some(problem), 1));
+        }
+        state.look(vec![row(Status::Active)], NOW);
+        assert_eq!(View::of(&state, NOW).notice, None);
+    }
+
+    #[test]
+    fn the_summary_is_the_worst_of_the_cards() {
+        let other = |status| Connection::example("other", status);
+        for (status, expected) in [
+            (Status::Active, Text::AllWell),
+            (Status::Paused, Text::AllWell),
+            (Status::Unconfirmed, Text::OperatorMustAct),
+            (Status::ReconnectRequired, Text::UserMustAct),
+        ] {
+            let state = State::example(vec![row(Status::Active), other(status)], NOW);
+            assert_eq!(View::of(&state, NOW).summary, Some(expected), "{status:?}");
+        }
+        let pending = Connection { sync_status: SyncStatus::Pending, ..row(Status::Active) };
+        assert_eq!(View::of(&State::example(vec![pending], NOW), NOW).summary, Some(Text::Working));
+        let paused = State::example(vec![row(Status::Paused)], NOW);
+        assert_eq!(View::of(&paused, NOW).summary, Some(Text::NothingSynced));
+    }
+
+    #[test]
+    fn a_button_is_busy_or_counts_down_and_the_others_stay_usable() {
+        let other = Connection::example("other", Status::Active);
+        let mut state = State::example(vec![row(Status::Active), other], NOW);
+        let looks = |state: &State, now| -> Vec<Look> {
+            View::of(state, now).cards.iter().map(|card| card.button.look).collect()
+        };
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        assert_eq!(looks(&state, NOW), [Look::Busy, Look::Ready]);
+        state.fail(&refresh, Problem::TooSoon, Some(7.0), NOW);
+        assert_eq!(looks(&state, NOW), [Look::Waiting { seconds: 7 }, Look::Ready]);
+        assert_eq!(looks(&state, NOW + 6_001.0), [Look::Waiting { seconds: 1 }, Look::Ready]);
+        assert_eq!(looks(&state, NOW + 7_000.0), [Look::Ready, Look::Ready]);
+    }
+
+    #[test]
+    fn what_came_of_an_action_is_said_on_its_card() {
+        let mut state = State::example(vec![row(Status::NotSetUp)], NOW);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        assert_eq!(View::of(&state, NOW).cards[0].message, Text::SettingUpNow);
+        state.fail(&set_up, Problem::OauthClientInvalid, None, NOW);
+        let view = View::of(&state, NOW);
+        assert_eq!((view.cards[0].result, view.cards[0].result_is_bad), (Some(Text::OauthClientInvalid), true));
+    }
+}

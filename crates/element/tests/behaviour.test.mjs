@@ -1,0 +1,372 @@
+// What the element does: by itself, when its buttons are pressed, and when the page speaks with it.
+
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+
+import { Scene, eventually, launch } from "./scene.mjs";
+import { inDays, people, problem, row } from "./supabase.mjs";
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser.close());
+
+const notSetUp = (values) => row({ status: "not_set_up", webhook_id: null, webhook_expiration: null, ...values });
+const work = (values) => row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com", ...values });
+
+const setUps = (scene) => scene.supabase.calledWith("setup-calendar-webhook");
+const refreshes = (scene) => scene.supabase.calledWith("refresh-calendar-webhook");
+const setTexts = (scene, texts) =>
+  scene.page.evaluate((texts) => void (document.querySelector("google-calendar-integration").texts = texts), texts);
+
+it("Connect asks the page for consent, and what then appears is set up without a click", async (test) => {
+  const scene = await Scene.open(test, browser);
+  await scene.button("Connect Google Calendar").click();
+  const [asked] = await scene.events("calendar-connect");
+  const { detail, ...flags } = asked;
+  assert.deepEqual(detail, { connection_id: null });
+  assert.deepEqual(flags, { name: "calendar-connect", cancelable: true, bubbles: true, composed: true });
+
+  scene.supabase.rows = [notSetUp()];
+  await scene.card().getByText("Updates are on.").waitFor();
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  assert.deepEqual(setUps(scene), [scene.supabase.rows[0].id]);
+});
+
+it("a page that prevents the default says itself what is going on", async (test) => {
+  const scene = await Scene.open(test, browser);
+  await scene.page.evaluate(() => addEventListener("calendar-connect", (event) => event.preventDefault()));
+  await scene.button("Connect Google Calendar").click();
+  scene.supabase.rows = [notSetUp()];
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  assert.equal(await scene.element.getByText("Waiting for your consent").count(), 0);
+  assert.equal(setUps(scene).length, 1);
+});
+
+it("Reconnect names its connection, and the new consent is set up once", async (test) => {
+  const rows = [row(), work({ status: "reconnect_required", webhook_error: "reconnect_required" })];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.button("Reconnect").click();
+  const [asked] = await scene.events("calendar-connect");
+  assert.deepEqual(asked.detail, { connection_id: rows[1].id });
+  await scene.card(1).getByText("Waiting for your consent at Google…").waitFor();
+  Object.assign(rows[1], { status: "expired", webhook_error: null });
+  await scene.card(1).getByText("Updates are on.").waitFor();
+  assert.deepEqual(setUps(scene), [rows[1].id]);
+});
+
+it("a page that was left for the consent sets up what it comes back with, once", async (test) => {
+  const rows = [row({ status: "reconnect_required", webhook_error: "reconnect_required" })];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.button("Reconnect").click();
+  Object.assign(rows[0], { status: "active", webhook_error: null });
+  await scene.page.reload();
+  await scene.mount();
+  await eventually(() => setUps(scene), (calls) => calls.length === 1, "setup is called");
+  await scene.card().getByText("Updates are on.").waitFor();
+  await scene.page.reload();
+  await scene.mount();
+  await scene.card().waitFor();
+  await scene.refresh();
+  assert.deepEqual(setUps(scene), [rows[0].id]);
+});
+
+it("a host that says it is back has the connection set up, whatever the view still says", async (test) => {
+  const rows = [row({ status: "reconnect_required", webhook_error: "reconnect_required" })];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.button("Reconnect").click();
+  await scene.refresh();
+  await scene.card().getByText("Updates are on.").waitFor();
+  assert.deepEqual(setUps(scene), [rows[0].id]);
+});
+
+it("a setup that fails is not tried again and again, but when the user asks", async (test) => {
+  const faults = { "setup-calendar-webhook": problem(502, "google_unavailable") };
+  const scene = await Scene.open(test, browser, { rows: [notSetUp()], faults, clock: true });
+  await scene.card().getByText("Google is not answering.").waitFor();
+  const before = scene.supabase.reads;
+  for (let looks = 1; looks <= 3; looks++) {
+    await scene.page.clock.fastForward(31_000);
+    await eventually(() => scene.supabase.reads, (reads) => reads >= before + looks, "it goes on looking");
+  }
+  assert.equal(setUps(scene).length, 1);
+  scene.supabase.faults = {};
+  await scene.button("Turn on updates").click();
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  assert.equal(setUps(scene).length, 2);
+});
+
+it("Refresh asks for its connection alone, is busy meanwhile, and leaves the others usable", async (test) => {
+  let answer;
+  const rows = [row({ status: "expired" }), work()];
+  const faults = {
+    "refresh-calendar-webhook": ({ connection_id }) =>
+      connection_id === rows[0].id ? new Promise((resolve) => (answer = resolve)) : undefined,
+  };
+  const scene = await Scene.open(test, browser, { rows, faults });
+  const [first, second] = [scene.card(0).getByRole("button"), scene.card(1).getByRole("button")];
+  await first.click();
+  await scene.card(0).getByRole("button", { name: "Refreshing…" }).waitFor();
+  await first.click({ force: true });
+  await second.click();
+  await scene.card(1).getByText("Refreshed.").waitFor();
+  assert.equal(await first.getAttribute("aria-busy"), "true");
+  answer(undefined);
+  await scene.card(0).getByText("Refreshed.").waitFor();
+  await scene.card(0).getByText("Connected", { exact: true }).waitFor();
+  assert.deepEqual(refreshes(scene), [rows[0].id, rows[1].id]);
+});
+
+it("too many requests count down on their own button until it may be pressed again", async (test) => {
+  const faults = { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "12" }) };
+  const scene = await Scene.open(test, browser, { rows: [row(), work()], faults, clock: true });
+  const button = scene.card(0).getByRole("button");
+  await button.click();
+  await scene.card(0).getByRole("button", { name: /^Wait 1[12] s$/ }).waitFor();
+  assert.equal(await scene.card(1).getByRole("button").textContent(), "Refresh");
+  await scene.page.clock.fastForward(8_000);
+  await scene.card(0).getByRole("button", { name: /^Wait [34] s$/ }).waitFor();
+  await button.click({ force: true });
+  assert.equal(refreshes(scene).length, 1, "a button that waits does nothing");
+  scene.supabase.faults = {};
+  await scene.page.clock.fastForward(5_000);
+  await scene.card(0).getByRole("button", { name: "Refresh", exact: true }).click();
+  await scene.card(0).getByText("Refreshed.").waitFor();
+});
+
+it("without a Retry-After the countdown starts at half a minute", async (test) => {
+  const faults = { "refresh-calendar-webhook": problem(429, "too_soon") };
+  const scene = await Scene.open(test, browser, { rows: [row()], faults });
+  await scene.button("Refresh").click();
+  await scene.card().getByRole("button", { name: /^Wait (30|29) s$/ }).waitFor();
+});
+
+it("it looks every 30 seconds, every 2 while a sync is pending, and not at all while hidden", async (test) => {
+  const rows = [row()];
+  const scene = await Scene.open(test, browser, { rows, clock: true });
+  await scene.card().waitFor();
+  const { clock } = scene.page;
+  const looks = (count) => eventually(() => scene.supabase.reads, (reads) => reads === count, `${count} looks`);
+  await looks(1);
+  await clock.pauseAt(Date.now() + 3_600_000);
+  await looks(2);
+  await clock.runFor(29_000);
+  assert.equal(scene.supabase.reads, 2);
+  rows[0].sync_status = "pending";
+  await clock.runFor(1_100);
+  await looks(3);
+  await scene.card().getByText("Syncing…").waitFor();
+  rows[0].sync_status = "idle";
+  await clock.runFor(2_100);
+  await looks(4);
+  await scene.card().getByText("Up to date").waitFor();
+
+  const show = (visibility) =>
+    scene.page.evaluate((visibility) => {
+      Object.defineProperty(document, "visibilityState", { value: visibility, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, visibility);
+  await show("hidden");
+  await clock.runFor(120_000);
+  assert.equal(scene.supabase.reads, 4);
+  await show("visible");
+  await looks(5);
+  await scene.page.evaluate(() => void window.dispatchEvent(new Event("focus")));
+  await looks(6);
+});
+
+it("refresh() resolves when what the server knew at the time of the call is shown", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  let release;
+  scene.supabase.faults.calendar_connection_status = () => new Promise((resolve) => (release = resolve));
+  const stale = scene.refresh();
+  await eventually(() => release, Boolean, "the first look is on its way");
+  scene.supabase.faults = {};
+  scene.supabase.rows[0].status = "paused";
+  const fresh = scene.refresh();
+  release({ body: [row()] });
+  await stale;
+  await fresh;
+  assert.equal(await scene.part("badge").textContent(), "Paused");
+});
+
+it("the page is told of every change, and of nothing else", async (test) => {
+  const rows = [row()];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.card().waitFor();
+  await scene.refresh();
+  Object.assign(rows[0], { status: "expired" });
+  await scene.refresh();
+  const told = await scene.events("calendar-status-change");
+  assert.deepEqual(told.map(({ detail }) => detail.connections.map(({ status }) => status)), [["active"], ["expired"]]);
+  const { user_id, webhook_id, ...shown } = rows[0];
+  assert.deepEqual(told[1].detail.connections, [shown]);
+  assert.equal(told[1].cancelable, false);
+  assert.ok(told[1].bubbles && told[1].composed);
+});
+
+it("texts are replaced one by one, in place, and what they lack stays English", async (test) => {
+  const faults = { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "20" }) };
+  const scene = await Scene.open(test, browser, { rows: [row()], faults });
+  await scene.button("Refresh").waitFor();
+  await setTexts(scene, { refresh: "Aktualisieren", wait: "Noch {seconds} s", nonsense: "x", title: 5 });
+  await scene.button("Aktualisieren").click();
+  await scene.card().getByRole("button", { name: /^Noch (20|19) s$/ }).waitFor();
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  assert.equal(await scene.part("title").textContent(), "Google Calendar");
+  await setTexts(scene, null);
+  await scene.card().getByRole("button", { name: /^Wait \d+ s$/ }).waitFor();
+});
+
+it("dates are in the language of the place, with the exact time on hover and unfolded", async (test) => {
+  const at = inDays(-2 / 24);
+  const scene = await Scene.open(test, browser, { rows: [row({ last_sync_at: at })] });
+  const shown = scene.part("last-sync");
+  await shown.getByText("2 hours ago").waitFor();
+  const moment = (language) =>
+    new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(at));
+  assert.equal(await shown.getAttribute("title"), moment("en"));
+  assert.equal(await shown.getAttribute("datetime"), at);
+  await scene.element.getByText("Details").click();
+  await scene.part("details").getByText(moment("en")).waitFor();
+  for (const [language, words] of [["de", "vor 2 Stunden"], ["ar", "قبل ساعتين"], ["not a language", "2 hours ago"]]) {
+    await scene.page.evaluate((language) => void (document.querySelector("main").lang = language), language);
+    await scene.refresh();
+    assert.equal(await shown.textContent(), words);
+  }
+});
+
+it("focus and what is unfolded outlive every look", async (test) => {
+  const rows = [row(), work()];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.card(1).getByText("Details").click();
+  await scene.card(1).getByRole("button").focus();
+  Object.assign(rows[1], { status: "expired", last_sync_at: inDays(-1) });
+  rows.push(row({ id: "0190b000-0000-7000-8000-000000000003", calendar_id: "zoo@example.com" }));
+  await scene.refresh();
+  await scene.card(1).getByText("Press Refresh").waitFor();
+  assert.equal(await scene.card(1).locator("details").evaluate((details) => details.open), true);
+  assert.equal(await scene.card(1).getByRole("button").evaluate((button) => button.matches(":focus")), true);
+  assert.equal(await scene.element.getByRole("heading", { level: 3 }).count(), 3);
+});
+
+it("a focused button that vanishes leaves the focus in the element", async (test) => {
+  const scene = await Scene.open(test, browser);
+  await scene.button("Connect Google Calendar").click();
+  scene.supabase.rows = [row()];
+  await scene.card().waitFor();
+  assert.equal(await scene.part("title").evaluate((title) => title.matches(":focus")), true);
+});
+
+it("what has changed by itself is spoken", async (test) => {
+  const rows = [row()];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.card().waitFor();
+  rows[0].status = "expired";
+  await scene.refresh();
+  const spoken = scene.element.getByRole("status").getByText("Primary calendar: Expired. Updates have stopped.");
+  await spoken.waitFor();
+});
+
+it("a session that ends, and another that begins, are noticed at once", async (test) => {
+  const rows = [row(), work({ user_id: people.bob.id, calendar_id: "bob@example.com" })];
+  const scene = await Scene.open(test, browser, { rows });
+  await scene.card().getByText("Primary calendar").waitFor();
+  await scene.page.evaluate(() => client.auth.signOut());
+  await scene.element.getByText("You are signed out").waitFor();
+  assert.equal(await scene.element.getByRole("listitem").count(), 0);
+  await scene.signIn("bob@example.com");
+  await scene.card().getByText("bob@example.com").waitFor();
+  await scene.signIn("ada@example.com");
+  await scene.card().getByText("Primary calendar").waitFor();
+  assert.equal(await scene.element.getByText("bob@example.com").count(), 0);
+});
+
+it("a client may come late, go, and be another", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  const setClient = (which) =>
+    scene.page.evaluate((which) => {
+      const clients = { none: null, same: client, throwing: { from: () => JSON.parse("{") } };
+      document.querySelector("google-calendar-integration").client = clients[which];
+    }, which);
+  await setClient("none");
+  await scene.element.getByText("Loading…").waitFor();
+  await setClient("throwing");
+  await scene.element.getByText("The server cannot be reached.").waitFor();
+  await setClient("same");
+  await scene.card().waitFor();
+});
+
+it("a client that brings its own tokens works without Supabase Auth", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  await scene.page.evaluate(async () => {
+    const { data } = await client.auth.getSession();
+    const accessToken = async () => data.session.access_token;
+    const own = supabase.createClient(location.origin, "sb_publishable_test", { accessToken });
+    document.querySelector("google-calendar-integration").client = own;
+  });
+  await scene.card().waitFor();
+  await scene.button("Refresh").click();
+  await scene.card().getByText("Refreshed.").waitFor();
+});
+
+it("Resume switches syncing on again", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row({ status: "paused" })] });
+  await scene.button("Resume").click();
+  await scene.card().getByText("Resumed.").waitFor();
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  assert.deepEqual(scene.supabase.calledWith("calendar_connections"), [{ sync_enabled: true }]);
+});
+
+it("a host that does not let users resume is told apart from success", async (test) => {
+  const faults = { calendar_connections: { status: 403, body: { code: "42501", message: "permission denied" } } };
+  const scene = await Scene.open(test, browser, { rows: [row({ status: "paused" })], faults });
+  await scene.button("Resume").click();
+  await scene.card().getByRole("status").getByText("The people who run").waitFor();
+  await scene.button("Resume").waitFor();
+});
+
+it("an element that is moved keeps what it shows", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.element.getByText("Details").click();
+  const reads = scene.supabase.reads;
+  await scene.page.evaluate(() => {
+    const aside = document.body.appendChild(document.createElement("aside"));
+    aside.append(document.querySelector("google-calendar-integration"));
+  });
+  await scene.page.waitForFunction(() => document.querySelector("aside > google-calendar-integration"));
+  assert.equal(await scene.part("details").evaluate((details) => details.open), true);
+  assert.equal(scene.supabase.reads, reads);
+  await scene.button("Refresh").click();
+  await scene.card().getByText("Refreshed.").waitFor();
+});
+
+it("an element that is taken out and put in again starts anew", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  await scene.page.evaluate(async () => {
+    const element = document.querySelector("google-calendar-integration");
+    element.remove();
+    await element.refresh();
+    document.querySelector("main").append(element);
+  });
+  await scene.card().waitFor();
+  assert.equal(await scene.element.getByRole("listitem").count(), 1);
+});
+
+it("custom properties and parts theme it", async (test) => {
+  const scene = await Scene.open(test, browser, {
+    rows: [row({ status: "expired" })],
+    before: (scene) =>
+      scene.page.addStyleTag({
+        content: `google-calendar-integration { --calendar-accent: rgb(120, 20, 120); --calendar-radius: 2px; }
+          google-calendar-integration::part(card expired) { background: rgb(255, 250, 240); }`,
+      }),
+  });
+  const style = (locator, property) => locator.evaluate((node, property) => getComputedStyle(node)[property], property);
+  assert.equal(await style(scene.button("Refresh"), "backgroundColor"), "rgb(120, 20, 120)");
+  assert.equal(await style(scene.part("panel"), "borderTopLeftRadius"), "2px");
+  assert.equal(await style(scene.part("card"), "backgroundColor"), "rgb(255, 250, 240)");
+});

@@ -1,0 +1,317 @@
+// Every state that the element can be in: what it says, by which role and in which colours; that axe finds nothing; and
+// a picture of it, light and dark, narrow and from right to left, in crates/element/screenshots.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+
+import { Scene, eventually, launch } from "./scene.mjs";
+import { inDays, problem, row } from "./supabase.mjs";
+
+const id = (number) => `0190b000-0000-7000-8000-0000000000${number}`;
+
+/** How each state comes about, and what shows it. */
+const states = {
+  loading: {
+    faults: { calendar_connection_status: "hang" },
+    sees: async (scene) => {
+      assert.equal(await scene.part("summary").textContent(), "Loading…");
+      assert.equal(await scene.part("panel").getAttribute("aria-busy"), "true");
+    },
+  },
+  "signed-out": {
+    signedIn: false,
+    sees: async (scene) => {
+      await scene.element.getByText("Sign in to see your calendar connection.").waitFor();
+      assert.equal(await scene.element.getByRole("button").count(), 0);
+    },
+  },
+  "not-connected": {
+    sees: (scene) => scene.button("Connect Google Calendar").waitFor(),
+  },
+  "waiting-for-consent": {
+    sees: async (scene) => {
+      await scene.button("Connect Google Calendar").click();
+      await scene.element.getByRole("status").getByText("Waiting for your consent at Google…").waitFor();
+    },
+  },
+  "failed-to-load": {
+    faults: { calendar_connection_status: { status: 503, body: { message: "no" } } },
+    sees: async (scene) => {
+      await scene.element.getByText("The server has a problem. It is tried again by itself.").waitFor();
+      await scene.element.getByRole("button").getByText("Try again").waitFor();
+    },
+  },
+  "not-installed": {
+    faults: { calendar_connection_status: { status: 404, body: { code: "PGRST205", message: "no such view" } } },
+    sees: (scene) => scene.element.getByText("This app cannot show calendar connections yet.").waitFor(),
+  },
+  active: card({ status: "active" }, "Connected", "Updates from Google arrive as they happen.", "Refresh", "good"),
+  expiring: card(
+    { status: "expiring", webhook_expiration: inDays(0.26) },
+    "Expiring",
+    "Updates still arrive and should be renewed by themselves.",
+    "Refresh",
+    "warning",
+  ),
+  expired: card(
+    { status: "expired", webhook_expiration: inDays(-0.3) },
+    "Expired",
+    "Press Refresh to start them again",
+    "Refresh",
+    "bad",
+  ),
+  unconfirmed: card({ status: "unconfirmed" }, "Unconfirmed", "Tell the people who run it", "Refresh", "warning"),
+  "reconnect-required": card(
+    { status: "reconnect_required", webhook_error: "reconnect_required" },
+    "Reconnect needed",
+    "Reconnect to give it again.",
+    "Reconnect",
+    "bad",
+  ),
+  "unsupported-calendar": card(
+    { status: "unsupported", webhook_error: "push_not_supported", calendar_id: "holidays@group.v.calendar.google.com" },
+    "Not supported",
+    "Google sends no updates for this calendar. Choose another one.",
+    "Choose another calendar",
+    "bad",
+  ),
+  "calendar-gone": card(
+    { status: "unsupported", webhook_error: "calendar_not_found" },
+    "Not supported",
+    "Google does not find this calendar",
+    "Choose another calendar",
+    "bad",
+  ),
+  paused: card({ status: "paused" }, "Paused", "Resume when you want them again.", "Resume", "muted"),
+  disconnected: card({ status: "disconnected" }, "Disconnected", "Connect it again", "Connect again", "muted"),
+  "not-set-up": {
+    ...card({ status: "not_set_up", webhook_id: null }, "Not set up", "Turn them on.", "Turn on updates", "warning"),
+    faults: { "setup-calendar-webhook": problem(502, "google_unavailable") },
+  },
+  "setting-up": {
+    rows: [row({ status: "not_set_up", webhook_id: null, last_sync_at: null, webhook_expiration: null })],
+    faults: { "setup-calendar-webhook": "hang" },
+    sees: async (scene) => {
+      await scene.card().getByText("Turning on updates from Google.").waitFor();
+      assert.equal(await scene.card().getByRole("button").getAttribute("aria-busy"), "true");
+      await scene.card().getByText("Never").waitFor();
+    },
+  },
+  "sync-pending": {
+    rows: [row({ sync_status: "pending" })],
+    sees: async (scene) => {
+      await scene.card().getByText("Syncing…").waitFor();
+      await scene.element.getByText("Working on it…").waitFor();
+    },
+  },
+  "sync-failing": card(
+    { sync_status: "failing", sync_error: "recalculate_500" },
+    "Not syncing",
+    "The last change could not be taken over.",
+    "Refresh",
+    "warning",
+  ),
+  "renewal-limited": card(
+    { status: "expiring", webhook_expiration: inDays(0.2), webhook_error: "google_rate_limited" },
+    "Expiring",
+    "the people who run the app must raise the limit",
+    "Refresh",
+    "warning",
+  ),
+  "credentials-refused": card(
+    { status: "expired", webhook_expiration: inDays(-1), webhook_error: "oauth_client_invalid" },
+    "Expired",
+    "Google does not accept this app’s credentials. The people who run the app must correct them",
+    "Refresh",
+    "bad",
+  ),
+  refreshing: {
+    rows: [row(), row({ id: id(12), calendar_id: "work@example.com" })],
+    faults: { "refresh-calendar-webhook": "hang" },
+    sees: async (scene) => {
+      await scene.card(0).getByRole("button").click();
+      await scene.card(0).getByRole("button", { name: "Refreshing…" }).waitFor();
+      assert.equal(await scene.card(0).getByRole("button").getAttribute("aria-disabled"), "true");
+      assert.equal(await scene.card(1).getByRole("button").getAttribute("aria-disabled"), "false");
+    },
+  },
+  refreshed: {
+    rows: [row()],
+    sees: async (scene) => {
+      await scene.card().getByRole("button").click();
+      await scene.card().getByRole("status").getByText("Refreshed.").waitFor();
+    },
+  },
+  "too-soon": {
+    rows: [row()],
+    faults: { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "30" }) },
+    sees: async (scene) => {
+      await scene.card().getByRole("button").click();
+      await scene.card().getByRole("button", { name: /^Wait \d+ s$/ }).waitFor();
+      await scene.card().getByRole("status").getByText("This was done a moment ago.").waitFor();
+    },
+  },
+  "refresh-failed": {
+    rows: [row()],
+    faults: { "refresh-calendar-webhook": problem(500, "webhook_url_rejected") },
+    sees: async (scene) => {
+      await scene.card().getByRole("button").click();
+      await scene.card().getByRole("status").getByText("Google does not accept this app’s address.").waitFor();
+    },
+  },
+  offline: {
+    rows: [row()],
+    sees: async (scene) => {
+      await scene.card().waitFor();
+      await scene.context.setOffline(true);
+      await scene.element.getByRole("status").getByText("You are offline.").waitFor();
+      await scene.card().getByText("Connected").waitFor();
+    },
+  },
+  "session-ended": {
+    rows: [row()],
+    sees: async (scene) => {
+      await scene.card().waitFor();
+      scene.supabase.sessionsEnded = true;
+      await scene.refresh();
+      await scene.element.getByRole("status").getByText("Your session has ended. Sign in again to go on.").waitFor();
+      await scene.card().getByText("Connected").waitFor();
+    },
+  },
+  "server-error": {
+    rows: [row()],
+    sees: async (scene) => {
+      await scene.card().waitFor();
+      scene.supabase.faults.calendar_connection_status = { status: 500, body: { message: "no" } };
+      await scene.refresh();
+      await scene.element.getByRole("status").getByText("The server has a problem.").waitFor();
+      await scene.card().getByText("Connected").waitFor();
+    },
+  },
+  several: {
+    rows: [
+      row(),
+      row({ id: id(12), calendar_id: "work@example.com", status: "reconnect_required", webhook_error: "reconnect_required" }),
+      row({ id: id(13), calendar_id: "a-rather-long-name-of-a-family-calendar@group.calendar.google.com", status: "paused" }),
+    ],
+    sees: async (scene) => {
+      await scene.element.getByText("Needs your attention").waitFor();
+      await scene.element.getByText("Details").first().click();
+    },
+  },
+};
+
+/** A state of one connection: its badge, what it says to do, its button and its tone. */
+function card(values, badge, message, button, tone) {
+  return {
+    rows: [row(values)],
+    sees: async (scene) => {
+      await scene.part("badge").getByText(badge, { exact: true }).waitFor();
+      await scene.card().getByText(message).waitFor();
+      await scene.button(button).waitFor();
+      const shown = await scene.part("badge").evaluate((badge) => ({
+        color: getComputedStyle(badge).color,
+        icon: badge.querySelector("path").getAttribute("d"),
+      }));
+      assert.ok(shown.icon, "the badge has a shape besides its colour");
+      const variable = `--${tone}`;
+      const expected = await scene.part("panel").evaluate((panel, variable) => {
+        const probe = panel.appendChild(document.createElement("i"));
+        probe.style.color = `var(${variable})`;
+        const { color } = getComputedStyle(probe);
+        probe.remove();
+        return color;
+      }, variable);
+      assert.equal(shown.color, expected);
+    },
+  };
+}
+
+const looks = {
+  light: { colorScheme: "light", width: 720 },
+  dark: { colorScheme: "dark", width: 720 },
+  narrow: { colorScheme: "light", width: 280 },
+  wide: { colorScheme: "dark", width: 1200 },
+  "right-to-left": { colorScheme: "light", width: 720, dir: "rtl" },
+};
+
+async function put(scene, { colorScheme, width, dir = "ltr" }) {
+  await scene.page.emulateMedia({ colorScheme });
+  // The page's own margins are 8 px.
+  await scene.page.setViewportSize({ width: width + 16, height: 640 });
+  await scene.page.evaluate((dir) => (document.documentElement.dir = dir), dir);
+}
+
+/** What does not fit into where it stands. */
+function overflows(scene) {
+  return scene.part("panel").evaluate((panel) => {
+    const bounds = panel.getBoundingClientRect();
+    const sticksOut = (node) => {
+      const { left, right } = node.getBoundingClientRect();
+      return left < bounds.left - 1 || right > bounds.right + 1;
+    };
+    const nodes = [...panel.querySelectorAll(":not(.spoken)")].filter((node) => node.getClientRects().length && sticksOut(node));
+    return [...nodes.map((node) => node.outerHTML), ...(document.documentElement.scrollWidth > innerWidth ? ["page"] : [])];
+  });
+}
+
+async function findings(page) {
+  const { violations, incomplete } = await page.evaluate(() => axe.run());
+  return [...violations, ...incomplete].map(
+    ({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n")}`,
+  );
+}
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser.close());
+
+describe("in every state, in every look", { concurrency: 2 }, () => {
+  for (const [name, { rows = [], faults = {}, signedIn = true, sees }] of Object.entries(states)) {
+    it(`${name} is what it should be`, async (test) => {
+      const scene = await Scene.open(test, browser, { rows: structuredClone(rows), signedIn, faults });
+      await scene.page.addScriptTag({ url: "/axe.js" });
+      await sees(scene);
+      for (const [look, how] of Object.entries(looks)) {
+        await put(scene, how);
+        await scene.screenshot(`${name}-${look}`);
+        assert.deepEqual(await overflows(scene), [], look);
+        assert.deepEqual(await findings(scene.page), [], look);
+      }
+    });
+  }
+});
+
+it("a page in the dark has a dark element, whatever the user prefers, and a light one a light one", async (test) => {
+  const colour = async (preference, scheme) => {
+    const scene = await Scene.open(test, browser, {
+      rows: [row()],
+      context: { colorScheme: preference },
+      before: (scene) =>
+        scene.page.evaluate((scheme) => (document.documentElement.style.colorScheme = scheme), scheme),
+    });
+    await scene.card().waitFor();
+    const seen = await scene.part("panel").evaluate((panel) => getComputedStyle(panel).backgroundColor);
+        return seen;
+  };
+  const [light, dark] = ["rgb(255, 255, 255)", "rgb(22, 24, 29)"];
+  assert.equal(await colour("light", ""), light);
+  assert.equal(await colour("dark", ""), dark);
+  assert.equal(await colour("light", "dark"), dark);
+  assert.equal(await colour("dark", "light"), light);
+  assert.equal(await colour("dark", "light dark"), dark);
+});
+
+it("no motion is shown to those who want none, and shapes survive forced colours", async (test) => {
+  const scene = await Scene.open(test, browser, {
+    rows: [row()],
+    context: { reducedMotion: "reduce", forcedColors: "active" },
+    faults: { "refresh-calendar-webhook": "hang" },
+  });
+  await scene.button("Refresh").click();
+  const spinner = scene.card().locator(".spinner");
+  await eventually(() => spinner.isVisible(), Boolean, "the spinner shows");
+  assert.equal(await spinner.evaluate((spinner) => getComputedStyle(spinner).animationName), "none");
+  assert.equal(await scene.part("badge").evaluate((badge) => getComputedStyle(badge).borderTopStyle), "solid");
+  await scene.screenshot("forced-colors");
+  });
