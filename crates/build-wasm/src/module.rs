@@ -90,7 +90,8 @@ impl Compiled {
         let renamed = if shell == Shell::Page { shorten_imports(&mut output) } else { Vec::new() };
         output.emit(work.path())?;
         println!("{}: wasm-opt", self.name);
-        let read = |extension: &str| fs::read_to_string(work.path().join(&self.name).with_extension(extension));
+        let read =
+            |extension: &str| fs::read_to_string(work.path().join(&self.name).with_extension(extension));
         let mut glue = read("js")?;
         for (long, short) in renamed {
             glue = glue.replace(&format!(" {long}: "), &format!(" {short}: "));

@@ -173,16 +173,21 @@ declare global {
   }
 }
 
+/** What JSX may set besides the usual attributes. */
+export interface GoogleCalendarIntegrationProps {
+  class?: string;
+  client?: CalendarClient | null;
+  texts?: Partial<CalendarTexts>;
+  "oncalendar-connect"?: (event: CalendarConnectEvent) => void;
+  "oncalendar-status-change"?: (event: CalendarStatusChangeEvent) => void;
+}
+
 // @ts-ignore A page without React has no such module.
 declare module "react" {
   namespace JSX {
     interface IntrinsicElements {
-      "google-calendar-integration": DetailedHTMLProps<HTMLAttributes<GoogleCalendarIntegration>, GoogleCalendarIntegration> & {
-        client?: CalendarClient | null;
-        texts?: Partial<CalendarTexts>;
-        "oncalendar-connect"?: (event: CalendarConnectEvent) => void;
-        "oncalendar-status-change"?: (event: CalendarStatusChangeEvent) => void;
-      };
+      // @ts-ignore As above.
+      "google-calendar-integration": DetailedHTMLProps<HTMLAttributes<GoogleCalendarIntegration>, GoogleCalendarIntegration> & GoogleCalendarIntegrationProps;
     }
   }
 }

@@ -19,7 +19,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   }
   set texts(texts) {
     this.#texts = texts ?? {};
-    this.#integration?.set_texts({ ...english, ...this.#texts });
+    this.#integration?.set_texts(words(this.#texts));
   }
 
   async refresh() {
@@ -44,7 +44,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     if (!this.isConnected || this.#integration) return;
     this.#root.adoptedStyleSheets = [sheet()];
     this.#root.replaceChildren(nodes().cloneNode(true));
-    this.#integration = new Integration(this, this.#root, { ...english, ...this.#texts });
+    this.#integration = new Integration(this, this.#root, words(this.#texts));
     this.#integration.set_client(this.#client);
   }
 
@@ -58,6 +58,11 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   }
 
   connectedMoveCallback() {}
+}
+
+/** Every text in the order of texts.json, English where the page says nothing else. */
+function words(texts) {
+  return Object.entries(english).map(([name, word]) => (typeof texts[name] === "string" ? texts[name] : word));
 }
 
 let styles;

@@ -16,7 +16,7 @@ use crate::listener::Listener;
 use crate::problem::Failure;
 use crate::render::Renderer;
 use crate::state::{Act, Action, Answer, Load, Session, State};
-use crate::supabase::{Client, SessionWatch, get, object};
+use crate::supabase::{Client, SessionWatch, object};
 use crate::texts::Texts;
 use crate::timer::Timer;
 use crate::view::{Does, View};
@@ -24,9 +24,9 @@ use crate::view::{Does, View};
 /// Whether a connection's consent was asked for by a page that was left for it.
 const CONSENT_KEY: &str = "google-calendar-integration:consent";
 /// A list that takes longer is asked for again.
-const LOAD_TIMEOUT: i32 = 20_000;
+const LOAD_TIMEOUT: Millis = 20_000.0;
 /// The functions answer within 70 s.
-const ACTION_TIMEOUT: i32 = 75_000;
+const ACTION_TIMEOUT: Millis = 75_000.0;
 
 /// What the class of the element holds while it is in a document; `free` ends all that it does.
 #[wasm_bindgen]
@@ -63,7 +63,7 @@ enum Question {
 struct Request {
     question: Rc<Question>,
     abort: AbortController,
-    _timeout: Option<Timer>,
+    _timeout: Timer,
 }
 
 impl Drop for Request {
@@ -75,7 +75,7 @@ impl Drop for Request {
 #[wasm_bindgen]
 impl Integration {
     #[wasm_bindgen(constructor)]
-    pub fn new(host: HtmlElement, root: ShadowRoot, texts: &JsValue) -> Result<Integration, JsValue> {
+    pub fn new(host: HtmlElement, root: ShadowRoot, texts: Vec<String>) -> Result<Integration, JsValue> {
         let document = host.owner_document().ok_or("the element belongs to no document")?;
         let window = document.default_view().ok_or("the document has no window")?;
         let renderer = Renderer::new(host.clone(), root.clone()).ok_or("the shadow root is empty")?;
@@ -85,7 +85,7 @@ impl Integration {
             window,
             document,
             state: RefCell::default(),
-            texts: RefCell::new(texts_of(texts)),
+            texts: RefCell::new(Texts::new(texts)),
             renderer: RefCell::new(renderer),
             client: RefCell::default(),
             session_watch: RefCell::default(),
@@ -131,9 +131,9 @@ impl Integration {
         mounted.update();
     }
 
-    /// Takes an object that has every text.
-    pub fn set_texts(&self, texts: &JsValue) {
-        self.0.texts.replace(texts_of(texts));
+    /// Takes the words of every text, in the order of texts.json.
+    pub fn set_texts(&self, texts: Vec<String>) {
+        self.0.texts.replace(Texts::new(texts));
         self.0.update();
     }
 
@@ -191,9 +191,9 @@ impl Mounted {
         let state = self.state.borrow();
         let poll_at = state.poll_at(now).filter(|_| self.client.borrow().is_some());
         let next = [poll_at, state.tick_at(now)].into_iter().flatten().reduce(Millis::min);
-        let timer = next.filter(|_| self.is_visible()).and_then(|next| {
+        let timer = next.filter(|_| self.is_visible()).map(|next| {
             let this = self.this.clone();
-            Timer::start(&self.window, (next - now).clamp(0.0, 60_000.0).ceil() as i32, move || {
+            Timer::start((next - now).max(0.0), move || {
                 if let Some(mounted) = this.upgrade() {
                     mounted.woken();
                 }
@@ -241,7 +241,8 @@ impl Mounted {
         init.set_composed(true);
         init.set_cancelable(is_cancelable);
         init.set_detail(&detail);
-        CustomEvent::new_with_event_init_dict(name, &init).and_then(|event| self.host.dispatch_event(&event)) != Ok(false)
+        CustomEvent::new_with_event_init_dict(name, &init).and_then(|event| self.host.dispatch_event(&event))
+            != Ok(false)
     }
 
     fn clicked(&self, event: &Event) {
@@ -291,17 +292,28 @@ impl Mounted {
     }
 
     fn forget_consent(&self) {
-        if let (true, Ok(Some(storage))) = (self.is_consent_stored.replace(false), self.window.session_storage()) {
+        if let (true, Ok(Some(storage))) =
+            (self.is_consent_stored.replace(false), self.window.session_storage())
+        {
             let _ = storage.remove_item(CONSENT_KEY);
         }
     }
 
     fn signed(&self, session: Session) {
-        if self.state.borrow_mut().signed(session) {
+        let is_signed_in = session != Session::SignedOut;
+        if self.state.borrow_mut().signed(session, Date::now()) {
             self.cancel();
+            if is_signed_in {
+                self.load();
+            } else {
+                // Nothing is asked: the storage may still hold a session that another tab has just ended.
+                resolve(self.waiting.take());
+            }
+        } else if is_signed_in && self.state.borrow().trouble().is_some() {
+            // A new session of the same user may be what was missing.
             self.load();
-            self.update();
         }
+        self.update();
     }
 
     /// Asks for the connections, unless they are on their way already.
@@ -325,12 +337,14 @@ impl Mounted {
     }
 
     /// Asks the client, and takes what comes of it once, be it that nothing came in time.
-    fn ask(&self, timeout: i32, question: Question) {
-        let (Some(client), Ok(abort)) = (self.client.borrow().clone(), AbortController::new()) else { return };
+    fn ask(&self, timeout: Millis, question: Question) {
+        let (Some(client), Ok(abort)) = (self.client.borrow().clone(), AbortController::new()) else {
+            return;
+        };
         let signal = abort.signal();
         let question = Rc::new(question);
         let (this, late) = (self.this.clone(), question.clone());
-        let timeout = Timer::start(&self.window, timeout, move || {
+        let timeout = Timer::start(timeout, move || {
             if let Some(mounted) = this.upgrade() {
                 mounted.answered(&late, Err(Failure::unreachable()));
             }
@@ -349,14 +363,11 @@ impl Mounted {
     }
 
     fn answered(&self, question: &Rc<Question>, answer: Result<Answer, Failure>) {
-        let mut was_asked = false;
-        self.requests.borrow_mut().retain(|request| {
-            let is_it = Rc::ptr_eq(&request.question, question);
-            was_asked |= is_it;
-            !is_it
-        });
+        let (asked, others): (Vec<_>, Vec<_>) =
+            self.requests.take().into_iter().partition(|request| Rc::ptr_eq(&request.question, question));
+        self.requests.replace(others);
         // What was cancelled, or answered, is nobody's question any more.
-        if !was_asked {
+        if asked.is_empty() {
             return;
         }
         let is_online = self.window.navigator().on_line();
@@ -394,14 +405,11 @@ impl Mounted {
 
     /// Gives up what is in flight; who waits for it is served by what is asked next.
     fn cancel(&self) {
-        self.requests.borrow_mut().clear();
+        // Aborting may run code of the page.
+        drop(self.requests.take());
         self.state.borrow_mut().end_load();
         self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
     }
-}
-
-fn texts_of(texts: &JsValue) -> Texts {
-    Texts::new(|name| get(texts, name).as_string().unwrap_or_default())
 }
 
 fn resolve(waiting: Vec<Function>) {

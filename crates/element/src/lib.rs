@@ -2,7 +2,6 @@
 //! `view` decide what is asked and shown, and know no browser; `integration` is the shell around them.
 
 mod connection;
-mod icon;
 mod integration;
 mod listener;
 mod locale;
@@ -16,6 +15,7 @@ mod view;
 
 pub use integration::Integration;
 
+/// 7 KB smaller than the standard one, 3 KB after gzip.
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

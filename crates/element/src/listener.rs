@@ -10,7 +10,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(target: &EventTarget, event: &'static str, callback: impl FnMut(Event) + 'static) -> Self {
+    pub(crate) fn new(
+        target: &EventTarget,
+        event: &'static str,
+        callback: impl FnMut(Event) + 'static,
+    ) -> Self {
         let callback = Closure::<dyn FnMut(Event)>::new(callback);
         // Only a null callback is refused.
         let _ = target.add_event_listener_with_callback(event, callback.as_ref().unchecked_ref());

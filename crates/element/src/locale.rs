@@ -38,7 +38,9 @@ impl Locale {
         let day = object(&[("day", "numeric".into()), ("month", "short".into())]);
         let moment = object(&[("dateStyle", "medium".into()), ("timeStyle", "short".into())]);
         let date_time = |options| {
-            DateTimeFormat::new(&wanted, options).or_else(|_| DateTimeFormat::new(&JsValue::UNDEFINED, options)).ok()
+            DateTimeFormat::new(&wanted, options)
+                .or_else(|_| DateTimeFormat::new(&JsValue::UNDEFINED, options))
+                .ok()
         };
         Self {
             relative: RelativeTimeFormat::new(&wanted, &relative)
@@ -82,7 +84,8 @@ pub(crate) fn language(element: &HtmlElement) -> Option<String> {
         if let Ok(Some(named)) = inside.closest("[lang]") {
             return named.get_attribute("lang").filter(|language| !language.is_empty());
         }
-        element = inside.get_root_node().dyn_into::<ShadowRoot>().ok().and_then(|root| root.host().dyn_into().ok());
+        element =
+            inside.get_root_node().dyn_into::<ShadowRoot>().ok().and_then(|root| root.host().dyn_into().ok());
     }
     None
 }

@@ -5,16 +5,20 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
 use crate::connection::{Millis, SyncStatus};
-use crate::icon;
 use crate::locale::{Locale, iso, language};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
-use crate::view::{Button, Card, Does, Expiration, Look, Panel, Tone, View};
+use crate::view::{Button, Card, Does, Expiration, Icon, Look, Panel, Tone, View};
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
-    const ALL: [Self; 5] =
-        [Self::Connect, Self::Reload, Self::Act(Action::SetUp), Self::Act(Action::Refresh), Self::Act(Action::Resume)];
+    const ALL: [Self; 5] = [
+        Self::Connect,
+        Self::Reload,
+        Self::Act(Action::SetUp),
+        Self::Act(Action::Refresh),
+        Self::Act(Action::Resume),
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -85,7 +89,8 @@ impl Renderer {
     }
 
     fn render_blank(&self, panel: Panel, texts: &Texts) -> Result<(), JsValue> {
-        let ready = |does, label| Button { does, label, look: Look::Ready, is_prominent: does == Does::Connect };
+        let ready =
+            |does, label| Button { does, label, look: Look::Ready, is_prominent: does == Does::Connect };
         let mut result = None;
         let shown = match panel {
             Panel::Loading | Panel::Connected => None,
@@ -157,7 +162,7 @@ impl Renderer {
         set_attribute(node, "part", &["card ", status].concat());
         set_attribute(node, "data-sync", card.sync.map_or("", SyncStatus::name));
         text(node, "bdi", name)?;
-        set_attribute(&find(node, "path")?, "d", icon::path(card.icon));
+        set_attribute(&find(node, "use")?, "href", symbol(card.icon));
         let badge = find(node, ".badge > .label")?;
         let before = badge.text_content().unwrap_or_default();
         let (badge_text, message) = (texts.get(card.badge), texts.get(card.message));
@@ -167,9 +172,9 @@ impl Renderer {
         }
         text(node, ".message", message)?;
         text(node, ".message ~ .message", card.sync_message.map_or("", |words| texts.get(words)))?;
-        text(node, ".result", card.result.map_or("", |result| texts.get(result)))?;
-        let result_class = if card.result_is_bad { "result failed" } else { "result" };
-        set_attribute(&find(node, ".result")?, "class", result_class);
+        let (result, tone) = card.result.map_or(("", Tone::Off), |(result, tone)| (texts.get(result), tone));
+        set_attribute(&find(node, ".result")?, "class", &["result ", tone_class(tone)].concat());
+        text(node, ".result", result)?;
         render_button(node, Some(&card.button), texts)?;
         self.render_facts(node, card, texts, now)?;
         self.render_details(node, card, texts)
@@ -268,10 +273,27 @@ fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Re
     set_attribute(&node, "aria-busy", if button.look == Look::Busy { "true" } else { "false" });
     match button.look {
         Look::Waiting { seconds } => {
-            let seconds = String::from(JsValue::from(seconds).unchecked_into::<js_sys::Number>().to_locale_string("en"));
+            let seconds = String::from(
+                JsValue::from(seconds).unchecked_into::<js_sys::Number>().to_locale_string("en"),
+            );
             text(&node, ".label", &texts.filled(button.label, &seconds))
         }
         _ => text(&node, ".label", texts.get(button.label)),
+    }
+}
+
+/// Drawn in template.html.
+const fn symbol(icon: Icon) -> &'static str {
+    match icon {
+        Icon::Check => "#check",
+        Icon::Clock => "#clock",
+        Icon::Alarm => "#alarm",
+        Icon::Question => "#question",
+        Icon::BrokenLink => "#broken-link",
+        Icon::Slash => "#slash",
+        Icon::Bars => "#bars",
+        Icon::Cross => "#cross",
+        Icon::Plus => "#plus",
     }
 }
 
@@ -286,7 +308,7 @@ const fn tone_class(tone: Tone) -> &'static str {
 }
 
 fn find(within: &Element, selector: &str) -> Result<Element, JsValue> {
-    within.query_selector(selector)?.ok_or_else(|| ["the template has no ", selector].concat().into())
+    within.query_selector(selector)?.ok_or_else(|| selector.into())
 }
 
 fn text(within: &Element, selector: &str, text: &str) -> Result<(), JsValue> {

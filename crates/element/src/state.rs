@@ -36,7 +36,9 @@ pub(crate) enum Session {
     Unknown,
     SignedOut,
     /// Nobody is named where the host brings its own tokens.
-    SignedIn { user_id: Option<String> },
+    SignedIn {
+        user_id: Option<String>,
+    },
 }
 
 /// A connection with what has become of it here.
@@ -66,10 +68,14 @@ impl Tracked {
         if after != Status::NotSetUp {
             self.set_up_called = false;
         }
-        let came_back = before.awaits_consent() && after.is_live() && !after.awaits_consent();
+        // By a consent, unless setup is just what makes the difference.
+        let came_back = before.awaits_consent()
+            && after.is_live()
+            && !after.awaits_consent()
+            && self.busy != Some(Action::SetUp);
         self.set_up_wanted |= came_back || (after == Status::NotSetUp && !self.set_up_called);
-        if before != after && self.busy.is_none() {
-            self.outcome = None;
+        if before != after {
+            self.outcome = self.outcome.filter(|outcome| outcome.result.is_ok());
         }
         has_changed
     }
@@ -155,7 +161,9 @@ impl State {
     /// Whether to say that the user's consent to this connection, or to a new one, is waited for.
     pub(crate) fn awaits_consent(&self, connection_id: Option<&str>, now: Millis) -> bool {
         self.consent.as_ref().is_some_and(|consent| {
-            !consent.hidden && consent.connection_id.as_deref() == connection_id && now < consent.asked_at + CONSENT
+            !consent.hidden
+                && consent.connection_id.as_deref() == connection_id
+                && now < consent.asked_at + CONSENT
         })
     }
 
@@ -165,12 +173,13 @@ impl State {
     }
 
     /// Somebody else's connections are forgotten at once. Returns whether anything changed.
-    pub(crate) fn signed(&mut self, session: Session) -> bool {
+    pub(crate) fn signed(&mut self, session: Session, now: Millis) -> bool {
         if self.session == session {
             return false;
         }
         if self.session != Session::Unknown {
             self.reset();
+            self.polled_at = now;
         }
         self.session = session;
         true
@@ -204,7 +213,7 @@ impl State {
             }
         };
         if let Some(session) = answer.session {
-            self.signed(session);
+            self.signed(session, now);
         }
         self.polled_at = now;
         self.trouble = None;
@@ -221,7 +230,8 @@ impl State {
         let mut before: Vec<Option<Tracked>> = self.tracked.take().into_iter().flatten().map(Some).collect();
         let mut tracked = Vec::with_capacity(answer.rows.len());
         for row in answer.rows {
-            let known = before.iter_mut().find(|known| known.as_ref().is_some_and(|known| known.row.id == row.id));
+            let known =
+                before.iter_mut().find(|known| known.as_ref().is_some_and(|known| known.row.id == row.id));
             tracked.push(match known.and_then(Option::take) {
                 Some(mut known) => {
                     has_changed |= known.update(row);
@@ -376,7 +386,8 @@ impl State {
         let consenting = self.consent.as_ref().is_some_and(|consent| now < consent.asked_at + CONSENT);
         consenting
             || self.tracked.iter().flatten().any(|connection| {
-                let pending = connection.row.sync_status == SyncStatus::Pending && connection.row.status.is_live();
+                let pending =
+                    connection.row.sync_status == SyncStatus::Pending && connection.row.status.is_live();
                 pending || connection.busy.is_some()
             })
     }
@@ -557,6 +568,32 @@ mod tests {
     }
 
     #[test]
+    fn setup_that_brings_a_connection_back_is_not_followed_by_another() {
+        let mut state = State::example(vec![row(Status::ReconnectRequired)], NOW);
+        state.consent_asked(Some("one".to_owned()), NOW);
+        state.consent_returned();
+        state.look(vec![row(Status::ReconnectRequired)], NOW);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        state.succeed(&set_up, vec![row(Status::Active)], NOW);
+        state.look(vec![row(Status::Active)], NOW);
+        assert!(state.set_ups().is_empty());
+    }
+
+    #[test]
+    fn what_succeeded_is_said_though_the_status_changes_and_what_failed_is_not() {
+        for (problem, is_said) in [(None, true), (Some(Problem::Server), false)] {
+            let mut state = State::example(vec![row(Status::Paused)], NOW);
+            let resume = state.begin("one", Action::Resume, NOW).unwrap();
+            match problem {
+                Some(problem) => state.fail(&resume, problem, None, NOW),
+                None => state.succeed(&resume, Vec::new(), NOW),
+            }
+            state.look(vec![row(Status::Active)], NOW);
+            assert_eq!(state.connections().unwrap()[0].outcome.is_some(), is_said);
+        }
+    }
+
+    #[test]
     fn too_soon_makes_the_button_wait_as_long_as_the_server_says() {
         let mut state = State::example(vec![row(Status::Active)], NOW);
         let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
@@ -601,14 +638,14 @@ mod tests {
         let mut state = State::example(vec![row(Status::Active)], NOW);
         let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
         let load = state.begin_load().unwrap();
-        assert!(!state.signed(Session::SignedIn { user_id: Some("ada".to_owned()) }));
-        assert!(state.signed(bob));
+        assert!(!state.signed(Session::SignedIn { user_id: Some("ada".to_owned()) }, NOW));
+        assert!(state.signed(bob, NOW));
         assert!(state.connections().is_none());
         state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Active)] }), NOW);
         state.succeed(&refresh, vec![row(Status::Active)], NOW);
         assert!(state.connections().is_none());
-        assert!(state.signed(Session::SignedOut));
-        assert!(!state.signed(Session::SignedOut));
+        assert!(state.signed(Session::SignedOut, NOW));
+        assert!(!state.signed(Session::SignedOut, NOW));
     }
 
     #[test]

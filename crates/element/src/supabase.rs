@@ -77,15 +77,21 @@ impl Client {
 
     /// Calls back with whoever is signed in from now on.
     pub(crate) fn watch_session(&self, mut changed: impl FnMut(Session) + 'static) -> Option<SessionWatch> {
-        let callback = Closure::<dyn FnMut(JsValue, JsValue)>::new(move |_event: JsValue, session: JsValue| {
-            changed(session_of(&session));
-        });
-        let watched = self.auth().and_then(|auth| auth.on_auth_state_change(callback.as_ref().unchecked_ref()));
+        let callback =
+            Closure::<dyn FnMut(JsValue, JsValue)>::new(move |_event: JsValue, session: JsValue| {
+                changed(session_of(&session));
+            });
+        let watched =
+            self.auth().and_then(|auth| auth.on_auth_state_change(callback.as_ref().unchecked_ref()));
         let subscription = get(&get(&watched.ok()?, "data"), "subscription");
         Some(SessionWatch { subscription, _callback: callback })
     }
 
-    async fn connections(&self, user_id: Option<&str>, signal: &AbortSignal) -> Result<Vec<Connection>, Failure> {
+    async fn connections(
+        &self,
+        user_id: Option<&str>,
+        signal: &AbortSignal,
+    ) -> Result<Vec<Connection>, Failure> {
         let ask = || {
             let mut query = self.from("calendar_connection_status")?.select(COLUMNS)?;
             if let Some(user_id) = user_id {
@@ -101,14 +107,23 @@ impl Client {
     }
 
     /// Returns the connections as they are afterwards, as far as the answer tells.
-    pub(crate) async fn act(&self, action: Action, id: &str, signal: &AbortSignal) -> Result<Answer, Failure> {
+    pub(crate) async fn act(
+        &self,
+        action: Action,
+        id: &str,
+        signal: &AbortSignal,
+    ) -> Result<Answer, Failure> {
         let data = match action {
             Action::SetUp => self.invoke("setup-calendar-webhook", id, signal).await?,
             Action::Refresh => self.invoke("refresh-calendar-webhook", id, signal).await?,
             Action::Resume => {
                 let ask = || {
                     let values = object(&[("sync_enabled", JsValue::TRUE)]);
-                    self.from("calendar_connections")?.update(&values)?.eq("id", id)?.select("id")?.patiently(signal)
+                    self.from("calendar_connections")?
+                        .update(&values)?
+                        .eq("id", id)?
+                        .select("id")?
+                        .patiently(signal)
                 };
                 let changed = answer(ask()).await?;
                 if changed.dyn_ref::<Array>().is_none_or(|changed| changed.length() == 0) {
@@ -207,7 +222,9 @@ fn session_of(session: &JsValue) -> Session {
 }
 
 fn rows(list: &JsValue) -> Vec<Connection> {
-    list.dyn_ref::<Array>().map(|rows| rows.iter().filter_map(|row| connection(&row)).collect()).unwrap_or_default()
+    list.dyn_ref::<Array>()
+        .map(|rows| rows.iter().filter_map(|row| connection(&row)).collect())
+        .unwrap_or_default()
 }
 
 /// A row with a status that is not known is left out: the page is older than the view.
@@ -230,7 +247,9 @@ impl Connection {
     /// As the view has it.
     pub(crate) fn to_object(&self) -> Object {
         let text = |text: &Option<String>| text.as_deref().map_or(JsValue::NULL, JsValue::from_str);
-        let time = |time: Option<Millis>| time.map_or(JsValue::NULL, |time| Date::new(&time.into()).to_iso_string().into());
+        let time = |time: Option<Millis>| {
+            time.map_or(JsValue::NULL, |time| Date::new(&time.into()).to_iso_string().into())
+        };
         object(&[
             ("id", self.id.as_str().into()),
             ("calendar_id", text(&self.calendar_id)),
@@ -250,7 +269,7 @@ fn parse_time(time: &str) -> Option<Millis> {
 }
 
 /// A property of whatever this is; `undefined` of what has none.
-pub(crate) fn get(object: &JsValue, name: &str) -> JsValue {
+fn get(object: &JsValue, name: &str) -> JsValue {
     Reflect::get(object, &name.into()).unwrap_or_default()
 }
 

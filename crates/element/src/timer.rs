@@ -1,26 +1,31 @@
 //! A running `setTimeout`, cleared on drop.
 
+use js_sys::Function;
 use wasm_bindgen::prelude::*;
-use web_sys::Window;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(timer: &JsValue);
+}
 
 pub(crate) struct Timer {
-    window: Window,
-    id: i32,
+    timer: JsValue,
     _callback: Closure<dyn FnMut()>,
 }
 
 impl Timer {
-    pub(crate) fn start(window: &Window, milliseconds: i32, callback: impl FnOnce() + 'static) -> Option<Self> {
+    pub(crate) fn start(milliseconds: f64, callback: impl FnOnce() + 'static) -> Self {
         let callback = Closure::once(callback);
-        let id = window
-            .set_timeout_with_callback_and_timeout_and_arguments_0(callback.as_ref().unchecked_ref(), milliseconds)
-            .ok()?;
-        Some(Self { window: window.clone(), id, _callback: callback })
+        Self { timer: set_timeout(callback.as_ref().unchecked_ref(), milliseconds), _callback: callback }
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.window.clear_timeout_with_handle(self.id);
+        clear_timeout(&self.timer);
     }
 }

@@ -1,7 +1,6 @@
 //! What is to be shown, as plain data: of what is known and the time, and of nothing else.
 
 use crate::connection::{Connection, Millis, Status, SyncStatus};
-use crate::icon::Icon;
 use crate::problem::{Problem, Who};
 use crate::state::{Action, Session, State, Tracked};
 use crate::texts::Text;
@@ -19,9 +18,14 @@ pub(crate) struct View<'a> {
 pub(crate) enum Panel {
     Loading,
     SignedOut,
-    NotConnected { consenting: bool },
+    NotConnected {
+        consenting: bool,
+    },
     /// Nothing has been loaded yet, and this is why.
-    Failed { why: Text, is_loading: bool },
+    Failed {
+        why: Text,
+        is_loading: bool,
+    },
     Connected,
 }
 
@@ -38,11 +42,24 @@ pub(crate) struct Card<'a> {
     /// What to do about changes that do not come through, besides.
     pub(crate) sync_message: Option<Text>,
     pub(crate) button: Button,
-    pub(crate) result: Option<Text>,
-    pub(crate) result_is_bad: bool,
+    pub(crate) result: Option<(Text, Tone)>,
     pub(crate) sync: Option<SyncStatus>,
     pub(crate) expiration: Option<Expiration>,
     pub(crate) sync_error: Option<&'a str>,
+}
+
+/// A shape for everything that a connection can be, so that nothing is told by its colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Icon {
+    Check,
+    Clock,
+    Alarm,
+    Question,
+    BrokenLink,
+    Slash,
+    Bars,
+    Cross,
+    Plus,
 }
 
 /// How urgent it looks; the badge and its icon say it too.
@@ -93,14 +110,20 @@ impl<'a> View<'a> {
             (Session::SignedOut, ..) => Panel::SignedOut,
             (_, Some([]), _) => Panel::NotConnected { consenting: state.awaits_consent(None, now) },
             (_, Some(_), _) => Panel::Connected,
-            (_, None, Some(problem)) => Panel::Failed { why: now_text(problem), is_loading: state.is_loading() },
+            (_, None, Some(problem)) => {
+                Panel::Failed { why: now_text(problem), is_loading: state.is_loading() }
+            }
             (_, None, None) => Panel::Loading,
         };
         let notice = match panel {
             Panel::Connected | Panel::NotConnected { .. } => state.trouble(),
             _ => None,
         };
-        let summary = if panel == Panel::Loading { Some(Text::Loading) } else { summary(&cards) };
+        let summary = match (panel, notice) {
+            (Panel::Loading, _) => Some(Text::Loading),
+            (_, None) => summary(&cards),
+            (_, Some(_)) => None,
+        };
         Self { panel, summary, notice, cards }
     }
 }
@@ -126,11 +149,11 @@ fn summary(cards: &[Card]) -> Option<Text> {
 impl<'a> Card<'a> {
     fn of(tracked: &'a Tracked, state: &State, now: Millis) -> Self {
         let row = &tracked.row;
-        let problem = row.webhook_error.as_deref().map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
+        let problem =
+            row.webhook_error.as_deref().map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
         let setting_up = tracked.busy == Some(Action::SetUp);
         let sync_fails = row.sync_status == SyncStatus::Failing && row.status.is_live();
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(row, problem, sync_fails) };
-        let (result, result_is_bad) = result(tracked, state, now);
         Self {
             row,
             who,
@@ -140,8 +163,7 @@ impl<'a> Card<'a> {
             message: if setting_up { Text::SettingUpNow } else { message(row.status, problem) },
             sync_message: sync_fails.then_some(Text::SyncFailing),
             button: button(tracked, who == Who::User, now),
-            result,
-            result_is_bad,
+            result: result(tracked, state, now),
             sync: sync(row),
             expiration: expiration(row),
             sync_error: row.sync_error.as_deref().filter(|_| sync_fails),
@@ -153,7 +175,9 @@ fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
     match (row.status, problem) {
         (Status::Paused | Status::Disconnected, _) => Who::Nobody,
         (_, Some(problem)) => problem.who(),
-        (Status::Expired | Status::NotSetUp | Status::ReconnectRequired | Status::Unsupported, None) => Who::User,
+        (Status::Expired | Status::NotSetUp | Status::ReconnectRequired | Status::Unsupported, None) => {
+            Who::User
+        }
         (Status::Unconfirmed, None) => Who::Operator,
         (Status::Active | Status::Expiring, None) if sync_fails => Who::Operator,
         (Status::Active | Status::Expiring, None) => Who::Nobody,
@@ -244,14 +268,14 @@ fn button(tracked: &Tracked, is_prominent: bool, now: Millis) -> Button {
     Button { does, label, look: Look::Ready, is_prominent }
 }
 
-fn result(tracked: &Tracked, state: &State, now: Millis) -> (Option<Text>, bool) {
+fn result(tracked: &Tracked, state: &State, now: Millis) -> Option<(Text, Tone)> {
     match tracked.outcome.map(|outcome| outcome.result) {
-        Some(Ok(Action::SetUp)) => (Some(Text::IsSetUp), false),
-        Some(Ok(Action::Refresh)) => (Some(Text::Refreshed), false),
-        Some(Ok(Action::Resume)) => (Some(Text::Resumed), false),
-        Some(Err(problem)) => (Some(now_text(problem)), true),
-        None if state.awaits_consent(Some(&tracked.row.id), now) => (Some(Text::Consenting), false),
-        None => (None, false),
+        Some(Ok(Action::SetUp)) => Some((Text::IsSetUp, Tone::Good)),
+        Some(Ok(Action::Refresh)) => Some((Text::Refreshed, Tone::Good)),
+        Some(Ok(Action::Resume)) => Some((Text::Resumed, Tone::Good)),
+        Some(Err(Problem::TooSoon)) => Some((Text::TooSoon, Tone::Off)),
+        Some(Err(problem)) => Some((now_text(problem), Tone::Bad)),
+        None => state.awaits_consent(Some(&tracked.row.id), now).then_some((Text::Consenting, Tone::Off)),
     }
 }
 
@@ -306,9 +330,33 @@ mod tests {
         use Does::{Act, Connect};
         use Who::{Nobody, Operator, User};
         for (status, tone, badge, message, does, label, who) in [
-            (Status::Active, Tone::Good, Text::BadgeActive, Text::Active, Act(Refresh), Text::Refresh, Nobody),
-            (Status::Expiring, Tone::Warning, Text::BadgeExpiring, Text::Expiring, Act(Refresh), Text::Refresh, Nobody),
-            (Status::Expired, Tone::Bad, Text::BadgeExpired, Text::Expired, Act(Refresh), Text::Refresh, User),
+            (
+                Status::Active,
+                Tone::Good,
+                Text::BadgeActive,
+                Text::Active,
+                Act(Refresh),
+                Text::Refresh,
+                Nobody,
+            ),
+            (
+                Status::Expiring,
+                Tone::Warning,
+                Text::BadgeExpiring,
+                Text::Expiring,
+                Act(Refresh),
+                Text::Refresh,
+                Nobody,
+            ),
+            (
+                Status::Expired,
+                Tone::Bad,
+                Text::BadgeExpired,
+                Text::Expired,
+                Act(Refresh),
+                Text::Refresh,
+                User,
+            ),
             (
                 Status::Unconfirmed,
                 Tone::Warning,
@@ -346,7 +394,15 @@ mod tests {
                 Text::ConnectAgain,
                 Nobody,
             ),
-            (Status::NotSetUp, Tone::Warning, Text::BadgeNotSetUp, Text::NotSetUp, Act(SetUp), Text::SetUp, User),
+            (
+                Status::NotSetUp,
+                Tone::Warning,
+                Text::BadgeNotSetUp,
+                Text::NotSetUp,
+                Act(SetUp),
+                Text::SetUp,
+                User,
+            ),
         ] {
             check_card(row(status), |card| {
                 let button = Button { does, label, look: Look::Ready, is_prominent: who == User };
@@ -372,7 +428,8 @@ mod tests {
 
     #[test]
     fn in_every_combination_what_is_wrong_is_said_with_who_can_mend_it() {
-        let errors = Problem::ALL.iter().map(|problem| Some(problem.name())).chain([None, Some("a_code_of_tomorrow")]);
+        let errors =
+            Problem::ALL.iter().map(|problem| Some(problem.name())).chain([None, Some("a_code_of_tomorrow")]);
         for error in errors {
             for status in Status::ALL.iter().copied() {
                 for sync_status in SyncStatus::ALL.iter().copied() {
@@ -380,7 +437,8 @@ mod tests {
                     let row = Connection {
                         webhook_error: error.map(str::to_owned),
                         sync_status,
-                        sync_error: (sync_status == SyncStatus::Failing).then(|| "recalculate_500".to_owned()),
+                        sync_error: (sync_status == SyncStatus::Failing)
+                            .then(|| "recalculate_500".to_owned()),
                         ..row(status)
                     };
                     check_card(row, |card| {
@@ -390,7 +448,11 @@ mod tests {
                         assert_eq!(card.tone == Tone::Good, status == Status::Active && is_well, "{case}");
                         match error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected)) {
                             Some(problem) if !is_off => {
-                                assert_eq!((card.message, card.who), (problem.text(), problem.who()), "{case}");
+                                assert_eq!(
+                                    (card.message, card.who),
+                                    (problem.text(), problem.who()),
+                                    "{case}"
+                                );
                             }
                             _ => assert_ne!(card.message == Text::Active, status != Status::Active, "{case}"),
                         }
@@ -410,7 +472,9 @@ mod tests {
     fn up_to_date_is_only_what_gets_updates() {
         for status in Status::ALL.iter().copied() {
             let gets_updates = matches!(status, Status::Active | Status::Expiring | Status::Unconfirmed);
-            check_card(row(status), |card| assert_eq!(card.sync == Some(SyncStatus::Idle), gets_updates, "{status:?}"));
+            check_card(row(status), |card| {
+                assert_eq!(card.sync == Some(SyncStatus::Idle), gets_updates, "{status:?}")
+            });
             let pending = Connection { sync_status: SyncStatus::Pending, ..row(status) };
             check_card(pending, |card| {
                 assert_eq!(card.sync == Some(SyncStatus::Pending), status.is_live(), "{status:?}");
@@ -432,7 +496,7 @@ mod tests {
         assert_eq!(panel(&state), Panel::NotConnected { consenting: true });
         state.look(vec![row(Status::Active)], NOW);
         assert_eq!(panel(&state), Panel::Connected);
-        state.signed(Session::SignedOut);
+        state.signed(Session::SignedOut, NOW);
         assert_eq!(panel(&state), Panel::SignedOut);
     }
 
@@ -488,6 +552,6 @@ mod tests {
         assert_eq!(View::of(&state, NOW).cards[0].message, Text::SettingUpNow);
         state.fail(&set_up, Problem::OauthClientInvalid, None, NOW);
         let view = View::of(&state, NOW);
-        assert_eq!((view.cards[0].result, view.cards[0].result_is_bad), (Some(Text::OauthClientInvalid), true));
+        assert_eq!(view.cards[0].result, Some((Text::OauthClientInvalid, Tone::Bad)));
     }
 }

@@ -282,6 +282,18 @@ it("a session that ends, and another that begins, are noticed at once", async (t
   assert.equal(await scene.element.getByText("bob@example.com").count(), 0);
 });
 
+it("signing in again ends the trouble of a session that has ended", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()], clock: true });
+  await scene.card().waitFor();
+  await scene.page.clock.pauseAt(Date.now() + 60_000);
+  scene.supabase.sessionsEnded = true;
+  await scene.refresh();
+  await scene.part("notice").getByText("Your session has ended.").waitFor();
+  scene.supabase.sessionsEnded = false;
+  await scene.signIn("ada@example.com");
+  await eventually(() => scene.part("notice").textContent(), (notice) => notice === "", "the notice goes");
+});
+
 it("a client may come late, go, and be another", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.card().waitFor();

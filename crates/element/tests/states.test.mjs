@@ -211,7 +211,7 @@ function card(values, badge, message, button, tone) {
       await scene.button(button).waitFor();
       const shown = await scene.part("badge").evaluate((badge) => ({
         color: getComputedStyle(badge).color,
-        icon: badge.querySelector("path").getAttribute("d"),
+        icon: badge.querySelector("use").getAttribute("href"),
       }));
       assert.ok(shown.icon, "the badge has a shape besides its colour");
       const variable = `--${tone}`;

@@ -83,6 +83,8 @@ export class Supabase {
   /** What becomes of a request instead, by the last part of its path. */
   faults = {};
   sessionsEnded = false;
+  /** Further files, by their path. */
+  site = {};
 
   static async start() {
     const supabase = new Supabase();
@@ -151,6 +153,7 @@ export class Supabase {
       case "/":
         return { type: "text/html", body: page };
     }
+    if (this.site[url.pathname]) return this.site[url.pathname];
     if (files[url.pathname]) return { type: "text/javascript", body: await readFile(files[url.pathname]) };
     return { status: 404, body: "" };
   }

@@ -1,0 +1,43 @@
+// A React app as somebody would write it.
+
+import { createClient } from "@supabase/supabase-js";
+import { StrictMode, useState } from "react";
+import { createRoot } from "react-dom/client";
+
+import "google-calendar-integration";
+import type { CalendarConnection } from "google-calendar-integration";
+
+const supabase = createClient(location.origin, "sb_publishable_test");
+await supabase.auth.signInWithPassword({ email: "ada@example.com", password: "secret" });
+
+function Settings() {
+  const [asked, setAsked] = useState<string | null>();
+  const [connections, setConnections] = useState<CalendarConnection[]>([]);
+  const [isShown, setShown] = useState(true);
+  return (
+    <main>
+      <h1>Settings</h1>
+      <p id="asked">{asked}</p>
+      <p id="statuses">{connections.map(({ status }) => status).join(" ")}</p>
+      <button onClick={() => setShown(!isShown)}>Toggle</button>
+      {isShown && (
+        <google-calendar-integration
+          class="settings"
+          client={supabase}
+          texts={{ reconnect: "Again, please" }}
+          oncalendar-connect={(event) => {
+            event.preventDefault();
+            setAsked(event.detail.connection_id);
+          }}
+          oncalendar-status-change={(event) => setConnections(event.detail.connections)}
+        />
+      )}
+    </main>
+  );
+}
+
+createRoot(document.getElementById("root")!).render(
+  <StrictMode>
+    <Settings />
+  </StrictMode>,
+);

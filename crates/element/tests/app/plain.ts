@@ -1,0 +1,16 @@
+// A page without React.
+
+import { createClient } from "@supabase/supabase-js";
+import { GoogleCalendarIntegration } from "google-calendar-integration";
+
+const element = document.querySelector("google-calendar-integration");
+if (element) {
+  element.client = createClient("https://example.supabase.co", "key");
+  element.texts = { connect: "Verbinden" };
+  element.addEventListener("calendar-connect", (event) => {
+    const connection: string | null = event.detail.connection_id;
+    console.log(connection);
+  });
+  await element.refresh();
+}
+export const isOurs = (node: unknown) => node instanceof GoogleCalendarIntegration;
