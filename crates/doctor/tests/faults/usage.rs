@@ -22,20 +22,15 @@ async fn help_names_every_option_and_exit_code(world: &mut World) {
 
 async fn what_is_not_understood_is_told_with_exit_code_2(world: &mut World) {
     let key = world.stack.secret_key().to_owned();
-    let broken = world.directory.path().join("broken.env");
-    fs::write(&broken, "GOOGLE_CLIENT_ID=x\nsb_secret_without_a_name\n").unwrap();
-    let broken = broken.to_str().unwrap();
     for (arguments, says) in [
         (vec!["--nonsense"], "--nonsense"),
         (vec![key.as_str()], "unexpected argument"),
         (vec!["--yes"], "--fix"),
         (vec!["--env-file", "missing.env"], "cannot read missing.env"),
-        (vec!["--env-file", broken], "broken.env, line 2: not NAME=value"),
     ] {
         let report = world.run(&arguments, &[]).await;
         assert_eq!(report.code, 2, "{}", report.text);
         assert!(report.text.contains(says), "{says}: {}", report.text);
-        assert!(!report.text.contains("sb_secret_without"), "{}", report.text);
     }
 }
 
@@ -54,7 +49,8 @@ async fn every_missing_variable_is_told(world: &mut World) {
     report.says("✓", "setup-calendar-webhook", "deployed, and reached without a JWT");
 
     let report = world.examine_with(&[("SUPABASE_URL", "no-address-at-all")]).await;
-    report.finds(&[("variables", "malformed", "SUPABASE_URL is not an http or https URL")]);
+    let line = "SUPABASE_URL is not an http or https URL without user, query and fragment";
+    report.finds(&[("variables", "malformed", line)]);
     report.says("–", "connections", "not judged: put variables right first");
 }
 
@@ -79,7 +75,7 @@ async fn credentials_in_an_address_are_not_printed(world: &mut World) {
     for arguments in [[].as_slice(), &["--json"]] {
         let variables = [("SUPABASE_URL", with_password.as_str()), ("CALENDAR_WEBHOOK_URL", &callback)];
         let report = world.run(arguments, &variables).await;
-        assert!(report.text.contains(&world.detour.url), "{}", report.text);
+        assert_eq!(report.code, 1, "{}", report.text);
         assert!(!report.text.contains("hunter2") && !report.text.contains("someone"), "{}", report.text);
     }
 }
