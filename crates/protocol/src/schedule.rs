@@ -36,7 +36,8 @@ pub const RUNS_PER_INVOCATION: u32 = 25;
 pub const RENEWALS_PER_SWEEP: usize = 200;
 pub const RENEWALS_AT_ONCE: usize = 8;
 
-const LONGEST_BACKOFF: TimeDelta = TimeDelta::hours(1);
+/// With its jitter an hour. Without any at the limit, what failed together would come back together for ever.
+const LONGEST_BACKOFF: TimeDelta = TimeDelta::minutes(50);
 const DAILY: TimeDelta = TimeDelta::hours(24);
 const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
@@ -52,12 +53,12 @@ pub fn renewal_retry(
     if failure.is_some_and(|failure| !failure.is_retryable()) {
         return now + DAILY;
     }
-    now + with_jitter(doubled(TimeDelta::seconds(30), attempts), random).min(LONGEST_BACKOFF)
+    now + with_jitter(doubled(TimeDelta::seconds(30), attempts).min(LONGEST_BACKOFF), random)
 }
 
 /// When to try a run again after `attempts` without success, the one just ended included.
 pub fn run_retry(now: Timestamp, attempts: i64, random: u128) -> Timestamp {
-    now + with_jitter(doubled(TimeDelta::seconds(1), attempts), random).min(LONGEST_BACKOFF)
+    now + with_jitter(doubled(TimeDelta::seconds(1), attempts).min(LONGEST_BACKOFF), random)
 }
 
 /// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_failing_renewal_is_tried_ever_less_often_but_hourly_at_least() {
         for (attempts, seconds) in
-            [(0, 30..=36), (1, 60..=72), (3, 240..=288), (7, 3600..=3600), (i64::MAX, 3600..=3600)]
+            [(0, 30..=36), (1, 60..=72), (3, 240..=288), (7, 3000..=3600), (i64::MAX, 3000..=3600)]
         {
             check_seconds(renewal_retry(NOW, attempts, None, 77), seconds);
         }
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_failing_run_is_tried_again_after_two_seconds_then_four() {
-        for (attempts, seconds) in [(1, 2..=2), (2, 4..=4), (12, 3600..=3600)] {
+        for (attempts, seconds) in [(1, 2..=2), (2, 4..=4), (12, 3000..=3600)] {
             check_seconds(run_retry(NOW, attempts, 199), seconds);
         }
     }
