@@ -31,9 +31,10 @@ pub const RECONCILE_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// A wait shorter than this may be slept out after a notification.
 pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
-/// Hosted Edge Functions limit nested calls (30 per trace and minute were observed).
+/// Hosted Edge Functions limit nested calls, and a worker has two seconds of CPU.
 pub const RUNS_PER_INVOCATION: u32 = 25;
-pub const RENEWALS_PER_SWEEP: usize = 200;
+/// What a step of the sweep reads at most.
+pub const ROWS_PER_STEP: usize = 200;
 pub const RENEWALS_AT_ONCE: usize = 8;
 
 /// With its jitter an hour. Without any at the limit, what failed together would come back together for ever.

@@ -16,7 +16,7 @@ use crate::renew::{Renewal, Renewed, Trigger, renew};
 use crate::retire::retire;
 use crate::run::{Outcome, run};
 use crate::schedule::{
-    DATABASE_TIMEOUT, RECONCILE_AFTER, RENEWALS_AT_ONCE, RENEWALS_PER_SWEEP, RUNS_PER_INVOCATION,
+    DATABASE_TIMEOUT, RECONCILE_AFTER, RENEWALS_AT_ONCE, ROWS_PER_STEP, RUNS_PER_INVOCATION,
 };
 use crate::table::{Column, Filter, Query, Update, google, live};
 
@@ -43,6 +43,8 @@ pub async fn sweep<P: Ports>(ports: &P, invocation: &Invocation) -> Result<Swept
         ports,
         invocation,
         swept: RefCell::default(),
+        owed: RefCell::default(),
+        silent: RefCell::default(),
         due: RefCell::default(),
         to_retire: RefCell::default(),
     };
@@ -78,6 +80,10 @@ struct Sweep<'a, P> {
     ports: &'a P,
     invocation: &'a Invocation,
     swept: RefCell<Swept>,
+    /// More rows than this sweep has runs, for sweeps that overlap find the same ones and each row is one's alone.
+    owed: RefCell<std::vec::IntoIter<Connection>>,
+    /// With what says that nobody has looked at the row for a day.
+    silent: RefCell<std::vec::IntoIter<(Connection, Filter)>>,
     /// Rows that wait for one of the few renewals at a time.
     due: RefCell<std::vec::IntoIter<Connection>>,
     to_retire: RefCell<std::vec::IntoIter<Connection>>,
@@ -86,60 +92,68 @@ struct Sweep<'a, P> {
 impl<P: Ports> Sweep<'_, P> {
     /// Runs that are owed and due; what they leave of the budget goes to connections not looked at for a day.
     async fn find_owed(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let budget = RUNS_PER_INVOCATION as usize;
-        let owed = self
-            .read(Query { filters: owed_and_due(self.ports), order: Column::SyncNotBefore, limit: budget })
-            .await?;
-        let left = budget.saturating_sub(owed.len());
+        let filters = owed_and_due(self.ports);
+        let owed = self.read(Query { filters, order: Column::SyncNotBefore, limit: ROWS_PER_STEP }).await?;
+        let left = (RUNS_PER_INVOCATION as usize).saturating_sub(owed.len());
+        self.owed.replace(owed.into_iter());
         let mut next: Vec<Step<'_>> =
-            owed.into_iter().map(|row| self.run(row, Reason::Owed).boxed_local()).collect();
+            (0..RUNS_PER_INVOCATION).map(|_| self.run_next().boxed_local()).collect();
         if left > 0 {
             next.push(self.find_silent(left).boxed_local());
         }
         Ok(Next(next))
     }
 
-    async fn find_silent(&self, limit: usize) -> Result<Next<'_>, DatabaseUnavailable> {
-        let mut silent: Vec<Step<'_>> = Vec::new();
+    /// Runs the next row that no other sweep was faster to claim.
+    async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        loop {
+            let Some(row) = self.owed.borrow_mut().next() else { return Ok(Next::NOTHING) };
+            if self.run(row, Reason::Owed).await != Outcome::NotRun {
+                return Ok(Next::NOTHING);
+            }
+        }
+    }
+
+    async fn find_silent(&self, runs: usize) -> Result<Next<'_>, DatabaseUnavailable> {
+        let mut silent = Vec::new();
         let long_ago = self.ports.now() - RECONCILE_AFTER;
         for last_sync in [Filter::IsNull(Column::LastSyncAt), Filter::Lt(Column::LastSyncAt, long_ago.into())]
         {
-            let limit = limit - silent.len();
-            if limit == 0 {
-                break;
-            }
             let mut filters = Vec::from(live());
             filters.push(Filter::IsNull(Column::SyncRequestId));
             filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
             filters.push(last_sync.clone());
+            let limit = ROWS_PER_STEP - silent.len();
             let rows = self.read(Query { filters, order: Column::LastSyncAt, limit }).await?;
-            silent
-                .extend(rows.into_iter().map(|row| self.reconcile(row.id, last_sync.clone()).boxed_local()));
+            silent.extend(rows.into_iter().map(|row| (row, last_sync.clone())));
         }
-        Ok(Next(silent))
+        self.silent.replace(silent.into_iter());
+        Ok(Next((0..runs).map(|_| self.reconcile_next().boxed_local()).collect()))
     }
 
-    /// Asks for a run, unless another sweep was faster.
-    async fn reconcile(&self, id: ConnectionId, silent: Filter) -> Result<Next<'_>, DatabaseUnavailable> {
-        let request = RequestId::fresh(self.ports.now(), self.ports.random());
-        let update = Update::of(id)
-            .when(Filter::IsNull(Column::SyncRequestId))
-            .when(silent)
-            .when_live()
-            .set(Column::SyncRequestId, request);
-        let Some(row) = self.ports.update(update, DATABASE_TIMEOUT).await? else {
-            return Ok(Next::NOTHING);
-        };
-        self.swept.borrow_mut().reconciled += 1;
-        self.run(row, Reason::Reconciliation).await
+    /// Asks for a run of the next row for which no other sweep was faster to ask.
+    async fn reconcile_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        loop {
+            let Some((row, last_sync)) = self.silent.borrow_mut().next() else { return Ok(Next::NOTHING) };
+            let request = RequestId::fresh(self.ports.now(), self.ports.random());
+            let update = Update::of(row.id)
+                .when(Filter::IsNull(Column::SyncRequestId))
+                .when(last_sync)
+                .when_live()
+                .set(Column::SyncRequestId, request);
+            if let Some(row) = self.ports.update(update, DATABASE_TIMEOUT).await? {
+                self.swept.borrow_mut().reconciled += 1;
+                self.run(row, Reason::Reconciliation).await;
+                return Ok(Next::NOTHING);
+            }
+        }
     }
 
     /// Missing, expiring, foreign and failed channels alike: whatever is due.
     async fn find_due(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let mut filters = Vec::from(live());
         filters.push(Filter::Lte(Column::WebhookNotBefore, self.ports.now().into()));
-        let due =
-            self.read(Query { filters, order: Column::WebhookNotBefore, limit: RENEWALS_PER_SWEEP }).await?;
+        let due = self.read(Query { filters, order: Column::WebhookNotBefore, limit: ROWS_PER_STEP }).await?;
         self.due.replace(due.into_iter());
         Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
     }
@@ -163,7 +177,8 @@ impl<P: Ports> Sweep<'_, P> {
 
     async fn follow_up(&self, renewed: Renewed) -> Result<Next<'_>, DatabaseUnavailable> {
         let run = self.run(renewed.row.clone(), Reason::ChannelOpened);
-        join!(run, renewed.stop_superseded(self.ports)).0
+        join!(run, renewed.stop_superseded(self.ports));
+        Ok(Next::NOTHING)
     }
 
     /// Disconnected or paused, with a channel or only a pending one.
@@ -177,7 +192,7 @@ impl<P: Ports> Sweep<'_, P> {
             [(&disconnected[..], &open[..]), (&disconnected, &pending), (&paused, &open), (&paused, &pending)]
         {
             let filters = [state, channel].concat();
-            let query = Query { filters, order: Column::Id, limit: RENEWALS_PER_SWEEP };
+            let query = Query { filters, order: Column::Id, limit: ROWS_PER_STEP };
             to_retire.extend(self.read(query).await?);
         }
         self.to_retire.replace(to_retire.into_iter());
@@ -195,14 +210,15 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next(vec![self.retire_next().boxed_local()]))
     }
 
-    async fn run(&self, row: Connection, reason: Reason) -> Result<Next<'_>, DatabaseUnavailable> {
+    async fn run(&self, row: Connection, reason: Reason) -> Outcome {
         let connection = row.id;
-        match run(self.ports, self.invocation, row, reason).await {
+        let outcome = run(self.ports, self.invocation, row, reason).await;
+        match outcome {
             Outcome::Synced => self.swept.borrow_mut().synced += 1,
             Outcome::Failed(failure) => self.swept.borrow_mut().failed.push((connection, failure.code())),
             Outcome::NotRun => {}
         }
-        Ok(Next::NOTHING)
+        outcome
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Connection>, DatabaseUnavailable> {

@@ -369,3 +369,24 @@ fn a_sweep_makes_25_runs_and_says_how_many_remain() {
     let swept = finish(sweep(&world, &world.sweeping())).unwrap();
     assert_eq!((swept.synced, swept.remaining), (25, 15));
 }
+
+#[test]
+fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
+    let owed = |world: &World| (Column::SyncRequestId, world.request());
+    let silent = |_: &World| (Column::LastSyncAt, Value::Null);
+    for (order, state) in
+        [(Column::SyncNotBefore, &owed as &dyn Fn(&World) -> (Column, Value)), (Column::LastSyncAt, &silent)]
+    {
+        let world = World::new();
+        world.run_takes.set(TimeDelta::zero());
+        for number in 1..=60 {
+            let id = world.connect(number, channel("c"));
+            world.table.write(id, [state(&world)]);
+        }
+        // When the first has read what there is to do, another is faster to do it.
+        let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
+        world.after_select.replace(Some((order, Box::new(another))));
+        finish(sweep(&world, &world.sweeping())).unwrap();
+        assert_eq!(world.runs.borrow().len(), 50, "in order of {order:?}");
+    }
+}

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
     pub(crate) refresh_answers: RefCell<VecDeque<Result<RefreshedToken, RenewalFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
+    /// Done after the table was read in this order.
+    pub(crate) after_select: RefCell<Option<(Column, Hook)>>,
     /// Done while `recalculate-schedule` runs, or while Google opens a channel.
     pub(crate) during_run: RefCell<Option<Hook>>,
     pub(crate) during_watch: RefCell<Option<Hook>>,
@@ -73,6 +75,7 @@ impl World {
             watch_answers: RefCell::default(),
             refresh_answers: RefCell::default(),
             run_answers: RefCell::default(),
+            after_select: RefCell::default(),
             during_run: RefCell::default(),
             during_watch: RefCell::default(),
             run_takes: Cell::new(TimeDelta::seconds(1)),
@@ -171,7 +174,12 @@ impl Connections for World {
         query: Query,
         _timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        Ok(self.table.select(&query))
+        let rows = self.table.select(&query);
+        let hook = self.after_select.borrow_mut().take_if(|(order, _)| *order == query.order);
+        if let Some((_, hook)) = hook {
+            hook(self);
+        }
+        Ok(rows)
     }
 
     async fn count(&self, filters: Vec<Filter>, _timeout: Duration) -> Result<u64, DatabaseUnavailable> {
