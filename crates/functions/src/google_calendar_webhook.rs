@@ -11,7 +11,7 @@ use protocol::receive::{Verdict, follow_up, receive};
 
 use crate::notification::parse_notification;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Reply};
+use crate::{Answer, Incoming, Note, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -21,20 +21,17 @@ pub(crate) async fn handle<P: Platform + 'static>(
     let notification = parse_notification(incoming)?;
     let invocation = Invocation::new(Kind::Targeted, started_at);
     let verdict = receive(&*deployment, &invocation, &notification).await;
-    let note = match verdict {
-        Verdict::Opened => return Ok(Reply { note: Some("opened"), ..Ok(Answer::ok(object(&[]))).into() }),
+    let (outcome, row) = match &verdict {
         Verdict::Unknown => return Err(Problem::UnknownChannel),
         Verdict::Unavailable => return Err(protocol::failure::DatabaseUnavailable.into()),
-        Verdict::Changed(_) => "changed",
-        Verdict::Orphan(_) => "orphan",
-        Verdict::Late(_) => "late",
+        Verdict::Opened(row) => ("opened", row.as_ref()),
+        Verdict::Changed(row) => ("changed", Some(row)),
+        Verdict::Orphan(row) => ("orphan", Some(row)),
+        Verdict::Late(row) => ("late", Some(row)),
     };
+    let note = row.map(|row| Note { outcome, connection: Some(row.id) });
     let follow_up = async move {
         follow_up(&*deployment, &invocation, &notification, verdict).await;
     };
-    Ok(Reply {
-        answer: Ok(Answer::ok(object(&[]))),
-        note: Some(note),
-        follow_up: Some(follow_up.boxed_local()),
-    })
+    Ok(Reply { answer: Ok(Answer::ok(object(&[]))), note, follow_up: Some(follow_up.boxed_local()) })
 }

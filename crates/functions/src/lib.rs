@@ -18,6 +18,7 @@ use adapters::deployment::{Deployment, Platform};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use protocol::Timestamp;
+use protocol::connection::ConnectionId;
 use protocol::event::Level;
 
 pub use crate::log::event_line;
@@ -88,9 +89,15 @@ pub struct Handled {
 /// What a function makes of a request.
 struct Reply {
     answer: Result<Answer, Problem>,
-    /// What to log of it besides the status.
-    note: Option<&'static str>,
+    note: Option<Note>,
     follow_up: Option<LocalBoxFuture<'static, ()>>,
+}
+
+/// What to log of a request besides the status.
+#[derive(Clone, Copy)]
+struct Note {
+    outcome: &'static str,
+    connection: Option<ConnectionId>,
 }
 
 impl From<Result<Answer, Problem>> for Reply {

@@ -7,8 +7,8 @@ use protocol::Timestamp;
 use protocol::connection::ConnectionId;
 use protocol::event::{Event, Level};
 
-use crate::Function;
 use crate::problem::Problem;
+use crate::{Function, Note};
 
 /// A line with these fields after `level` and `event`.
 fn line(level: Level, event: &str, fields: &[(&str, Field<'_>)]) -> (Level, String) {
@@ -26,7 +26,7 @@ pub(crate) fn request_line(
     function: Function,
     method: &str,
     status: u16,
-    note: Option<&str>,
+    note: Option<Note>,
     problem: Option<&Problem>,
     duration: TimeDelta,
 ) -> (Level, String) {
@@ -42,7 +42,9 @@ pub(crate) fn request_line(
         ("status", status.into()),
         ("duration_ms", duration.num_milliseconds().into()),
     ];
-    fields.extend(note.map(|note| ("outcome", note.into())));
+    fields.extend(note.map(|note| ("outcome", note.outcome.into())));
+    let connection = note.and_then(|note| note.connection);
+    fields.extend(connection.map(|connection| ("connection_id", connection.to_string().into())));
     fields.extend(problem.map(|problem| ("code", problem.code().into())));
     if let Some(Problem::Misconfigured(misconfigured)) = problem {
         fields.push(("variable", misconfigured.variable.into()));

@@ -16,7 +16,7 @@ use protocol::sweep::{Swept, sweep};
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
 use crate::target::{Attempt, Target, attempt_all};
-use crate::{Answer, Incoming, Reply};
+use crate::{Answer, Incoming, Note, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -33,7 +33,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         let record = async move { deployment.record_sweep(row).await };
         return Ok(Reply {
             answer: Ok(Answer::ok(summary(&swept, None))),
-            note: Some("swept"),
+            note: Some(Note { outcome: "swept", connection: None }),
             follow_up: Some(record.boxed_local()),
         });
     }

@@ -38,8 +38,8 @@ pub enum State {
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// A channel opened.
-    Opened,
+    /// A channel opened; none = nobody's, or it has spoken before.
+    Opened(Option<Box<Connection>>),
     /// A change, stored. The channel is the connection's own.
     Changed(Box<Connection>),
     /// A change, stored. The channel is nobody's any more, or was never stored.
@@ -83,7 +83,7 @@ pub async fn follow_up<P: Ports>(
         Verdict::Late(row) => {
             run(ports, invocation, *row, Reason::Owed).await;
         }
-        Verdict::Opened | Verdict::Unknown | Verdict::Unavailable => {}
+        Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }
 }
 
@@ -95,14 +95,14 @@ async fn confirm<P: Ports>(
     let pending = of_token(notification)
         .when_eq(Column::WebhookPendingId, &notification.channel)
         .set(Column::WebhookConfirmedId, &notification.channel);
-    if update(ports, invocation, pending).await?.is_none() {
-        let current = of_token(notification)
-            .when_eq(Column::WebhookId, &notification.channel)
-            .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
-            .set(Column::WebhookMessageNumber, 1);
-        update(ports, invocation, current).await?;
+    if let Some(row) = update(ports, invocation, pending).await? {
+        return Ok(Verdict::Opened(Some(Box::new(row))));
     }
-    Ok(Verdict::Opened)
+    let current = of_token(notification)
+        .when_eq(Column::WebhookId, &notification.channel)
+        .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
+        .set(Column::WebhookMessageNumber, 1);
+    Ok(Verdict::Opened(update(ports, invocation, current).await?.map(Box::new)))
 }
 
 async fn judge<P: Ports>(

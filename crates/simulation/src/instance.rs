@@ -124,7 +124,7 @@ pub(crate) fn receive(
         let verdict = receive::receive(&instance, &invocation, &notification).await;
         instance.judge_answer(&verdict);
         answer.complete(match verdict {
-            Verdict::Opened | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => {
+            Verdict::Opened(_) | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => {
                 Answer::Delivered
             }
             Verdict::Unknown => Answer::Unknown,

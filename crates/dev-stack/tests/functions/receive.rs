@@ -34,6 +34,7 @@ cases! {
         an_answer_of_the_database_that_is_not_understood_is_a_503,
         a_slow_database_is_a_503_within_five_seconds,
         a_body_is_never_read,
+        the_log_says_what_each_notification_was_and_whose,
         a_notification_that_google_repeats_is_not_lost,
     ],
     alone: [
@@ -411,4 +412,43 @@ async fn until_delivered(scene: &Scene, channel: &str, status: u16) {
         (last["status"] == status && last["resource_state"] == "exists").then_some(())
     })
     .await;
+}
+
+async fn the_log_says_what_each_notification_was_and_whose(scene: &Scene) {
+    let connection = scene.open().await;
+    let row = scene.row(&connection).await;
+    let stranger = Uuid::new_v4();
+    for notification in [
+        Notification::of(&connection, &row, 5),
+        Notification::of(&connection, &row, 5),
+        Notification::of(&connection, &row, 6).channel(stranger),
+    ] {
+        assert_eq!(scene.notify(&notification).await.status, 200);
+        scene.settled(&connection).await;
+    }
+    let ours = connection.id.to_string();
+    let logged = || async {
+        let stack = scene.world.stack.read().await;
+        let log = stack.as_ref().unwrap().function_log("google-calendar-webhook");
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["connection_id"] == ours).collect::<Vec<_>>()
+    };
+    let count = |lines: &[Value], event: &str, outcome: &Value| {
+        lines.iter().filter(|line| line["event"] == event && line["outcome"] == *outcome).count()
+    };
+    until("every line", || async {
+        let lines = logged().await;
+        let requests = ["opened", "changed", "late", "orphan"];
+        let told = requests.iter().all(|outcome| count(&lines, "request", &json!(outcome)) == 1);
+        (told && count(&lines, "run_succeeded", &Value::Null) >= 2).then_some(())
+    })
+    .await;
+    for line in logged().await {
+        let fields: &[&str] = match line["event"].as_str().unwrap() {
+            "request" => &["level", "function", "method", "status", "duration_ms"],
+            "run_succeeded" => &["level", "request_id", "reason", "duration_ms", "lag_ms"],
+            _ => &["level"],
+        };
+        assert!(fields.iter().all(|field| !line[field].is_null()), "{line}");
+    }
 }

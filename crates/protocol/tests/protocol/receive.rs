@@ -17,7 +17,7 @@ fn notification(id: ConnectionId, channel: &str, number: i64) -> Notification {
 
 fn verdict_name(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Opened => "opened",
+        Verdict::Opened(_) => "opened",
         Verdict::Changed(_) => "changed",
         Verdict::Orphan(_) => "orphan",
         Verdict::Late(_) => "late",
