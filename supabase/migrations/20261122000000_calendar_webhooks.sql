@@ -106,8 +106,14 @@ declare
   rotated constant boolean := tg_op = 'UPDATE' and new.webhook_source is not distinct from 'rotated'
     and current_user not in ('anon', 'authenticated');
 begin
-  -- A page that saves a stale row back must not undo a transition; whether to sync is the user's to say.
   if current_user in ('anon', 'authenticated') then
+    -- Several times what Google gives out. A sweep reads hundreds of rows, and a worker has 256 MB.
+    if greatest(length(new.calendar_id), length(new.access_token), length(new.refresh_token)) > 4096 then
+      raise exception 'calendar_id, access_token and refresh_token have at most 4096 characters'
+        using errcode = 'check_violation';
+    end if;
+
+    -- A page that saves a stale row back must not undo a transition; whether to sync is the user's to say.
     if tg_op = 'INSERT' then
       new.webhook_id := null;
       new.webhook_expiration := null;

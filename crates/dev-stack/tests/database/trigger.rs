@@ -473,3 +473,21 @@ async fn the_time_since_which_a_run_is_owed_is_kept_whoever_writes() {
         assert_eq!(since.is_string() && since != json!(time(3)), expected, "{caller:?}: {since}");
     }
 }
+
+#[tokio::test]
+async fn no_page_can_store_what_would_choke_a_sweep() {
+    let project = permissive_host().await;
+    let id = connection(&project, json!({ "refresh_token": "r" })).await;
+    let before = project.row(id).await;
+    for column in ["calendar_id", "access_token", "refresh_token"] {
+        for caller in [User(USER), Anon] {
+            let outcome = project.update(caller, id, &json!({ column: "x".repeat(4097) })).await;
+            assert!(matches!(&outcome, Outcome::Failed(error) if error.starts_with("23514")), "{outcome:?}");
+            let insert = json!({ "user_id": USER, column: "x".repeat(4097) });
+            let outcome = project.insert(caller, &insert).await;
+            assert!(matches!(&outcome, Outcome::Failed(error) if error.starts_with("23514")), "{outcome:?}");
+        }
+        let changed = changed(&before, &project.row(id).await);
+        assert_eq!(changed, [""; 0], "{column}");
+    }
+}
