@@ -139,7 +139,9 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken,
 fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
     match (response.status, error_reason(response)) {
         (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
-        (_, "invalid_client" | "unauthorized_client") => RenewalFailure::OauthClientInvalid,
+        (_, "deleted_client" | "invalid_client" | "unauthorized_client") => {
+            RenewalFailure::OauthClientInvalid
+        }
         (429, _) | (_, "rate_limit_exceeded") => RenewalFailure::GoogleRateLimited,
         (500.., _) => RenewalFailure::GoogleUnavailable,
         _ => RenewalFailure::GoogleRejected,
@@ -165,6 +167,7 @@ const REASONS: &[&str] = &[
     "badRequest",
     "channelIdNotUnique",
     "dailyLimitExceeded",
+    "deleted_client",
     "forbidden",
     "insufficientPermissions",
     "internalError",

@@ -58,8 +58,11 @@ pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequ
 pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> Result<(), RunFailure> {
     match answer {
         Ok(response) if response.is_success() => Ok(()),
-        // The gateway gave up waiting, or the worker ran out of something: neither says that the callee ended.
-        Ok(HttpResponse { status: 504 | 546, .. }) | Err(HttpFailure::TimedOut) => Err(RunFailure::TimedOut),
+        // The gateway or the proxy before it (Cloudflare's are 520 to 527) gave up waiting, or the worker ran out of
+        // something: none of them says that the callee ended.
+        Ok(HttpResponse { status: 504 | 520..=527 | 546, .. }) | Err(HttpFailure::TimedOut) => {
+            Err(RunFailure::TimedOut)
+        }
         Ok(response) => Err(RunFailure::Answered(response.status)),
         Err(HttpFailure::Unreachable) => Err(RunFailure::Unreachable),
         Err(HttpFailure::RateLimited { retry_after }) => Err(RunFailure::RateLimited { retry_after }),

@@ -181,6 +181,7 @@ async fn an_access_token_is_refreshed_and_every_refusal_told_apart() {
     for (status, reason, expected) in [
         (400, "invalid_grant", Failure::ReconnectRequired),
         (401, "invalid_client", Failure::OauthClientInvalid),
+        (401, "deleted_client", Failure::OauthClientInvalid),
         (400, "invalid_request", Failure::GoogleRejected),
         (429, "rate_limit_exceeded", Failure::GoogleRateLimited),
         (500, "internal_failure", Failure::GoogleUnavailable),

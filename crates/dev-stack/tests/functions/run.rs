@@ -125,7 +125,8 @@ async fn the_pause_between_failing_runs_grows_up_to_an_hour(scene: &Scene) {
 }
 
 async fn a_run_that_may_still_be_working_keeps_its_lease(scene: &Scene) {
-    let rows = [("504", json!({ "status": 504, "times": 1 })), ("546", json!({ "status": 546, "times": 1 }))];
+    // The gateway's, the runtime's, and those of a proxy that has lost its patience.
+    let rows = [504, 546, 520, 524].map(|status| (status, json!({ "status": status, "times": 1 })));
     each(rows, |behaviour| async move {
         let connection = scene.open().await;
         scene.behave(&connection, behaviour).await;

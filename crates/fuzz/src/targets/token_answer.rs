@@ -39,7 +39,7 @@ pub fn target(data: &[u8]) {
     } else {
         let expected = match (status, reason(&json)) {
             (_, "invalid_grant") => Failure::ReconnectRequired,
-            (_, "invalid_client" | "unauthorized_client") => Failure::OauthClientInvalid,
+            (_, "deleted_client" | "invalid_client" | "unauthorized_client") => Failure::OauthClientInvalid,
             (429, _) | (_, "rate_limit_exceeded") => Failure::GoogleRateLimited,
             (500.., _) => Failure::GoogleUnavailable,
             _ => Failure::GoogleRejected,
