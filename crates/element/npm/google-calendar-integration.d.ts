@@ -173,9 +173,8 @@ declare global {
   }
 }
 
-/** What JSX may set besides the usual attributes. */
+/** What templates may set besides the usual attributes: React's, Svelte's, and by other names Vue's. */
 export interface GoogleCalendarIntegrationProps {
-  class?: string;
   client?: CalendarClient | null;
   texts?: Partial<CalendarTexts>;
   "oncalendar-connect"?: (event: CalendarConnectEvent) => void;
@@ -187,7 +186,30 @@ declare module "react" {
   namespace JSX {
     interface IntrinsicElements {
       // @ts-ignore As above.
-      "google-calendar-integration": DetailedHTMLProps<HTMLAttributes<GoogleCalendarIntegration>, GoogleCalendarIntegration> & GoogleCalendarIntegrationProps;
+      "google-calendar-integration": DetailedHTMLProps<HTMLAttributes<GoogleCalendarIntegration>, GoogleCalendarIntegration> & GoogleCalendarIntegrationProps & { class?: string };
     }
+  }
+}
+
+// @ts-ignore A page without Svelte has no such module.
+declare module "svelte/elements" {
+  interface SvelteHTMLElements {
+    // @ts-ignore As above.
+    "google-calendar-integration": HTMLAttributes<GoogleCalendarIntegration> & GoogleCalendarIntegrationProps;
+  }
+}
+
+// @ts-ignore A page without Vue has no such module.
+declare module "vue" {
+  interface GlobalComponents {
+    "google-calendar-integration": new () => GoogleCalendarIntegration & {
+      // @ts-ignore As above.
+      $props: import("vue").HTMLAttributes & import("vue").VNodeProps & {
+        client?: CalendarClient | null;
+        texts?: Partial<CalendarTexts>;
+        onCalendarConnect?: (event: CalendarConnectEvent) => void;
+        onCalendarStatusChange?: (event: CalendarStatusChangeEvent) => void;
+      };
+    };
   }
 }

@@ -5,6 +5,8 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   #root = this.attachShadow({ mode: "open" });
   /** @type {Integration | null} */
   #integration = null;
+  /** The page's language and colour scheme are shown anew as soon as they change. */
+  #look = globalThis.MutationObserver && new MutationObserver(() => this.#show());
 
   get client() {
     return this.#client;
@@ -19,7 +21,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   }
   set texts(texts) {
     this.#texts = texts ?? {};
-    this.#integration?.set_texts(words(this.#texts));
+    this.#show();
   }
 
   async refresh() {
@@ -46,12 +48,20 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     this.#root.replaceChildren(nodes().cloneNode(true));
     this.#integration = new Integration(this, this.#root, words(this.#texts));
     this.#integration.set_client(this.#client);
+    for (const node of [this, document.documentElement, document.body]) {
+      this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
+    }
+  }
+
+  #show() {
+    this.#integration?.set_texts(words(this.#texts));
   }
 
   disconnectedCallback() {
     // What is only moved is back by then, and goes on.
     queueMicrotask(() => {
       if (this.isConnected) return;
+      this.#look.disconnect();
       this.#integration?.free();
       this.#integration = null;
     });

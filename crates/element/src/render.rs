@@ -148,10 +148,12 @@ impl Renderer {
     fn new_card(&self, id: &str) -> Result<Element, JsValue> {
         let card: Element = self.card.clone_node_with_deep(true)?.unchecked_into();
         card.set_attribute("data-id", id)?;
-        // Several buttons say "Refresh": each is described by its calendar.
+        // Several say "Refresh" or "Details": each is described by its calendar.
         let name_id = ["name-", id].concat();
         find(&card, ".name")?.set_id(&name_id);
-        find(&card, ".button")?.set_attribute("aria-describedby", &name_id)?;
+        for selector in [".button", ".toggle"] {
+            find(&card, selector)?.set_attribute("aria-describedby", &name_id)?;
+        }
         Ok(card)
     }
 

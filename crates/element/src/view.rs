@@ -154,14 +154,15 @@ impl<'a> Card<'a> {
         let setting_up = tracked.busy == Some(Action::SetUp);
         let sync_fails = row.sync_status == SyncStatus::Failing && row.status.is_live();
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(row, problem, sync_fails) };
+        let message = if setting_up { Text::SettingUpNow } else { message(row.status, problem, sync_fails) };
         Self {
             row,
             who,
             tone: tone(row.status, problem, setting_up, sync_fails),
             icon: icon(row.status, sync_fails),
             badge: badge(row.status, sync_fails),
-            message: if setting_up { Text::SettingUpNow } else { message(row.status, problem) },
-            sync_message: sync_fails.then_some(Text::SyncFailing),
+            message,
+            sync_message: (sync_fails && message != Text::SyncFailing).then_some(Text::SyncFailing),
             button: button(tracked, who == Who::User, now),
             result: result(tracked, state, now),
             sync: sync(row),
@@ -227,11 +228,12 @@ const fn badge(status: Status, sync_fails: bool) -> Text {
 }
 
 /// What is wrong with the renewal explains a status better than the status does, where it is somebody's to mend.
-fn message(status: Status, problem: Option<Problem>) -> Text {
+fn message(status: Status, problem: Option<Problem>, sync_fails: bool) -> Text {
     match (status, problem) {
         (Status::Paused, _) => Text::Paused,
         (Status::Disconnected, _) => Text::Disconnected,
         (_, Some(problem)) => problem.text(),
+        (Status::Active, None) if sync_fails => Text::SyncFailing,
         (Status::Active, None) => Text::Active,
         (Status::Expiring, None) => Text::Expiring,
         (Status::Expired, None) => Text::Expired,
@@ -454,10 +456,16 @@ mod tests {
                                     "{case}"
                                 );
                             }
-                            _ => assert_ne!(card.message == Text::Active, status != Status::Active, "{case}"),
+                            _ => assert_eq!(
+                                card.message == Text::Active,
+                                status == Status::Active && is_well,
+                                "{case}"
+                            ),
                         }
                         let sync_fails = sync_status == SyncStatus::Failing && !is_off;
-                        assert_eq!(card.sync_message, sync_fails.then_some(Text::SyncFailing), "{case}");
+                        let said = [Some(card.message), card.sync_message];
+                        let times = said.iter().filter(|text| **text == Some(Text::SyncFailing)).count();
+                        assert_eq!(times, usize::from(sync_fails), "{case}");
                         assert_eq!(card.sync_error, sync_fails.then_some("recalculate_500"), "{case}");
                         assert_eq!(card.button.is_prominent, card.who == Who::User, "{case}");
                         let connects = card.button.does == Does::Connect;

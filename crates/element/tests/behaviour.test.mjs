@@ -236,6 +236,19 @@ it("dates are in the language of the place, with the exact time on hover and unf
   }
 });
 
+it("the page's language and colour scheme are followed as soon as they change", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()], context: { colorScheme: "light" } });
+  await scene.part("last-sync").getByText("2 minutes ago").waitFor();
+  await scene.page.evaluate(() => void (document.documentElement.lang = "de"));
+  await scene.part("last-sync").getByText("vor 2 Minuten").waitFor();
+  await scene.page.addStyleTag({ content: ".dark { color-scheme: dark; }" });
+  await scene.page.evaluate(() => void document.documentElement.classList.add("dark"));
+  const colour = () => scene.part("panel").evaluate((panel) => getComputedStyle(panel).backgroundColor);
+  await eventually(colour, (colour) => colour === "rgb(22, 24, 29)", "it is dark");
+  await scene.page.evaluate(() => void document.documentElement.classList.remove("dark"));
+  await eventually(colour, (colour) => colour === "rgb(255, 255, 255)", "it is light");
+});
+
 it("focus and what is unfolded outlive every look", async (test) => {
   const rows = [row(), work()];
   const scene = await Scene.open(test, browser, { rows });

@@ -64,12 +64,20 @@ it("a calendar is connected without a mouse", async (test) => {
   assert.equal(await focused(scene), "Refresh");
 });
 
-it("every button says of which calendar it is", async (test) => {
+it("everything that can be pressed says of which calendar it is", async (test) => {
   const other = row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com" });
   const scene = await Scene.open(test, browser, { rows: [row(), other] });
   await scene.card(1).waitFor();
-  const described = await scene.element.getByRole("button", { name: "Refresh" }).evaluateAll((buttons) =>
-    buttons.map((button) => button.getRootNode().getElementById(button.getAttribute("aria-describedby")).textContent),
+  const described = await scene.element.locator("button:visible, summary:visible").evaluateAll((targets) =>
+    targets.map((target) => {
+      const calendar = target.getRootNode().getElementById(target.getAttribute("aria-describedby"));
+      return `${target.textContent}: ${calendar.textContent}`;
+    }),
   );
-  assert.deepEqual(described, ["Primary calendar", "work@example.com"]);
+  assert.deepEqual(described, [
+    "Refresh: Primary calendar",
+    "Details: Primary calendar",
+    "Refresh: work@example.com",
+    "Details: work@example.com",
+  ]);
 });

@@ -1,75 +1,33 @@
-// The package as others get it: packed by npm, imported by a page, by a server, and by a React app built with Vite.
+// The package as others get it: packed by npm, imported by a page and by a server.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
-import { Scene, eventually, launch } from "./scene.mjs";
+import { Projects, packageDirectory } from "./project.mjs";
+import { Scene, launch } from "./scene.mjs";
 import { row } from "./supabase.mjs";
 
 const run = promisify(execFile);
-const here = fileURLToPath(new URL("./", import.meta.url));
-const packageDirectory = join(here, "../package");
-const tools = join(here, "../../../scripts/node_modules");
-const require = createRequire(import.meta.url);
 
-let browser, work, packed;
+let browser, projects;
 before(async () => {
   browser = await launch();
-  work = await mkdtemp(join(tmpdir(), "element-"));
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", work], { cwd: packageDirectory });
-  packed = JSON.parse(stdout)[0];
+  projects = await Projects.start();
 });
 after(async () => {
   await browser.close();
-  await rm(work, { recursive: true });
+  await projects.stop();
 });
-
-/** A project with the packed package and these npm tools, as `npm install` would leave it. */
-async function project(name, dependencies, files) {
-  const directory = join(work, name);
-  const modules = join(directory, "node_modules");
-  await mkdir(join(modules, "google-calendar-integration"), { recursive: true });
-  const into = join(modules, "google-calendar-integration");
-  await run("tar", ["-xzf", join(work, packed.filename), "--strip-components=1", "-C", into]);
-  for (const dependency of dependencies) {
-    await mkdir(join(modules, dependency, ".."), { recursive: true });
-    await symlink(join(tools, dependency), join(modules, dependency));
-  }
-  for (const file of files) await cp(join(here, "app", file), join(directory, file));
-  await writeFile(join(directory, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  return directory;
-}
-
-async function check(directory, files, skipLibCheck) {
-  const compilerOptions = {
-    strict: true,
-    noEmit: true,
-    target: "es2022",
-    module: "esnext",
-    moduleResolution: "bundler",
-    lib: ["es2022", "dom", "dom.iterable"],
-    types: [],
-    jsx: "react-jsx",
-    skipLibCheck,
-  };
-  await writeFile(join(directory, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
-  await run(process.execPath, [join(tools, "typescript/bin/tsc"), "--project", directory]).catch(({ stdout }) =>
-    assert.fail(stdout),
-  );
-}
 
 it("the package holds what its package.json says, and depends on nothing", async () => {
   const manifest = JSON.parse(await readFile(join(packageDirectory, "package.json")));
   assert.deepEqual(
-    packed.files.map(({ path }) => path).sort(),
+    projects.packed.files.map(({ path }) => path).sort(),
     ["LICENSE", "README.md", "google-calendar-integration.d.ts", "google-calendar-integration.js", "package.json"],
   );
   assert.equal(manifest.dependencies ?? manifest.peerDependencies, undefined);
@@ -141,49 +99,15 @@ it("under a strict content security policy it needs nothing but wasm-unsafe-eval
 });
 
 it("a server may import it and render it", async () => {
-  const directory = await project("server", [], []);
-  const entry = join(directory, "node_modules/google-calendar-integration/google-calendar-integration.js");
-  const { GoogleCalendarIntegration } = await import(pathToFileURL(entry));
-  assert.equal(typeof GoogleCalendarIntegration, "function");
-  const { createElement } = require(join(tools, "react"));
-  const { renderToString } = require(join(tools, "react-dom/server"));
-  const markup = renderToString(createElement("google-calendar-integration", { client: {}, class: "settings" }));
-  assert.equal(markup, '<google-calendar-integration class="settings"></google-calendar-integration>');
+  const { directory } = await projects.open("server", ["react", "react-dom", "vue"]);
+  const { stdout } = await run(process.execPath, [join(directory, "render.js")]);
+  const markup = '<google-calendar-integration class="settings"></google-calendar-integration>';
+  assert.deepEqual(stdout.split("\n"), ["function", markup, markup, ""]);
 });
 
 it("its types hold in a page without React", async () => {
-  const directory = await project("plain", ["@supabase/supabase-js"], ["plain.ts"]);
-  await check(directory, ["node_modules/google-calendar-integration/google-calendar-integration.d.ts"], false);
+  const project = await projects.open("plain", ["@supabase/supabase-js"]);
+  await project.check(["node_modules/google-calendar-integration/google-calendar-integration.d.ts"]);
   // supabase-js's own types want Node's.
-  await check(directory, ["plain.ts"], true);
-});
-
-it("a fresh React app with Vite compiles, builds and runs with it", { timeout: 120_000 }, async (test) => {
-  const dependencies = ["vite", "react", "react-dom", "@types/react", "@types/react-dom", "@supabase/supabase-js"];
-  const directory = await project("react", dependencies, ["index.html", "main.tsx", "mistakes.tsx"]);
-  await check(directory, ["mistakes.tsx"], false);
-  await check(directory, ["main.tsx"], true);
-  await run(process.execPath, [join(tools, "vite/bin/vite.js"), "build", "--target", "es2022"], { cwd: directory });
-
-  const rows = [row({ status: "reconnect_required", webhook_error: "reconnect_required" })];
-  const scene = await Scene.open(test, browser, { rows });
-  const { site } = scene.supabase;
-  const dist = join(directory, "dist");
-  site["/react"] = { type: "text/html", body: await readFile(join(dist, "index.html"), "utf8") };
-  const assets = await readdir(join(dist, "assets"));
-  assert.deepEqual(assets.map((file) => file.split(".").at(-1)), ["js"]);
-  for (const file of assets) {
-    site[`/assets/${file}`] = { type: "text/javascript", body: await readFile(join(dist, "assets", file)) };
-  }
-  await scene.page.goto(`${scene.supabase.url}/react`);
-  await scene.button("Again, please").click();
-  await scene.page.locator("#asked").getByText(rows[0].id).waitFor();
-  assert.equal(await scene.element.getByText("Waiting for your consent").count(), 0);
-  assert.equal(await scene.element.getAttribute("class"), "settings");
-  Object.assign(rows[0], { status: "active", webhook_error: null });
-  await scene.page.locator("#statuses").getByText("active").waitFor();
-  await scene.page.getByRole("button", { name: "Toggle" }).click();
-  await eventually(() => scene.element.count(), (count) => count === 0, "it is taken out");
-  await scene.page.getByRole("button", { name: "Toggle" }).click();
-  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  await project.check(["plain.ts"], { skipLibCheck: true });
 });

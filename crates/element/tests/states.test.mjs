@@ -231,6 +231,7 @@ const looks = {
   light: { colorScheme: "light", width: 720 },
   dark: { colorScheme: "dark", width: 720 },
   narrow: { colorScheme: "light", width: 280 },
+  phone: { colorScheme: "dark", width: 400 },
   wide: { colorScheme: "dark", width: 1200 },
   "right-to-left": { colorScheme: "light", width: 720, dir: "rtl" },
 };
