@@ -172,7 +172,7 @@ export class Week {
     place(block, { day, from, to, column, columns });
     block.querySelector(".title").textContent = item.title || "Untitled";
     block.querySelector(".time").textContent = timeRange(item.start, item.end);
-    block.querySelector(".wanted").textContent = gaveWay ? `wanted ${timeOfDay(item.wanted)}` : "";
+    block.querySelector(".wanted").textContent = gaveWay ? timeOfDay(item.wanted) : "";
     block.querySelector(".remove").ariaLabel = `Remove ${item.title || "untitled"}`;
     block.ariaLabel = `${KINDS[item.kind]} ${item.title || "untitled"}, ${longDay(item.start)}, ${timeOfDay(item.start)} to ` +
       timeOfDay(item.end) + (gaveWay ? `, gave way, wanted at ${timeOfDay(item.wanted)}` : "");

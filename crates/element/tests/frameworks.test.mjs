@@ -10,13 +10,15 @@ import { row } from "./supabase.mjs";
 const frameworks = {
   react: {
     dependencies: ["react", "react-dom", "@types/react", "@types/react-dom"],
-    app: ["main.tsx"],
+    app: ["main.tsx", "hydrated.tsx"],
     mistakes: ["mistakes.tsx"],
+    hydrates: true,
   },
   vue: {
     dependencies: ["vue", "@vitejs/plugin-vue"],
     app: ["App.vue"],
     mistakes: ["Mistakes.vue"],
+    hydrates: true,
     checker: ["vue-tsc/bin/vue-tsc.js", "--project"],
   },
   svelte: {
@@ -37,7 +39,7 @@ after(async () => {
   await projects.stop();
 });
 
-for (const [name, { dependencies, app, mistakes, checker }] of Object.entries(frameworks)) {
+for (const [name, { dependencies, app, mistakes, checker, hydrates }] of Object.entries(frameworks)) {
   describe(`an app of ${name}`, () => {
     let project;
     before(async () => {
@@ -54,6 +56,12 @@ for (const [name, { dependencies, app, mistakes, checker }] of Object.entries(fr
       it(`runs under vite ${command}`, { timeout: 120_000 }, async (test) => {
         if (command === "preview") await project.build();
         await tell(test, await project.serve(test, command));
+      });
+    }
+
+    if (hydrates) {
+      it("runs where a server has rendered it", { timeout: 120_000 }, async (test) => {
+        await tell(test, `${await project.serve(test, "dev")}hydrated.html`);
       });
     }
   });

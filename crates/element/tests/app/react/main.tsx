@@ -1,48 +1,7 @@
-// A React app as somebody would write it.
-
-import { createClient } from "@supabase/supabase-js";
-import { StrictMode, useRef, useState } from "react";
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import "google-calendar-integration";
-import type { CalendarConnection, GoogleCalendarIntegration } from "google-calendar-integration";
-
-const supabase = createClient(location.origin, "sb_publishable_test");
-await supabase.auth.signInWithPassword({ email: "ada@example.com", password: "secret" });
-
-function Settings() {
-  const [asked, setAsked] = useState<string | null>();
-  const [connections, setConnections] = useState<CalendarConnection[]>([]);
-  const [isShown, setShown] = useState(true);
-  const [isGerman, setGerman] = useState(false);
-  const [client, setClient] = useState<typeof supabase | null>(supabase);
-  const element = useRef<GoogleCalendarIntegration>(null);
-  return (
-    <main>
-      <h1>Settings</h1>
-      <p id="asked">{asked}</p>
-      <p id="statuses">{connections.map(({ status }) => status).join(" ")}</p>
-      <button onClick={() => setShown(!isShown)}>Toggle</button>
-      <button onClick={() => setGerman(!isGerman)}>Deutsch</button>
-      <button onClick={() => setClient(client ? null : supabase)}>Client</button>
-      <button onClick={() => element.current?.refresh()}>Look</button>
-      {isShown && (
-        <google-calendar-integration
-          ref={element}
-          class="settings"
-          lang={isGerman ? "de" : "en"}
-          client={client}
-          texts={isGerman ? { reconnect: "Erneut verbinden" } : {}}
-          oncalendar-connect={(event) => {
-            event.preventDefault();
-            setAsked(event.detail.connection_id);
-          }}
-          oncalendar-status-change={(event) => setConnections(event.detail.connections)}
-        />
-      )}
-    </main>
-  );
-}
+import { Settings } from "./Settings";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

@@ -1,5 +1,5 @@
-import { Suspense, createApp, h } from "vue";
+import { createApp } from "vue";
 
 import App from "./App.vue";
 
-createApp(() => h(Suspense, null, { default: () => h(App) })).mount("#root");
+createApp(App).mount("#root");
