@@ -5,6 +5,8 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   #root = this.attachShadow({ mode: "open" });
   /** @type {Integration | null} */
   #integration = null;
+  /** Tells the page's author why nothing is shown. */
+  #hint;
   /** The page's language and colour scheme are shown anew as soon as they change. */
   #look = globalThis.MutationObserver && new MutationObserver(() => this.#show());
 
@@ -48,6 +50,9 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     this.#root.replaceChildren(nodes().cloneNode(true));
     this.#integration = new Integration(this, this.#root, words(this.#texts));
     this.#integration.set_client(this.#client);
+    this.#hint = setTimeout(() => {
+      if (!this.#client) console.warn("google-calendar-integration waits for its client: element.client = supabase");
+    }, 5_000);
     for (const node of [this, document.documentElement, document.body]) {
       this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
     }
@@ -62,6 +67,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     queueMicrotask(() => {
       if (this.isConnected) return;
       this.#look.disconnect();
+      clearTimeout(this.#hint);
       this.#integration?.free();
       this.#integration = null;
     });

@@ -323,6 +323,20 @@ it("a client may come late, go, and be another", async (test) => {
   await scene.card().waitFor();
 });
 
+it("who forgets the client is told on the console, and nobody else", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()], clock: true });
+  await scene.card().waitFor();
+  const warnings = [];
+  scene.page.on("console", (message) => message.type() === "warning" && warnings.push(message.text()));
+  await scene.page.clock.fastForward(6_000);
+  await scene.page.evaluate(() => void (mount().client = null));
+  await scene.element.nth(1).getByText("Loading…").waitFor();
+  assert.deepEqual(warnings, []);
+  await scene.page.clock.fastForward(6_000);
+  await eventually(() => warnings, ({ length }) => length === 1, "it is told");
+  assert.match(warnings[0], /element\.client = supabase/);
+});
+
 it("a client that brings its own tokens works without Supabase Auth", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.card().waitFor();
