@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use dev_stack::{Backend, Config, Stack};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
+
+use crate::extensions;
 
 pub(crate) const SETUP: &str = "setup-calendar-webhook";
 pub(crate) const REFRESH: &str = "refresh-calendar-webhook";
@@ -17,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(crate) struct Project {
     pub stack: Stack,
+    database: Client,
     http: reqwest::Client,
 }
 
@@ -56,10 +60,39 @@ impl Answer {
 impl Project {
     pub(crate) async fn start(config: Config) -> Result<Project> {
         let config = Config { backend: Backend::Postgrest, ..config };
+        let mut stack = Stack::start(config, |_| {}).await?;
         Ok(Project {
-            stack: Stack::start(config, |_| {}).await?,
+            database: stack.cluster().context("no PostgreSQL")?.connect().await?,
+            stack,
             http: reqwest::Client::builder().no_proxy().build()?,
         })
+    }
+
+    pub(crate) async fn enable_extensions(&mut self) -> Result<()> {
+        self.database = extensions::enable(&mut self.stack).await?;
+        Ok(())
+    }
+
+    /// Runs one statement as the database's superuser.
+    pub(crate) async fn sql(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        Ok(self.database.query(sql, parameters).await?)
+    }
+
+    /// Has `refresh-calendar-webhook` called every minute with this key.
+    pub(crate) async fn schedule(&self, key: &str) -> Result<()> {
+        let sql = "select public.schedule_calendar_webhook_refresh($1, $2)";
+        self.sql(sql, &[&self.stack.url(), &key]).await?;
+        Ok(())
+    }
+
+    /// Runs the job as pg_cron does when a minute begins. → what its request was answered with
+    pub(crate) async fn run_job(&self) -> Result<u16> {
+        // What the minutes that have begun meanwhile have asked for may carry another key.
+        extensions::send_requests(&self.database, &self.http).await?;
+        let command: String = self.sql("select command from cron.job", &[]).await?[0].get(0);
+        self.sql(&command, &[]).await?;
+        let statuses = extensions::send_requests(&self.database, &self.http).await?;
+        statuses.last().copied().context("the job has asked for nothing")
     }
 
     /// A connection without a channel, of a user whom nobody else has.
@@ -71,21 +104,21 @@ impl Project {
         let insert =
             "insert into calendar_connections (user_id, provider, access_token, refresh_token, expires_at)
                         values ($1, 'google', $2, $3, $4) returning id";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        let values: [&(dyn ToSql + Sync); 4] =
             [&user, &text("access_token"), &text("refresh_token"), &expires_at];
-        let id = self.stack.sql(insert, &values).await?[0].get(0);
+        let id = self.sql(insert, &values).await?[0].get(0);
         Ok(Connection { id, user, email, access_token: text("access_token") })
     }
 
     pub(crate) async fn set(&self, connection: &Connection, assignments: &str) -> Result<()> {
         let sql = format!("update calendar_connections set {assignments} where id = $1");
-        self.stack.sql(&sql, &[&connection.id]).await?;
+        self.sql(&sql, &[&connection.id]).await?;
         Ok(())
     }
 
     pub(crate) async fn row(&self, connection: &Connection) -> Value {
         let sql = "select to_jsonb(c) from calendar_connections c where id = $1";
-        self.stack.sql(sql, &[&connection.id]).await.unwrap()[0].get(0)
+        self.sql(sql, &[&connection.id]).await.unwrap()[0].get(0)
     }
 
     /// Calls a function with a key, as cron and backends do.

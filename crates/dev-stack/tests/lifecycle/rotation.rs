@@ -29,10 +29,12 @@ impl Rotation {
         gateway.accept(&[key]);
         let mut extra_env = vec![("SUPABASE_URL".to_owned(), gateway.url().to_owned())];
         extra_env.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        let project = Project::start(Config { keys, extra_env, ..Config::default() }).await?;
+        let mut project = Project::start(Config { keys, extra_env, ..Config::default() }).await?;
+        project.enable_extensions().await?;
         gateway.connect(project.stack.url(), project.stack.secret_key());
         let connection = project.connect("somebody").await?;
-        assert_eq!(project.call(REFRESH, key, json!({})).await.body["renewed"], 1);
+        project.schedule(key).await?;
+        assert_eq!(project.run_job().await?, 200);
         project.until_idle(&connection).await;
         Ok(Rotation { project, gateway, connection })
     }
@@ -45,6 +47,21 @@ impl Rotation {
 
     async fn sweep(&self, key: &str) -> u16 {
         self.project.call(REFRESH, key, json!({})).await.status
+    }
+
+    /// That cron is refused for the key that it sends, which operators see, until it is told the new one.
+    async fn assert_schedule_needs(&self, key: &str) -> Result<()> {
+        let refused = self.project.run_job().await?;
+        assert_eq!((refused, self.last_answer_to_cron().await?), (401, json!(401)));
+        self.project.schedule(key).await?;
+        let accepted = self.project.run_job().await?;
+        assert_eq!((accepted, self.last_answer_to_cron().await?), (200, json!(200)));
+        Ok(())
+    }
+
+    async fn last_answer_to_cron(&self) -> Result<Value> {
+        let schedule = "select schedule -> 'last_answer_status' from public.calendar_webhook_health";
+        Ok(self.project.sql(schedule, &[]).await?[0].get(0))
     }
 
     async fn assert_change_is_run(&self) -> Result<()> {
@@ -98,6 +115,7 @@ pub(crate) async fn a_new_secret_key_replaces_the_old_one() -> Result<()> {
     rotation.gateway.accept(&[NEW]);
     rotation.assert_change_is_run().await?;
     assert_eq!([rotation.sweep(OLD).await, rotation.sweep(NEW).await], [401, 200]);
+    rotation.assert_schedule_needs(NEW).await?;
 
     // Gone before the functions know of it: Google is told to try again until they do.
     rotation.gateway.accept(&[NEWEST]);
@@ -137,6 +155,7 @@ pub(crate) async fn the_legacy_key_is_renewed_and_then_gives_way_to_secret_keys(
         .assert_refused_until(503, async |rotation| rotation.restart_with(LEGACY, &replace).await)
         .await?;
     assert_eq!([rotation.sweep(&old).await, rotation.sweep(&new).await], [401, 200]);
+    rotation.assert_schedule_needs(&new).await?;
 
     // Both generations side by side: either starts a sweep, and the functions use the secret key.
     rotation.gateway.accept(&[&new, OLD]);
@@ -151,6 +170,7 @@ pub(crate) async fn the_legacy_key_is_renewed_and_then_gives_way_to_secret_keys(
     rotation.restart_with(LEGACY, "").await?;
     rotation.assert_change_is_run().await?;
     assert_eq!([rotation.sweep(&new).await, rotation.sweep(OLD).await], [401, 200]);
+    rotation.assert_schedule_needs(OLD).await?;
     rotation.project.stack.stop().await;
     Ok(())
 }
@@ -176,7 +196,7 @@ pub(crate) async fn a_new_google_client_secret_heals_by_itself() -> Result<()> {
     assert_eq!(row["webhook_error"], "oauth_client_invalid");
     assert_eq!(row["webhook_id"], before["webhook_id"]);
     let status = "select status from calendar_connection_status where id = $1";
-    let status: String = project.stack.sql(status, &[&connection.id]).await?[0].get(0);
+    let status: String = project.sql(status, &[&connection.id]).await?[0].get(0);
     assert_eq!(status, "active");
     rotation.assert_change_is_run().await?;
 

@@ -146,7 +146,6 @@ impl Host {
         project.set(&host.without_tokens, nothing).await?;
         // Not even a provider.
         project
-            .stack
             .sql("insert into calendar_connections (is_active, sync_enabled) values (null, null)", &[])
             .await?;
         Ok(host)
