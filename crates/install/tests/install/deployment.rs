@@ -1,10 +1,10 @@
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use dev_stack::postgres::Cluster;
 
 use crate::{
     cli::{DEPLOY, Said, said, said_on_terminal},
-    management_api::{ManagementApi, PROJECT},
+    management_api::{LENT_ROLE, ManagementApi, PROJECT},
     sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox},
 };
 
@@ -28,10 +28,14 @@ impl Deployment {
         Deployment { sandbox, api: ManagementApi::start() }
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    fn command(&self) -> Command {
         let mut command = self.sandbox.home.command(DEPLOY);
         command.arg("--workdir").arg(self.sandbox.root()).envs(self.api.environment(&self.sandbox.home));
-        said(command.args(arguments))
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        said(self.command().args(arguments))
     }
 
     fn to_project(&self, steps: &[&str]) -> Said {
@@ -85,9 +89,8 @@ fn only_our_secrets_are_set_and_none_is_shown() {
 #[test]
 fn the_environment_wins_over_the_file() {
     let deployment = Deployment::installed();
-    let mut command = deployment.sandbox.home.command(DEPLOY);
-    command.envs(deployment.api.environment(&deployment.sandbox.home)).env("GOOGLE_CLIENT_ID", "another");
-    command.arg("--workdir").arg(deployment.sandbox.root()).args(["--yes", "--project-ref", PROJECT]);
+    let mut command = deployment.command();
+    command.env("GOOGLE_CLIENT_ID", "another").args(["--yes", "--project-ref", PROJECT]);
     for step in ["build", "migrations", "functions", "doctor"] {
         command.args(["--skip", step]);
     }
@@ -232,6 +235,49 @@ async fn migrations_are_pushed_to_a_database_once() {
     assert!(command_lines.contains("db push"), "{command_lines}");
     assert!(!command_lines.contains("p@ss") && !command_lines.contains("p%40ss"), "{command_lines}");
     assert!(sandbox.home.passwords().contains("p@ss\n"), "it is in PGPASSWORD");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or_a_lent_role() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.connect().await.unwrap();
+    dev_stack::schema::create(&client, &[]).await.unwrap();
+    for (role, password) in [("postgres", "its password"), (LENT_ROLE, "a lent password")] {
+        // Supabase's pooler knows the project by the name of the user.
+        let sql = format!("create role \"{role}.{PROJECT}\" superuser login password '{password}'");
+        client.batch_execute(&sql).await.unwrap();
+    }
+    let settings: String = client.query_one("show hba_file", &[]).await.unwrap().get(0);
+    let trusting = fs::read_to_string(&settings).unwrap();
+    let names = [format!("postgres.{PROJECT}"), format!("{LENT_ROLE}.{PROJECT}")].join(",");
+    fs::write(&settings, format!("host all {names} 127.0.0.1/32 scram-sha-256\n{trusting}")).unwrap();
+    client.batch_execute("select pg_reload_conf()").await.unwrap();
+
+    let deployment = Deployment::installed();
+    let port = cluster.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+    deployment.api.serve_database(port.unwrap(), "a lent password");
+    let applied = async || -> Vec<String> {
+        let sql = "select name from supabase_migrations.schema_migrations order by version";
+        client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let push = |password: &str| {
+        let mut command = deployment.command();
+        command.env("SUPABASE_DB_PASSWORD", password).args(["--yes", "--project-ref", PROJECT]);
+        for step in ["build", "secrets", "functions", "doctor"] {
+            command.args(["--skip", step]);
+        }
+        said(&mut command)
+    };
+    push("another").failed().with("migrations failed after").with("SUPABASE_DB_PASSWORD").without("another");
+    push("its password").succeeded().with("✓ migrations, ").without("its password");
+    assert_eq!(applied().await, ["calendar_webhooks", "calendar_webhook_operations"]);
+    // Without a password the CLI asks for a role, as those may who may migrate.
+    deployment.sandbox.write("supabase/migrations/20990101000000_theirs.sql", "create table theirs (id int);\n");
+    push("").succeeded().without("a lent password");
+    assert_eq!(applied().await.last().unwrap(), "theirs");
+    let command_lines = deployment.sandbox.home.command_lines();
+    assert!(command_lines.contains(&format!("--remote={PROJECT}")), "{command_lines}");
+    assert!(!command_lines.contains("password"), "{command_lines}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,20 +12,23 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
-    routing::{post, put},
+    routing::{get, post, put},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::cli::Home;
 
 pub(crate) const PROJECT: &str = "abcdefghijklmnopqrst";
+/// What the CLI logs in to the database as when it was told no password.
+pub(crate) const LENT_ROLE: &str = "cli_login_postgres";
 pub(crate) const ACCESS_TOKEN: &str = "sbp_0123456789abcdef0123456789abcdef01234567";
 
 pub(crate) struct ManagementApi {
     url: String,
     received: Arc<Mutex<Received>>,
-    _runtime: tokio::runtime::Runtime,
+    /// Of its own, for it serves tests that have one and tests that have none.
+    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -38,6 +41,8 @@ struct Received {
     published: Vec<String>,
     /// What is answered with 403.
     refused: Option<&'static str>,
+    /// The port of the project's database, and the password of the role that the CLI is lent.
+    database: Option<(u16, String)>,
 }
 
 /// A function as the CLI sends it.
@@ -54,19 +59,22 @@ type Shared = State<Arc<Mutex<Received>>>;
 
 impl ManagementApi {
     pub(crate) fn start() -> ManagementApi {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let received = Arc::new(Mutex::new(Received::default()));
         let router = Router::new()
             .route("/v1/projects/{project}/secrets", post(set_secrets))
             .route("/v1/projects/{project}/functions/deploy", post(upload))
             .route("/v1/projects/{project}/functions", put(publish))
+            .route("/v1/projects/{project}/config/database/pooler", get(pooler))
+            .route("/v1/projects/{project}/cli/login-role", post(lend_role))
             .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "message": "not here" }))))
             .layer(DefaultBodyLimit::disable())
             .with_state(received.clone());
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(async { axum::serve(listener, router).await });
-        ManagementApi { url, received, _runtime: runtime }
+        runtime.spawn(async { axum::serve(TcpListener::from_std(listener).unwrap(), router).await });
+        ManagementApi { url, received, runtime: Some(runtime) }
     }
 
     /// Where a command in this home finds it.
@@ -83,6 +91,11 @@ impl ManagementApi {
 
     pub(crate) fn refuse(&self, what: &'static str) {
         self.received.lock().unwrap().refused = Some(what);
+    }
+
+    /// Lets the CLI find the project's database as it finds that of a hosted project, and lends it `LENT_ROLE`.
+    pub(crate) fn serve_database(&self, port: u16, password: &str) {
+        self.received.lock().unwrap().database = Some((port, password.to_owned()));
     }
 
     pub(crate) fn secrets(&self) -> BTreeMap<String, String> {
@@ -112,6 +125,14 @@ impl ManagementApi {
     }
 }
 
+impl Drop for ManagementApi {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Received {
     fn allows(&self, what: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         let expected = format!("Bearer {ACCESS_TOKEN}");
@@ -124,6 +145,29 @@ impl Received {
         };
         Err((status, Json(json!({ "message": "refused by the test" }))))
     }
+}
+
+/// The CLI insists on the port of Supabase's pooler, but goes on to the other hosts of an address that has several.
+async fn pooler(State(received): Shared, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    let received = received.lock().unwrap();
+    received.allows("database", &headers)?;
+    let port = received.database.as_ref().map_or(0, |(port, _)| *port);
+    let user = format!("postgres.{PROJECT}");
+    let address =
+        format!("postgresql://{user}:[YOUR-PASSWORD]@pooler.example.test,127.0.0.1:{port}/postgres?sslmode=disable");
+    Ok(Json(json!([{
+        "identifier": PROJECT, "database_type": "PRIMARY", "is_using_scram_auth": true, "db_user": user,
+        "db_host": "pooler.example.test", "db_port": 6543, "db_name": "postgres", "connection_string": address,
+        "connectionString": address, "default_pool_size": null, "max_client_conn": null, "pool_mode": "transaction",
+    }])))
+}
+
+async fn lend_role(State(received): Shared, headers: HeaderMap) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let received = received.lock().unwrap();
+    received.allows("database", &headers)?;
+    let password = received.database.as_ref().map_or("", |(_, password)| password);
+    let role = json!({ "role": LENT_ROLE, "password": password, "ttl_seconds": 300 });
+    Ok((StatusCode::CREATED, Json(role)))
 }
 
 async fn set_secrets(
