@@ -1,7 +1,9 @@
 //! Brings a project online, step by step, with the pinned Supabase CLI.
 
 use std::{
-    env, fmt, fs,
+    env,
+    ffi::OsStr,
+    fmt, fs,
     io::{Seek, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,12 +13,14 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use env_file::EnvFile;
+use serde_json::Value as Json;
 use url::Url;
 
 use crate::{
     install::install,
     payload::{MODULE, Payload, function_names, repository},
     project::Project,
+    terminal::quoted,
 };
 
 /// What the functions read, Supabase's own variables aside; the first two are required.
@@ -127,6 +131,13 @@ impl Deployment {
         }
         let url =
             url.or_else(|| Some(format!("https://{}.supabase.co", reference.as_ref()?))).unwrap_or_default();
+        if steps.contains(&Step::Doctor) {
+            let is_address = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            ensure!(
+                is_address,
+                "{url} is no address of a project, such as https://abcdefghijklmnopqrst.supabase.co"
+            );
+        }
         let deployment = Deployment { project, steps, reference, database, url, env_file, secrets };
         if deployment.steps.contains(&Step::Functions) && !deployment.steps.contains(&Step::Build) {
             deployment.check_files()?;
@@ -159,10 +170,17 @@ impl Deployment {
 
     pub fn carry_out(&self) -> Result<()> {
         let mut done = String::new();
+        let mut is_scheduled = true;
         for step in &self.steps {
             println!("\n== {step}");
             let started = Instant::now();
-            let result = self.step(*step);
+            let result = match step {
+                Step::Build => self.build(),
+                Step::Secrets => self.set_secrets(),
+                Step::Migrations => run(&mut self.db_push()),
+                Step::Functions => self.deploy_functions(),
+                Step::Doctor => self.examine().map(|finding| is_scheduled = finding),
+            };
             let seconds = started.elapsed().as_secs_f64();
             result.with_context(|| {
                 let done =
@@ -173,17 +191,24 @@ impl Deployment {
             done += &format!(" --skip {step}");
         }
         println!("\nDeployed.");
+        if !is_scheduled {
+            self.ask_for_schedule();
+        }
         Ok(())
     }
 
-    fn step(&self, step: Step) -> Result<()> {
-        match step {
-            Step::Build => self.build(),
-            Step::Secrets => self.set_secrets(),
-            Step::Migrations => run(&mut self.db_push()),
-            Step::Functions => self.deploy_functions(),
-            Step::Doctor => self.examine(),
-        }
+    /// The last step is the operator's: it takes a secret key, into SQL.
+    fn ask_for_schedule(&self) {
+        let reference = self.reference.as_deref().unwrap_or("_");
+        println!(
+            "\nOne thing is left to do: without a schedule channels expire. Paste this into the SQL editor\n\
+             (https://supabase.com/dashboard/project/{reference}/sql/new), with a secret key of the project \
+             (sb_secret_…):\n\n  \
+             select schedule_calendar_webhook_refresh('{url}', '<secret key>');\n\n\
+             Then see that it works: {doctor}",
+            url = self.url,
+            doctor = self.shown_doctor()
+        );
     }
 
     fn advice(&self, step: Step) -> String {
@@ -199,8 +224,8 @@ impl Deployment {
                                  shows which migrations the database has."
                 .to_owned(),
             Step::Doctor => format!(
-                "Everything is deployed; each ✗ above tells its next step, and scripts/doctor --url {} looks again.",
-                self.url
+                "Everything is deployed; each ✗ above tells its next step, and this looks again: {}",
+                self.shown_doctor()
             ),
         }
     }
@@ -217,7 +242,7 @@ impl Deployment {
             plan.is_empty(),
             "{root} has another version: bring it up to date with scripts/install --into {root}, or deploy what it \
              has with --skip build",
-            root = self.project.root().display()
+            root = quoted(&self.project.root().to_string_lossy())
         );
         Ok(())
     }
@@ -271,13 +296,36 @@ impl Deployment {
         run(&mut command)
     }
 
-    fn examine(&self) -> Result<()> {
+    /// Whether a schedule was found, too: nothing else may be missing.
+    fn examine(&self) -> Result<bool> {
+        let Err(error) = run(&mut self.doctor()) else { return Ok(true) };
+        // What people have just read, for programs.
+        let found = self.doctor().arg("--json").stderr(Stdio::null()).output()?;
+        let found: Json = serde_json::from_slice(&found.stdout).unwrap_or_default();
+        let checks = found.get("checks").and_then(Json::as_array).into_iter().flatten();
+        let mut wrong = checks.filter(|check| check.get("verdict").is_some_and(|verdict| verdict == "wrong"));
+        let is_schedule = |check: &Json| check.get("code").is_some_and(|code| code == "not_scheduled");
+        if wrong.next().is_some_and(is_schedule) && wrong.next().is_none() { Ok(false) } else { Err(error) }
+    }
+
+    fn doctor(&self) -> Command {
         let mut command = Command::new(repository().join("scripts/doctor"));
-        command.args(["--url", &self.url]);
+        command.args(self.doctor_arguments());
+        command
+    }
+
+    fn shown_doctor(&self) -> String {
+        let arguments = self.doctor_arguments();
+        let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
+        format!("scripts/doctor {}", arguments.collect::<Vec<_>>().join(" "))
+    }
+
+    fn doctor_arguments(&self) -> Vec<&OsStr> {
+        let mut arguments = vec!["--url".as_ref(), self.url.as_ref()];
         if let Some(file) = &self.env_file {
-            command.arg("--env-file").arg(file);
+            arguments.extend(["--env-file".as_ref(), file.as_os_str()]);
         }
-        run(&mut command)
+        arguments
     }
 
     /// The CLI, told not to ask: everything has been announced.

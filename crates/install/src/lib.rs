@@ -22,7 +22,7 @@ pub mod terminal;
 mod uninstall;
 
 pub use install::install;
-pub use payload::{Payload, repository};
+pub use payload::{Payload, function_names, repository};
 pub use plan::Plan;
 pub use project::Project;
 pub use uninstall::{DROP, uninstall};

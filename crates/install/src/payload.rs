@@ -34,7 +34,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// The names of the functions, in order.
-pub(crate) fn function_names(repository: &Path) -> Result<Vec<String>> {
+pub fn function_names(repository: &Path) -> Result<Vec<String>> {
     let directories = sorted(&repository.join(FUNCTIONS))?;
     let functions = directories.iter().filter(|directory| directory.join("index.ts").is_file());
     Ok(functions.map(|directory| file_name(directory)).collect())

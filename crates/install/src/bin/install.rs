@@ -7,7 +7,11 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use clap::Parser;
-use install::{DROP, Payload, Project, install, repository, terminal::confirm, uninstall};
+use install::{
+    DROP, Payload, Project, function_names, install, repository,
+    terminal::{confirm, quoted},
+    uninstall,
+};
 
 /// Brings the three functions, their module, the migrations and their config keys into a Supabase project, or up to
 /// date there. Shows a diff and asks before it writes; what is the project's own is never overwritten
@@ -77,19 +81,21 @@ fn run(arguments: &Arguments) -> Result<()> {
     ensure!(confirm("\nDo this?", arguments.yes)?, "nothing was written");
     plan.carry_out(&project)?;
     if arguments.uninstall {
-        print_what_stays(&versions);
+        print_what_stays(&versions)?;
     } else {
         println!(
             "\nDone. Commit it, and bring it online: scripts/deploy --workdir {}",
-            arguments.into.display()
+            quoted(&arguments.into.to_string_lossy())
         );
     }
     Ok(())
 }
 
-fn print_what_stays(versions: &[String]) {
+fn print_what_stays(versions: &[String]) -> Result<()> {
     println!("\nDone. What was deployed stays online. To remove it there too:\n");
-    println!("  supabase functions delete setup-calendar-webhook (and google-…, refresh-calendar-webhook)");
+    for function in function_names(&repository())? {
+        println!("  supabase functions delete {function}");
+    }
     println!("  supabase secrets unset GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET");
     if !versions.is_empty() {
         println!("  supabase migration repair --status reverted {}", versions.join(" "));
@@ -98,4 +104,5 @@ fn print_what_stays(versions: &[String]) {
     for line in DROP.lines() {
         println!("  {line}");
     }
+    Ok(())
 }

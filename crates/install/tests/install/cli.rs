@@ -48,7 +48,13 @@ impl Home {
             .env("SUPABASE_NO_UPDATE_NOTIFIER", "1")
             .env("SUPABASE_NO_KEYRING", "1")
             .stdin(Stdio::null());
-        for name in ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "PGPASSWORD", "SUPABASE_ACCESS_TOKEN", "SUPABASE_DB_PASSWORD"] {
+        for name in [
+            "GOOGLE_CLIENT_ID",
+            "GOOGLE_CLIENT_SECRET",
+            "PGPASSWORD",
+            "SUPABASE_ACCESS_TOKEN",
+            "SUPABASE_DB_PASSWORD",
+        ] {
             command.env_remove(name);
         }
         command

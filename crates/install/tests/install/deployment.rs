@@ -172,7 +172,18 @@ fn an_unhealthy_project_fails_the_deployment() {
         .run(&arguments)
         .failed()
         .with("doctor failed after")
-        .with(&format!("scripts/doctor --url {url}"));
+        .with(&format!("scripts/doctor --url {url} --env-file {}", deployment.sandbox.root().display()));
+}
+
+#[test]
+fn something_else_than_an_address_is_refused_before_anything_is_done() {
+    let deployment = Deployment::installed();
+    let arguments = ["--yes", "--project-ref", PROJECT, "--skip", "build", "--skip", "migrations", "--url"];
+    for url in ["example.com", "postgres://127.0.0.1:5432", ""] {
+        let arguments = [arguments.as_slice(), &[url]].concat();
+        deployment.run(&arguments).failed().with(&format!("{url} is no address of a project"));
+    }
+    assert!(deployment.api.secrets().is_empty());
 }
 
 #[test]
@@ -272,7 +283,9 @@ async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or
     push("its password").succeeded().with("✓ migrations, ").without("its password");
     assert_eq!(applied().await, ["calendar_webhooks", "calendar_webhook_operations"]);
     // Without a password the CLI asks for a role, as those may who may migrate.
-    deployment.sandbox.write("supabase/migrations/20990101000000_theirs.sql", "create table theirs (id int);\n");
+    deployment
+        .sandbox
+        .write("supabase/migrations/20990101000000_theirs.sql", "create table theirs (id int);\n");
     push("").succeeded().without("a lent password");
     assert_eq!(applied().await.last().unwrap(), "theirs");
     let command_lines = deployment.sandbox.home.command_lines();

@@ -31,6 +31,16 @@ fn a_fresh_project_gets_everything() {
 }
 
 #[test]
+fn a_path_with_a_space_is_told_as_it_is_to_be_typed() {
+    let sandbox = Sandbox::fresh();
+    sandbox.write("my app/supabase/config.toml", &sandbox.read(CONFIG));
+    let app = sandbox.path("my app");
+    let mut command = sandbox.home.command(INSTALL);
+    let typed = format!("scripts/deploy --workdir '{}'", app.display());
+    said(command.arg("--into").arg(&app).arg("--yes")).succeeded().with(&typed);
+}
+
+#[test]
 fn config_toml_keeps_every_line_that_it_had() {
     let sandbox = Sandbox::lived_in();
     let before = sandbox.read(CONFIG);

@@ -21,3 +21,4 @@ mod own_functions;
 mod sandbox;
 mod served;
 mod uninstallation;
+mod whole_deployment;

@@ -15,7 +15,14 @@ use axum::{
     routing::{get, post, put},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{
+    net::TcpListener,
+    runtime::Runtime,
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
+};
 
 use crate::cli::Home;
 
@@ -41,6 +48,8 @@ struct Received {
     published: Vec<String>,
     /// What is answered with 403.
     refused: Option<&'static str>,
+    /// Who puts functions online, and says when they are.
+    publisher: Option<UnboundedSender<oneshot::Sender<()>>>,
     /// The port of the project's database, and the password of the role that the CLI is lent.
     database: Option<(u16, String)>,
 }
@@ -91,6 +100,13 @@ impl ManagementApi {
 
     pub(crate) fn refuse(&self, what: &'static str) {
         self.received.lock().unwrap().refused = Some(what);
+    }
+
+    /// Whom the CLI has to wait for whenever it publishes functions.
+    pub(crate) fn publications(&self) -> UnboundedReceiver<oneshot::Sender<()>> {
+        let (sender, receiver) = unbounded_channel();
+        self.received.lock().unwrap().publisher = Some(sender);
+        receiver
     }
 
     /// Lets the CLI find the project's database as it finds that of a hosted project, and lends it `LENT_ROLE`.
@@ -153,8 +169,9 @@ async fn pooler(State(received): Shared, headers: HeaderMap) -> Result<Json<Valu
     received.allows("database", &headers)?;
     let port = received.database.as_ref().map_or(0, |(port, _)| *port);
     let user = format!("postgres.{PROJECT}");
-    let address =
-        format!("postgresql://{user}:[YOUR-PASSWORD]@pooler.example.test,127.0.0.1:{port}/postgres?sslmode=disable");
+    let address = format!(
+        "postgresql://{user}:[YOUR-PASSWORD]@pooler.example.test,127.0.0.1:{port}/postgres?sslmode=disable"
+    );
     Ok(Json(json!([{
         "identifier": PROJECT, "database_type": "PRIMARY", "is_using_scram_auth": true, "db_user": user,
         "db_host": "pooler.example.test", "db_port": 6543, "db_name": "postgres", "connection_string": address,
@@ -162,7 +179,10 @@ async fn pooler(State(received): Shared, headers: HeaderMap) -> Result<Json<Valu
     }])))
 }
 
-async fn lend_role(State(received): Shared, headers: HeaderMap) -> Result<(StatusCode, Json<Value>), Refusal> {
+async fn lend_role(
+    State(received): Shared,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
     let received = received.lock().unwrap();
     received.allows("database", &headers)?;
     let password = received.database.as_ref().map_or("", |(_, password)| password);
@@ -221,9 +241,17 @@ async fn publish(
     headers: HeaderMap,
     Json(functions): Json<Vec<Value>>,
 ) -> Result<Json<Value>, Refusal> {
-    let mut received = received.lock().unwrap();
-    received.allows("functions", &headers)?;
-    let slugs = functions.iter().map(|function| function["slug"].as_str().unwrap().to_owned());
-    received.published = slugs.collect();
+    let (online, is_online) = oneshot::channel();
+    {
+        let mut received = received.lock().unwrap();
+        received.allows("functions", &headers)?;
+        let slugs = functions.iter().map(|function| function["slug"].as_str().unwrap().to_owned());
+        received.published = slugs.collect();
+        if let Some(publisher) = &received.publisher {
+            publisher.send(online).unwrap();
+        }
+    }
+    // Without a publisher nobody says anything, and at once.
+    let _ = is_online.await;
     Ok(Json(json!({ "functions": functions })))
 }

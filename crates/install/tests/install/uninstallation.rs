@@ -1,4 +1,4 @@
-use crate::sandbox::{RECORD, SERVE, SETUP, Sandbox, assert_same};
+use crate::sandbox::{FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same};
 
 #[test]
 fn a_project_is_as_it_was_before() {
@@ -15,12 +15,14 @@ fn a_project_is_as_it_was_before() {
 fn what_stays_online_is_said() {
     let sandbox = Sandbox::installed();
     let version = sandbox.migrations()[0].split('_').next().unwrap().to_owned();
-    sandbox
+    let said = sandbox
         .install(&["--uninstall", "--yes"])
         .succeeded()
         .with(&format!("supabase migration repair --status reverted {version}"))
-        .with("drop view if exists public.calendar_webhook_health")
-        .with("supabase functions delete");
+        .with("drop view if exists public.calendar_webhook_health");
+    for function in FUNCTIONS {
+        assert!(said.text.contains(&format!("  supabase functions delete {function}\n")), "{}", said.text);
+    }
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! All that scripts/deploy does, to a project that is well in the end: what the CLI uploads is served by Deno, what it
+//! sets is the functions' environment, pg_cron has them sweep, and a calendar is connected.
+
+use std::{fs, path::Path, time::Duration};
+
+use dev_stack::{Backend, Config, Stack, repository};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc::UnboundedReceiver, oneshot},
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::{
+    cli::{Said, said},
+    management_api::{ManagementApi, PROJECT},
+    sandbox::{FUNCTIONS, Sandbox},
+};
+
+#[path = "../../../dev-stack/tests/lifecycle/extensions.rs"]
+mod extensions;
+
+/// What Supabase answers in the place of a function that is not deployed.
+const NOT_DEPLOYED: &str = r#"export default {
+  fetch: () => Response.json({ code: "NOT_FOUND", message: "Requested function was not found" }, { status: 404 }),
+};
+"#;
+
+/// A hosted project, before the first deployment and after.
+struct Hosted {
+    stack: Stack,
+    database: Client,
+    http: reqwest::Client,
+    api: ManagementApi,
+    publications: UnboundedReceiver<oneshot::Sender<()>>,
+    sandbox: Sandbox,
+}
+
+impl Hosted {
+    async fn start() -> Hosted {
+        let supabase = tempfile::tempdir().unwrap();
+        let directory = |path: &str| supabase.path().join(path);
+        fs::create_dir(directory("migrations")).unwrap();
+        let mut config = String::new();
+        for function in FUNCTIONS {
+            fs::create_dir_all(directory(&format!("functions/{function}"))).unwrap();
+            fs::write(directory(&format!("functions/{function}/index.ts")), NOT_DEPLOYED).unwrap();
+            config += &format!("[functions.{function}]\nverify_jwt = false\n");
+        }
+        fs::write(directory("config.toml"), config).unwrap();
+
+        let google = fake_google::Config::default();
+        let (client_id, client_secret) = (google.client_id.clone(), google.client_secret.clone());
+        let unset =
+            ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_CALENDAR_API_URL", "GOOGLE_OAUTH_TOKEN_URL"];
+        let config = Config {
+            backend: Backend::Postgrest,
+            functions_dir: directory("functions"),
+            migrations_dir: directory("migrations"),
+            extra_env: unset.map(|name| (name.to_owned(), String::new())).into(),
+            google,
+            ..Config::default()
+        };
+        let mut stack = Stack::start(config, |_| {}).await.unwrap();
+        let database = extensions::enable(&mut stack).await.unwrap();
+
+        let sandbox = Sandbox::lived_in();
+        sandbox.install(&["--yes"]).succeeded();
+        let variables = format!(
+            "GOOGLE_CLIENT_ID={client_id}\nGOOGLE_CLIENT_SECRET='{client_secret}'\nGOOGLE_CALENDAR_API_URL={}\n\
+             GOOGLE_OAUTH_TOKEN_URL={}\nSUPABASE_SECRET_KEY={}\n",
+            stack.google().calendar_api_url(),
+            stack.google().oauth_token_url(),
+            stack.secret_key(),
+        );
+        sandbox.write("supabase/.env", &variables);
+        let api = ManagementApi::start();
+        let publications = api.publications();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Hosted { stack, database, http, api, publications, sandbox }
+    }
+
+    /// Runs the whole script, and puts online what the CLI publishes meanwhile.
+    async fn deploy(&mut self) -> Said {
+        let mut command = self.sandbox.home.command(repository().join("scripts/deploy"));
+        let database = format!("{}?sslmode=disable", self.stack.database_url().unwrap());
+        command
+            .arg("--workdir")
+            .arg(self.sandbox.root())
+            .args(["--yes", "--project-ref", PROJECT, "--db-url", &database, "--url", self.stack.url()])
+            .envs(self.api.environment(&self.sandbox.home));
+        let mut deploying = spawn_blocking(move || said(&mut command));
+        let online = tokio::select! {
+            said = &mut deploying => return said.unwrap(),
+            online = self.publications.recv() => online.unwrap(),
+        };
+        let uploaded = tempfile::tempdir().unwrap();
+        self.publish(uploaded.path()).await;
+        online.send(()).unwrap();
+        deploying.await.unwrap()
+    }
+
+    async fn publish(&mut self, directory: &Path) {
+        self.api.unpack(directory);
+        let secrets = self.api.secrets();
+        let secrets: Vec<(&str, &str)> =
+            secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.stack.deploy(&directory.join("supabase/functions"), &secrets).await.unwrap();
+        // A hosted PostgREST is told when the schema changes.
+        self.stack.postgrest().unwrap().restart().await.unwrap();
+    }
+
+    /// Connects a calendar, as the host app does after OAuth.
+    async fn connect(&self) {
+        let url = format!("{}/control/accounts", self.stack.google().url());
+        let account = self.http.post(url).json(&json!({ "email": "ada@gmail.com" })).send().await.unwrap();
+        let account: Value = account.json().await.unwrap();
+        let insert = "insert into calendar_connections (user_id, access_token, refresh_token, expires_at)
+                        values ($1, $2, $3, now() + interval '50 minutes')";
+        let (access, refresh) = (account["access_token"].as_str(), account["refresh_token"].as_str());
+        let user = Uuid::new_v4();
+        self.database.execute(insert, &[&user, &access, &refresh]).await.unwrap();
+        let url = format!("{}/functions/v1/setup-calendar-webhook", self.stack.url());
+        let request = self.http.post(url).header("apikey", self.stack.secret_key());
+        let answer = request.json(&json!({ "user_id": user })).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    /// Sends what pg_cron has pg_net ask for, until it is so.
+    async fn until(&self, condition: &str) {
+        let deadline = Instant::now() + Duration::from_secs(100);
+        while !self.database.query_one(condition, &[]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < deadline, "still not: {condition}");
+            extensions::send_requests(&self.database, &self.http).await.unwrap();
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
+    let mut hosted = Hosted::start().await;
+    let first = hosted.deploy().await.succeeded().with("One thing is left to do").without("GOCSPX");
+    let asked = first.text.lines().find(|line| line.trim_start().starts_with("select schedule_"));
+    let sql = asked.unwrap().replace("<secret key>", hosted.stack.secret_key());
+    hosted.database.batch_execute(&sql).await.unwrap();
+    hosted.connect().await;
+    hosted.until("select exists (select from calendar_webhook_sweeps)").await;
+    hosted.until("select bool_and(sync_request_id is null) from calendar_connections").await;
+
+    let second = hosted.deploy().await.succeeded();
+    for step in ["build", "secrets", "migrations", "functions", "doctor"] {
+        assert!(second.text.contains(&format!("\n✓ {step}, ")), "{step}: {}", second.text);
+    }
+    let second = second.with("pg_cron calls refresh-calendar-webhook").with("1 connection in all: 1 active");
+    second.with("\nDeployed.\n").without("✗").without("One thing is left");
+    hosted.stack.stop().await;
+}
