@@ -69,8 +69,8 @@ fn explain(code: &str) -> (&'static str, Option<&'static str>) {
         "not_set_up" => (
             "no channel was ever opened",
             Some(
-                "the app calls setup-calendar-webhook after OAuth: see whether it does; scripts/doctor --fix opens the \
-                 channels",
+                "the next sweep opens one: if it stays, see schedule and google-calendar above. Without waiting the app \
+                 calls setup-calendar-webhook after OAuth, and scripts/doctor --fix does",
             ),
         ),
         "expired" => (
@@ -84,8 +84,10 @@ fn explain(code: &str) -> (&'static str, Option<&'static str>) {
         "unconfirmed" => (
             "the channel is open, but Google has not reached google-calendar-webhook",
             Some(
-                "see google-calendar-webhook, callback-url and robots.txt above, and compare CALENDAR_WEBHOOK_URL with \
-                 the deployed one (`supabase secrets list`); scripts/doctor --fix opens the channels anew",
+                "see google-calendar-webhook, callback-url and robots.txt above. If they are well, the deployed \
+                 CALENDAR_WEBHOOK_URL may be another host's, though not set here (`supabase secrets list` names it \
+                 without its value): set it anew, or `supabase secrets unset` it; scripts/doctor --fix opens the \
+                 channels anew",
             ),
         ),
         "paused" => (

@@ -76,6 +76,9 @@ impl Http {
             .max_redirects(0)
             .timeout_resolve(Some(CONNECT_WITHIN))
             .timeout_connect(Some(CONNECT_WITHIN))
+            // Who refuses a request before reading its body closes the connection after the answer, and the next
+            // request on it would seem to find a broken server.
+            .max_idle_connections(0)
             .user_agent("calendar-webhooks-doctor");
         Self(config.build().into())
     }
@@ -157,7 +160,36 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
     use super::*;
+
+    #[test]
+    fn a_connection_that_was_used_is_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        // Answers the first request on a connection, and ends it with the second.
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                thread::spawn(move || {
+                    let mut request = [0; 4096];
+                    let _ = connection.read(&mut request);
+                    connection.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").unwrap();
+                    let _ = connection.read(&mut request);
+                });
+            }
+        });
+        let http = Http::new();
+        for _ in 0..3 {
+            let request = HttpRequest::get(url.as_str());
+            assert!(http.send(request, ANSWER_WITHIN).is_ok_and(|answer| answer.status() == 401));
+        }
+    }
 
     #[test]
     fn why_there_is_no_answer_is_told_apart() {

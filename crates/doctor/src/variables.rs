@@ -58,6 +58,10 @@ impl Variables {
         let mut problems = key_problems(&variables, now);
         let mut unusable: BTreeSet<&'static str> =
             if problems.is_empty() { BTreeSet::new() } else { BTreeSet::from([SECRET_KEYS]) };
+        if let Some(problem) = plain_http(&variables) {
+            problems.push(problem);
+            unusable.insert(SUPABASE_URL);
+        }
         if !variables.contains_key(SECRET_KEYS)
             && let Some(key) = variables.get(SECRET_KEY)
         {
@@ -176,11 +180,27 @@ fn problem(misconfigured: Misconfigured, is_set: bool) -> Problem {
              the default"
         }
     };
+    let where_read = ". It is read where the doctor is called; --env-file names another file";
     Problem {
         code: if is_set { "malformed" } else { "missing" },
         line: misconfigured.to_string(),
-        next: next.to_owned(),
+        next: if is_set || variable == SUPABASE_URL {
+            next.to_owned()
+        } else {
+            format!("{next}{where_read}")
+        },
     }
+}
+
+/// The keys would be readable on the way to a hosted project, which then answers with a redirection only.
+fn plain_http(variables: &BTreeMap<String, String>) -> Option<Problem> {
+    let url = Url::parse(variables.get(SUPABASE_URL)?).ok()?;
+    let is_plain = url.scheme() == "http" && url.host_str()?.ends_with(".supabase.co");
+    is_plain.then(|| Problem {
+        code: "not_https",
+        line: "SUPABASE_URL is http, by which the key could be read on its way".to_owned(),
+        next: "give --url https://<ref>.supabase.co, or correct SUPABASE_URL".to_owned(),
+    })
 }
 
 /// What is wrong with the kind of a key, and not only with its form.
@@ -344,6 +364,14 @@ mod tests {
             assert!(codes[0].0 == code && codes[0].1.starts_with(variable), "{codes:?}");
             assert!(!variables.has_key());
         }
+    }
+
+    #[test]
+    fn a_key_is_not_sent_in_the_clear() {
+        let variables = parse(&[(SUPABASE_URL, "http://abcdefghijklmnopqrst.supabase.co")]);
+        assert_eq!(codes(&variables)[0].0, "not_https");
+        assert!(!variables.has_project() && !variables.has_callback());
+        assert!(parse(&[(SUPABASE_URL, "http://127.0.0.1:54321")]).has_project());
     }
 
     #[test]

@@ -13,7 +13,8 @@ impl EnvFile {
     /// lines; only within `"` do `\n` and `\r` mean line ends. What is no assignment is passed over.
     pub fn parse(text: &str) -> EnvFile {
         let mut variables = BTreeMap::new();
-        let text = text.replace("\r\n", "\n");
+        // Editors of Windows put a mark before the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
         let mut rest = text.as_str();
         while !rest.is_empty() {
             let (line, following) = rest.split_once('\n').unwrap_or((rest, ""));

@@ -51,7 +51,15 @@ impl Project {
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         match fs::read(self.path(path)) {
             Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let dangling = Path::new(path).ancestors().find(|path| self.root.join(path).is_symlink());
+                match dangling {
+                    Some(link) if !self.root.join(link).exists() => {
+                        bail!("{} is a symbolic link to nothing: remove or mend it", link.display())
+                    }
+                    _ => Ok(None),
+                }
+            }
             Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
         }
     }

@@ -1,4 +1,4 @@
-use crate::sandbox::{CONFIG, FUNCTIONS, SERVE, SETUP, Sandbox, assert_same, older_payload};
+use crate::sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same, older_payload};
 
 #[test]
 fn an_edited_file_is_shown_and_stays() {
@@ -112,4 +112,16 @@ fn a_damaged_record_or_configuration_is_named() {
     sandbox.write("supabase/calendar-webhooks.lock", &record);
     sandbox.write(CONFIG, "[functions\n");
     sandbox.install(&["--yes"]).failed().with("supabase/config.toml is no TOML");
+}
+
+#[test]
+fn a_link_to_nothing_is_named_before_anything_is_written() {
+    for link in [SERVE, "supabase/functions/_shared", "supabase/functions"] {
+        let sandbox = Sandbox::fresh();
+        let path = sandbox.path(link);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", path).unwrap();
+        sandbox.install(&["--yes"]).failed().with(&format!("{link} is a symbolic link to nothing"));
+        assert!(!sandbox.has(RECORD) && sandbox.path(link).is_symlink());
+    }
 }

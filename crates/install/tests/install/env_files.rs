@@ -60,6 +60,13 @@ fn they_read_alike_with_line_ends_of_windows() {
 }
 
 #[test]
+fn they_read_alike_with_a_byte_order_mark() {
+    let file = "\u{feff}FIRST=1\nSECOND=2\n";
+    assert_eq!(read_by_us(file).len(), 2);
+    assert_eq!(read_by_us(file), read_by_the_cli(file));
+}
+
+#[test]
 fn what_we_write_the_cli_reads_as_meant() {
     let mut meant = EnvFile::default();
     for (number, value) in
