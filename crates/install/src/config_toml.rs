@@ -31,7 +31,7 @@ pub(crate) fn add(
     replaced: &BTreeSet<String>,
     is_there: impl Fn(&str) -> bool,
 ) -> Result<Edit> {
-    let (text, line_end) = with_plain_line_ends(text);
+    let Lines { text, end, is_last_open } = Lines::of(text);
     let mut document = parse(&text)?;
     let mut tables = known.clone();
     let mut obstacles = Vec::new();
@@ -71,9 +71,6 @@ pub(crate) fn add(
         }
     }
     let mut text = if is_edited { document.to_string() } else { text };
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
     for (position, function) in missing.into_iter().enumerate() {
         text += &block(function, position == 0);
     }
@@ -87,12 +84,12 @@ pub(crate) fn add(
             "{CONFIG} is written in a way in which {function} cannot be added"
         );
     }
-    Ok(Edit { text: text.replace('\n', line_end), tables, obstacles })
+    Ok(Edit { text: Lines { text, end, is_last_open }.join(), tables, obstacles })
 }
 
 /// Takes back what `add` did.
 pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<String> {
-    let (mut text, line_end) = with_plain_line_ends(text);
+    let Lines { mut text, end, is_last_open } = Lines::of(text);
     for (function, record) in tables {
         let mut document = parse(&text)?;
         let Some(table) = table(&mut document, function) else { continue };
@@ -117,7 +114,7 @@ pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<Str
         }
         text = document.to_string();
     }
-    Ok(text.replace('\n', line_end))
+    Ok(Lines { text, end, is_last_open }.join())
 }
 
 fn block(function: &str, is_first: bool) -> String {
@@ -182,7 +179,28 @@ fn parse(text: &str) -> Result<DocumentMut> {
     text.parse().with_context(|| format!("{CONFIG} is no TOML"))
 }
 
-/// toml_edit writes line feeds only.
-fn with_plain_line_ends(text: &str) -> (String, &'static str) {
-    if text.contains("\r\n") { (text.replace("\r\n", "\n"), "\r\n") } else { (text.to_owned(), "\n") }
+/// A file as toml_edit writes it: lines that all end, with line feeds only.
+struct Lines {
+    text: String,
+    /// How the file's lines end.
+    end: &'static str,
+    /// The last one does not.
+    is_last_open: bool,
+}
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        let is_last_open = !text.is_empty() && !text.ends_with('\n');
+        let mut text = text.replace("\r\n", "\n");
+        if is_last_open {
+            text.push('\n');
+        }
+        Lines { text, end, is_last_open }
+    }
+
+    fn join(self) -> String {
+        let open = self.text.strip_suffix('\n').filter(|_| self.is_last_open);
+        open.unwrap_or(&self.text).replace('\n', self.end)
+    }
 }
