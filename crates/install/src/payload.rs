@@ -13,6 +13,10 @@ use crate::project::{FUNCTIONS, MIGRATIONS};
 /// What `scripts/build` makes, and nothing works without.
 pub(crate) const MODULE: &str = "supabase/functions/_shared/wasm/module.js";
 
+/// To a function without an import map of its own the CLI gives `supabase/functions/import_map.json`, and all that this
+/// names.
+const NO_IMPORTS: &[u8] = b"{ \"imports\": {} }\n";
+
 pub struct Payload {
     /// The names of the functions, in order.
     pub functions: Vec<String>,
@@ -46,6 +50,9 @@ impl Payload {
         let mut files = BTreeMap::new();
         for directory in functions.iter().map(String::as_str).chain(["_shared"]) {
             collect(repository, &repository.join(FUNCTIONS).join(directory), &mut files)?;
+        }
+        for function in &functions {
+            files.insert(format!("{FUNCTIONS}/{function}/deno.json"), NO_IMPORTS.to_vec());
         }
         ensure!(files.contains_key(MODULE), "the module is not built: run scripts/build first");
 

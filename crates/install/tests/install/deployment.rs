@@ -19,7 +19,11 @@ struct Deployment {
 
 impl Deployment {
     fn installed() -> Deployment {
-        let sandbox = Sandbox::installed();
+        Deployment::from(Sandbox::fresh())
+    }
+
+    fn from(sandbox: Sandbox) -> Deployment {
+        sandbox.install(&["--yes"]).succeeded();
         let secrets = format!(
             "GOOGLE_CLIENT_ID=1234.apps.googleusercontent.com\nexport GOOGLE_CLIENT_SECRET=\"{CLIENT_SECRET}\"\n\
              SUPABASE_SECRET_KEY=sb_secret_of_the_project\nSTRIPE_KEY=sk_of_the_project\n"
@@ -51,7 +55,7 @@ impl Deployment {
 
 #[test]
 fn each_function_is_uploaded_whole_and_small() {
-    let deployment = Deployment::installed();
+    let deployment = Deployment::from(Sandbox::lived_in());
     deployment.to_project(&["functions"]).succeeded().with("✓ functions, ");
     let published: BTreeSet<String> = deployment.api.published().into_iter().collect();
     assert_eq!(published, FUNCTIONS.map(str::to_owned).into());
@@ -59,10 +63,15 @@ fn each_function_is_uploaded_whole_and_small() {
         let index = format!("supabase/functions/{function}/index.ts");
         assert_eq!(upload.metadata["verify_jwt"], false, "{function}");
         assert_eq!(upload.metadata["entrypoint_path"], index.as_str());
-        assert_eq!(upload.metadata["import_map_path"], "", "{function} needs none");
+        let imports = format!("supabase/functions/{function}/deno.json");
+        assert_eq!(upload.metadata["import_map_path"], imports.as_str());
         let module = &upload.files["supabase/functions/_shared/wasm/module.js"];
         assert!(String::from_utf8_lossy(module).contains("\"AGFzbQ"), "{function} has a WebAssembly module");
         assert!(upload.files.contains_key(&index) && upload.files.contains_key(SERVE));
+        assert!(
+            !upload.files.contains_key("supabase/functions/_shared/cors.ts"),
+            "{function} has nobody else's imports"
+        );
         for (path, content) in &upload.files {
             assert_eq!(&fs::read(deployment.sandbox.path(path)).unwrap(), content, "{path}");
         }

@@ -247,11 +247,12 @@ async fn publish(
         received.allows("functions", &headers)?;
         let slugs = functions.iter().map(|function| function["slug"].as_str().unwrap().to_owned());
         received.published = slugs.collect();
-        if let Some(publisher) = &received.publisher {
-            publisher.send(online).unwrap();
+        match &received.publisher {
+            Some(publisher) => publisher.send(online).unwrap(),
+            None => drop(online),
         }
     }
-    // Without a publisher nobody says anything, and at once.
+    // Without a publisher nobody is left to say so, which ends it as well.
     let _ = is_online.await;
     Ok(Json(json!({ "functions": functions })))
 }

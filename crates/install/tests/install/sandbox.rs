@@ -39,13 +39,18 @@ impl Sandbox {
         }))
     }
 
-    /// With a function, shared code, a migration and remarks of its own.
+    /// With a function, shared code, import maps, a migration and remarks of its own.
     pub(crate) fn lived_in() -> Sandbox {
         static LIVED_IN: OnceLock<Tree> = OnceLock::new();
         Sandbox::copy(LIVED_IN.get_or_init(|| {
             let sandbox = Sandbox::fresh();
             sandbox.new_function("hello");
             sandbox.write("supabase/functions/_shared/cors.ts", "export const cors = {};\n");
+            // The CLI gives the latter to functions that have none.
+            let imports =
+                "{ \"imports\": { \"cors\": \"./_shared/cors.ts\", \"./wasm/\": \"./nowhere/\" } }\n";
+            sandbox.write("supabase/functions/deno.json", imports);
+            sandbox.write("supabase/functions/import_map.json", imports);
             sandbox.write("supabase/migrations/20250101000000_theirs.sql", "create table theirs (id int);\n");
             let config = sandbox.read(CONFIG);
             sandbox.write(CONFIG, &format!("# Ours since 2023.\n{config}\n# The end. # Really\n"));
