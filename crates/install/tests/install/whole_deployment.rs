@@ -150,6 +150,14 @@ async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
     hosted.until("select exists (select from calendar_webhook_sweeps)").await;
     hosted.until("select bool_and(sync_request_id is null) from calendar_connections").await;
 
+    // The log tells how long after what it was asked for a run was done.
+    let log = hosted.stack.function_log("setup-calendar-webhook");
+    let run = log.lines().find_map(|line| {
+        serde_json::from_str::<Value>(line).ok().filter(|line| line["event"] == "run_succeeded")
+    });
+    let run = run.unwrap_or_else(|| panic!("no run in {log}"));
+    assert!(run["lag_ms"].as_u64().unwrap() >= run["duration_ms"].as_u64().unwrap(), "{run}");
+
     let second = hosted.deploy().await.succeeded();
     for step in ["build", "secrets", "migrations", "functions", "doctor"] {
         assert!(second.text.contains(&format!("\n✓ {step}, ")), "{step}: {}", second.text);
