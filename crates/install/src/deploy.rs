@@ -216,7 +216,7 @@ impl Deployment {
             Step::Build => "What is wrong is said above or below.".to_owned(),
             Step::Secrets | Step::Functions => {
                 "What Supabase said is above: is SUPABASE_ACCESS_TOKEN set, or are you logged in (supabase login), \
-                 and is the project yours?"
+                 is the project yours, and is there a network?"
                     .to_owned()
             }
             Step::Migrations => "What Supabase said is above: the database's password belongs into \
