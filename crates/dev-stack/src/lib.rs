@@ -13,6 +13,7 @@ mod caller;
 mod connected_calendar;
 mod cron;
 mod edge_function;
+pub mod extensions;
 mod gateway;
 pub mod host_app;
 mod keys;

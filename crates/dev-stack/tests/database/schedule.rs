@@ -5,15 +5,13 @@
 
 use std::time::Duration;
 
+use dev_stack::extensions::{PG_NET, VAULT};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::project::{Caller::Service, Project, message};
-
-const PG_NET: &str = include_str!("../../sql/pg_net.sql");
-const VAULT: &str = include_str!("../../sql/vault.sql");
 
 /// What Supabase grants the role `postgres` when the extensions are enabled.
 const OWNER: &str = "

@@ -9,7 +9,6 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
-mod extensions;
 mod gateway;
 mod project;
 mod rotation;

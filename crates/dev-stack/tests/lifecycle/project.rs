@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use dev_stack::{Backend, Config, Stack};
+use dev_stack::{Backend, Config, Stack, extensions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
-
-use crate::extensions;
 
 pub(crate) const SETUP: &str = "setup-calendar-webhook";
 pub(crate) const REFRESH: &str = "refresh-calendar-webhook";

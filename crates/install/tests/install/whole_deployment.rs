@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use dev_stack::{Backend, Config, Stack, repository};
+use dev_stack::{Backend, Config, Stack, extensions, repository};
 use serde_json::{Value, json};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, oneshot},
@@ -18,9 +18,6 @@ use crate::{
     management_api::{ManagementApi, PROJECT},
     sandbox::{FUNCTIONS, Sandbox},
 };
-
-#[path = "../../../dev-stack/tests/lifecycle/extensions.rs"]
-mod extensions;
 
 /// What Supabase answers in the place of a function that is not deployed.
 const NOT_DEPLOYED: &str = r#"export default {

@@ -4,15 +4,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
-use dev_stack::Stack;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-const PG_NET: &str = include_str!("../../sql/pg_net.sql");
-const VAULT: &str = include_str!("../../sql/vault.sql");
+use crate::Stack;
+
+pub const PG_NET: &str = include_str!("../sql/pg_net.sql");
+pub const VAULT: &str = include_str!("../sql/vault.sql");
 
 /// Restarts the database, which ends every connection to it. → a new one
-pub(crate) async fn enable(stack: &mut Stack) -> Result<Client> {
+pub async fn enable(stack: &mut Stack) -> Result<Client> {
     let cluster = stack.cluster().context("lite has no extensions")?;
     let preload = "alter system set shared_preload_libraries = 'pg_cron'";
     cluster.connect().await?.batch_execute(preload).await?;
@@ -26,7 +27,7 @@ pub(crate) async fn enable(stack: &mut Stack) -> Result<Client> {
 }
 
 /// Sends what pg_net was asked to send, and keeps the answers. → their statuses
-pub(crate) async fn send_requests(database: &Client, http: &reqwest::Client) -> Result<Vec<u16>> {
+pub async fn send_requests(database: &Client, http: &reqwest::Client) -> Result<Vec<u16>> {
     let requests = "with sent as (delete from net.http_request_queue returning *)
                     select id, url, headers, convert_from(body, 'UTF8'), timeout_milliseconds from sent order by id";
     let mut statuses = Vec::new();
