@@ -135,7 +135,7 @@ fn parse_word(variable: &'static str, value: &str) -> Result<String, Misconfigur
     } else {
         Err(Misconfigured {
             variable,
-            problem: "holds a space, a newline or another character that no such value has",
+            problem: "holds a space, a newline or another character that is not allowed",
         })
     }
 }

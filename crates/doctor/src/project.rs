@@ -63,7 +63,7 @@ pub fn judge(url: &str, access: Access) -> Check {
         Access::NotSupabase(status) => Check::wrong(
             id,
             "not_supabase",
-            format!("what answers at {url} is no Supabase project (HTTP {status})"),
+            format!("what answers at {url} is not a Supabase project (HTTP {status})"),
             "give the address of the project itself, https://<ref>.supabase.co, without a path",
         ),
         Access::Paused => Check::wrong(

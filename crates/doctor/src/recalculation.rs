@@ -56,10 +56,6 @@ fn explain(code: &str) -> (&'static str, &'static str) {
             "no connection to it can be made",
             "see whether it starts (its log in the dashboard), and whether RECALCULATE_SCHEDULE_URL is right",
         ),
-        "recalculate_rate_limited" => (
-            "Supabase limits calls from function to function",
-            "nothing has to be done, unless it stays: then let sweeps come more often",
-        ),
         "recalculate_400" | "recalculate_422" => (
             "it does not understand what it is asked",
             "compare what it expects with the README: user_id, userId, connection_id, reason, request_id",
@@ -87,7 +83,6 @@ mod tests {
             ("recalculate_404", "not deployed"),
             ("recalculate_timeout", "50 seconds"),
             ("recalculate_unreachable", "no connection"),
-            ("recalculate_rate_limited", "limits"),
             ("recalculate_503", "does not start"),
             ("recalculate_500", "it fails: recalculate_500"),
             ("connection_without_user", "without a user"),

@@ -1,4 +1,4 @@
-//! CORS, for setup and refresh: pages of any origin may call, for it is the JWT that authenticates.
+//! CORS, for setup and refresh: pages of any origin may call, because the JWT is what authenticates.
 
 use crate::{Answer, Incoming};
 

@@ -39,7 +39,7 @@ impl Target {
         let body = incoming
             .body()
             .await
-            .ok_or(Problem::InvalidRequest("the body is not text of at most 16 KiB, or did not arrive"))?;
+            .ok_or(Problem::InvalidRequest("the body is incomplete, not UTF-8, or over 16 KiB"))?;
         if body.trim().is_empty() {
             return Ok(Self::default());
         }

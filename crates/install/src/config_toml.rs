@@ -176,7 +176,7 @@ fn table<'a>(document: &'a mut DocumentMut, function: &str) -> Option<&'a mut dy
 }
 
 fn parse(text: &str) -> Result<DocumentMut> {
-    text.parse().with_context(|| format!("{CONFIG} is no TOML"))
+    text.parse().with_context(|| format!("{CONFIG} is not TOML"))
 }
 
 /// A file as toml_edit writes it: lines that all end, with line feeds only.

@@ -100,7 +100,7 @@ impl Deployment {
             };
             ensure!(
                 reference.len() == 20 && reference.bytes().all(|byte| byte.is_ascii_lowercase()),
-                "{reference} is no project ref: it is the 20 letters in the address of the project's dashboard"
+                "{reference} is not a project ref: it is the 20 letters in the address of the project's dashboard"
             );
         }
         let variables = match &env_file {
@@ -135,7 +135,7 @@ impl Deployment {
             let is_address = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             ensure!(
                 is_address,
-                "{url} is no address of a project, such as https://abcdefghijklmnopqrst.supabase.co"
+                "{url} is not an address of a project, such as https://abcdefghijklmnopqrst.supabase.co"
             );
         }
         let deployment = Deployment { project, steps, reference, database, url, env_file, secrets };
@@ -213,14 +213,14 @@ impl Deployment {
 
     fn advice(&self, step: Step) -> String {
         match step {
-            Step::Build => "What is wrong is said above or below.".to_owned(),
+            Step::Build => "What is wrong is in the output above.".to_owned(),
             Step::Secrets | Step::Functions => {
                 "What Supabase said is above: is SUPABASE_ACCESS_TOKEN set, or are you logged in (supabase login), \
                  is the project yours, and is there a network?"
                     .to_owned()
             }
-            Step::Migrations => "What Supabase said is above: the database's password belongs into \
-                                 SUPABASE_DB_PASSWORD (into PGPASSWORD with --db-url), and `supabase migration list` \
+            Step::Migrations => "What Supabase said is above: the database's password goes in \
+                                 SUPABASE_DB_PASSWORD (in PGPASSWORD with --db-url), and `supabase migration list` \
                                  shows which migrations the database has."
                 .to_owned(),
             Step::Doctor => format!(

@@ -24,7 +24,6 @@ drop index if exists
   public.calendar_connections_expiration,
   public.calendar_connections_renewal_error,
   public.calendar_connections_run_error,
-  public.calendar_connections_owed_since,
   public.calendar_connections_unconfirmed;
 alter table public.calendar_connections
   drop column if exists webhook_token,

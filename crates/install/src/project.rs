@@ -28,7 +28,7 @@ impl Project {
                     parent.display()
                 ),
                 None => bail!(
-                    "{} is no Supabase project, for it has no {CONFIG}: name the directory in which you ran \
+                    "{} is not a Supabase project, for it has no {CONFIG}: name the directory in which you ran \
                      `supabase init`, or run that first",
                     directory.display()
                 ),
@@ -84,7 +84,7 @@ impl Project {
     pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
         let target = self.path(path);
         let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
-            bail!("{path} is no file");
+            bail!("{path} is not a file");
         };
         let partial = directory.join(format!(".{}.partial", name.to_string_lossy()));
         fs::create_dir_all(directory)
@@ -106,7 +106,7 @@ impl Project {
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let target = self.path(to);
-        let directory = target.parent().with_context(|| format!("{to} is no file"))?;
+        let directory = target.parent().with_context(|| format!("{to} is not a file"))?;
         fs::create_dir_all(directory)
             .and_then(|()| fs::rename(self.path(from), &target))
             .with_context(|| format!("cannot move {from} to {to}"))?;

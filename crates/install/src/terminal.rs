@@ -10,7 +10,7 @@ pub fn confirm(question: &str, is_agreed: bool) -> Result<bool> {
         return Ok(true);
     }
     if !stdin().is_terminal() {
-        bail!("there is no terminal to ask on: to agree beforehand, add --yes");
+        bail!("there is no terminal to ask on: to confirm in advance, add --yes");
     }
     print!("{question} [y/N] ");
     stdout().flush()?;

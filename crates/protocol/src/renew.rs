@@ -293,7 +293,7 @@ impl<P: Ports> Opening<'_, P> {
                 }
                 match answer {
                     Ok(_) => Err(End::Superseded),
-                    // Not a lost race: who asks again at once opens and stops a channel each time.
+                    // Not a lost race: an immediate retry would open and stop a channel each time.
                     Err(unavailable) => Err(self.failed(unavailable.into())),
                 }
             }

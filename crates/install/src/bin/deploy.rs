@@ -70,13 +70,11 @@ fn run(arguments: Arguments) -> Result<()> {
     if let Some(url) = &db_url {
         ensure!(
             matches!(url.scheme(), "postgres" | "postgresql"),
-            "--db-url is no address of a PostgreSQL database"
+            "--db-url is not an address of a PostgreSQL database"
         );
     }
     let deployment = Deployment::new(project, &skip, project_ref, db_url, url, env_file)?;
-    if !yes {
-        deployment.announce()?;
-    }
+    deployment.announce()?;
     if !confirm("\nDeploy this?", yes)? {
         bail!("nothing was deployed");
     }

@@ -36,7 +36,7 @@ struct Arguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Let functions of your own with these names make way (they are moved to supabase/functions/_replaced), and
+    /// Move functions of your own with these names out of the way (to supabase/functions/_replaced), and
     /// overwrite installed files that were edited since
     #[arg(long)]
     replace: bool,

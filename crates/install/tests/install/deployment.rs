@@ -145,7 +145,7 @@ fn the_linked_project_is_deployed_to() {
 #[test]
 fn something_else_than_a_project_ref_is_refused() {
     let deployment = Deployment::installed();
-    deployment.run(&["--yes", "--project-ref", "main"]).failed().with("main is no project ref");
+    deployment.run(&["--yes", "--project-ref", "main"]).failed().with("main is not a project ref");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn something_else_than_an_address_is_refused_before_anything_is_done() {
     let arguments = ["--yes", "--project-ref", PROJECT, "--skip", "build", "--skip", "migrations", "--url"];
     for url in ["example.com", "postgres://127.0.0.1:5432", ""] {
         let arguments = [arguments.as_slice(), &[url]].concat();
-        deployment.run(&arguments).failed().with(&format!("{url} is no address of a project"));
+        deployment.run(&arguments).failed().with(&format!("{url} is not an address of a project"));
     }
     assert!(deployment.api.secrets().is_empty());
 }

@@ -112,7 +112,7 @@ fn a_damaged_record_or_configuration_is_named() {
     }
     sandbox.write("supabase/calendar-webhooks.lock", &record);
     sandbox.write(CONFIG, "[functions\n");
-    sandbox.install(&["--yes"]).failed().with("supabase/config.toml is no TOML");
+    sandbox.install(&["--yes"]).failed().with("supabase/config.toml is not TOML");
 }
 
 #[test]
