@@ -17,10 +17,28 @@ use crate::world::{Broken, Ledger, Phase, Renewal, World, timestamp};
 pub(crate) fn connect(world: &Rc<World>, connections: usize) {
     for connection in 0..connections {
         let broken = world.happens(Fault::BrokenConnections).then(|| world.dice.pick(Broken::ALL)).flatten();
+        connect_one(world, connection, broken);
+        if world.dice.chance(0.5) {
+            instance::set_up(world, connection);
+        }
+        world.executor.spawn(user(Rc::clone(world), connection));
+    }
+    if world.dice.chance(0.5) {
+        let provider = (Column::Provider, Value::Text("microsoft".to_owned()));
+        let calendar = Calendar { account: 2 * connections, second: false };
+        let values = consent(world, calendar).into_iter().chain([provider]).collect();
+        database::insert(world, connections, values);
+    }
+}
+
+/// Connects one user, whose recalculation or channel may be broken for good.
+pub(crate) fn connect_one(world: &Rc<World>, connection: usize, broken: Option<Broken>) {
+    {
         world.ledgers.borrow_mut().push(Ledger {
             row: None,
             changes: Vec::new(),
             runs: Vec::new(),
+            calls: Vec::new(),
             watches: Vec::new(),
             committed_at: None,
             renewals: Vec::new(),
@@ -31,6 +49,10 @@ pub(crate) fn connect(world: &Rc<World>, connections: usize) {
         });
         let calendar = Calendar { account: 2 * connection, second: world.dice.chance(0.2) };
         let mut values = consent(world, calendar);
+        // Null reads as enabled.
+        if world.dice.chance(0.1) {
+            values.push((Column::SyncEnabled, Value::Null));
+        }
         if world.happens(Fault::ForeignChannels) {
             let id = ChannelId::new(format!("foreign-{connection}"));
             let expires_at = world.now() + world.dice.between(MINUTE, 24 * HOUR);
@@ -38,7 +60,7 @@ pub(crate) fn connect(world: &Rc<World>, connections: usize) {
             values.push((Column::WebhookId, (&id).into()));
             values.push((Column::WebhookExpiration, timestamp(expires_at).into()));
             world.ledger(connection, |ledger| {
-                ledger.renewals.push(Renewal { channel: id, live: true, holder: None });
+                ledger.renewals.push(Renewal { channel: id, claimed_at: 0, live: true, holder: None });
             });
         }
         let row = database::insert(world, connection, values);
@@ -52,10 +74,6 @@ pub(crate) fn connect(world: &Rc<World>, connections: usize) {
             None => "connects".to_owned(),
         });
         world.ledger(connection, |ledger| ledger.row = row);
-        if world.dice.chance(0.5) {
-            instance::set_up(world, connection);
-        }
-        world.executor.spawn(user(Rc::clone(world), connection));
     }
 }
 
@@ -64,7 +82,7 @@ fn consent(world: &World, calendar: Calendar) -> Vec<(Column, Value)> {
     let mut google = world.google.borrow_mut();
     let refresh_token = google.grant(calendar.account);
     let expires_at = world.now() + if world.happens(Fault::Tokens) { 2 * MINUTE } else { HOUR };
-    let access_token = google.issue(&refresh_token, expires_at);
+    let access_token = google.issue(&refresh_token, world.now(), expires_at);
     let second = || Value::Text("second".to_owned());
     vec![
         (Column::RefreshToken, (&refresh_token).into()),
@@ -212,25 +230,38 @@ pub(crate) fn pause_some(world: &World) {
     }
 }
 
+/// Every user presses the button.
+pub(crate) fn press_buttons(world: &Rc<World>) {
+    for connection in 0..world.ledgers.borrow().len() {
+        instance::press_button(world, connection);
+    }
+}
+
 /// When the next sweep has something to do, by any clock: those before it are left out.
 pub(crate) fn next_sweep(world: &World) -> Instant {
-    let due = |row: &Connection| {
-        if !row.is_live() {
-            let names_channel = row.webhook_id.is_some() || row.webhook_pending_id.is_some();
-            return if names_channel { 0 } else { Instant::MAX };
-        }
-        let lease_or =
-            |lease: protocol::Timestamp, due: protocol::Timestamp| lease.max(due).timestamp_micros();
-        let run = match row.sync_request_id {
-            Some(_) => lease_or(row.sync_lease_until, row.sync_not_before),
-            None => row.last_sync_at.map_or(0, |at| at.timestamp_micros() + 24 * HOUR),
-        };
-        run.min(lease_or(row.webhook_lease_until, row.webhook_not_before))
-    };
     let ledgers = world.ledgers.borrow();
     let due = ledgers.iter().filter_map(|ledger| ledger.row.as_ref()).map(due).min();
     let skew = 11 * SECOND;
     due.unwrap_or(Instant::MAX).saturating_add(skew).max(world.now() + MINUTE)
+}
+
+/// How many connections a sweep has something to do for.
+pub(crate) fn due_by(world: &World, by: Instant) -> usize {
+    let ledgers = world.ledgers.borrow();
+    ledgers.iter().filter_map(|ledger| ledger.row.as_ref()).filter(|row| due(row) <= by).count()
+}
+
+fn due(row: &Connection) -> Instant {
+    if !row.is_live() {
+        let names_channel = row.webhook_id.is_some() || row.webhook_pending_id.is_some();
+        return if names_channel { 0 } else { Instant::MAX };
+    }
+    let lease_or = |lease: protocol::Timestamp, due: protocol::Timestamp| lease.max(due).timestamp_micros();
+    let run = match row.sync_request_id {
+        Some(_) => lease_or(row.sync_lease_until, row.sync_not_before),
+        None => row.last_sync_at.map_or(0, |at| at.timestamp_micros() + 24 * HOUR),
+    };
+    run.min(lease_or(row.webhook_lease_until, row.webhook_not_before))
 }
 
 /// Every calendar changes: every channel speaks.

@@ -9,10 +9,11 @@ use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Update, Value};
 
-use crate::executor::{Instant, SECOND};
+use crate::executor::{HOUR, Instant, MINUTE, SECOND};
 use crate::fault::Fault;
 use crate::google::short;
-use crate::instance::{Claim, Life, Purpose};
+use crate::instance::{Claim, Life, Purpose, RUN_LEASE, micros};
+use crate::judgement;
 use crate::promise::Promise;
 use crate::world::{Phase, Renewal, World, connection_id, connection_number, instant, timestamp};
 
@@ -128,9 +129,16 @@ pub(crate) fn update(
     let before = connection.and_then(|connection| world.row(connection));
     let after = world.database.make(world.now(), Change::Update(update));
     world.trace(connection, || format!("{life} {}", describe(&set, after.is_some())));
-    let (after, before) = (after?, before?);
+    let after = after?;
+    if !set.is_empty() {
+        life.wrote.set(true);
+    }
     let connection = connection_number(after.id);
+    if connection >= world.ledgers.borrow().len() {
+        world.broke(Promise::OnlyTheAffectedUser, None, format!("{life} changed a row that is not Google's"));
+    }
     world.ledger(connection, |ledger| ledger.row = Some(after.clone()));
+    let before = before?;
     judge(world, life, &Step { connection, sent_at, set: &set, before: &before, after: &after });
     Some(after)
 }
@@ -146,6 +154,42 @@ fn target(world: &World, update: &Update) -> Option<usize> {
             .position(|ledger| ledger.row.as_ref().is_some_and(|row| row.webhook_token.expose() == hash)),
         _ => None,
     })
+}
+
+/// Whose lease an update depends on, if a run was made under it.
+pub(crate) fn held_lease(world: &World, life: &Life, update: &Update) -> Option<usize> {
+    let fenced_by =
+        |column| update.filters.iter().any(|filter| matches!(filter, Filter::Eq(by, _) if *by == column));
+    // One that depends on the request as well may also meet a newer request.
+    let fenced = fenced_by(Column::SyncLeaseUntil) && !fenced_by(Column::SyncRequestId);
+    let connection = target(world, update).filter(|_| fenced)?;
+    life.claims.borrow().get(&connection).filter(|claim| claim.called).map(|_| connection)
+}
+
+/// Whom an update asks another run of, whatever the row says.
+pub(crate) fn asks_for_a_run(update: &Update) -> Option<usize> {
+    match (&update.filters[..], &update.set[..]) {
+        ([Filter::Eq(Column::Id, Value::Uuid(id))], [(Column::SyncRequestId, Value::Uuid(_))]) => {
+            Some(connection_number(ConnectionId(*id)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a row tells that its runs fail.
+pub(crate) fn has_run_error(world: &World, connection: usize) -> bool {
+    let failing =
+        [Filter::Eq(Column::Id, connection_id(connection).into()), Filter::NotNull(Column::SyncError)];
+    world.database.count(&failing) > 0
+}
+
+/// Whether a channel's `sync` message is noted.
+pub(crate) fn is_confirmed(world: &World, connection: usize, channel: &ChannelId) -> bool {
+    let confirmed = [
+        Filter::Eq(Column::Id, connection_id(connection).into()),
+        Filter::Eq(Column::WebhookConfirmedId, channel.into()),
+    ];
+    world.database.count(&confirmed) > 0
 }
 
 fn matching(world: &World, filters: &[Filter]) -> Option<Connection> {
@@ -172,18 +216,39 @@ impl Step<'_> {
 fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
     judge_target(world, life, step);
     judge_ids(world, step);
+    judge_request(world, life, step);
     judge_consent(world, life, step);
     if step.sets(Column::WebhookError).is_some() || step.sets(Column::WebhookPendingId) == Some(&Value::Null)
     {
         life.renewing.borrow_mut().remove(&step.connection);
+    }
+    if let Some(Value::Text(error)) = step.sets(Column::WebhookError) {
+        let left = instant(step.after.webhook_lease_until) - life.clock(step.sent_at);
+        if !(5 * SECOND..30 * SECOND).contains(&left) {
+            let what = format!("after {error} nobody tries again for {} s", left / SECOND);
+            world.broke(Promise::WorkIsBounded, Some(step.connection), what);
+        }
+    }
+    if step.sets(Column::LastSyncAt).is_some() && step.after.sync_lease_until == Timestamp::default() {
+        let braked = instant(step.after.sync_not_before) - life.clock(step.sent_at);
+        if braked > 2 * MINUTE + SECOND {
+            let what = format!("the brake holds for {} s", braked / SECOND);
+            world.broke(Promise::ChangesAreSeenPromptly, Some(step.connection), what);
+        }
     }
     if let Some(Value::Text(_)) = step.sets(Column::WebhookPendingId) {
         // An id written over another one goes on with the other's claim.
         let claims = step.sets(Column::WebhookLeaseUntil).is_some();
         world.ledger(step.connection, |ledger| {
             let live = !claims || step.after.is_live();
+            let replaced = ledger
+                .renewals
+                .iter()
+                .find(|renewal| Some(&renewal.channel) == step.before.webhook_pending_id.as_ref());
+            let claimed_at = replaced.filter(|_| !claims).map_or(world.now(), |renewal| renewal.claimed_at);
             ledger.renewals.extend(step.after.webhook_pending_id.iter().map(|id| Renewal {
                 channel: id.clone(),
+                claimed_at,
                 live,
                 holder: Some(Rc::clone(life)),
             }));
@@ -192,6 +257,7 @@ fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
         let pending = step.after.webhook_pending_id.clone();
         life.pending.borrow_mut().extend(pending.map(|pending| (step.connection, pending)));
         if claims {
+            life.watches.borrow_mut().remove(&step.connection);
             judge_renewal(world, life, step);
         }
     }
@@ -209,7 +275,11 @@ fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
             let what = format!("{life} claimed a run before it was due");
             world.broke(Promise::WorkIsBounded, Some(step.connection), what);
         }
-        let claim = Claim { lease_until, live: step.after.is_live(), sent_at: step.sent_at };
+        if !life.frozen.get() && lease_until > step.sent_at + micros(RUN_LEASE) + SECOND + SKEW {
+            let what = format!("{life} keeps others out for longer than a lease");
+            world.broke(Promise::EverythingRecovers, Some(step.connection), what);
+        }
+        let claim = Claim { lease_until, live: step.after.is_live(), sent_at: step.sent_at, called: false };
         life.claims.borrow_mut().insert(step.connection, claim);
     }
 }
@@ -227,15 +297,43 @@ fn ids(row: &Connection) -> impl Iterator<Item = &ChannelId> {
     row.webhook_id.iter().chain(&row.webhook_pending_id)
 }
 
-fn judge_ids(world: &World, step: &Step<'_>) {
+fn judge_ids(world: &Rc<World>, step: &Step<'_>) {
     let come_back = world.ledger(step.connection, |ledger| {
         let gone = ids(step.before).filter(|id| !ids(step.after).any(|after| after == *id));
         ledger.gone.extend(gone.map(|id| (id.clone(), world.now())));
         ids(step.after).find(|id| ledger.gone.iter().any(|(gone, _)| gone == *id)).cloned()
     });
+    // Instances of less quiet times may go on for a while.
+    if world.now() > world.quiet_from.get().saturating_add(HOUR) {
+        for id in ids(step.before).filter(|id| !ids(step.after).any(|after| after == *id)) {
+            let (server, connection, id) = (Rc::clone(world), step.connection, id.clone());
+            world.executor.at(world.now() + 2 * MINUTE, move || {
+                judgement::what_was_given_up_is_stopped(&server, connection, &id);
+            });
+        }
+    }
     if let Some(id) = come_back.flatten() {
         let what = format!("id {} was out of both columns and came back", short(&id));
         world.broke(Promise::IdsNeverComeBack, Some(step.connection), what);
+    }
+}
+
+/// Every reason to run is a request of its own, and tells when it arose.
+fn judge_request(world: &World, life: &Life, step: &Step<'_>) {
+    let Some(request) = step.after.sync_request_id.filter(|_| step.sets(Column::SyncRequestId).is_some())
+    else {
+        return;
+    };
+    if !world.requests.borrow_mut().insert(request) {
+        let what = format!("{life} wrote a request that was there before");
+        world.broke(Promise::NoChangeIsLost, Some(step.connection), what);
+    }
+    // What the clock is off, and what looks and a slow request take.
+    let tolerance = SKEW + 15 * SECOND;
+    let age = request.arose_at().map(|arose_at| (world.now() - instant(arose_at)).abs());
+    if !life.frozen.get() && age.is_none_or(|age| age > tolerance) {
+        let what = format!("{life} wrote a request that does not tell when it arose");
+        world.broke(Promise::EchoesAreBraked, Some(step.connection), what);
     }
 }
 
@@ -292,6 +390,9 @@ fn judge_consent(world: &World, life: &Life, step: &Step<'_>) {
             let what = format!("channel {} was stored, and it is stopped", short(id));
             world.broke(Promise::NoGap, Some(connection), what);
         }
+        if channel.map(|channel| timestamp(channel.expires_at)) != after.webhook_expiration {
+            mixed("a channel was stored with another expiration than Google's");
+        }
         let previous = before.webhook_id.as_ref().and_then(|previous| google.channel(previous));
         let healthy = world.phase.get() != Phase::Faults && world.broken(Some(connection)).is_none();
         if previous.is_some_and(|previous| {
@@ -332,6 +433,11 @@ fn judge_renewal(world: &World, life: &Life, step: &Step<'_>) {
     }
     if instant(before.webhook_lease_until) > now + SKEW {
         let what = format!("{life} took over a renewal's lease that holds");
+        world.broke(Promise::OneLiveChannel, Some(connection), what);
+    }
+    let lease = instant(step.after.webhook_lease_until) - life.clock(step.sent_at);
+    if !(75 * SECOND..=2 * MINUTE).contains(&lease) {
+        let what = format!("{life} claimed a renewal for {} s", lease / SECOND);
         world.broke(Promise::OneLiveChannel, Some(connection), what);
     }
     if life.purpose == Purpose::Sweep && instant(before.webhook_not_before) > now + SKEW {

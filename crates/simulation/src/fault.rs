@@ -130,6 +130,10 @@ impl Odds {
         Self(Fault::ALL.iter().map(odds).collect())
     }
 
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     pub(crate) fn of(&self, fault: Fault) -> f64 {
         self.0.get(fault as usize).copied().unwrap_or_default()
     }

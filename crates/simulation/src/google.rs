@@ -23,10 +23,13 @@ pub(crate) struct Google {
 struct Grant {
     account: usize,
     revoked: bool,
+    /// When it was asked for an access token since.
+    asked_in_vain: Vec<Instant>,
 }
 
 struct Access {
     grant: usize,
+    issued_at: Instant,
     expires_at: Instant,
 }
 
@@ -74,7 +77,7 @@ impl Channel {
 impl Google {
     /// A fresh consent; its refresh token.
     pub(crate) fn grant(&mut self, account: usize) -> RefreshToken {
-        self.grants.push(Grant { account, revoked: false });
+        self.grants.push(Grant { account, revoked: false, asked_in_vain: Vec::new() });
         RefreshToken::new(format!("refresh-{}-0", self.grants.len() - 1))
     }
 
@@ -98,9 +101,19 @@ impl Google {
         }
     }
 
-    pub(crate) fn issue(&mut self, refresh_token: &RefreshToken, expires_at: Instant) -> AccessToken {
+    pub(crate) fn asked_in_vain(&self, refresh_token: &RefreshToken) -> &[Instant] {
+        let grant = self.grant_of(refresh_token).and_then(|grant| self.grants.get(grant));
+        grant.map_or(&[], |grant| &grant.asked_in_vain)
+    }
+
+    pub(crate) fn issue(
+        &mut self,
+        refresh_token: &RefreshToken,
+        issued_at: Instant,
+        expires_at: Instant,
+    ) -> AccessToken {
         let grant = self.grant_of(refresh_token).unwrap_or(usize::MAX);
-        self.access_tokens.push(Access { grant, expires_at });
+        self.access_tokens.push(Access { grant, issued_at, expires_at });
         AccessToken::new(format!("access-{}", self.access_tokens.len() - 1))
     }
 
@@ -174,6 +187,20 @@ pub(crate) fn watch(
             world.ledger(connection, |ledger| ledger.excuses.extend(consent));
         }
     };
+    // An access token that was refreshed for this very channel; an older one is worth a refresh.
+    let is_fresh = || {
+        let issued_at = world.google.borrow().access(access_token).map(|access| access.issued_at);
+        let claimed_at = connection.and_then(|connection| {
+            world.ledger(connection, |ledger| {
+                ledger
+                    .renewals
+                    .iter()
+                    .find(|renewal| renewal.channel == *id)
+                    .map(|renewal| renewal.claimed_at)
+            })?
+        });
+        issued_at > claimed_at
+    };
     if world.happens(Fault::GoogleErrors) {
         let failures = [
             WatchFailure::ChannelIdNotUnique,
@@ -190,7 +217,7 @@ pub(crate) fn watch(
         ];
         let failure = world.dice.pick(&failures).unwrap_or(WatchFailure::Unauthorized);
         match failure {
-            WatchFailure::Unauthorized => excuse(connection),
+            WatchFailure::Unauthorized if is_fresh() => excuse(connection),
             WatchFailure::Refused(failure) if !failure.is_retryable() => excuse(connection),
             _ => {}
         }
@@ -203,7 +230,9 @@ pub(crate) fn watch(
     let mut google = world.google.borrow_mut();
     let Some(account) = google.authenticate(access_token, now) else {
         drop(google);
-        excuse(connection);
+        if is_fresh() {
+            excuse(connection);
+        }
         return Err(WatchFailure::Unauthorized);
     };
     if google.channel(id).is_some() {
@@ -213,7 +242,7 @@ pub(crate) fn watch(
         world.dice.between(30 * SECOND, 600 * SECOND)
     } else {
         // Google may grant less than it is asked for, at any time.
-        world.dice.pick(&[30 * 24 * HOUR, 30 * 24 * HOUR, 8 * HOUR]).unwrap_or(HOUR)
+        world.dice.pick(&[30 * 24 * HOUR, 30 * 24 * HOUR, 8 * HOUR]).unwrap_or(HOUR).min(world.longest_grant)
     };
     let calendar = Calendar { account, second: calendar.is_some() };
     // Google tells milliseconds.
@@ -288,10 +317,13 @@ pub(crate) fn refresh(world: &World, refresh_token: &RefreshToken) -> Result<Ref
     }
     let mut google = world.google.borrow_mut();
     if google.is_revoked(refresh_token) {
+        if let Some(grant) = google.grant_of(refresh_token).and_then(|grant| google.grants.get_mut(grant)) {
+            grant.asked_in_vain.push(world.now());
+        }
         return Err(RenewalFailure::ReconnectRequired);
     }
     let seconds = if world.happens(Fault::Tokens) { world.dice.between(30, 300) } else { 3600 };
-    let access_token = google.issue(refresh_token, world.now() + seconds * SECOND);
+    let access_token = google.issue(refresh_token, world.now(), world.now() + seconds * SECOND);
     // Not a fault: Google may do so at any time.
     let rotated = (world.has(Fault::Tokens) && world.dice.chance(0.2)).then(|| {
         let mut parts = refresh_token.expose().rsplitn(2, '-');

@@ -7,7 +7,7 @@ use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google;
 use crate::instance;
 use crate::judgement;
-use crate::world::{Phase, World};
+use crate::world::{Broken, Phase, World};
 
 /// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
 const RECOVERY: Instant = 3 * HOUR;
@@ -15,6 +15,9 @@ const RECONCILIATION: Instant = 27 * HOUR;
 
 pub(crate) fn play(world: &Rc<World>) {
     let dice = &world.dice;
+    if world.crowded {
+        return play_crowd(world);
+    }
     let connections = if dice.chance(0.005) { 30 } else { 1 + dice.below(5) };
     actors::connect(world, world.settings.connections.map_or(connections, |most| most.min(connections)));
     world.executor.spawn(actors::cron(Rc::clone(world)));
@@ -45,6 +48,17 @@ pub(crate) fn play(world: &Rc<World>) {
         judge(world, |world| judgement::changes_are_seen_promptly(world, at));
     }
     let at = world.now();
+    let refused = world.dice.chance(0.5);
+    if world.is_broken() {
+        return;
+    }
+    world.phase.set(if refused { Phase::Refusing } else { Phase::Failing });
+    actors::change_everything(world);
+    run_until(world, at + 5 * SECOND);
+    world.phase.set(Phase::Steady);
+    sweep_until(world, at + 2 * MINUTE);
+    judge(world, |world| judgement::a_hiccup_is_made_up_for(world, at, refused));
+    let at = world.now();
     for _ in 0..10 {
         actors::change_everything(world);
         run_until(world, world.now() + 100 * MILLISECOND);
@@ -52,10 +66,36 @@ pub(crate) fn play(world: &Rc<World>) {
     sweep_until(world, at + 5 * MINUTE);
     judge(world, |world| judgement::a_burst_costs_two_runs(world, at));
     judge(world, |world| judgement::one_channel_is_left(world, at));
+    for _ in 0..2 {
+        let at = world.now();
+        actors::press_buttons(world);
+        sweep_until(world, at + MINUTE);
+        judge(world, |world| judgement::the_button_renews(world, at));
+    }
     let at = world.now();
     google::repeat(world);
     sweep_until(world, at + MINUTE);
     judge(world, |world| judgement::a_repetition_costs_nothing(world, at));
+}
+
+/// Many whose runs fail or hang, and then a few who connect after them.
+fn play_crowd(world: &Rc<World>) {
+    const BROKEN: usize = 30;
+    const LATE: usize = 8;
+    let broken = world.dice.pick(&[Broken::RunsFail, Broken::RunsHang]);
+    for connection in 0..BROKEN {
+        actors::connect_one(world, connection, broken);
+    }
+    let at = world.now();
+    world.executor.spawn(actors::cron(Rc::clone(world)));
+    run_until(world, at + 45 * SECOND);
+    for connection in BROKEN..BROKEN + LATE {
+        actors::connect_one(world, connection, None);
+    }
+    run_until(world, at + 75 * SECOND);
+    judge(world, |world| judgement::nobody_starves(world, at, false));
+    run_until(world, at + 135 * SECOND);
+    judge(world, |world| judgement::nobody_starves(world, at, true));
 }
 
 /// A history that broke a promise has ended where it did.

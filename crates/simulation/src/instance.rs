@@ -2,7 +2,7 @@
 //! and gone at any await.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::{Future, pending};
 use std::rc::Rc;
@@ -24,16 +24,20 @@ use protocol::setup::SetUp;
 use protocol::table::{Column, Filter, Query, Update};
 use protocol::{refresh, setup, sweep};
 
+use crate::actors;
 use crate::database;
 use crate::delivery::Answer;
-use crate::executor::{Instant, MILLISECOND, MINUTE, Reply, SECOND, TaskId};
+use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, Reply, SECOND, TaskId};
 use crate::fault::Fault;
 use crate::google;
 use crate::judgement;
 use crate::mutation::Mutation;
 use crate::promise::Promise;
 use crate::recalculation::{self, Call};
-use crate::world::{Broken, World, connection_id, connection_number, timestamp};
+use crate::world::{Broken, Phase, START, World, connection_id, connection_number, instant, timestamp};
+
+/// How long a run keeps others out.
+pub(crate) const RUN_LEASE: Duration = Duration::from_secs(180);
 
 /// Why an instance was started; by number of the connection it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +62,15 @@ pub(crate) struct Life {
     /// When it was told that nested calls are refused.
     pub(crate) refused_at: Cell<Option<Instant>>,
     pub(crate) requests: Cell<usize>,
+    /// How often it asked for a channel since it last claimed a renewal, by connection.
+    pub(crate) watches: RefCell<BTreeMap<usize, usize>>,
+    /// Whether any of its updates took effect.
+    pub(crate) wrote: Cell<bool>,
     pub(crate) runs: Cell<usize>,
     /// The last run lease that it wrote, by connection.
     pub(crate) claims: RefCell<BTreeMap<usize, Claim>>,
+    /// The connections that it was told to have lost the lease of, and asked for no other run of.
+    lost: RefCell<BTreeSet<usize>>,
     /// The consent and calendar that it last read with a claim, by connection.
     pub(crate) sources: RefCell<BTreeMap<usize, Source>>,
     /// The refresh token that came with the last access token, if one did.
@@ -72,6 +82,16 @@ pub(crate) struct Life {
 }
 
 impl Life {
+    /// What its clock says at an instant.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        now + self.skew
+    }
+
+    /// How long it has been there.
+    pub(crate) fn age(&self, now: Instant) -> Instant {
+        now - self.started_at
+    }
+
     /// The one that it is about; none for a sweep.
     pub(crate) fn connection(&self) -> Option<usize> {
         match self.purpose {
@@ -88,6 +108,8 @@ pub(crate) struct Claim {
     pub(crate) lease_until: Instant,
     pub(crate) live: bool,
     pub(crate) sent_at: Instant,
+    /// A run was made under it.
+    pub(crate) called: bool,
 }
 
 impl fmt::Display for Life {
@@ -122,7 +144,7 @@ pub(crate) fn receive(
     start(world, purpose, Some(answer.clone()), async move |instance| {
         let invocation = instance.invocation(Kind::Targeted);
         let verdict = receive::receive(&instance, &invocation, &notification).await;
-        instance.judge_answer(&verdict);
+        instance.judge_answer(&notification, &verdict);
         answer.complete(match verdict {
             Verdict::Opened(_) | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => {
                 Answer::Delivered
@@ -154,9 +176,14 @@ pub(crate) fn press_button(world: &Rc<World>, connection: usize) {
 }
 
 pub(crate) fn sweep(world: &Rc<World>) {
+    // Instances of less quiet times may go on for a while.
+    let connections = if world.now() < world.quiet_from.get().saturating_add(HOUR) {
+        world.ledgers.borrow().len()
+    } else {
+        actors::due_by(world, world.now() + 11 * SECOND)
+    };
     start(world, Purpose::Sweep, None, async move |instance| {
         let _ = sweep::sweep(&instance, &instance.invocation(Kind::Sweep)).await;
-        let connections = instance.world.ledgers.borrow().len();
         let (requests, runs) = (instance.life.requests.get(), instance.life.runs.get());
         // Five reads, and for each connection at most a renewal with its run, a run, and a retirement.
         if runs > 25 || requests > 10 + 40 * connections {
@@ -185,8 +212,11 @@ fn start<F: Future<Output = ()> + 'static>(
         last_unanswered: Cell::new(0),
         refused_at: Cell::new(None),
         requests: Cell::new(0),
+        watches: RefCell::default(),
+        wrote: Cell::new(false),
         runs: Cell::new(0),
         claims: RefCell::default(),
+        lost: RefCell::default(),
         sources: RefCell::default(),
         rotated: RefCell::default(),
         pending: RefCell::default(),
@@ -201,6 +231,10 @@ fn start<F: Future<Output = ()> + 'static>(
         body(instance).await;
         if !life.frozen.get() && judged.now() - life.started_at > 100 * SECOND {
             judged.broke(Promise::WorkIsBounded, None, format!("{life} went on for longer than 100 s"));
+        }
+        if let Some(connection) = life.lost.borrow().first() {
+            let what = format!("{life} learned that its lease was lost, and asked for no other run");
+            judged.broke(Promise::TheLastWordIsNotStale, Some(*connection), what);
         }
     });
 }
@@ -234,8 +268,13 @@ impl Instance {
         rows.ok()?.into_iter().next()?.ok()
     }
 
-    fn judge_answer(&self, verdict: &Verdict) {
+    fn judge_answer(&self, notification: &Notification, verdict: &Verdict) {
         let Purpose::Receive(connection) = self.life.purpose else { return };
+        if let Some(row) = self.world.row(connection)
+            && row.webhook_token.expose() == notification.token_hash.as_str()
+        {
+            self.judge_verdict(connection, &row, notification, verdict);
+        }
         let broke = |what: String| {
             self.world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
         };
@@ -252,6 +291,61 @@ impl Instance {
             if renewed.flatten().is_none_or(|at| at < self.life.started_at) {
                 broke(format!("the current channel's message took {} requests", self.life.requests.get()));
             }
+        }
+    }
+
+    /// A channel is asked for while there is time to store it, and not again and again.
+    fn judge_watch(&self, connection: usize, channel: &ChannelId) {
+        let world = &self.world;
+        let watches = {
+            let mut watches = self.life.watches.borrow_mut();
+            let count = watches.entry(connection).or_default();
+            *count += 1;
+            *count
+        };
+        // One, one with a fresh token, one with a fresh id.
+        if watches > 3 {
+            let what = format!("{} asks for a channel {watches} times", self.life);
+            world.broke(Promise::WorkIsBounded, Some(connection), what);
+        }
+        let row = world.row(connection).filter(|row| row.webhook_pending_id.as_ref() == Some(channel));
+        let lease =
+            row.map_or(Instant::MAX, |row| instant(row.webhook_lease_until) - self.life.clock(world.now()));
+        let age = self.life.age(world.now());
+        if lease < 20 * SECOND || age > 50 * SECOND {
+            let what = format!("{} asks for a channel with too little time left", self.life);
+            world.broke(Promise::OneLiveChannel, Some(connection), what);
+        }
+    }
+
+    /// Judges what a notification with a connection's own token was found to be.
+    fn judge_verdict(
+        &self,
+        connection: usize,
+        row: &Connection,
+        notification: &Notification,
+        verdict: &Verdict,
+    ) {
+        let world = &self.world;
+        // A replica learns of a new row within seconds.
+        if *verdict == Verdict::Unknown && self.life.started_at > START + 10 * SECOND {
+            let what = "a notification that belongs to a connection was answered with 404";
+            world.broke(Promise::NoChangeIsLost, Some(connection), what);
+        }
+        let quiet = self.life.started_at > world.quiet_from.get() && !self.life.frozen.get();
+        if *verdict == Verdict::Unavailable && quiet {
+            let what = "a notification was answered with 503, though nothing is wrong";
+            world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
+        }
+        let channel = &notification.channel;
+        if *verdict == Verdict::Opened
+            && !self.life.wrote.get()
+            && (row.webhook_pending_id.as_ref() == Some(channel)
+                || row.webhook_id.as_ref() == Some(channel) && row.webhook_message_number == 0)
+            && !database::is_confirmed(world, connection, channel)
+        {
+            let what = format!("nobody noted that channel {} has spoken", google::short(channel));
+            world.broke(Promise::OpenedChannelsAreConfirmed, Some(connection), what);
         }
     }
 
@@ -348,7 +442,7 @@ impl Instance {
     }
 }
 
-fn micros(duration: Duration) -> Instant {
+pub(crate) fn micros(duration: Duration) -> Instant {
     Instant::try_from(duration.as_micros()).unwrap_or(Instant::MAX / 4)
 }
 
@@ -367,6 +461,10 @@ impl Connections for Instance {
         }
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
         let looks_up = update.clone();
+        let lease = database::held_lease(&self.world, &self.life, &update);
+        if let Some(connection) = database::asks_for_a_run(&update) {
+            self.life.lost.borrow_mut().remove(&connection);
+        }
         let answer = self
             .call(timeout, false, move |world| {
                 if mutation.is_some_and(|mutation| mutation.reads_instead(&update)) {
@@ -380,6 +478,9 @@ impl Connections for Instance {
                 database::update(world, &life, sent_at, update)
             })
             .await;
+        if let (Some(connection), Some(None)) = (lease, &answer) {
+            self.life.lost.borrow_mut().insert(connection);
+        }
         match answer {
             None if mutation.is_some_and(|mutation| mutation.guesses(&looks_up)) => Ok(None),
             answer => answer.ok_or(DatabaseUnavailable),
@@ -388,11 +489,14 @@ impl Connections for Instance {
 
     async fn select(
         &self,
-        query: Query,
+        mut query: Query,
         timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        if self.world.settings.mutation.is_some_and(|mutation| mutation.hides(&query)) {
-            return Ok(Vec::new());
+        if let Some(mutation) = self.world.settings.mutation {
+            if mutation.hides(&query) {
+                return Ok(Vec::new());
+            }
+            mutation.rewrite_query(&mut query);
         }
         let answer = self.call(timeout, false, move |world| database::select(world, &query)).await;
         answer.ok_or(DatabaseUnavailable)
@@ -415,6 +519,9 @@ impl Google for Instance {
     ) -> Result<OpenedChannel, WatchFailure> {
         let connection = self.world.connection_of(channel);
         self.life.renewing.borrow_mut().extend(connection.map(|connection| (connection, channel.clone())));
+        if let Some(connection) = connection {
+            self.judge_watch(connection, channel);
+        }
         if self.world.settings.mutation == Some(Mutation::StopBeforeCommit)
             && let Some(row) = connection.and_then(|connection| self.world.row(connection))
             && let (Some(current), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id)
@@ -438,6 +545,9 @@ impl Google for Instance {
         resource: &ResourceId,
         timeout: Duration,
     ) -> Result<(), StopFailure> {
+        if self.world.settings.mutation == Some(Mutation::UnstoppedChannels) {
+            return Ok(());
+        }
         let (access_token, channel, resource) = (access_token.clone(), channel.clone(), resource.clone());
         self.call(timeout, false, move |world| google::stop(world, &access_token, &channel, &resource))
             .await
@@ -464,12 +574,24 @@ impl Recalculation for Instance {
         let world = &self.world;
         let connection = connection_number(run.connection);
         let timeout = micros(timeout);
+        let age = self.life.age(world.now());
+        let late = self.life.purpose == Purpose::Sweep && age > 17 * SECOND && !self.life.frozen.get();
+        if late || (timeout > 0 && age + timeout > 66 * SECOND) {
+            let what =
+                format!("{} calls after {} s, for up to {} s", self.life, age / SECOND, timeout / SECOND);
+            world.broke(Promise::WorkIsBounded, Some(connection), what);
+        }
         let journey = self.journey(timeout);
         self.life.runs.set(self.life.runs.get() + 1);
-        if world.happens(Fault::RefusedRuns) {
+        if let Some(claim) = self.life.claims.borrow_mut().get_mut(&connection) {
+            claim.called = true;
+        }
+        world.ledger(connection, |ledger| ledger.calls.push(world.now()));
+        let refusing = world.phase.get() == Phase::Refusing;
+        if refusing || world.happens(Fault::RefusedRuns) {
             world.executor.sleep(journey.arrives_after.unwrap_or_default().min(SECOND)).await;
             self.life.refused_at.set(Some(world.now()));
-            let seconds = world.dice.below(60);
+            let seconds = if refusing { 40 } else { world.dice.below(60) };
             world.trace(Some(connection), || format!("{} is refused a nested call", self.life));
             return Err(RunFailure::RateLimited { retry_after: Duration::from_secs(seconds as u64) });
         }
@@ -512,17 +634,21 @@ impl Recalculation for Instance {
     }
 
     fn lease(&self) -> Duration {
-        let mutation = self.world.settings.mutation;
-        Duration::from_secs(if mutation == Some(Mutation::ShortLease) { 60 } else { 180 })
+        self.world.settings.mutation.map_or(RUN_LEASE, Mutation::lease)
     }
 }
 
 impl Clock for Instance {
     fn now(&self) -> Timestamp {
-        timestamp(self.world.now() + self.life.skew)
+        timestamp(self.life.clock(self.world.now()))
     }
 
     async fn sleep(&self, duration: Duration) {
+        // A notification's own short waits, and the second between two looks of a setup.
+        if self.life.purpose == Purpose::Sweep || micros(duration) > 10 * SECOND + MILLISECOND {
+            let what = format!("{} sleeps for {} ms", self.life, duration.as_millis());
+            self.world.broke(Promise::WorkIsBounded, self.life.connection(), what);
+        }
         self.suffer(micros(duration));
         self.world.executor.sleep(micros(duration)).await;
     }

@@ -2,6 +2,7 @@
 
 use protocol::connection::{ChannelId, Connection};
 
+use crate::database;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google::short;
 use crate::promise::Promise;
@@ -98,6 +99,7 @@ pub(crate) fn everything_recovers(world: &World, quiet_from: Instant) {
         no_change_is_lost(case);
         the_last_word_is_not_stale(case);
         what_is_broken_is_tried_ever_less_often(case, quiet_from);
+        what_is_broken_is_told(case);
         if !case.row.is_live() && (case.row.webhook_id.is_some() || case.row.webhook_pending_id.is_some()) {
             case.broke(Promise::PausedMeansPaused, "a paused connection names a channel, hours after");
         }
@@ -120,6 +122,8 @@ pub(crate) fn everything_recovers(world: &World, quiet_from: Instant) {
             case.broke(Promise::EverythingRecovers, "a run is still owed hours after");
         } else if case.row.sync_attempts != 0 {
             case.broke(Promise::EverythingRecovers, "nothing is owed, and attempts are still counted");
+        } else if database::has_run_error(case.world, case.number) {
+            case.broke(Promise::EverythingRecovers, "nothing is owed, and an error is still told");
         }
     });
 }
@@ -176,11 +180,31 @@ fn what_is_broken_is_tried_ever_less_often(case: &Case<'_>, quiet_from: Instant)
     }
 }
 
+/// Whoever looks at the row learns why there is no channel, or no schedule.
+fn what_is_broken_is_told(case: &Case<'_>) {
+    let Case { row, ledger, .. } = case;
+    let untold = match ledger.broken {
+        Some(Broken::Revoked | Broken::WatchRefused | Broken::WatchUnanswered) => {
+            row.webhook_attempts > 1 && row.webhook_error.is_none()
+        }
+        Some(Broken::RunsFail | Broken::RunsHang) => {
+            row.sync_attempts > 1 && !database::has_run_error(case.world, case.number)
+        }
+        _ => false,
+    };
+    if row.is_live() && untold && !has_crashing(case.world) {
+        case.broke(Promise::WhatIsBrokenIsTold, "it fails again and again, and the row does not say why");
+    }
+}
+
+/// One that crashes its instance for ever keeps the others in it from what they were about to do.
+fn has_crashing(world: &World) -> bool {
+    let crashing = |ledger: &Ledger| matches!(ledger.broken, Some(Broken::RunsCrash | Broken::WatchCrashes));
+    world.ledgers.borrow().iter().any(crashing)
+}
+
 /// A day later also what no notification told is mended, at little cost.
 pub(crate) fn everything_is_reconciled(world: &World, quiet_from: Instant) {
-    // One that crashes its instance for ever keeps the others in it from what they were about to do.
-    let crashing = |ledger: &Ledger| matches!(ledger.broken, Some(Broken::RunsCrash | Broken::WatchCrashes));
-    let crashes = world.ledgers.borrow().iter().any(crashing);
     for_each(world, |case| {
         let runs = case.ledger.runs.iter().filter(|run| run.start > quiet_from + 3 * HOUR).count();
         let watches = case.ledger.watches.iter().filter(|at| **at > quiet_from + 3 * HOUR).count();
@@ -189,14 +213,28 @@ pub(crate) fn everything_is_reconciled(world: &World, quiet_from: Instant) {
             let what = format!("{runs} runs and {watches} requests for channels in a quiet day");
             case.broke(Promise::WorkIsBounded, what);
         }
-        // In quiet times what was given up was stopped at once.
-        let given_up = case.ledger.gone.iter().filter(|(_, since)| *since > quiet_from + HOUR);
-        let live = case.live_channels(Instant::MAX);
-        if !crashes && case.ledger.broken.is_none() && case.may_use_google() {
-            for (id, _) in given_up.filter(|(id, _)| live.contains(id)) {
-                let what = format!("channel {} was given up, not stopped", short(id));
-                case.broke(Promise::OneLiveChannel, what);
-            }
+        let still_owed = case.row.is_live() && case.row.sync_request_id.is_some();
+        if case.ledger.broken == Some(Broken::RunsFail) && still_owed && runs < 15 && !has_crashing(world) {
+            case.broke(Promise::NoChangeIsLost, format!("what is owed was tried {runs} times in a day"));
+        }
+        let revoked = case.row.refresh_token.as_ref().filter(|_| !case.may_use_google());
+        let asked = revoked.map_or(0, |token| {
+            world
+                .google
+                .borrow()
+                .asked_in_vain(token)
+                .iter()
+                .filter(|at| **at > quiet_from + 3 * HOUR)
+                .count()
+        });
+        if asked > 4 {
+            let what = format!("a consent that was revoked was tried {asked} times in a day");
+            case.broke(Promise::WorkIsBounded, what);
+        }
+        let looked_at = case.ledger.ran_since(quiet_from + 2 * HOUR, world.now());
+        let gives_up = case.row.webhook_error.as_deref() == Some("reconnect_required");
+        if case.is_healthy() && !gives_up && !has_crashing(world) && !looked_at {
+            case.broke(Promise::EverythingIsReconciled, "nobody looked at it for a day");
         }
         if !case.is_healthy() {
             return;
@@ -213,6 +251,62 @@ pub(crate) fn changes_are_seen_promptly(world: &World, at: Instant) {
         let in_time = case.ledger.runs.iter().any(|run| run.start >= at && run.start < at + 30 * SECOND);
         if case.is_healthy() && !in_time {
             case.broke(Promise::ChangesAreSeenPromptly, format!("no run 30 s after {}", seconds(at)));
+        }
+        if case.is_healthy() && case.row.sync_streak > 2 {
+            let what = "changes more than a minute apart count as echoes of one another";
+            case.broke(Promise::ChangesAreSeenPromptly, what);
+        }
+    });
+}
+
+/// In quiet times what was given up is stopped at once.
+pub(crate) fn what_was_given_up_is_stopped(world: &World, connection: usize, id: &ChannelId) {
+    for_each(world, |case| {
+        let stops = case.number == connection && case.ledger.broken.is_none() && case.may_use_google();
+        if stops && !has_crashing(world) && case.live_channels(Instant::MAX).contains(id) {
+            let what = format!("channel {} was given up, not stopped", short(id));
+            case.broke(Promise::OneLiveChannel, what);
+        }
+    });
+}
+
+/// The button opens a channel and runs, whatever there was before.
+pub(crate) fn the_button_renews(world: &World, at: Instant) {
+    for_each(world, |case| {
+        let opened = case.ledger.committed_at.is_some_and(|committed_at| committed_at >= at);
+        if case.is_healthy() && !(opened && case.ledger.ran_since(at, world.now())) {
+            case.broke(
+                Promise::EverythingRecovers,
+                "the button brought no new channel and run within a minute",
+            );
+        }
+    });
+}
+
+/// Those at the end of the queue get their channel and their run, however many before them hang or fail.
+pub(crate) fn nobody_starves(world: &World, at: Instant, run: bool) {
+    for_each(world, |case| {
+        let waits = case.row.webhook_id.is_none() || (run && !case.ledger.ran_since(at, world.now()));
+        if case.is_healthy() && waits {
+            case.broke(Promise::NobodyStarves, "it still waits, and others came first again and again");
+        }
+    });
+}
+
+/// A run that failed once, or was refused for 40 s, is made up for soon, but not before.
+pub(crate) fn a_hiccup_is_made_up_for(world: &World, at: Instant, refused: bool) {
+    for_each(world, |case| {
+        let succeeded = case.ledger.runs.iter().any(|run| run.succeeds && run.start >= at);
+        // More than a sweep makes take another minute.
+        let few = world.ledgers.borrow().len() <= 25;
+        if case.is_healthy() && few && !succeeded {
+            let what = format!("no run two minutes after one that failed at {}", seconds(at));
+            case.broke(Promise::ChangesAreSeenPromptly, what);
+        }
+        // What is left of the 40 s by two clocks.
+        let calls = case.ledger.calls.iter().filter(|call| (at..at + 18 * SECOND).contains(*call)).count();
+        if refused && calls > 1 {
+            case.broke(Promise::WorkIsBounded, format!("{calls} calls, though the first was told to wait"));
         }
     });
 }

@@ -3,12 +3,14 @@
 
 use std::rc::Rc;
 use std::str::FromStr;
+use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::table::{Column, Filter, Query, Update, Value};
 
 use crate::google;
+use crate::instance::RUN_LEASE;
 use crate::world::World;
 
 macro_rules! mutations {
@@ -89,6 +91,20 @@ mutations! {
     EagerButton "eager-button",
     /// The request that a claimed run found is not the newest: notifications during a run are not stored.
     ForgottenDuringRun "forgotten-during-run",
+    /// The lease is ten times as long as a callee's life asks for.
+    LongLease "long-lease",
+    /// A new channel's run goes on with the request that was there.
+    ReusedRequests "reused-requests",
+    /// A failed renewal does not say why.
+    SilentFailures "silent-failures",
+    /// That a channel has spoken is not noted while it is being opened.
+    UnnotedConfirmations "unnoted-confirmations",
+    /// Channels that were given up are left to expire.
+    UnstoppedChannels "unstopped-channels",
+    /// Sweeps go through the table in its own order, not by what has waited longest.
+    UnfairSweeps "unfair-sweeps",
+    /// Rows of other providers are taken for Google's.
+    EveryProvider "every-provider",
 }
 
 impl FromStr for Mutation {
@@ -176,6 +192,16 @@ impl Mutation {
                     }
                 }
             }
+            (Self::ReusedRequests, Kind::Commit) => {
+                if let Some(request) = matching(&update.filters).and_then(|row| row.sync_request_id) {
+                    set(&mut update, Column::SyncRequestId, request.into());
+                }
+            }
+            (Self::SilentFailures, Kind::RenewalFailed) => drop_set(&mut update, Column::WebhookError),
+            (Self::UnnotedConfirmations, Kind::Confirmation) => {
+                drop_set(&mut update, Column::WebhookConfirmedId);
+            }
+            (Self::EveryProvider, _) => drop_filter(&mut update, Column::Provider),
             (Self::EagerButton, Kind::RenewalClaim) => drop_filter(&mut update, Column::WebhookOpenedAt),
             _ => {}
         }
@@ -212,6 +238,24 @@ impl Mutation {
         self == Self::LookUpByGuess && Kind::of(update) == Kind::LookUp
     }
 
+    /// What is read in place of a query.
+    pub(crate) fn rewrite_query(self, query: &mut Query) {
+        match self {
+            Self::UnfairSweeps => query.order = Column::Id,
+            Self::EveryProvider => query.filters.retain(|filter| filtered(filter) != Column::Provider),
+            _ => {}
+        }
+    }
+
+    /// How long a run keeps others out.
+    pub(crate) fn lease(self) -> Duration {
+        match self {
+            Self::ShortLease => RUN_LEASE / 3,
+            Self::LongLease => RUN_LEASE * 10,
+            _ => RUN_LEASE,
+        }
+    }
+
     /// Whether a read finds nothing.
     pub(crate) fn hides(self, query: &Query) -> bool {
         let asks = |filter| query.filters.contains(&filter);
@@ -229,6 +273,7 @@ impl Mutation {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Notification,
+    Confirmation,
     Orphan,
     RunClaim,
     Finish,
@@ -259,6 +304,7 @@ impl Kind {
                 only(Column::SyncRequestId) && asks(Column::WebhookTokenHash) && asks(Column::WebhookId),
                 Self::Orphan,
             ),
+            (only(Column::WebhookConfirmedId), Self::Confirmation),
             (only(Column::SyncRequestId) && update.filters.len() == 1, Self::LeaseLost),
             (value(Column::SyncRequestId) == Some(&Value::Null), Self::Finish),
             (sets(Column::LastSyncAt), Self::RunSucceeded),

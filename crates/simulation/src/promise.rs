@@ -24,6 +24,8 @@ pub enum Promise {
     ForgeriesChangeNothing,
     /// No channel is stopped that a row names, as its own or as the one being opened.
     TheCurrentChannelIsNeverStopped,
+    /// That a channel has spoken is noted with its row.
+    OpenedChannelsAreConfirmed,
     /// A row never names a channel that is stopped, so that a renewal leaves no gap.
     NoGap,
     /// An id that is out of both columns never comes back.
@@ -34,6 +36,10 @@ pub enum Promise {
     ConsentsAreNotMixed,
     /// A connection that nothing is wrong with is well and owes nothing a few hours after the faults stopped.
     EverythingRecovers,
+    /// What fails again and again says in its row why.
+    WhatIsBrokenIsTold,
+    /// Connections that fail or hang do not keep others waiting.
+    NobodyStarves,
     /// A change in a quiet time is looked at within seconds.
     ChangesAreSeenPromptly,
     /// An echo loop is slowed down.

@@ -18,6 +18,9 @@ use crate::world::{Broken, Phase, Run, World};
 /// An Edge Function's life, less a few seconds that it took to get to it.
 const LONGEST: Instant = 140 * SECOND;
 
+/// What the clocks of two holders may differ: until then a lease may have been taken over.
+const CLOCKS: Instant = 10 * SECOND;
+
 /// How a call goes.
 struct Course {
     duration: Instant,
@@ -61,6 +64,10 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
             if !claim.live {
                 let what = format!("{holder} runs what was paused when it was claimed");
                 world.broke(Promise::PausedMeansPaused, Some(connection), what);
+            }
+            if !holder.frozen.get() && claim.lease_until < start + LONGEST + CLOCKS {
+                let what = format!("{holder} calls what may outlive its lease");
+                world.broke(Promise::OneRunAtATime, Some(connection), what);
             }
             if holder.refused_at.get().is_some_and(|at| claim.sent_at > at) {
                 let what = format!("{holder} goes on after nested calls were refused");
@@ -128,7 +135,8 @@ fn course(world: &World, connection: usize) -> Course {
     let duration = match world.phase.get() {
         Phase::Faults => dice.mostly_low(100 * MILLISECOND, 30 * SECOND),
         Phase::Echoes | Phase::Calm => dice.between(200 * MILLISECOND, 5 * SECOND),
-        Phase::Steady => dice.between(4 * SECOND, 6 * SECOND),
+        Phase::Steady | Phase::Refusing => dice.between(4 * SECOND, 6 * SECOND),
+        Phase::Failing => return fails(dice.between(100 * MILLISECOND, SECOND), RunFailure::Answered(503)),
     };
     if world.happens(Fault::FailingRuns) {
         let status = dice.pick(&[400, 401, 404, 429, 500, 502, 503]).unwrap_or(500);
@@ -139,9 +147,7 @@ fn course(world: &World, connection: usize) -> Course {
 
 /// Two runs at a time are wrong, unless one's holder stood still long enough to lose its lease.
 fn judge_overlap(world: &World, connection: usize, run: &Run) {
-    // What the clocks of two holders may differ: until then a lease may have been taken over.
-    const TOLERANCE: Instant = 10 * SECOND;
-    let holds = |run: &Run, now| run.lease_until > now + TOLERANCE;
+    let holds = |run: &Run, now| run.lease_until > now + CLOCKS;
     let overlap = world.ledger(connection, |ledger| {
         ledger.runs.iter().rev().take(8).any(|other| {
             let overlaps = other.end > run.start;

@@ -1,6 +1,7 @@
 //! Everything outside the functions, as it truly is: what the promises are judged by.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use chrono::DateTime;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::Settings;
 use crate::database::Database;
 use crate::dice::Dice;
-use crate::executor::{Executor, Instant};
+use crate::executor::{Executor, HOUR, Instant};
 use crate::fault::{Fault, Odds};
 use crate::google::{Calendar, Consent, Google};
 use crate::instance::Life;
@@ -27,9 +28,15 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) google: RefCell<Google>,
     pub(crate) ledgers: RefCell<Vec<Ledger>>,
+    /// Every sync request that was ever written.
+    pub(crate) requests: RefCell<BTreeSet<RequestId>>,
     pub(crate) phase: Cell<Phase>,
     /// Since when there are no faults.
     pub(crate) quiet_from: Cell<Instant>,
+    /// The longest lifetime that Google grants.
+    pub(crate) longest_grant: Instant,
+    /// Nothing goes wrong but the recalculation for most of many connections.
+    pub(crate) crowded: bool,
     odds: Odds,
     violation: RefCell<Option<Violation>>,
     trace: Option<RefCell<Vec<TraceLine>>>,
@@ -44,6 +51,10 @@ pub(crate) enum Phase {
     Calm,
     /// Runs take a few seconds, always.
     Steady,
+    /// Runs answer with an error.
+    Failing,
+    /// Nested calls are refused for a while.
+    Refusing,
 }
 
 /// What truly happened to one connection.
@@ -52,6 +63,8 @@ pub(crate) struct Ledger {
     pub(crate) row: Option<Connection>,
     pub(crate) changes: Vec<Change>,
     pub(crate) runs: Vec<Rc<Run>>,
+    /// When `recalculate-schedule` was called, whether or not the call arrived.
+    pub(crate) calls: Vec<Instant>,
     /// When Google was asked for a channel.
     pub(crate) watches: Vec<Instant>,
     pub(crate) committed_at: Option<Instant>,
@@ -67,6 +80,7 @@ pub(crate) struct Ledger {
 
 pub(crate) struct Renewal {
     pub(crate) channel: ChannelId,
+    pub(crate) claimed_at: Instant,
     /// Whether the connection was live when it was claimed.
     pub(crate) live: bool,
     /// None for somebody else's code.
@@ -128,7 +142,9 @@ pub(crate) struct TraceLine {
 impl World {
     pub(crate) fn new(seed: u64, settings: &Settings, traced: bool) -> Rc<Self> {
         let dice = Dice::new(seed);
-        let odds = Odds::draw(&dice, settings.without);
+        let crowded = dice.chance(0.004) && settings.connections.is_none();
+        let odds = if crowded { Odds::none() } else { Odds::draw(&dice, settings.without) };
+        let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
         Rc::new(Self {
             executor: Executor::new(START),
             dice,
@@ -136,8 +152,11 @@ impl World {
             database: Database::new(odds.of(Fault::StaleReads) > 0.0),
             google: RefCell::default(),
             ledgers: RefCell::default(),
+            requests: RefCell::default(),
             phase: Cell::new(Phase::Faults),
             quiet_from: Cell::new(Instant::MAX),
+            longest_grant,
+            crowded,
             odds,
             violation: RefCell::default(),
             trace: traced.then(RefCell::default),
