@@ -23,6 +23,7 @@ pub(crate) fn connect(world: &Rc<World>, connections: usize) {
         }
         world.executor.spawn(user(Rc::clone(world), connection));
     }
+    // Somebody's calendar that is not Google's: nobody may touch it.
     if world.dice.chance(0.5) {
         let provider = (Column::Provider, Value::Text("microsoft".to_owned()));
         let calendar = Calendar { account: 2 * connections, second: false };
@@ -33,48 +34,46 @@ pub(crate) fn connect(world: &Rc<World>, connections: usize) {
 
 /// Connects one user, whose recalculation or channel may be broken for good.
 pub(crate) fn connect_one(world: &Rc<World>, connection: usize, broken: Option<Broken>) {
-    {
-        world.ledgers.borrow_mut().push(Ledger {
-            row: None,
-            changes: Vec::new(),
-            runs: Vec::new(),
-            calls: Vec::new(),
-            watches: Vec::new(),
-            committed_at: None,
-            renewals: Vec::new(),
-            gone: Vec::new(),
-            excuses: Vec::new(),
-            echoes: world.happens(Fault::Echo),
-            broken,
-        });
-        let calendar = Calendar { account: 2 * connection, second: world.dice.chance(0.2) };
-        let mut values = consent(world, calendar);
-        // Null reads as enabled.
-        if world.dice.chance(0.1) {
-            values.push((Column::SyncEnabled, Value::Null));
-        }
-        if world.happens(Fault::ForeignChannels) {
-            let id = ChannelId::new(format!("foreign-{connection}"));
-            let expires_at = world.now() + world.dice.between(MINUTE, 24 * HOUR);
-            world.google.borrow_mut().open_foreign(id.clone(), calendar, connection, expires_at);
-            values.push((Column::WebhookId, (&id).into()));
-            values.push((Column::WebhookExpiration, timestamp(expires_at).into()));
-            world.ledger(connection, |ledger| {
-                ledger.renewals.push(Renewal { channel: id, claimed_at: 0, live: true, holder: None });
-            });
-        }
-        let row = database::insert(world, connection, values);
-        if let Some(refresh_token) = row.as_ref().and_then(|row| row.refresh_token.as_ref())
-            && broken == Some(Broken::Revoked)
-        {
-            world.google.borrow_mut().revoke(refresh_token);
-        }
-        world.trace(Some(connection), || match broken {
-            Some(broken) => format!("connects; for good: {broken:?}"),
-            None => "connects".to_owned(),
-        });
-        world.ledger(connection, |ledger| ledger.row = row);
+    world.ledgers.borrow_mut().push(Ledger {
+        row: None,
+        changes: Vec::new(),
+        runs: Vec::new(),
+        calls: Vec::new(),
+        watches: Vec::new(),
+        committed_at: None,
+        renewals: Vec::new(),
+        gone: Vec::new(),
+        excuses: Vec::new(),
+        echoes: world.happens(Fault::Echo),
+        broken,
+    });
+    let calendar = Calendar { account: 2 * connection, second: world.dice.chance(0.2) };
+    let mut values = consent(world, calendar);
+    // Null reads as enabled.
+    if world.dice.chance(0.1) {
+        values.push((Column::SyncEnabled, Value::Null));
     }
+    if world.happens(Fault::ForeignChannels) {
+        let id = ChannelId::new(format!("foreign-{connection}"));
+        let expires_at = world.now() + world.dice.between(MINUTE, 24 * HOUR);
+        world.google.borrow_mut().open_foreign(id.clone(), calendar, connection, expires_at);
+        values.push((Column::WebhookId, (&id).into()));
+        values.push((Column::WebhookExpiration, timestamp(expires_at).into()));
+        world.ledger(connection, |ledger| {
+            ledger.renewals.push(Renewal { channel: id, claimed_at: 0, live: true, holder: None });
+        });
+    }
+    let row = database::insert(world, connection, values);
+    if let Some(refresh_token) = row.as_ref().and_then(|row| row.refresh_token.as_ref())
+        && broken == Some(Broken::Revoked)
+    {
+        world.google.borrow_mut().revoke(refresh_token);
+    }
+    world.trace(Some(connection), || match broken {
+        Some(broken) => format!("connects; for good: {broken:?}"),
+        None => "connects".to_owned(),
+    });
+    world.ledger(connection, |ledger| ledger.row = row);
 }
 
 /// What OAuth stores.

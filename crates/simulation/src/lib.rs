@@ -22,6 +22,7 @@ mod mutation;
 mod promise;
 mod recalculation;
 mod shrink;
+mod step;
 mod world;
 
 pub use fault::{Fault, Faults};

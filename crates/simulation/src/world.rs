@@ -142,7 +142,7 @@ pub(crate) struct TraceLine {
 impl World {
     pub(crate) fn new(seed: u64, settings: &Settings, traced: bool) -> Rc<Self> {
         let dice = Dice::new(seed);
-        let crowded = dice.chance(0.004) && settings.connections.is_none();
+        let crowded = dice.chance(0.01) && settings.connections.is_none();
         let odds = if crowded { Odds::none() } else { Odds::draw(&dice, settings.without) };
         let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
         Rc::new(Self {
