@@ -224,9 +224,13 @@ pub(crate) fn pause_some(world: &World) {
     let connections = world.ledgers.borrow().len();
     for connection in 0..connections {
         if world.row(connection).is_some_and(|row| row.is_live()) && world.dice.chance(0.1) {
-            switch(world, connection, Column::SyncEnabled, false);
+            pause(world, connection);
         }
     }
+}
+
+pub(crate) fn pause(world: &World, connection: usize) {
+    switch(world, connection, Column::SyncEnabled, false);
 }
 
 /// Every user presses the button.

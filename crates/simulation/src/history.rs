@@ -78,24 +78,36 @@ pub(crate) fn play(world: &Rc<World>) {
     judge(world, |world| judgement::a_repetition_costs_nothing(world, at));
 }
 
-/// Many whose runs fail or hang, and then a few who connect after them.
+/// Many who have nothing to gain, and then a few who connect after them.
 fn play_crowd(world: &Rc<World>) {
-    const BROKEN: usize = 30;
+    const MANY: usize = 30;
     const LATE: usize = 8;
-    let broken = world.dice.pick(&[Broken::RunsFail, Broken::RunsHang]);
-    for connection in 0..BROKEN {
+    let broken = world.dice.pick(&[None, Some(Broken::RunsFail), Some(Broken::RunsHang)]).flatten();
+    let paused = world.dice.chance(0.5);
+    let at = world.now();
+    for connection in 0..MANY {
         actors::connect_one(world, connection, broken);
     }
-    let at = world.now();
-    world.executor.spawn(actors::cron(Rc::clone(world)));
-    run_until(world, at + 45 * SECOND);
-    for connection in BROKEN..BROKEN + LATE {
+    instance::sweep(world);
+    run_until(world, at + 30 * SECOND);
+    if paused {
+        (0..MANY).for_each(|connection| actors::pause(world, connection));
+    }
+    for connection in MANY..MANY + LATE {
         actors::connect_one(world, connection, None);
     }
+    world.phase.set(Phase::Failing);
+    run_until(world, at + MINUTE);
+    instance::sweep(world);
     run_until(world, at + 75 * SECOND);
-    judge(world, |world| judgement::nobody_starves(world, at, false));
-    run_until(world, at + 135 * SECOND);
-    judge(world, |world| judgement::nobody_starves(world, at, true));
+    judge(world, |world| judgement::nobody_starves(world, MANY, false));
+    world.phase.set(Phase::Steady);
+    for minute in [2, 3] {
+        run_until(world, at + minute * MINUTE);
+        instance::sweep(world);
+    }
+    run_until(world, at + 195 * SECOND);
+    judge(world, |world| judgement::nobody_starves(world, MANY, true));
 }
 
 /// A history that broke a promise has ended where it did.

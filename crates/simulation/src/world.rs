@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) quiet_from: Cell<Instant>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,
-    /// Nothing goes wrong but the recalculation for most of many connections.
+    /// Many connections, and no faults.
     pub(crate) crowded: bool,
     odds: Odds,
     violation: RefCell<Option<Violation>>,
