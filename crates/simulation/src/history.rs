@@ -12,6 +12,9 @@ use crate::world::{Broken, Phase, World};
 /// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
 const RECOVERY: Instant = 3 * HOUR;
 const RECONCILIATION: Instant = 27 * HOUR;
+/// How much longer it takes where a connection crashes the sweeps that look at it: whoever shares one of them is
+/// tried again up to an hour later, and chance may have it share another.
+const CRASHING: Instant = 5 * HOUR;
 
 pub(crate) fn play(world: &Rc<World>) {
     let dice = &world.dice;
@@ -33,7 +36,15 @@ pub(crate) fn play(world: &Rc<World>) {
     world.phase.set(Phase::Calm);
     actors::pause_some(world);
     sweep_until(world, quiet_from + RECOVERY);
-    judge(world, |world| judgement::everything_recovers(world, quiet_from));
+    judge(world, |world| judgement::nothing_is_lost(world, quiet_from));
+    if world.has_crashing() {
+        sweep_until(world, quiet_from + RECONCILIATION + CRASHING);
+        judge(world, judgement::everything_recovers);
+        judge(world, |world| judgement::everything_is_reconciled(world, quiet_from));
+        // From here on it is judged what happens within minutes, which nobody promises who shares a sweep.
+        return;
+    }
+    judge(world, judgement::everything_recovers);
     sweep_until(world, quiet_from + RECONCILIATION);
     judge(world, |world| judgement::everything_is_reconciled(world, quiet_from));
 

@@ -1,12 +1,12 @@
 //! What must be true once the faults are over.
 
-use protocol::connection::{ChannelId, Connection};
+use protocol::connection::{ChannelId, Connection, RequestId};
 
 use crate::database;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google::short;
 use crate::promise::Promise;
-use crate::world::{Broken, Change, Ledger, START, World, timestamp};
+use crate::world::{Broken, Change, Ledger, START, World, instant, timestamp};
 
 /// A connection as it is now.
 struct Case<'a> {
@@ -94,38 +94,51 @@ pub(crate) fn echoes_are_braked(world: &World, quiet_from: Instant) {
     });
 }
 
-pub(crate) fn everything_recovers(world: &World, quiet_from: Instant) {
+pub(crate) fn nothing_is_lost(world: &World, quiet_from: Instant) {
     for_each(world, |case| {
         no_change_is_lost(case);
         the_last_word_is_not_stale(case);
         what_is_broken_is_tried_ever_less_often(case, quiet_from);
+    });
+}
+
+pub(crate) fn everything_recovers(world: &World) {
+    for_each(world, |case| {
         what_is_broken_is_told(case);
         if !case.row.is_live() && (case.row.webhook_id.is_some() || case.row.webhook_pending_id.is_some()) {
             case.broke(Promise::PausedMeansPaused, "a paused connection names a channel, hours after");
         }
-        if !case.is_healthy() {
-            return;
-        }
-        if !case.is_excused() {
-            let google = case.world.google.borrow();
-            let channel = case.row.webhook_id.as_ref().and_then(|id| google.channel(id));
-            let live = channel.is_some_and(|channel| channel.is_live(case.world.now()));
-            if !live || !case.row.is_well(timestamp(case.world.now())) {
-                let error = case.row.webhook_error.as_deref().unwrap_or("none");
-                case.broke(
-                    Promise::EverythingRecovers,
-                    format!("no channel hours after; its error: {error}"),
-                );
-            }
-        }
-        if case.row.sync_request_id.is_some() {
-            case.broke(Promise::EverythingRecovers, "a run is still owed hours after");
-        } else if case.row.sync_attempts != 0 {
-            case.broke(Promise::EverythingRecovers, "nothing is owed, and attempts are still counted");
-        } else if database::has_run_error(case.world, case.number) {
-            case.broke(Promise::EverythingRecovers, "nothing is owed, and an error is still told");
-        }
+        recovers(case);
     });
+}
+
+fn recovers(case: &Case<'_>) {
+    if !case.is_healthy() {
+        return;
+    }
+    if !case.is_excused() {
+        let google = case.world.google.borrow();
+        let channel = case.row.webhook_id.as_ref().and_then(|id| google.channel(id));
+        let live = channel.is_some_and(|channel| channel.is_live(case.world.now()));
+        // Where sweeps crash, the renewal of a channel that has hours left may just be tried again.
+        let well = case.row.is_well(timestamp(case.world.now())) || case.world.has_crashing();
+        if !live || !well {
+            let error = case.row.webhook_error.as_deref().unwrap_or("none");
+            case.broke(Promise::EverythingRecovers, format!("no channel long after; its error: {error}"));
+        }
+    }
+    if let Some(request) = case.row.sync_request_id {
+        // Where sweeps crash, the day's look at everything may just be tried again.
+        let since = case.world.now() - 4 * HOUR;
+        let just_asked = request.arose_at().is_some_and(|arose_at| arose_at > timestamp(since));
+        if !(just_asked && case.world.has_crashing()) {
+            case.broke(Promise::EverythingRecovers, "a run is still owed long after");
+        }
+    } else if case.row.sync_attempts != 0 {
+        case.broke(Promise::EverythingRecovers, "nothing is owed, and attempts are still counted");
+    } else if database::has_run_error(case.world, case.number) {
+        case.broke(Promise::EverythingRecovers, "nothing is owed, and an error is still told");
+    }
 }
 
 fn no_change_is_lost(case: &Case<'_>) {
@@ -180,6 +193,18 @@ fn what_is_broken_is_tried_ever_less_often(case: &Case<'_>, quiet_from: Instant)
     }
 }
 
+/// However often its runs failed before, it is tried about every hour.
+fn what_is_owed_is_tried_again(case: &Case<'_>, quiet_from: Instant) {
+    let arose_at = case.row.sync_request_id.and_then(RequestId::arose_at).map(instant);
+    let Some(arose_at) = arose_at.filter(|_| case.row.is_live()) else { return };
+    let since = arose_at.max(quiet_from);
+    let runs = case.ledger.runs.iter().filter(|run| run.start > since).count() as Instant;
+    let hours = (case.world.now() - since) / HOUR;
+    if case.ledger.broken == Some(Broken::RunsFail) && runs < hours / 2 {
+        case.broke(Promise::NoChangeIsLost, format!("what is owed was tried {runs} times in {hours} hours"));
+    }
+}
+
 /// Whoever looks at the row learns why there is no channel, or no schedule.
 fn what_is_broken_is_told(case: &Case<'_>) {
     let Case { row, ledger, .. } = case;
@@ -192,15 +217,9 @@ fn what_is_broken_is_told(case: &Case<'_>) {
         }
         _ => false,
     };
-    if row.is_live() && untold && !has_crashing(case.world) {
+    if row.is_live() && untold {
         case.broke(Promise::WhatIsBrokenIsTold, "it fails again and again, and the row does not say why");
     }
-}
-
-/// One that crashes its instance for ever keeps the others in it from what they were about to do.
-fn has_crashing(world: &World) -> bool {
-    let crashing = |ledger: &Ledger| matches!(ledger.broken, Some(Broken::RunsCrash | Broken::WatchCrashes));
-    world.ledgers.borrow().iter().any(crashing)
 }
 
 /// A day later also what no notification told is mended, at little cost.
@@ -213,10 +232,7 @@ pub(crate) fn everything_is_reconciled(world: &World, quiet_from: Instant) {
             let what = format!("{runs} runs and {watches} requests for channels in a quiet day");
             case.broke(Promise::WorkIsBounded, what);
         }
-        let still_owed = case.row.is_live() && case.row.sync_request_id.is_some();
-        if case.ledger.broken == Some(Broken::RunsFail) && still_owed && runs < 15 && !has_crashing(world) {
-            case.broke(Promise::NoChangeIsLost, format!("what is owed was tried {runs} times in a day"));
-        }
+        what_is_owed_is_tried_again(case, quiet_from + 3 * HOUR);
         let revoked = case.row.refresh_token.as_ref().filter(|_| !case.may_use_google());
         let asked = revoked.map_or(0, |token| {
             world
@@ -233,7 +249,7 @@ pub(crate) fn everything_is_reconciled(world: &World, quiet_from: Instant) {
         }
         let looked_at = case.ledger.ran_since(quiet_from + 2 * HOUR, world.now());
         let gives_up = case.row.webhook_error.as_deref() == Some("reconnect_required");
-        if case.is_healthy() && !gives_up && !has_crashing(world) && !looked_at {
+        if case.is_healthy() && !gives_up && !looked_at {
             case.broke(Promise::EverythingIsReconciled, "nobody looked at it for a day");
         }
         if !case.is_healthy() {
@@ -263,7 +279,8 @@ pub(crate) fn changes_are_seen_promptly(world: &World, at: Instant) {
 pub(crate) fn what_was_given_up_is_stopped(world: &World, connection: usize, id: &ChannelId) {
     for_each(world, |case| {
         let stops = case.number == connection && case.ledger.broken.is_none() && case.may_use_google();
-        if stops && !has_crashing(world) && case.live_channels(Instant::MAX).contains(id) {
+        // Who crashes the sweep keeps it from stopping what it gave up: it is stopped when it next speaks.
+        if stops && !world.has_crashing() && case.live_channels(Instant::MAX).contains(id) {
             let what = format!("channel {} was given up, not stopped", short(id));
             case.broke(Promise::OneLiveChannel, what);
         }
@@ -334,12 +351,7 @@ pub(crate) fn one_channel_is_left(world: &World, spoken: Instant) {
     for_each(world, |case| {
         let live = case.live_channels(spoken);
         let named = [case.row.webhook_id.as_ref(), case.row.webhook_pending_id.as_ref()];
-        // What crashes every instance also crashes the one that would stop an orphan.
-        let stops = case.may_use_google()
-            && !matches!(
-                case.ledger.broken,
-                Some(Broken::RunsCrash | Broken::WatchCrashes | Broken::Revoked)
-            );
+        let stops = case.may_use_google() && case.ledger.broken != Some(Broken::Revoked);
         if stops && let Some(orphan) = live.iter().find(|id| !named.contains(&Some(id))) {
             let what = format!("channel {} is live and nobody's", short(orphan));
             case.broke(Promise::OneLiveChannel, what);

@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) phase: Cell<Phase>,
     /// Since when there are no faults.
     pub(crate) quiet_from: Cell<Instant>,
+    /// When a button was last pressed.
+    pub(crate) pressed_at: Cell<Instant>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,
     /// Many connections, and no faults.
@@ -155,6 +157,7 @@ impl World {
             requests: RefCell::default(),
             phase: Cell::new(Phase::Faults),
             quiet_from: Cell::new(Instant::MAX),
+            pressed_at: Cell::new(Instant::MIN),
             longest_grant,
             crowded,
             odds,
@@ -236,6 +239,14 @@ impl World {
 
     pub(crate) fn broken(&self, connection: Option<usize>) -> Option<Broken> {
         connection.and_then(|connection| self.ledgers.borrow().get(connection)?.broken)
+    }
+
+    /// Whether a connection crashes every instance that makes its run or opens its channel, and with it what the
+    /// instance was about to do for others.
+    pub(crate) fn has_crashing(&self) -> bool {
+        let crashing =
+            |ledger: &Ledger| matches!(ledger.broken, Some(Broken::RunsCrash | Broken::WatchCrashes));
+        self.ledgers.borrow().iter().any(crashing)
     }
 
     pub(crate) fn consent_of(&self, row: &Connection) -> Option<Consent> {
