@@ -93,6 +93,7 @@ pub(crate) fn insert(world: &World, connection: usize, values: Vec<(Column, Valu
 
 /// The host app or a user writes, past every filter of the protocol.
 pub(crate) fn write(world: &World, connection: usize, set: Vec<(Column, Value)>) {
+    world.disturbed_at.set(world.now());
     let after = world.database.make(world.now(), Change::Write(connection_id(connection), set));
     world.ledger(connection, |ledger| ledger.row = after);
 }

@@ -142,6 +142,15 @@ impl Executor {
         }
     }
 
+    /// Lets a task that stands still go on at a time.
+    pub(crate) fn thaw(&self, task: TaskId, at: Instant) {
+        if let Some(frozen) = self.tasks.borrow_mut().get_mut(task).filter(|task| task.frozen_until > at) {
+            frozen.frozen_until = at;
+            let waker = frozen.waker.clone();
+            self.at(at, move || waker.wake());
+        }
+    }
+
     /// Runs all that happens up to `end`; `pick` chooses which of so many runnable tasks goes next.
     pub(crate) fn run_until(&self, end: Instant, pick: impl Fn(usize) -> usize, stop: impl Fn() -> bool) {
         let mut runnable = Vec::new();

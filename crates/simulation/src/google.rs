@@ -121,6 +121,10 @@ impl Google {
         self.access_tokens.get(access_token.expose().strip_prefix("access-")?.parse::<usize>().ok()?)
     }
 
+    pub(crate) fn expiry_of(&self, access_token: &AccessToken) -> Option<Instant> {
+        self.access(access_token).map(|access| access.expires_at)
+    }
+
     /// Whether both are of one consent.
     pub(crate) fn belong_together(&self, access_token: &AccessToken, refresh_token: &RefreshToken) -> bool {
         self.access(access_token).map(|access| access.grant) == self.grant_of(refresh_token)

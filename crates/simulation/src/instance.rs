@@ -167,7 +167,7 @@ pub(crate) fn set_up(world: &Rc<World>, connection: usize) {
 }
 
 pub(crate) fn press_button(world: &Rc<World>, connection: usize) {
-    world.pressed_at.set(world.now());
+    world.disturbed_at.set(world.now());
     start(world, Purpose::Button(connection), None, async move |instance| {
         let invocation = instance.invocation(Kind::Targeted);
         let Some(row) = instance.read(connection).await else { return };
@@ -188,9 +188,9 @@ pub(crate) fn sweep(world: &Rc<World>) {
     start(world, Purpose::Sweep, None, async move |instance| {
         let _ = sweep::sweep(&instance, &instance.invocation(Kind::Sweep)).await;
         let (requests, runs) = (instance.life.requests.get(), instance.life.runs.get());
-        // What a button makes due meanwhile was not to be foreseen.
-        let is_pressed = instance.world.pressed_at.get().saturating_add(100 * SECOND) > started_at;
-        let connections = if is_pressed { everybody } else { connections };
+        // What a user makes due meanwhile, if by an instance that is still at it, was not to be foreseen.
+        let disturbed = instance.world.disturbed_at.get().saturating_add(100 * SECOND) > started_at;
+        let connections = if disturbed { everybody } else { connections };
         // Five reads, and for each connection at most a renewal with its run, a run, and a retirement.
         if runs > 25 || requests > 10 + 40 * connections {
             let what = format!("a sweep made {requests} requests and {runs} runs");
@@ -432,6 +432,7 @@ impl Instance {
         self.world
             .trace(self.life.connection(), || format!("{} stands still for {} s", self.life, pause / SECOND));
         self.world.executor.freeze(self.life.task, self.world.now() + pause);
+        self.world.frozen.borrow_mut().push(Rc::clone(&self.life));
         // Who comes back after so long is often put down.
         if self.world.dice.chance(0.25) {
             self.crash_after(pause + self.world.dice.between(0, SECOND));
@@ -445,6 +446,20 @@ impl Instance {
             life.crashed.set(true);
             world.executor.kill(life.task);
         });
+    }
+}
+
+/// Who stands still often goes on at the worst of times: when another has just taken over what it held.
+pub(crate) fn thaw_superseded(world: &World, by: &Life, connection: usize) {
+    let mut frozen = world.frozen.borrow_mut();
+    frozen.retain(|life| !life.crashed.get());
+    for life in frozen.iter().filter(|life| life.number != by.number) {
+        let held =
+            life.claims.borrow().contains_key(&connection) || life.pending.borrow().contains_key(&connection);
+        if held && world.dice.chance(0.5) {
+            let at = world.now() + world.dice.mostly_low(MILLISECOND, 10 * SECOND);
+            world.executor.thaw(life.task, at);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! find.
 
 mod actors;
+mod booking;
 mod database;
 mod delivery;
 mod dice;

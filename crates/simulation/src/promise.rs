@@ -36,6 +36,8 @@ pub enum Promise {
     ConsentsAreNotMixed,
     /// A connection that nothing is wrong with is well and owes nothing a few hours after the faults stopped.
     EverythingRecovers,
+    /// What is begun is booked in its row before it is tried, and what is over leaves nothing behind.
+    EverythingIsBooked,
     /// What fails again and again says in its row why.
     WhatIsBrokenIsTold,
     /// Connections that fail or hang do not keep others waiting.

@@ -6,15 +6,16 @@ use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection};
 use protocol::table::{Column, Value};
 
+use crate::booking;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
 use crate::google::short;
-use crate::instance::{Claim, Life, Purpose, RUN_LEASE, micros};
+use crate::instance::{self, Claim, Life, Purpose, RUN_LEASE, micros};
 use crate::judgement;
 use crate::promise::Promise;
 use crate::world::{Phase, Renewal, World, instant, timestamp};
 
 /// What a function's clock may be off.
-const SKEW: Instant = 10 * SECOND;
+pub(crate) const SKEW: Instant = 10 * SECOND;
 
 /// An update that took effect on one row.
 pub(crate) struct Step<'a> {
@@ -26,7 +27,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn sets(&self, column: Column) -> Option<&Value> {
+    pub(crate) fn sets(&self, column: Column) -> Option<&Value> {
         self.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value)
     }
 }
@@ -40,7 +41,7 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
     {
         life.renewing.borrow_mut().remove(&step.connection);
     }
-    judge_delays(world, life, step);
+    booking::judge(world, life, step);
     if let Some(Value::Text(_)) = step.sets(Column::WebhookPendingId) {
         // An id written over another one goes on with the other's claim.
         let claims = step.sets(Column::WebhookLeaseUntil).is_some();
@@ -63,6 +64,7 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
         life.pending.borrow_mut().extend(pending.map(|pending| (step.connection, pending)));
         if claims {
             life.watches.borrow_mut().remove(&step.connection);
+            instance::thaw_superseded(world, life, step.connection);
             judge_renewal(world, life, step);
         }
     }
@@ -89,6 +91,9 @@ fn judge_lease(world: &World, life: &Life, step: &Step<'_>) {
         return;
     }
     let lease_until = instant(*lease_until);
+    if !own {
+        instance::thaw_superseded(world, life, step.connection);
+    }
     if !own && held > world.now() + SKEW {
         broke(Promise::OneRunAtATime, "took over a run's lease that holds");
     }
@@ -103,24 +108,6 @@ fn judge_lease(world: &World, life: &Life, step: &Step<'_>) {
     }
     let claim = Claim { lease_until, live: step.after.is_live(), sent_at: step.sent_at, called: false };
     life.claims.borrow_mut().insert(step.connection, claim);
-}
-
-/// A failed renewal keeps others out for a moment, the storm brake for two minutes at most.
-fn judge_delays(world: &World, life: &Life, step: &Step<'_>) {
-    if let Some(Value::Text(error)) = step.sets(Column::WebhookError) {
-        let left = instant(step.after.webhook_lease_until) - life.clock(step.sent_at);
-        if !(5 * SECOND..30 * SECOND).contains(&left) {
-            let what = format!("after {error} nobody tries again for {} s", left / SECOND);
-            world.broke(Promise::WorkIsBounded, Some(step.connection), what);
-        }
-    }
-    if step.sets(Column::LastSyncAt).is_some() && step.after.sync_lease_until == Timestamp::default() {
-        let braked = instant(step.after.sync_not_before) - life.clock(step.sent_at);
-        if braked > 2 * MINUTE + SECOND {
-            let what = format!("the brake holds for {} s", braked / SECOND);
-            world.broke(Promise::ChangesAreSeenPromptly, Some(step.connection), what);
-        }
-    }
 }
 
 fn judge_target(world: &World, life: &Life, step: &Step<'_>) {

@@ -33,8 +33,10 @@ pub(crate) struct World {
     pub(crate) phase: Cell<Phase>,
     /// Since when there are no faults.
     pub(crate) quiet_from: Cell<Instant>,
-    /// When a button was last pressed.
-    pub(crate) pressed_at: Cell<Instant>,
+    /// When a user last did something besides editing.
+    pub(crate) disturbed_at: Cell<Instant>,
+    /// Whoever stood still once.
+    pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,
     /// Many connections, and no faults.
@@ -157,7 +159,8 @@ impl World {
             requests: RefCell::default(),
             phase: Cell::new(Phase::Faults),
             quiet_from: Cell::new(Instant::MAX),
-            pressed_at: Cell::new(Instant::MIN),
+            disturbed_at: Cell::new(Instant::MIN),
+            frozen: RefCell::default(),
             longest_grant,
             crowded,
             odds,
