@@ -8,7 +8,7 @@ use protocol::table::{Column, Value};
 
 use crate::database;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
-use crate::instance::Life;
+use crate::instance::{Life, Purpose, RUN_LEASE, micros};
 use crate::promise::Promise;
 use crate::step::{SKEW, Step};
 use crate::world::{World, instant};
@@ -28,19 +28,19 @@ pub(crate) fn judge(world: &World, life: &Rc<Life>, step: &Step<'_>) {
         entry.gives_up_a_channel();
     } else if before.webhook_id != after.webhook_id {
         entry.stores_a_channel();
-    } else if step.sets(Column::WebhookAttempts).is_some() {
+    } else if let Some(Value::Text(error)) = step.sets(Column::WebhookError) {
+        entry.fails_to_renew(error);
+    } else if step.sets(Column::WebhookNotBefore).is_some() {
         if after.webhook_pending_id.is_some() {
             entry.claims_a_renewal();
         } else {
             entry.gives_a_renewal_back();
         }
     }
-    if let Some(Value::Text(error)) = step.sets(Column::WebhookError) {
-        entry.fails_to_renew(error);
-    }
+    entry.heeds_who_speaks();
     if step.sets(Column::LastSyncAt).is_some() {
         entry.ran();
-    } else if step.sets(Column::SyncAttempts).is_some() {
+    } else if step.sets(Column::SyncLeaseUntil).is_some() {
         if after.sync_lease_until == Timestamp::default() {
             entry.gives_a_run_back();
         } else {
@@ -84,6 +84,22 @@ impl Entry<'_> {
         if self.before.webhook_id == self.after.webhook_id {
             let number = |row: &Connection| row.webhook_message_number;
             self.demand(number(self.after) >= number(self.before), "counts messages backwards");
+        }
+    }
+
+    /// A message counts for the channel that it came by.
+    fn heeds_who_speaks(&self) {
+        let speaker = self.life.speaker.borrow();
+        let Some(speaker) = &*speaker else { return };
+        if self.before.webhook_message_number != self.after.webhook_message_number
+            && self.after.webhook_id.is_some()
+        {
+            let own = self.before.webhook_id.as_ref() == Some(speaker);
+            self.demand(own, "counts a message of another channel");
+        }
+        if self.step.sets(Column::WebhookConfirmedId).is_some() {
+            let own = self.before.webhook_pending_id.as_ref() == Some(speaker);
+            self.demand(own, "confirms a channel that is not being opened");
         }
     }
 
@@ -132,6 +148,10 @@ impl Entry<'_> {
         let earliest = lease_until.max(self.clock + doubled(30 * SECOND, attempts));
         let latest = lease_until.max(self.clock + jittered(doubled(30 * SECOND, attempts)));
         self.demand((earliest..=latest).contains(&due), "does not book when to renew should it crash");
+        if matches!(self.life.purpose, Purpose::Button(_)) {
+            let at_once = self.after.sync_not_before == Timestamp::default();
+            self.demand(at_once, "makes the user's own run wait");
+        }
     }
 
     fn gives_a_renewal_back(&self) {
@@ -145,16 +165,32 @@ impl Entry<'_> {
 
     fn fails_to_renew(&self, error: &str) {
         let delay = instant(self.after.webhook_not_before) - self.clock;
-        let attempts = (self.before.webhook_attempts - 1).max(0);
+        let attempts = self.before.webhook_attempts - 1;
+        let backoff = doubled(30 * SECOND, attempts);
         let delays = if PERMANENT.contains(&error) {
             24 * HOUR..=24 * HOUR
+        } else if attempts < 0 {
+            // Somebody resumed meanwhile: they are counted anew.
+            backoff..=jittered(LONGEST_BACKOFF)
         } else {
-            doubled(30 * SECOND, attempts)..=jittered(LONGEST_BACKOFF)
+            backoff..=jittered(backoff)
         };
         self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
         self.demand(
             self.after.webhook_attempts == self.before.webhook_attempts,
             "changes the attempts that its claim counted",
+        );
+        let said = self.life.answers.borrow().get(&self.step.connection).copied();
+        // Google's answer, or the database's to the new access token.
+        let said_so = said.is_some_and(|said| said.code == error) || error == "database_unavailable";
+        if !said_so {
+            let what = format!("{} tells {error}, and Google said something else", self.life);
+            self.world.broke(Promise::WhatIsBrokenIsTold, Some(self.step.connection), what);
+        }
+        let doubtful = said.is_some_and(|said| said.doubtful && said.code == error);
+        self.demand(
+            self.after.webhook_pending_id.is_some() == doubtful,
+            "gives up a channel that may exist, or keeps the id of one that does not",
         );
         let left = instant(self.after.webhook_lease_until) - self.clock;
         let keeps_out = (5 * SECOND..30 * SECOND).contains(&left);
@@ -195,6 +231,8 @@ impl Entry<'_> {
         let in_time = (0..SLOW).contains(&(self.clock - ended_at));
         self.demand(in_time || self.life.frozen.get(), "stores another time than the run's end");
         let goes_on = after.sync_lease_until > Timestamp::default();
+        let lease = instant(after.sync_lease_until) - ended_at;
+        self.demand(!goes_on || lease >= micros(RUN_LEASE), "goes on under a lease that may end first");
         self.demand(after.sync_attempts == i64::from(goes_on), "succeeds, and attempts are still counted");
         let ran = self.request();
         if after.sync_request_id.is_none() {

@@ -144,7 +144,7 @@ pub(crate) fn update(
 }
 
 /// The row that an update is about, whether or not it meets every filter.
-fn target(world: &World, update: &Update) -> Option<usize> {
+pub(crate) fn target(world: &World, update: &Update) -> Option<usize> {
     update.filters.iter().find_map(|filter| match filter {
         Filter::Eq(Column::Id, Value::Uuid(id)) => Some(connection_number(ConnectionId(*id))),
         Filter::Eq(Column::WebhookTokenHash, Value::Text(hash)) => world

@@ -21,12 +21,13 @@ use protocol::ports::{
 };
 use protocol::receive::{self, Notification, Verdict};
 use protocol::setup::SetUp;
-use protocol::table::{Column, Filter, Query, Update};
+use protocol::table::{Column, Filter, Query, Update, Value};
 use protocol::{refresh, setup, sweep};
 
 use crate::actors;
 use crate::database;
 use crate::delivery::Answer;
+use crate::ending;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, Reply, SECOND, TaskId};
 use crate::fault::Fault;
 use crate::google;
@@ -34,7 +35,7 @@ use crate::judgement;
 use crate::mutation::Mutation;
 use crate::promise::Promise;
 use crate::recalculation::{self, Call};
-use crate::world::{Broken, Phase, START, World, connection_id, connection_number, instant, timestamp};
+use crate::world::{self, Broken, Phase, START, World, connection_id, connection_number, instant, timestamp};
 
 /// How long a run keeps others out.
 pub(crate) const RUN_LEASE: Duration = Duration::from_secs(180);
@@ -70,7 +71,7 @@ pub(crate) struct Life {
     /// The last run lease that it wrote, by connection.
     pub(crate) claims: RefCell<BTreeMap<usize, Claim>>,
     /// The connections that it was told to have lost the lease of, and asked for no other run of.
-    lost: RefCell<BTreeSet<usize>>,
+    pub(crate) lost: RefCell<BTreeSet<usize>>,
     /// The consent and calendar that it last read with a claim, by connection.
     pub(crate) sources: RefCell<BTreeMap<usize, Source>>,
     /// The refresh token that came with the last access token, if one did.
@@ -79,12 +80,77 @@ pub(crate) struct Life {
     pub(crate) pending: RefCell<BTreeMap<usize, ChannelId>>,
     /// The channels that it is opening, by connection.
     pub(crate) renewing: RefCell<BTreeMap<usize, ChannelId>>,
+    /// What an update of a connection was about, where it does not know whether it took effect.
+    doubted: RefCell<BTreeSet<(usize, Matter)>>,
+    /// What Google said last about a connection's channel or consent, if that was no success.
+    pub(crate) answers: RefCell<BTreeMap<usize, GoogleSaid>>,
+    /// The channel whose notification it received.
+    pub(crate) speaker: RefCell<Option<ChannelId>>,
+    /// The channels that Google opened for it and that it has not stored; for which connection.
+    pub(crate) opened: RefCell<BTreeMap<ChannelId, usize>>,
+    /// The channels that its step replaces or gives up once it knows that it took effect, by connection.
+    pub(crate) replaces: RefCell<BTreeMap<usize, Vec<Replaced>>>,
+    /// The channels that it has yet to ask Google to stop, of which connection and, where known, resource.
+    pub(crate) to_stop: RefCell<BTreeMap<ChannelId, (usize, Option<ResourceId>)>>,
+    /// The row as it was when it asked for a run that might be made at once, and when that was, by connection.
+    pub(crate) asked: RefCell<BTreeMap<usize, (Instant, Connection)>>,
+    /// The row that it read last.
+    read: RefCell<Option<Connection>>,
+    /// The connections whose last run did not answer it.
+    pub(crate) hanging: RefCell<BTreeSet<usize>>,
+}
+
+/// What an update is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Matter {
+    Channel,
+    Run,
+}
+
+impl Matter {
+    fn of(update: &Update) -> Self {
+        let channel = update.set.iter().any(|(column, _)| column.name().starts_with("webhook_"));
+        if channel { Self::Channel } else { Self::Run }
+    }
+}
+
+/// A channel and, where its row told, its resource.
+pub(crate) type Replaced = (ChannelId, Option<ResourceId>);
+
+#[derive(Clone, Copy)]
+pub(crate) struct GoogleSaid {
+    /// What a row should tell of it.
+    pub(crate) code: &'static str,
+    /// A channel may have been opened all the same.
+    pub(crate) doubtful: bool,
+}
+
+impl From<&WatchFailure> for GoogleSaid {
+    fn from(failure: &WatchFailure) -> Self {
+        let (failure, doubtful) = match failure {
+            WatchFailure::Unauthorized => (RenewalFailure::ReconnectRequired, false),
+            WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
+            WatchFailure::Refused(failure) => (*failure, false),
+            WatchFailure::Doubtful(failure) => (*failure, true),
+        };
+        Self { code: failure.code(), doubtful }
+    }
 }
 
 impl Life {
     /// What its clock says at an instant.
     pub(crate) fn clock(&self, now: Instant) -> Instant {
         now + self.skew
+    }
+
+    /// Whether nothing goes wrong around it.
+    pub(crate) fn is_quiet(&self, world: &World) -> bool {
+        self.started_at > world.quiet_from.get() && !self.frozen.get()
+    }
+
+    /// Whether it does not know if an update of such a matter took effect.
+    pub(crate) fn doubts(&self, connection: usize, matter: Matter) -> bool {
+        self.doubted.borrow().contains(&(connection, matter))
     }
 
     /// How long it has been there.
@@ -142,9 +208,16 @@ pub(crate) fn receive(
     world.executor.spawn(async move { heard(answered.await) });
     let purpose = connection.map_or(Purpose::Forged, Purpose::Receive);
     start(world, purpose, Some(answer.clone()), async move |instance| {
+        instance.life.speaker.replace(Some(notification.channel.clone()));
         let invocation = instance.invocation(Kind::Targeted);
         let verdict = receive::receive(&instance, &invocation, &notification).await;
         instance.judge_answer(&notification, &verdict);
+        if let (Verdict::Orphan(row), Purpose::Receive(connection)) = (&verdict, instance.life.purpose)
+            && instance.may_stop(row)
+        {
+            let resource = Some(notification.resource.clone());
+            instance.life.to_stop.borrow_mut().insert(notification.channel.clone(), (connection, resource));
+        }
         answer.complete(match verdict {
             Verdict::Opened(_) | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => {
                 Answer::Delivered
@@ -160,8 +233,10 @@ pub(crate) fn set_up(world: &Rc<World>, connection: usize) {
     start(world, Purpose::Setup(connection), None, async move |instance| {
         let invocation = instance.invocation(Kind::Targeted);
         let Some(row) = instance.read(connection).await else { return };
-        if let Ok(SetUp::Opened(renewed)) = setup::setup(&instance, &invocation, row).await {
-            setup::follow_up(&instance, &invocation, *renewed).await;
+        match setup::setup(&instance, &invocation, row).await {
+            Ok(SetUp::Opened(renewed)) => setup::follow_up(&instance, &invocation, *renewed).await,
+            Ok(SetUp::Found) => instance.judge_found(connection),
+            Err(_) => {}
         }
     });
 }
@@ -227,6 +302,15 @@ fn start<F: Future<Output = ()> + 'static>(
         rotated: RefCell::default(),
         pending: RefCell::default(),
         renewing: RefCell::default(),
+        doubted: RefCell::default(),
+        answers: RefCell::default(),
+        speaker: RefCell::default(),
+        opened: RefCell::default(),
+        replaces: RefCell::default(),
+        to_stop: RefCell::default(),
+        asked: RefCell::default(),
+        read: RefCell::default(),
+        hanging: RefCell::default(),
     });
     let death = OnDeath(on_death);
     let instance = Instance { world: Rc::clone(world), life };
@@ -235,13 +319,7 @@ fn start<F: Future<Output = ()> + 'static>(
         let _death = death;
         let life = Rc::clone(&instance.life);
         body(instance).await;
-        if !life.frozen.get() && judged.now() - life.started_at > 100 * SECOND {
-            judged.broke(Promise::WorkIsBounded, None, format!("{life} went on for longer than 100 s"));
-        }
-        if let Some(connection) = life.lost.borrow().first() {
-            let what = format!("{life} learned that its lease was lost, and asked for no other run");
-            judged.broke(Promise::TheLastWordIsNotStale, Some(*connection), what);
-        }
+        ending::judge(&judged, &life);
     });
 }
 
@@ -272,6 +350,40 @@ impl Instance {
         let rows =
             self.select(Query::by_id(connection_id(connection)), protocol::schedule::DATABASE_TIMEOUT).await;
         rows.ok()?.into_iter().next()?.ok()
+    }
+
+    /// What is found well was well when it was read.
+    fn judge_found(&self, connection: usize) {
+        let now = timestamp(self.life.clock(self.world.now()));
+        let read = self.life.read.borrow();
+        if !read.as_ref().is_some_and(|row| world::is_well(row, now)) {
+            let what = format!("{} finds a channel well that is not", self.life);
+            self.world.broke(Promise::EverythingRecovers, Some(connection), what);
+        }
+    }
+
+    /// Whether the row's access token lasts for a stop.
+    fn may_stop(&self, row: &Connection) -> bool {
+        let now = self.life.clock(self.world.now());
+        row.access_token.is_some()
+            && row.expires_at.is_some_and(|expires_at| instant(expires_at) > now + 2 * MINUTE)
+    }
+
+    /// An update was answered: what it replaced or gave up is to be stopped.
+    fn learn(&self, update: &Update, row: &Connection) {
+        let connection = connection_number(row.id);
+        let stored = match update.set.iter().find(|(column, _)| *column == Column::WebhookId) {
+            Some((_, Value::Null)) => false,
+            Some(_) => true,
+            None => return,
+        };
+        if let Some(replaced) = self.life.replaces.borrow_mut().remove(&connection)
+            && (stored || self.may_stop(row))
+        {
+            let resource = |known: Option<ResourceId>| known.or_else(|| row.webhook_resource_id.clone());
+            let to_stop = replaced.into_iter().map(|(id, known)| (id, (connection, resource(known))));
+            self.life.to_stop.borrow_mut().extend(to_stop);
+        }
     }
 
     fn judge_answer(&self, notification: &Notification, verdict: &Verdict) {
@@ -313,6 +425,10 @@ impl Instance {
         if watches > 3 {
             let what = format!("{} asks for a channel {watches} times", self.life);
             world.broke(Promise::WorkIsBounded, Some(connection), what);
+        }
+        if self.life.pending.borrow().get(&connection) != Some(channel) {
+            let what = format!("{} asks for a channel by an id that it replaced", self.life);
+            world.broke(Promise::IdsNeverComeBack, Some(connection), what);
         }
         let row = world.row(connection).filter(|row| row.webhook_pending_id.as_ref() == Some(channel));
         let lease =
@@ -482,6 +598,7 @@ impl Connections for Instance {
         }
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
         let looks_up = update.clone();
+        let connection = database::target(&self.world, &update);
         let lease = database::held_lease(&self.world, &self.life, &update);
         if let Some(connection) = database::asks_for_a_run(&update) {
             self.life.lost.borrow_mut().remove(&connection);
@@ -502,6 +619,19 @@ impl Connections for Instance {
         if let (Some(connection), Some(None)) = (lease, &answer) {
             self.life.lost.borrow_mut().insert(connection);
         }
+        if let Some(connection) = connection {
+            let doubt = (connection, Matter::of(&looks_up));
+            let mut doubted = self.life.doubted.borrow_mut();
+            if answer.is_none() {
+                doubted.insert(doubt);
+            } else if doubt.1 == Matter::Channel {
+                // A renewal's next update tells what became of the last.
+                doubted.remove(&doubt);
+            }
+        }
+        if let Some(Some(row)) = &answer {
+            self.learn(&looks_up, row);
+        }
         match answer {
             None if mutation.is_some_and(|mutation| mutation.guesses(&looks_up)) => Ok(None),
             answer => answer.ok_or(DatabaseUnavailable),
@@ -520,6 +650,8 @@ impl Connections for Instance {
             mutation.rewrite_query(&mut query);
         }
         let answer = self.call(timeout, false, move |world| database::select(world, &query)).await;
+        let row = answer.as_ref().and_then(|rows| rows.first()?.as_ref().ok());
+        self.life.read.replace(row.cloned());
         answer.ok_or(DatabaseUnavailable)
     }
 
@@ -552,11 +684,24 @@ impl Google for Instance {
         let crashes = self.world.broken(connection) == Some(Broken::WatchCrashes);
         let (access_token, calendar) = (access_token.clone(), calendar.cloned());
         let (channel, token) = (channel.clone(), token.clone());
-        self.call(timeout, crashes, move |world| {
-            google::watch(world, &access_token, calendar.as_ref(), &channel, &token)
-        })
-        .await
-        .unwrap_or(Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)))
+        let id = channel.clone();
+        let answer = self
+            .call(timeout, crashes, move |world| {
+                google::watch(world, &access_token, calendar.as_ref(), &channel, &token)
+            })
+            .await
+            .unwrap_or(Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)));
+        if let Some(connection) = connection {
+            match &answer {
+                Ok(_) => {
+                    self.life.opened.borrow_mut().insert(id, connection);
+                }
+                Err(failure) => {
+                    self.life.answers.borrow_mut().insert(connection, failure.into());
+                }
+            }
+        }
+        answer
     }
 
     async fn stop(
@@ -569,6 +714,13 @@ impl Google for Instance {
         if self.world.settings.mutation == Some(Mutation::UnstoppedChannels) {
             return Ok(());
         }
+        self.life.opened.borrow_mut().remove(channel);
+        if let Some((connection, Some(known))) = self.life.to_stop.borrow_mut().remove(channel)
+            && known != *resource
+        {
+            let what = format!("{} stops a channel by another resource than its own", self.life);
+            self.world.broke(Promise::OneLiveChannel, Some(connection), what);
+        }
         let (access_token, channel, resource) = (access_token.clone(), channel.clone(), resource.clone());
         self.call(timeout, false, move |world| google::stop(world, &access_token, &channel, &resource))
             .await
@@ -580,11 +732,19 @@ impl Google for Instance {
         refresh_token: &RefreshToken,
         timeout: Duration,
     ) -> Result<RefreshedToken, RenewalFailure> {
+        let connection = self.world.consenting(refresh_token);
         let refresh_token = refresh_token.clone();
         let answer = self.call(timeout, false, move |world| google::refresh(world, &refresh_token)).await;
         let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable));
-        if let Ok(refreshed) = &answer {
-            self.life.rotated.replace(refreshed.refresh_token.clone());
+        match &answer {
+            Ok(refreshed) => {
+                self.life.rotated.replace(refreshed.refresh_token.clone());
+            }
+            Err(failure) => {
+                let said = GoogleSaid { code: failure.code(), doubtful: false };
+                let answers = connection.map(|connection| (connection, said));
+                self.life.answers.borrow_mut().extend(answers);
+            }
         }
         answer
     }
@@ -647,6 +807,11 @@ impl Recalculation for Instance {
         });
         self.suffer(world.dice.between(0, 10 * SECOND));
         let result = answer.await;
+        if matches!(result, Err(RunFailure::TimedOut | RunFailure::Unreachable)) {
+            self.life.hanging.borrow_mut().insert(connection);
+        } else {
+            self.life.hanging.borrow_mut().remove(&connection);
+        }
         if world.broken(Some(connection)) == Some(Broken::RunsCrash) {
             self.crash_after(0);
             pending::<()>().await;
@@ -698,6 +863,10 @@ impl Log for Instance {
         };
         let connection = connection_number(connection);
         self.world.trace(Some(connection), || format!("{} logs {}", self.life, event.name()));
+        if matches!(event, Event::RenewalSuperseded { .. }) {
+            // Whoever was faster has it now, the run included.
+            self.life.asked.borrow_mut().remove(&connection);
+        }
         if renewal {
             self.life.renewing.borrow_mut().remove(&connection);
         }

@@ -6,7 +6,7 @@ use crate::database;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google::short;
 use crate::promise::Promise;
-use crate::world::{Broken, Change, Ledger, START, World, instant, timestamp};
+use crate::world::{Broken, Change, Ledger, START, World, instant, is_well, timestamp};
 
 /// A connection as it is now.
 struct Case<'a> {
@@ -121,7 +121,7 @@ fn recovers(case: &Case<'_>) {
         let channel = case.row.webhook_id.as_ref().and_then(|id| google.channel(id));
         let live = channel.is_some_and(|channel| channel.is_live(case.world.now()));
         // Where sweeps crash, the renewal of a channel that has hours left may just be tried again.
-        let well = case.row.is_well(timestamp(case.world.now())) || case.world.has_crashing();
+        let well = is_well(case.row, timestamp(case.world.now())) || case.world.has_crashing();
         if !live || !well {
             let error = case.row.webhook_error.as_deref().unwrap_or("none");
             case.broke(Promise::EverythingRecovers, format!("no channel long after; its error: {error}"));

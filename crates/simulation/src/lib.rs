@@ -13,6 +13,7 @@ mod booking;
 mod database;
 mod delivery;
 mod dice;
+mod ending;
 mod executor;
 mod fault;
 mod google;

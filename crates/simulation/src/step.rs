@@ -12,7 +12,7 @@ use crate::google::short;
 use crate::instance::{self, Claim, Life, Purpose, RUN_LEASE, micros};
 use crate::judgement;
 use crate::promise::Promise;
-use crate::world::{Phase, Renewal, World, instant, timestamp};
+use crate::world::{Phase, Renewal, World, instant, is_well, timestamp};
 
 /// What a function's clock may be off.
 pub(crate) const SKEW: Instant = 10 * SECOND;
@@ -42,6 +42,8 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
         life.renewing.borrow_mut().remove(&step.connection);
     }
     booking::judge(world, life, step);
+    note_replaced(life, step);
+    note_asked(life, step, world.now());
     if let Some(Value::Text(_)) = step.sets(Column::WebhookPendingId) {
         // An id written over another one goes on with the other's claim.
         let claims = step.sets(Column::WebhookLeaseUntil).is_some();
@@ -69,6 +71,37 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
         }
     }
     judge_lease(world, life, step);
+}
+
+/// What is to be stopped once the step is known to have taken effect.
+fn note_replaced(life: &Life, step: &Step<'_>) {
+    let Step { connection, before, after, .. } = *step;
+    if let Some(id) = &after.webhook_id {
+        life.opened.borrow_mut().remove(id);
+    }
+    let current = || before.webhook_id.clone().map(|id| (id, before.webhook_resource_id.clone()));
+    let retires = step.sets(Column::WebhookId) == Some(&Value::Null);
+    let claims = matches!(step.sets(Column::WebhookPendingId), Some(Value::Text(_))) && step.set.len() > 1;
+    if retires {
+        // Without its resource id it cannot be stopped.
+        let known = current().filter(|(_, resource)| resource.is_some());
+        life.replaces.borrow_mut().insert(connection, known.into_iter().collect());
+    } else if claims {
+        let abandoned = before.webhook_pending_id.clone().map(|id| (id, None));
+        life.replaces.borrow_mut().insert(connection, current().into_iter().chain(abandoned).collect());
+    }
+}
+
+/// Whether the run that the step asks for may be made at once.
+fn note_asked(life: &Life, step: &Step<'_>, now: Instant) {
+    let Step { connection, after, .. } = *step;
+    if let Some(Value::Uuid(_)) = step.sets(Column::SyncRequestId) {
+        let free = after.is_live()
+            && after.sync_lease_until == Timestamp::default()
+            && instant(after.sync_not_before) <= life.clock(step.sent_at);
+        life.asked.borrow_mut().remove(&connection);
+        life.asked.borrow_mut().extend(free.then(|| (connection, (now, after.clone()))));
+    }
 }
 
 /// A run's lease is taken when it is over and something is owed and due, and otherwise touched by its holder alone.
@@ -270,7 +303,7 @@ fn judge_renewal(world: &World, life: &Life, step: &Step<'_>) {
         let what = format!("{life} claimed a renewal before it was due");
         world.broke(Promise::WorkIsBounded, Some(connection), what);
     }
-    let well = before.is_well(timestamp(now + 15 * SECOND)) && before.is_well(timestamp(now - 15 * SECOND));
+    let well = is_well(before, timestamp(now + 15 * SECOND)) && is_well(before, timestamp(now - 15 * SECOND));
     if matches!(life.purpose, Purpose::Setup(_) | Purpose::Sweep) && well {
         let what = format!("{life} renewed a channel that was well");
         world.broke(Promise::WorkIsBounded, Some(connection), what);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use chrono::DateTime;
 use protocol::Timestamp;
-use protocol::connection::{ChannelId, Connection, ConnectionId, RequestId};
+use protocol::connection::{ChannelId, Connection, ConnectionId, RefreshToken, RequestId};
 use uuid::Uuid;
 
 use crate::Settings;
@@ -252,6 +252,14 @@ impl World {
         self.ledgers.borrow().iter().any(crashing)
     }
 
+    /// The connection that has a refresh token.
+    pub(crate) fn consenting(&self, refresh_token: &RefreshToken) -> Option<usize> {
+        let ledgers = self.ledgers.borrow();
+        ledgers.iter().position(|ledger| {
+            ledger.row.as_ref().is_some_and(|row| row.refresh_token.as_ref() == Some(refresh_token))
+        })
+    }
+
     pub(crate) fn consent_of(&self, row: &Connection) -> Option<Consent> {
         let grant = self.google.borrow().grant_of(row.refresh_token.as_ref()?)?;
         Some(Consent { grant, second: row.calendar_id.is_some() })
@@ -274,6 +282,15 @@ impl Ledger {
     pub(crate) fn last_word(&self, now: Instant) -> Option<&Rc<Run>> {
         self.runs.iter().filter(|run| run.succeeds && run.end <= now).max_by_key(|run| run.end)
     }
+}
+
+/// Whether a channel needs nothing, by another definition than the one that is judged.
+pub(crate) fn is_well(row: &Connection, now: Timestamp) -> bool {
+    let epoch = Timestamp::default();
+    let trouble = row.webhook_attempts > 0 || row.webhook_error.is_some();
+    let ours = row.webhook_id.is_some() && row.webhook_opened_at != epoch;
+    let lasts = row.webhook_expiration.is_some_and(|expiration| expiration > now);
+    row.is_active && row.sync_enabled && ours && lasts && !trouble && row.webhook_not_before > now
 }
 
 pub(crate) fn timestamp(instant: Instant) -> Timestamp {
