@@ -156,6 +156,18 @@ async fn act(world: &Rc<World>, connection: usize) {
     }
 }
 
+/// Does something at the worst of times: while Google is asked on the connection's behalf.
+pub(crate) fn interfere(world: &Rc<World>, connection: Option<usize>) {
+    let Some(connection) = connection else { return };
+    let Some(row) = world.row(connection) else { return };
+    if world.happens(Fault::Reconnecting) && world.dice.chance(0.3) {
+        reconnect(world, connection, &row);
+    }
+    if world.happens(Fault::Pausing) && world.dice.chance(0.1) {
+        switch(world, connection, Column::SyncEnabled, !row.sync_enabled);
+    }
+}
+
 /// Changes an event, mostly in the calendar that is watched.
 fn edit(world: &Rc<World>, row: &Connection) {
     if let Some(mut calendar) = world.calendar_of(row) {

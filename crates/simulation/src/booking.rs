@@ -8,7 +8,8 @@ use protocol::table::{Column, Value};
 
 use crate::database;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
-use crate::instance::{Life, Purpose, RUN_LEASE, micros};
+use crate::instance::{RUN_LEASE, micros};
+use crate::life::{Life, Purpose};
 use crate::promise::Promise;
 use crate::step::{SKEW, Step};
 use crate::world::{World, instant};
@@ -67,6 +68,21 @@ impl Entry<'_> {
         if !holds {
             let what = format!("{} {otherwise}", self.life);
             self.world.broke(Promise::EverythingIsBooked, Some(self.step.connection), what);
+        }
+    }
+
+    /// What fails together comes back together for ever, unless chance has its say.
+    fn has_jitter(&self, what: &'static str, backoff: Instant, delay: Instant) {
+        const IN_A_ROW: u32 = 5;
+        if backoff == 0 {
+            return;
+        }
+        let mut unjittered = self.world.unjittered.borrow_mut();
+        let count = unjittered.entry(what).or_default();
+        *count = if delay == backoff { *count + 1 } else { 0 };
+        if *count == IN_A_ROW {
+            let what = format!("{what} is delayed without jitter");
+            self.world.broke(Promise::NobodyStarves, Some(self.step.connection), what);
         }
     }
 
@@ -148,6 +164,9 @@ impl Entry<'_> {
         let earliest = lease_until.max(self.clock + doubled(30 * SECOND, attempts));
         let latest = lease_until.max(self.clock + jittered(doubled(30 * SECOND, attempts)));
         self.demand((earliest..=latest).contains(&due), "does not book when to renew should it crash");
+        if due > lease_until {
+            self.has_jitter("a renewal that may crash", due - self.clock, doubled(30 * SECOND, attempts));
+        }
         if matches!(self.life.purpose, Purpose::Button(_)) {
             let at_once = self.after.sync_not_before == Timestamp::default();
             self.demand(at_once, "makes the user's own run wait");
@@ -175,6 +194,9 @@ impl Entry<'_> {
         } else {
             backoff..=jittered(backoff)
         };
+        if !PERMANENT.contains(&error) {
+            self.has_jitter("a renewal that failed", backoff, delay);
+        }
         self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
         self.demand(
             self.after.webhook_attempts == self.before.webhook_attempts,
@@ -204,6 +226,7 @@ impl Entry<'_> {
         let backoff = if attempts > 0 { doubled(SECOND, attempts) } else { 0 };
         let booked = (backoff..=jittered(backoff)).contains(&delay);
         self.demand(booked, "does not book when to run should it crash");
+        self.has_jitter("a run that may crash", backoff, delay);
         self.demand(self.before.sync_request_id == self.after.sync_request_id, "changes what it claims");
     }
 
@@ -215,6 +238,7 @@ impl Entry<'_> {
             self.demand(after == before, "changes the attempts that its claim counted");
             let backoff = doubled(SECOND, before);
             let tried_later = (backoff..=jittered(backoff)).contains(&delay);
+            self.has_jitter("a run that failed", backoff, delay);
             self.demand(tried_later, &format!("runs again {} s after {before} attempts", delay / SECOND));
         } else {
             self.demand(after < before.max(1), "counts an attempt that was none");

@@ -11,7 +11,7 @@ use protocol::table::{Column, Filter, Query, Update, Value};
 
 use crate::executor::{Instant, SECOND};
 use crate::fault::Fault;
-use crate::instance::Life;
+use crate::life::Life;
 use crate::promise::Promise;
 use crate::step::{self, Step};
 use crate::world::{World, connection_id, connection_number, instant};
@@ -48,8 +48,13 @@ impl Database {
     /// Makes a change to the table, and later to the replica.
     fn make(&self, now: Instant, change: Change) -> Option<Connection> {
         let answer = change.apply(&self.table);
-        if let Some(replica) = &self.replica {
-            replica.behind.borrow_mut().push_back((now, change));
+        match (&self.replica, &change) {
+            // A row is older than its history.
+            (Some(replica), Change::Insert(..)) => {
+                change.apply(&replica.table);
+            }
+            (Some(replica), _) => replica.behind.borrow_mut().push_back((now, change)),
+            (None, _) => {}
         }
         answer
     }

@@ -6,7 +6,7 @@ use protocol::Timestamp;
 use protocol::connection::Connection;
 
 use crate::executor::{Instant, SECOND};
-use crate::instance::{Life, Matter, Purpose};
+use crate::life::{Life, Matter, Purpose};
 use crate::promise::Promise;
 use crate::world::{World, instant};
 

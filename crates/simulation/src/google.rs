@@ -6,6 +6,7 @@ use protocol::ports::{OpenedChannel, RefreshedToken};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::actors;
 use crate::delivery;
 use crate::executor::{HOUR, Instant, MILLISECOND, SECOND};
 use crate::fault::Fault;
@@ -163,6 +164,21 @@ impl Google {
     }
 }
 
+/// How `events.watch` fails, as documented; silence included.
+pub(crate) const FAILURES: &[WatchFailure] = &[
+    WatchFailure::ChannelIdNotUnique,
+    WatchFailure::Unauthorized,
+    WatchFailure::Refused(RenewalFailure::GoogleRateLimited),
+    WatchFailure::Refused(RenewalFailure::GoogleRejected),
+    WatchFailure::Refused(RenewalFailure::WebhookUrlRejected),
+    WatchFailure::Refused(RenewalFailure::GoogleApiDisabled),
+    WatchFailure::Refused(RenewalFailure::PushNotSupported),
+    WatchFailure::Refused(RenewalFailure::CalendarNotFound),
+    WatchFailure::Refused(RenewalFailure::ReconnectRequired),
+    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
+    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
+];
+
 /// `events.watch` arrives.
 pub(crate) fn watch(
     world: &Rc<World>,
@@ -173,6 +189,7 @@ pub(crate) fn watch(
 ) -> Result<OpenedChannel, WatchFailure> {
     let now = world.now();
     let connection = world.connection_of(id);
+    actors::interfere(world, connection);
     if connection.is_none() {
         world.broke(Promise::OneLiveChannel, None, "a channel was asked for that no row ever named");
     }
@@ -206,20 +223,8 @@ pub(crate) fn watch(
         issued_at > claimed_at
     };
     if world.happens(Fault::GoogleErrors) {
-        let failures = [
-            WatchFailure::ChannelIdNotUnique,
-            WatchFailure::Unauthorized,
-            WatchFailure::Refused(RenewalFailure::GoogleRateLimited),
-            WatchFailure::Refused(RenewalFailure::GoogleRejected),
-            WatchFailure::Refused(RenewalFailure::WebhookUrlRejected),
-            WatchFailure::Refused(RenewalFailure::GoogleApiDisabled),
-            WatchFailure::Refused(RenewalFailure::PushNotSupported),
-            WatchFailure::Refused(RenewalFailure::CalendarNotFound),
-            WatchFailure::Refused(RenewalFailure::ReconnectRequired),
-            WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
-            WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
-        ];
-        let failure = world.dice.pick(&failures).unwrap_or(WatchFailure::Unauthorized);
+        let usual = world.favourite_failure.filter(|_| world.dice.chance(0.8));
+        let failure = usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(WatchFailure::Unauthorized);
         match failure {
             WatchFailure::Unauthorized if is_fresh() => excuse(connection),
             WatchFailure::Refused(failure) if !failure.is_retryable() => excuse(connection),
@@ -309,7 +314,11 @@ pub(crate) fn stop(
 }
 
 /// A refresh token arrives.
-pub(crate) fn refresh(world: &World, refresh_token: &RefreshToken) -> Result<RefreshedToken, RenewalFailure> {
+pub(crate) fn refresh(
+    world: &Rc<World>,
+    refresh_token: &RefreshToken,
+) -> Result<RefreshedToken, RenewalFailure> {
+    actors::interfere(world, world.consenting(refresh_token));
     if world.happens(Fault::GoogleErrors) {
         let failures = [
             RenewalFailure::OauthClientInvalid,

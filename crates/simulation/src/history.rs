@@ -92,14 +92,17 @@ pub(crate) fn play(world: &Rc<World>) {
 /// Many who have nothing to gain, and then a few who connect after them.
 fn play_crowd(world: &Rc<World>) {
     const MANY: usize = 30;
-    const LATE: usize = 8;
+    const LATE: usize = 12;
     let broken = world.dice.pick(&[None, Some(Broken::RunsFail), Some(Broken::RunsHang)]).flatten();
     let paused = world.dice.chance(0.5);
     let at = world.now();
     for connection in 0..MANY {
         actors::connect_one(world, connection, broken);
     }
-    instance::sweep(world);
+    // Or everybody waits for the same sweep.
+    if world.dice.chance(0.7) {
+        instance::sweep(world);
+    }
     run_until(world, at + 30 * SECOND);
     if paused {
         (0..MANY).for_each(|connection| actors::pause(world, connection));
@@ -112,6 +115,7 @@ fn play_crowd(world: &Rc<World>) {
     instance::sweep(world);
     run_until(world, at + 75 * SECOND);
     judge(world, |world| judgement::nobody_starves(world, MANY, false));
+    judge(world, judgement::paused_means_paused);
     world.phase.set(Phase::Steady);
     for minute in [2, 3] {
         run_until(world, at + minute * MINUTE);

@@ -1,17 +1,13 @@
 //! A function instance: the protocol's own code over ports that lose requests and answers, on a clock of its own,
 //! and gone at any await.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::future::{Future, pending};
 use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{
-    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId, Source,
-    UnreadableRow,
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId, UnreadableRow,
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
@@ -28,172 +24,21 @@ use crate::actors;
 use crate::database;
 use crate::delivery::Answer;
 use crate::ending;
-use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, Reply, SECOND, TaskId};
+use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, Reply, SECOND};
 use crate::fault::Fault;
 use crate::google;
-use crate::judgement;
+use crate::life::{GoogleSaid, Life, Matter, Purpose};
 use crate::mutation::Mutation;
 use crate::promise::Promise;
 use crate::recalculation::{self, Call};
-use crate::world::{self, Broken, Phase, START, World, connection_id, connection_number, instant, timestamp};
+use crate::world::{Broken, Phase, World, connection_id, connection_number, instant, timestamp};
 
 /// How long a run keeps others out.
 pub(crate) const RUN_LEASE: Duration = Duration::from_secs(180);
 
-/// Why an instance was started; by number of the connection it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Receive(usize),
-    Forged,
-    Setup(usize),
-    Button(usize),
-    Sweep,
-}
-
-/// What is known of an instance, also after its end.
-pub(crate) struct Life {
-    pub(crate) purpose: Purpose,
-    number: u32,
-    started_at: Instant,
-    skew: Instant,
-    task: TaskId,
-    pub(crate) frozen: Cell<bool>,
-    pub(crate) crashed: Cell<bool>,
-    pub(crate) last_unanswered: Cell<Instant>,
-    /// When it was told that nested calls are refused.
-    pub(crate) refused_at: Cell<Option<Instant>>,
-    pub(crate) requests: Cell<usize>,
-    /// How often it asked for a channel since it last claimed a renewal, by connection.
-    pub(crate) watches: RefCell<BTreeMap<usize, usize>>,
-    /// Whether any of its updates took effect.
-    pub(crate) wrote: Cell<bool>,
-    pub(crate) runs: Cell<usize>,
-    /// The last run lease that it wrote, by connection.
-    pub(crate) claims: RefCell<BTreeMap<usize, Claim>>,
-    /// The connections that it was told to have lost the lease of, and asked for no other run of.
-    pub(crate) lost: RefCell<BTreeSet<usize>>,
-    /// The consent and calendar that it last read with a claim, by connection.
-    pub(crate) sources: RefCell<BTreeMap<usize, Source>>,
-    /// The refresh token that came with the last access token, if one did.
-    pub(crate) rotated: RefCell<Option<RefreshToken>>,
-    /// The pending ids that it wrote last, by connection.
-    pub(crate) pending: RefCell<BTreeMap<usize, ChannelId>>,
-    /// The channels that it is opening, by connection.
-    pub(crate) renewing: RefCell<BTreeMap<usize, ChannelId>>,
-    /// What an update of a connection was about, where it does not know whether it took effect.
-    doubted: RefCell<BTreeSet<(usize, Matter)>>,
-    /// What Google said last about a connection's channel or consent, if that was no success.
-    pub(crate) answers: RefCell<BTreeMap<usize, GoogleSaid>>,
-    /// The channel whose notification it received.
-    pub(crate) speaker: RefCell<Option<ChannelId>>,
-    /// The channels that Google opened for it and that it has not stored; for which connection.
-    pub(crate) opened: RefCell<BTreeMap<ChannelId, usize>>,
-    /// The channels that its step replaces or gives up once it knows that it took effect, by connection.
-    pub(crate) replaces: RefCell<BTreeMap<usize, Vec<Replaced>>>,
-    /// The channels that it has yet to ask Google to stop, of which connection and, where known, resource.
-    pub(crate) to_stop: RefCell<BTreeMap<ChannelId, (usize, Option<ResourceId>)>>,
-    /// The row as it was when it asked for a run that might be made at once, and when that was, by connection.
-    pub(crate) asked: RefCell<BTreeMap<usize, (Instant, Connection)>>,
-    /// The row that it read last.
-    read: RefCell<Option<Connection>>,
-    /// The connections whose last run did not answer it.
-    pub(crate) hanging: RefCell<BTreeSet<usize>>,
-}
-
-/// What an update is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Matter {
-    Channel,
-    Run,
-}
-
-impl Matter {
-    fn of(update: &Update) -> Self {
-        let channel = update.set.iter().any(|(column, _)| column.name().starts_with("webhook_"));
-        if channel { Self::Channel } else { Self::Run }
-    }
-}
-
-/// A channel and, where its row told, its resource.
-pub(crate) type Replaced = (ChannelId, Option<ResourceId>);
-
-#[derive(Clone, Copy)]
-pub(crate) struct GoogleSaid {
-    /// What a row should tell of it.
-    pub(crate) code: &'static str,
-    /// A channel may have been opened all the same.
-    pub(crate) doubtful: bool,
-}
-
-impl From<&WatchFailure> for GoogleSaid {
-    fn from(failure: &WatchFailure) -> Self {
-        let (failure, doubtful) = match failure {
-            WatchFailure::Unauthorized => (RenewalFailure::ReconnectRequired, false),
-            WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
-            WatchFailure::Refused(failure) => (*failure, false),
-            WatchFailure::Doubtful(failure) => (*failure, true),
-        };
-        Self { code: failure.code(), doubtful }
-    }
-}
-
-impl Life {
-    /// What its clock says at an instant.
-    pub(crate) fn clock(&self, now: Instant) -> Instant {
-        now + self.skew
-    }
-
-    /// Whether nothing goes wrong around it.
-    pub(crate) fn is_quiet(&self, world: &World) -> bool {
-        self.started_at > world.quiet_from.get() && !self.frozen.get()
-    }
-
-    /// Whether it does not know if an update of such a matter took effect.
-    pub(crate) fn doubts(&self, connection: usize, matter: Matter) -> bool {
-        self.doubted.borrow().contains(&(connection, matter))
-    }
-
-    /// How long it has been there.
-    pub(crate) fn age(&self, now: Instant) -> Instant {
-        now - self.started_at
-    }
-
-    /// The one that it is about; none for a sweep.
-    pub(crate) fn connection(&self) -> Option<usize> {
-        match self.purpose {
-            Purpose::Receive(connection) | Purpose::Setup(connection) | Purpose::Button(connection) => {
-                Some(connection)
-            }
-            Purpose::Forged | Purpose::Sweep => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Claim {
-    pub(crate) lease_until: Instant,
-    pub(crate) live: bool,
-    pub(crate) sent_at: Instant,
-    /// A run was made under it.
-    pub(crate) called: bool,
-}
-
-impl fmt::Display for Life {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let purpose = match self.purpose {
-            Purpose::Receive(_) => "receive",
-            Purpose::Forged => "forged",
-            Purpose::Setup(_) => "setup",
-            Purpose::Button(_) => "button",
-            Purpose::Sweep => "sweep",
-        };
-        write!(f, "{purpose}#{}", self.number)
-    }
-}
-
 pub(crate) struct Instance {
-    world: Rc<World>,
-    life: Rc<Life>,
+    pub(crate) world: Rc<World>,
+    pub(crate) life: Rc<Life>,
 }
 
 /// Starts a receiver; `heard` is told what Google hears.
@@ -280,38 +125,7 @@ fn start<F: Future<Output = ()> + 'static>(
     on_death: Option<Reply<Answer>>,
     body: impl FnOnce(Instance) -> F + 'static,
 ) {
-    let skewed = world.has(Fault::Skew);
-    let skew = world.dice.between(-10 * SECOND, 10 * SECOND);
-    let life = Rc::new(Life {
-        purpose,
-        number: world.number_instance(),
-        started_at: world.now(),
-        skew: if skewed { skew } else { 0 },
-        task: world.executor.next_task(),
-        frozen: Cell::new(false),
-        crashed: Cell::new(false),
-        last_unanswered: Cell::new(0),
-        refused_at: Cell::new(None),
-        requests: Cell::new(0),
-        watches: RefCell::default(),
-        wrote: Cell::new(false),
-        runs: Cell::new(0),
-        claims: RefCell::default(),
-        lost: RefCell::default(),
-        sources: RefCell::default(),
-        rotated: RefCell::default(),
-        pending: RefCell::default(),
-        renewing: RefCell::default(),
-        doubted: RefCell::default(),
-        answers: RefCell::default(),
-        speaker: RefCell::default(),
-        opened: RefCell::default(),
-        replaces: RefCell::default(),
-        to_stop: RefCell::default(),
-        asked: RefCell::default(),
-        read: RefCell::default(),
-        hanging: RefCell::default(),
-    });
+    let life = Rc::new(Life::new(world, purpose));
     let death = OnDeath(on_death);
     let instance = Instance { world: Rc::clone(world), life };
     let judged = Rc::clone(world);
@@ -352,16 +166,6 @@ impl Instance {
         rows.ok()?.into_iter().next()?.ok()
     }
 
-    /// What is found well was well when it was read.
-    fn judge_found(&self, connection: usize) {
-        let now = timestamp(self.life.clock(self.world.now()));
-        let read = self.life.read.borrow();
-        if !read.as_ref().is_some_and(|row| world::is_well(row, now)) {
-            let what = format!("{} finds a channel well that is not", self.life);
-            self.world.broke(Promise::EverythingRecovers, Some(connection), what);
-        }
-    }
-
     /// Whether the row's access token lasts for a stop.
     fn may_stop(&self, row: &Connection) -> bool {
         let now = self.life.clock(self.world.now());
@@ -383,91 +187,6 @@ impl Instance {
             let resource = |known: Option<ResourceId>| known.or_else(|| row.webhook_resource_id.clone());
             let to_stop = replaced.into_iter().map(|(id, known)| (id, (connection, resource(known))));
             self.life.to_stop.borrow_mut().extend(to_stop);
-        }
-    }
-
-    fn judge_answer(&self, notification: &Notification, verdict: &Verdict) {
-        let Purpose::Receive(connection) = self.life.purpose else { return };
-        if let Some(row) = self.world.row(connection)
-            && row.webhook_token.expose() == notification.token_hash.as_str()
-        {
-            self.judge_verdict(connection, &row, notification, verdict);
-        }
-        let broke = |what: String| {
-            self.world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
-        };
-        let took = self.world.now() - self.life.started_at;
-        if took > 5 * SECOND && !self.life.frozen.get() {
-            broke(format!("Google was answered after {} ms", took / MILLISECOND));
-        }
-        if let Verdict::Changed(row) = verdict
-            && row.webhook_pending_id.is_none()
-            && self.life.requests.get() > 1
-        {
-            // A row that moved meanwhile takes more looks.
-            let renewed = self.world.ledger(connection, |ledger| ledger.committed_at);
-            if renewed.flatten().is_some_and(|at| at < self.life.started_at) {
-                broke(format!("the current channel's message took {} requests", self.life.requests.get()));
-            }
-        }
-    }
-
-    /// A channel is asked for while there is time to store it, and not again and again.
-    fn judge_watch(&self, connection: usize, channel: &ChannelId) {
-        let world = &self.world;
-        let watches = {
-            let mut watches = self.life.watches.borrow_mut();
-            let count = watches.entry(connection).or_default();
-            *count += 1;
-            *count
-        };
-        // One, one with a fresh token, one with a fresh id.
-        if watches > 3 {
-            let what = format!("{} asks for a channel {watches} times", self.life);
-            world.broke(Promise::WorkIsBounded, Some(connection), what);
-        }
-        if self.life.pending.borrow().get(&connection) != Some(channel) {
-            let what = format!("{} asks for a channel by an id that it replaced", self.life);
-            world.broke(Promise::IdsNeverComeBack, Some(connection), what);
-        }
-        let row = world.row(connection).filter(|row| row.webhook_pending_id.as_ref() == Some(channel));
-        let lease =
-            row.map_or(Instant::MAX, |row| instant(row.webhook_lease_until) - self.life.clock(world.now()));
-        let age = self.life.age(world.now());
-        if lease < 20 * SECOND || age > 50 * SECOND {
-            let what = format!("{} asks for a channel with too little time left", self.life);
-            world.broke(Promise::OneLiveChannel, Some(connection), what);
-        }
-    }
-
-    /// Judges what a notification with a connection's own token was found to be.
-    fn judge_verdict(
-        &self,
-        connection: usize,
-        row: &Connection,
-        notification: &Notification,
-        verdict: &Verdict,
-    ) {
-        let world = &self.world;
-        // A replica learns of a new row within seconds.
-        if *verdict == Verdict::Unknown && self.life.started_at > START + 10 * SECOND {
-            let what = "a notification that belongs to a connection was answered with 404";
-            world.broke(Promise::NoChangeIsLost, Some(connection), what);
-        }
-        let quiet = self.life.started_at > world.quiet_from.get() && !self.life.frozen.get();
-        if *verdict == Verdict::Unavailable && quiet {
-            let what = "a notification was answered with 503, though nothing is wrong";
-            world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
-        }
-        let channel = &notification.channel;
-        if *verdict == Verdict::Opened
-            && !self.life.wrote.get()
-            && (row.webhook_pending_id.as_ref() == Some(channel)
-                || row.webhook_id.as_ref() == Some(channel) && row.webhook_message_number == 0)
-            && !database::is_confirmed(world, connection, channel)
-        {
-            let what = format!("nobody noted that channel {} has spoken", google::short(channel));
-            world.broke(Promise::OpenedChannelsAreConfirmed, Some(connection), what);
         }
     }
 
@@ -517,7 +236,10 @@ impl Instance {
         let slow = world.happens(Fault::SlowNetwork);
         let one_way = |longest| world.dice.mostly_low(MILLISECOND, longest);
         let (there, back) = if slow {
-            (world.dice.between(0, timeout + timeout / 4), world.dice.between(0, timeout))
+            // Now and then it arrives just after it was given up, between two looks at what became of it.
+            let latest = if world.dice.chance(0.2) { 50 * MILLISECOND } else { timeout / 4 };
+            let earliest = if latest < timeout / 4 { timeout } else { 0 };
+            (world.dice.between(earliest, timeout + latest), world.dice.between(0, timeout))
         } else {
             (one_way(30 * MILLISECOND), one_way(30 * MILLISECOND))
         };
@@ -624,8 +346,8 @@ impl Connections for Instance {
             let mut doubted = self.life.doubted.borrow_mut();
             if answer.is_none() {
                 doubted.insert(doubt);
-            } else if doubt.1 == Matter::Channel {
-                // A renewal's next update tells what became of the last.
+            } else if doubt.1 == Matter::Channel && answer.as_ref().is_some_and(Option::is_some) {
+                // What a renewal's next update meets tells what became of the last.
                 doubted.remove(&doubt);
             }
         }
@@ -755,13 +477,7 @@ impl Recalculation for Instance {
         let world = &self.world;
         let connection = connection_number(run.connection);
         let timeout = micros(timeout);
-        let age = self.life.age(world.now());
-        let late = self.life.purpose == Purpose::Sweep && age > 17 * SECOND && !self.life.frozen.get();
-        if late || (timeout > 0 && age + timeout > 66 * SECOND) {
-            let what =
-                format!("{} calls after {} s, for up to {} s", self.life, age / SECOND, timeout / SECOND);
-            world.broke(Promise::WorkIsBounded, Some(connection), what);
-        }
+        self.judge_call(connection, timeout);
         let journey = self.journey(timeout);
         self.life.runs.set(self.life.runs.get() + 1);
         if let Some(claim) = self.life.claims.borrow_mut().get_mut(&connection) {
@@ -830,11 +546,7 @@ impl Clock for Instance {
     }
 
     async fn sleep(&self, duration: Duration) {
-        // A notification's own short waits, and the second between two looks of a setup.
-        if self.life.purpose == Purpose::Sweep || micros(duration) > 10 * SECOND + MILLISECOND {
-            let what = format!("{} sleeps for {} ms", self.life, duration.as_millis());
-            self.world.broke(Promise::WorkIsBounded, self.life.connection(), what);
-        }
+        self.judge_sleep(micros(duration));
         self.suffer(micros(duration));
         self.world.executor.sleep(micros(duration)).await;
     }
@@ -870,10 +582,8 @@ impl Log for Instance {
         if renewal {
             self.life.renewing.borrow_mut().remove(&connection);
         }
-        let quiet = self.life.started_at > self.world.quiet_from.get() && !self.life.frozen.get();
-        if wrong && quiet && judgement::is_healthy(&self.world, connection) {
-            let what = format!("{} reports {}, though nothing is wrong", self.life, event.name());
-            self.world.broke(Promise::EverythingRecovers, Some(connection), what);
+        if wrong {
+            self.judge_complaint(connection, event.name());
         }
     }
 }

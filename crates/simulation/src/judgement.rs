@@ -105,10 +105,17 @@ pub(crate) fn nothing_is_lost(world: &World, quiet_from: Instant) {
 pub(crate) fn everything_recovers(world: &World) {
     for_each(world, |case| {
         what_is_broken_is_told(case);
-        if !case.row.is_live() && (case.row.webhook_id.is_some() || case.row.webhook_pending_id.is_some()) {
-            case.broke(Promise::PausedMeansPaused, "a paused connection names a channel, hours after");
-        }
         recovers(case);
+    });
+    paused_means_paused(world);
+}
+
+/// After a sweep, nobody has a channel who paused or disconnected.
+pub(crate) fn paused_means_paused(world: &World) {
+    for_each(world, |case| {
+        if !case.row.is_live() && (case.row.webhook_id.is_some() || case.row.webhook_pending_id.is_some()) {
+            case.broke(Promise::PausedMeansPaused, "a paused connection still names a channel");
+        }
     });
 }
 
@@ -126,6 +133,9 @@ fn recovers(case: &Case<'_>) {
             let error = case.row.webhook_error.as_deref().unwrap_or("none");
             case.broke(Promise::EverythingRecovers, format!("no channel long after; its error: {error}"));
         }
+    }
+    if case.row.last_sync_at.is_none() && case.row.webhook_error.as_deref() != Some("reconnect_required") {
+        case.broke(Promise::EverythingIsReconciled, "nobody ever looked at it");
     }
     if let Some(request) = case.row.sync_request_id {
         // Where sweeps crash, the day's look at everything may just be tried again.

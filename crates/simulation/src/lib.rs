@@ -10,6 +10,7 @@
 
 mod actors;
 mod booking;
+mod conduct;
 mod database;
 mod delivery;
 mod dice;
@@ -20,6 +21,7 @@ mod google;
 mod history;
 mod instance;
 mod judgement;
+mod life;
 mod mutation;
 mod promise;
 mod recalculation;

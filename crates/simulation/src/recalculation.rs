@@ -11,7 +11,7 @@ use crate::database::last;
 use crate::executor::{Instant, MILLISECOND, Reply, SECOND};
 use crate::fault::Fault;
 use crate::google;
-use crate::instance::Life;
+use crate::life::Life;
 use crate::promise::Promise;
 use crate::world::{Broken, Phase, Run, World};
 

@@ -9,8 +9,9 @@ use protocol::table::{Column, Value};
 use crate::booking;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
 use crate::google::short;
-use crate::instance::{self, Claim, Life, Purpose, RUN_LEASE, micros};
+use crate::instance::{self, RUN_LEASE, micros};
 use crate::judgement;
+use crate::life::{Claim, Life, Purpose};
 use crate::promise::Promise;
 use crate::world::{Phase, Renewal, World, instant, is_well, timestamp};
 
@@ -87,6 +88,8 @@ fn note_replaced(life: &Life, step: &Step<'_>) {
         let known = current().filter(|(_, resource)| resource.is_some());
         life.replaces.borrow_mut().insert(connection, known.into_iter().collect());
     } else if claims {
+        // What became of an earlier renewal's may not be known.
+        life.opened.borrow_mut().retain(|_, of| *of != connection);
         let abandoned = before.webhook_pending_id.clone().map(|id| (id, None));
         life.replaces.borrow_mut().insert(connection, current().into_iter().chain(abandoned).collect());
     }

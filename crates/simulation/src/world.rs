@@ -1,12 +1,13 @@
 //! Everything outside the functions, as it truly is: what the promises are judged by.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use chrono::DateTime;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, RefreshToken, RequestId};
+use protocol::failure::WatchFailure;
 use uuid::Uuid;
 
 use crate::Settings;
@@ -14,8 +15,8 @@ use crate::database::Database;
 use crate::dice::Dice;
 use crate::executor::{Executor, HOUR, Instant};
 use crate::fault::{Fault, Odds};
-use crate::google::{Calendar, Consent, Google};
-use crate::instance::Life;
+use crate::google::{self, Calendar, Consent, Google};
+use crate::life::Life;
 use crate::promise::{Promise, Violation};
 
 /// 2026-06-01T00:00:00Z.
@@ -39,6 +40,10 @@ pub(crate) struct World {
     pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,
+    /// How Google mostly fails in this history.
+    pub(crate) favourite_failure: Option<WatchFailure>,
+    /// How often in a row a delay had no jitter, by what it delays.
+    pub(crate) unjittered: RefCell<BTreeMap<&'static str, u32>>,
     /// Many connections, and no faults.
     pub(crate) crowded: bool,
     odds: Odds,
@@ -149,6 +154,7 @@ impl World {
         let crowded = dice.chance(0.01) && settings.connections.is_none();
         let odds = if crowded { Odds::none() } else { Odds::draw(&dice, settings.without) };
         let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
+        let favourite_failure = dice.pick(google::FAILURES).filter(|_| dice.chance(0.5));
         Rc::new(Self {
             executor: Executor::new(START),
             dice,
@@ -162,6 +168,8 @@ impl World {
             disturbed_at: Cell::new(Instant::MIN),
             frozen: RefCell::default(),
             longest_grant,
+            unjittered: RefCell::default(),
+            favourite_failure,
             crowded,
             odds,
             violation: RefCell::default(),
