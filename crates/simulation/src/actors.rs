@@ -93,9 +93,11 @@ fn consent(world: &World, calendar: Calendar) -> Vec<(Column, Value)> {
 
 /// Edits events, and now and then does something to the connection.
 async fn user(world: Rc<World>, connection: usize) {
+    // Some hardly ever do anything, so that one request stays owed for long.
+    let longest = if world.dice.chance(0.2) { 10 * MINUTE } else { MINUTE };
     while world.phase.get() == Phase::Faults {
         let at_once = world.dice.chance(0.15);
-        let wait = if at_once { SECOND } else { world.dice.mostly_low(2 * SECOND, 60 * SECOND) };
+        let wait = if at_once { SECOND } else { world.dice.mostly_low(longest / 30, longest) };
         let wait = world.dice.between(wait / 50, wait);
         world.executor.sleep(wait).await;
         if world.phase.get() != Phase::Faults {

@@ -85,7 +85,7 @@ impl Instance {
             world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
         }
         let channel = &notification.channel;
-        if *verdict == Verdict::Opened
+        if matches!(verdict, Verdict::Opened(_))
             && !self.life.wrote.get()
             && (row.webhook_pending_id.as_ref() == Some(channel)
                 || row.webhook_id.as_ref() == Some(channel) && row.webhook_message_number == 0)

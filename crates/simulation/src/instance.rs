@@ -493,7 +493,12 @@ impl Recalculation for Instance {
             return Err(RunFailure::RateLimited { retry_after: Duration::from_secs(seconds as u64) });
         }
         // A host that stands still takes the caller with it, its timeout included, and maybe the callee.
-        let pause = world.happens(Fault::Freezes).then(|| world.dice.between(10 * SECOND, 7 * MINUTE));
+        let pause = world.happens(Fault::Freezes).then(|| {
+            // Often just for longer than its lease.
+            let (least, most) =
+                if world.dice.chance(0.5) { (3 * MINUTE, 5 * MINUTE) } else { (10 * SECOND, 7 * MINUTE) };
+            world.dice.between(least, most)
+        });
         if let Some(pause) = pause {
             self.freeze(pause);
         }
@@ -506,7 +511,7 @@ impl Recalculation for Instance {
                 request: run.request,
                 holder: Rc::clone(&self.life),
                 answer: journey.answered_after.is_some().then(|| answer.clone()),
-                pause: pause.filter(|_| world.dice.chance(0.7)),
+                pause: pause.filter(|_| world.dice.chance(0.5)),
             };
             let server = Rc::clone(world);
             world.executor.at(world.now() + arrives_after, move || recalculation::start(&server, call));
