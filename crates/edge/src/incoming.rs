@@ -1,7 +1,5 @@
 //! A request as Deno hands it over.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use functions::{Incoming, LONGEST_BODY};
 use futures_util::future::{Either, select};
@@ -13,10 +11,10 @@ use web_sys::{ReadableStreamDefaultReader, Request};
 
 use crate::platform::Deno;
 
-/// For the whole body, and for any piece of it. Ours come with the head; nobody waits for an answer because a body is
-/// announced and does not arrive.
-const BODY_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
-const PIECE_TIMEOUT: Duration = Duration::from_millis(600);
+/// Ours come with the head; nobody waits for an answer because a body is announced and does not arrive.
+const BODY_TIMEOUT: TimeDelta = TimeDelta::milliseconds(800);
+/// What is read at most of a body, in bytes, so that one without end does not fill the worker's memory.
+const LONGEST_DISCARDED: usize = 8 * 1024 * 1024;
 
 pub(crate) struct DenoRequest(pub(crate) Request);
 
@@ -43,7 +41,7 @@ impl Incoming for DenoRequest {
 
 impl DenoRequest {
     /// Reads the body to its end, for whoever still sends it would not see the answer, but keeps no more than shows
-    /// that it is longer than `limit`. None where it breaks off or takes too long.
+    /// that it is longer than `limit`. None where it breaks off, takes too long, or is endless.
     async fn read(&self, limit: usize) -> Option<Vec<u8>> {
         // Google's notifications have none, and Deno's first reader and first timer take 5 ms.
         if self.header("content-length").as_deref() == Some("0") {
@@ -53,16 +51,17 @@ impl DenoRequest {
         let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
         let give_up_at = Deno.now() + BODY_TIMEOUT;
         let mut body = Vec::new();
-        while Deno.now() < give_up_at {
+        let mut length = 0;
+        while length < LONGEST_DISCARDED {
+            let Ok(left) = (give_up_at - Deno.now()).to_std() else { break };
             let read = JsFuture::from(reader.read());
-            let Either::Left((step, _)) = select(read, Box::pin(Deno.sleep(PIECE_TIMEOUT))).await else {
-                break;
-            };
+            let Either::Left((step, _)) = select(read, Box::pin(Deno.sleep(left))).await else { break };
             let step = step.ok()?;
             if Reflect::get(&step, &JsValue::from_str("done")).ok()?.is_truthy() {
                 return Some(body);
             }
             let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value")).ok()?.dyn_into().ok()?;
+            length += chunk.length() as usize;
             if body.len() <= limit {
                 body.extend(chunk.to_vec());
             }

@@ -1,10 +1,13 @@
 //! HTTP as browsers and clumsy clients speak it: CORS, methods and bodies.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -21,6 +24,7 @@ cases! {
         other_methods_are_refused_by_name,
         a_body_that_is_not_what_it_should_be_is_refused,
         a_large_body_is_refused_and_harms_nobody,
+        a_body_without_end_is_answered_and_given_up,
         a_body_may_be_left_out,
         a_body_that_ends_early_is_refused_and_harms_nobody,
         noise_on_the_line_harms_nobody,
@@ -188,6 +192,46 @@ async fn a_large_body_is_refused_and_harms_nobody(scene: &Scene) {
     })
     .await;
     assert_eq!(scene.row(&connection).await, before);
+}
+
+async fn a_body_without_end_is_answered_and_given_up(scene: &Scene) {
+    let trickle = ("a trickle", (b"1\r\nx\r\n".to_vec(), Duration::from_millis(50)));
+    let flood = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    each([trickle, ("a flood", (flood, Duration::ZERO))], |(piece, pause)| async move {
+        for function in FUNCTIONS {
+            let standalone = Standalone::start(scene, function, &[]).await;
+            let stream = TcpStream::connect(standalone.address()).await.unwrap();
+            let (mut reader, mut writer) = stream.into_split();
+            let mut sent = 0;
+            let sending = async {
+                writer
+                    .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    .await
+                    .unwrap();
+                while writer.write_all(&piece).await.is_ok() {
+                    sent += piece.len();
+                    sleep(pause).await;
+                }
+            };
+            let mut answer = [0; 12];
+            let given_up = timeout(Duration::from_secs(3), async {
+                tokio::select! {
+                    () = sending => {}
+                    read = reader.read_exact(&mut answer) => {
+                        read.unwrap();
+                        assert_eq!(answer, *b"HTTP/1.1 401");
+                    }
+                }
+            });
+            given_up.await.expect("an answer, or the end of the connection");
+            assert!(sent < 64 << 20, "{function} read {sent} bytes");
+            assert_eq!(
+                standalone.try_call(scene, Caller::Nobody).await.map(|answer| answer.status),
+                Some(401)
+            );
+        }
+    })
+    .await;
 }
 
 async fn a_body_may_be_left_out(scene: &Scene) {
