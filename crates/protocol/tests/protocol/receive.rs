@@ -2,6 +2,7 @@
 
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
+use protocol::failure::StopFailure;
 use protocol::receive::{Notification, State, Verdict, follow_up, receive};
 use protocol::table::{Column, Value};
 
@@ -90,6 +91,20 @@ fn a_channel_that_is_nobodys_any_more_is_run_for_and_stopped() {
     assert_eq!(*world.stopped.borrow(), [ChannelId::new("before")]);
     assert_eq!(world.runs.borrow().len(), 1);
     assert_eq!(world.row(id).webhook_message_number, 1, "the current channel's count is untouched");
+}
+
+#[test]
+fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
+    let refused = Err(StopFailure { status: Some(401) });
+    for (refusals, stopped) in [(1, true), (2, false)] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.stop_answers.replace(vec![refused; refusals].into());
+        assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+        assert_eq!(world.stopped.borrow().len(), usize::from(stopped), "{refusals} refusals");
+        assert_eq!(world.refreshes.get(), 1);
+        assert!(world.stop_answers.borrow().is_empty());
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(crate) struct World {
     pub(crate) fate: Cell<Option<(usize, Fate)>>,
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
     pub(crate) refresh_answers: RefCell<VecDeque<Result<RefreshedToken, RenewalFailure>>>,
+    pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the table was read in this order.
     pub(crate) after_select: RefCell<Option<(Column, Hook)>>,
@@ -74,6 +75,7 @@ impl World {
             fate: Cell::new(None),
             watch_answers: RefCell::default(),
             refresh_answers: RefCell::default(),
+            stop_answers: RefCell::default(),
             run_answers: RefCell::default(),
             after_select: RefCell::default(),
             during_run: RefCell::default(),
@@ -216,8 +218,11 @@ impl Google for World {
         _resource: &ResourceId,
         _timeout: Duration,
     ) -> Result<(), StopFailure> {
-        self.stopped.borrow_mut().push(channel.clone());
-        Ok(())
+        let answer = self.stop_answers.borrow_mut().pop_front().unwrap_or(Ok(()));
+        if answer.is_ok() {
+            self.stopped.borrow_mut().push(channel.clone());
+        }
+        answer
     }
 
     async fn refresh(
