@@ -261,7 +261,8 @@ async fn fail<P: Ports>(
         }
         RunFailure::RateLimited { retry_after } => {
             invocation.end_runs();
-            let retry_at = now + TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::hours(1));
+            let retry_at =
+                now + TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX).min(TimeDelta::hours(1));
             let attempts = row.sync_attempts.saturating_sub(1);
             (Some(retry_at), release(ports, lease, row, attempts, retry_at, None).await)
         }

@@ -38,7 +38,8 @@ pub const ROWS_PER_STEP: usize = 200;
 pub const RENEWALS_AT_ONCE: usize = 8;
 
 /// With its jitter an hour. Without any at the limit, what failed together would come back together for ever.
-const LONGEST_BACKOFF: TimeDelta = TimeDelta::minutes(50);
+const LONGEST_BACKOFF: TimeDelta = TimeDelta::minutes(57);
+const LONGEST_JITTER: TimeDelta = TimeDelta::minutes(3);
 const DAILY: TimeDelta = TimeDelta::hours(24);
 const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
@@ -103,8 +104,8 @@ fn doubled(base: TimeDelta, times: i64) -> TimeDelta {
 
 /// Up to a fifth more, so that what failed together does not come back together.
 fn with_jitter(delay: TimeDelta, random: u128) -> TimeDelta {
-    let permille = i32::try_from(random % 201).unwrap_or(0);
-    delay.checked_add(&(delay / 1000 * permille)).unwrap_or(delay)
+    let permille = i32::try_from(random % 1001).unwrap_or(0);
+    delay.checked_add(&((delay / 5).min(LONGEST_JITTER) / 1000 * permille)).unwrap_or(delay)
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_failing_renewal_is_tried_ever_less_often_but_hourly_at_least() {
         for (attempts, seconds) in
-            [(0, 30..=36), (1, 60..=72), (3, 240..=288), (7, 3000..=3600), (i64::MAX, 3000..=3600)]
+            [(0, 30..=36), (1, 60..=72), (3, 240..=288), (7, 3420..=3600), (i64::MAX, 3420..=3600)]
         {
             check_seconds(renewal_retry(NOW, attempts, None, 77), seconds);
         }
@@ -135,8 +136,8 @@ mod tests {
 
     #[test]
     fn a_failing_run_is_tried_again_after_two_seconds_then_four() {
-        for (attempts, seconds) in [(1, 2..=2), (2, 4..=4), (12, 3000..=3600)] {
-            check_seconds(run_retry(NOW, attempts, 199), seconds);
+        for (attempts, seconds) in [(1, 2..=2), (2, 4..=4), (12, 3420..=3600)] {
+            check_seconds(run_retry(NOW, attempts, 999), seconds);
         }
     }
 

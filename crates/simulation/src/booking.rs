@@ -17,7 +17,8 @@ use crate::world::{World, instant};
 /// What a request may have taken between two looks at a clock.
 const SLOW: Instant = 15 * SECOND;
 /// With its jitter an hour.
-const LONGEST_BACKOFF: Instant = 50 * MINUTE;
+const LONGEST_BACKOFF: Instant = 57 * MINUTE;
+const LONGEST_JITTER: Instant = 3 * MINUTE;
 
 const PERMANENT: [&str; 3] = ["reconnect_required", "push_not_supported", "calendar_not_found"];
 
@@ -300,5 +301,5 @@ fn doubled(base: Instant, attempts: i64) -> Instant {
 
 /// A fifth longer.
 fn jittered(delay: Instant) -> Instant {
-    delay + delay / 5
+    delay + (delay / 5).min(LONGEST_JITTER)
 }
