@@ -10,14 +10,27 @@ use adapters::configuration::{Configuration, Environment, Misconfigured};
 use adapters::deployment::Deployment;
 use functions::{Answer, Function};
 use futures_channel::oneshot;
-use js_sys::Object;
+use js_sys::{Array, Object};
 use protocol::ports::Clock;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
-use web_sys::{Headers, Request, Response, ResponseInit};
+use web_sys::{Request, Response, ResponseInit};
 
 use crate::incoming::DenoRequest;
 use crate::platform::{Deno, print};
+
+/// 9 KB smaller than the standard one. Memory that grows is one pool, for a sweep's rows need more than a page.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::GlobalTlsf<Small> = rlsf::GlobalTlsf::new();
+
+#[cfg(target_arch = "wasm32")]
+struct Small;
+
+#[cfg(target_arch = "wasm32")]
+impl rlsf::GlobalTlsfOptions for Small {
+    const ENABLE_REALLOCATION: bool = false;
+}
 
 type Configured = Result<Rc<Deployment<Deno>>, Misconfigured>;
 
@@ -85,15 +98,11 @@ async fn panic_if_asked(request: &Request) {
 }
 
 fn response(answer: Answer) -> Result<Response, JsValue> {
-    let headers = Headers::new()?;
-    for (name, value) in &answer.headers {
-        headers.set(name, value)?;
-    }
+    let content_type = answer.body.is_some().then_some(("content-type", "application/json; charset=utf-8"));
+    let headers = answer.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(content_type);
+    let pairs: Array = headers.map(|(name, value)| Array::of2(&name.into(), &value.into())).collect();
     let init = ResponseInit::new();
     init.set_status(answer.status);
-    if answer.body.is_some() {
-        headers.set("content-type", "application/json; charset=utf-8")?;
-    }
-    init.set_headers(&headers);
+    init.set_headers(&pairs);
     Response::new_with_opt_str_and_init(answer.body.as_deref(), &init)
 }

@@ -3,7 +3,8 @@
 import { __wbg_reset_state, handle, initSync, start } from "./wasm/calendar_webhooks.js";
 import { base64 } from "./wasm/module.js";
 
-const module = new WebAssembly.Module(decode(base64));
+/** Compiled on other threads, while the runtime gets ready to serve. */
+const compiling = WebAssembly.compile(decode(base64));
 
 /** Runs at every cold start: natively where the runtime can, else in a loop (2 ms; `Uint8Array.from` takes 30). */
 function decode(base64: string) {
@@ -21,7 +22,7 @@ const inFlight = new Set<(response: Response) => void>();
 let instance: "none" | "running" | "lost" = "none";
 
 /** Sees to it that there is an instance: the first one, or another after a panic. */
-function run() {
+function run(module: WebAssembly.Module) {
   if (instance === "running") return;
   if (instance === "none") initSync({ module });
   else __wbg_reset_state();
@@ -64,19 +65,21 @@ function waitUntil(promise: Promise<unknown>) {
 /** The server of one of the three functions. */
 export function serve(name: string): { fetch(request: Request): Promise<Response> } {
   return {
-    fetch: (request) =>
-      new Promise((resolve) => {
+    fetch: async (request) => {
+      const module = await compiling;
+      return await new Promise((resolve) => {
         inFlight.add(resolve);
         const answer = (response: Response) => {
           inFlight.delete(resolve);
           resolve(response);
         };
         try {
-          run();
+          run(module);
           handle(name, request, waitUntil).then(answer, () => answer(internalError()));
         } catch {
           answer(internalError());
         }
-      }),
+      });
+    },
   };
 }
