@@ -74,7 +74,9 @@ fn run(arguments: Arguments) -> Result<()> {
         );
     }
     let deployment = Deployment::new(project, &skip, project_ref, db_url, url, env_file)?;
-    deployment.announce()?;
+    if !yes {
+        deployment.announce()?;
+    }
     if !confirm("\nDeploy this?", yes)? {
         bail!("nothing was deployed");
     }
