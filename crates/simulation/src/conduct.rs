@@ -97,12 +97,12 @@ impl Instance {
     }
 
     /// What is found well was well when it was read.
-    pub(crate) fn judge_found(&self, connection: usize) {
+    pub(crate) fn judge_found(&self) {
         let now = timestamp(self.life.clock(self.world.now()));
         let read = self.life.read.borrow();
         if !read.as_ref().is_some_and(|row| is_well(row, now)) {
             let what = format!("{} finds a channel well that is not", self.life);
-            self.world.broke(Promise::EverythingRecovers, Some(connection), what);
+            self.world.broke(Promise::EverythingRecovers, self.life.connection(), what);
         }
     }
 
@@ -121,7 +121,9 @@ impl Instance {
 
     pub(crate) fn judge_sleep(&self, duration: Instant) {
         // A notification's own short waits, and the second between two looks of a setup.
-        if self.life.purpose == Purpose::Sweep || duration > 10 * SECOND + MILLISECOND {
+        let looks = matches!(self.life.purpose, Purpose::Setup(_)) && !self.life.answered.get();
+        let longest = if looks { SECOND } else { 10 * SECOND + MILLISECOND };
+        if self.life.purpose == Purpose::Sweep || duration > longest {
             let what = format!("{} sleeps for {} ms", self.life, duration / MILLISECOND);
             self.world.broke(Promise::WorkIsBounded, self.life.connection(), what);
         }

@@ -21,6 +21,7 @@ use protocol::table::{Column, Filter, Query, Update, Value};
 use protocol::{refresh, setup, sweep};
 
 use crate::actors;
+use crate::answer;
 use crate::database;
 use crate::delivery::Answer;
 use crate::ending;
@@ -78,10 +79,10 @@ pub(crate) fn set_up(world: &Rc<World>, connection: usize) {
     start(world, Purpose::Setup(connection), None, async move |instance| {
         let invocation = instance.invocation(Kind::Targeted);
         let Some(row) = instance.read(connection).await else { return };
-        match setup::setup(&instance, &invocation, row).await {
-            Ok(SetUp::Opened(renewed)) => setup::follow_up(&instance, &invocation, *renewed).await,
-            Ok(SetUp::Found) => instance.judge_found(connection),
-            Err(_) => {}
+        let answer = setup::setup(&instance, &invocation, row).await;
+        instance.judge_set_up(&answer);
+        if let Ok(SetUp::Opened(renewed)) = answer {
+            setup::follow_up(&instance, &invocation, *renewed).await;
         }
     });
 }
@@ -92,6 +93,7 @@ pub(crate) fn press_button(world: &Rc<World>, connection: usize) {
         let invocation = instance.invocation(Kind::Targeted);
         let Some(row) = instance.read(connection).await else { return };
         let refreshed = refresh::refresh(&instance, &invocation, &row).await;
+        instance.judge_refreshed(&refreshed);
         refresh::follow_up(&instance, &invocation, refreshed).await;
     });
 }
@@ -106,7 +108,8 @@ pub(crate) fn sweep(world: &Rc<World>) {
     let everybody = world.ledgers.borrow().len();
     let started_at = world.now();
     start(world, Purpose::Sweep, None, async move |instance| {
-        let _ = sweep::sweep(&instance, &instance.invocation(Kind::Sweep)).await;
+        let answer = sweep::sweep(&instance, &instance.invocation(Kind::Sweep)).await;
+        instance.judge_swept(&answer);
         let (requests, runs) = (instance.life.requests.get(), instance.life.runs.get());
         // What a user makes due meanwhile, if by an instance that is still at it, was not to be foreseen.
         let disturbed = instance.world.disturbed_at.get().saturating_add(100 * SECOND) > started_at;
@@ -352,6 +355,7 @@ impl Connections for Instance {
             }
         }
         if let Some(Some(row)) = &answer {
+            self.life.deeds.borrow_mut().note(&looks_up, row);
             self.learn(&looks_up, row);
         }
         match answer {
@@ -378,8 +382,15 @@ impl Connections for Instance {
     }
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
-        let answer = self.call(timeout, false, move |world| world.database.count(&filters)).await;
-        answer.ok_or(DatabaseUnavailable)
+        let (life, clock) = (Rc::clone(&self.life), self.life.clock(self.world.now()));
+        let answer = self
+            .call(timeout, false, move |world| {
+                life.deeds.borrow_mut().remaining = Some(answer::owed_and_due(world, clock));
+                world.database.count(&filters)
+            })
+            .await;
+        let hidden = self.world.settings.mutation.is_some_and(Mutation::hides_count);
+        answer.map(|count| if hidden { 0 } else { count }).ok_or(DatabaseUnavailable)
     }
 }
 
@@ -490,7 +501,9 @@ impl Recalculation for Instance {
             self.life.refused_at.set(Some(world.now()));
             let seconds = if refusing { 40 } else { world.dice.below(60) };
             world.trace(Some(connection), || format!("{} is refused a nested call", self.life));
-            return Err(RunFailure::RateLimited { retry_after: Duration::from_secs(seconds as u64) });
+            let refused = Err(RunFailure::RateLimited { retry_after: Duration::from_secs(seconds as u64) });
+            self.life.deeds.borrow_mut().ran(connection, refused);
+            return refused;
         }
         // A host that stands still takes the caller with it, its timeout included, and maybe the callee.
         let pause = world.happens(Fault::Freezes).then(|| {
@@ -528,6 +541,7 @@ impl Recalculation for Instance {
         });
         self.suffer(world.dice.between(0, 10 * SECOND));
         let result = answer.await;
+        self.life.deeds.borrow_mut().ran(connection, result);
         if matches!(result, Err(RunFailure::TimedOut | RunFailure::Unreachable)) {
             self.life.hanging.borrow_mut().insert(connection);
         } else {

@@ -9,6 +9,7 @@
 //! find.
 
 mod actors;
+mod answer;
 mod booking;
 mod conduct;
 mod database;

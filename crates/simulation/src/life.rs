@@ -8,6 +8,7 @@ use protocol::connection::{ChannelId, Connection, RefreshToken, ResourceId, Sour
 use protocol::failure::{RenewalFailure, WatchFailure};
 use protocol::table::Update;
 
+use crate::answer::Deeds;
 use crate::executor::{Instant, SECOND, TaskId};
 use crate::fault::Fault;
 use crate::world::World;
@@ -66,6 +67,9 @@ pub(crate) struct Life {
     pub(crate) to_stop: RefCell<BTreeMap<ChannelId, (usize, Option<ResourceId>)>>,
     /// The row as it was when it asked for a run that might be made at once, and when that was, by connection.
     pub(crate) asked: RefCell<BTreeMap<usize, (Instant, Connection)>>,
+    /// Whether its caller has an answer; only of a setup.
+    pub(crate) answered: Cell<bool>,
+    pub(crate) deeds: RefCell<Deeds>,
     /// The row that it read last.
     pub(crate) read: RefCell<Option<Connection>>,
     /// The connections whose last run did not answer it.
@@ -140,6 +144,8 @@ impl Life {
             replaces: RefCell::default(),
             to_stop: RefCell::default(),
             asked: RefCell::default(),
+            answered: Cell::new(false),
+            deeds: RefCell::default(),
             read: RefCell::default(),
             hanging: RefCell::default(),
         }

@@ -103,6 +103,8 @@ mutations! {
     UnstoppedChannels "unstopped-channels",
     /// Sweeps go through the table in its own order, not by what has waited longest.
     UnfairSweeps "unfair-sweeps",
+    /// A sweep tells that nothing remains to be run.
+    NothingRemains "nothing-remains",
     /// Rows of other providers are taken for Google's.
     EveryProvider "every-provider",
 }
@@ -254,6 +256,11 @@ impl Mutation {
             Self::LongLease => RUN_LEASE * 10,
             _ => RUN_LEASE,
         }
+    }
+
+    /// Whether a count finds nothing.
+    pub(crate) fn hides_count(self) -> bool {
+        self == Self::NothingRemains
     }
 
     /// Whether a read finds nothing.

@@ -38,6 +38,8 @@ pub enum Promise {
     EverythingRecovers,
     /// What is begun is booked in its row before it is tried, and what is over leaves nothing behind.
     EverythingIsBooked,
+    /// What a sweep, a setup or the button answers is what happened.
+    AnswersAreTrue,
     /// What fails again and again says in its row why.
     WhatIsBrokenIsTold,
     /// Connections that fail or hang do not keep others waiting.
