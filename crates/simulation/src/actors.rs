@@ -11,7 +11,7 @@ use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::fault::Fault;
 use crate::google::{self, Calendar};
 use crate::instance;
-use crate::world::{Broken, Ledger, Phase, Renewal, World, timestamp};
+use crate::world::{Broken, Change, Ledger, Phase, Renewal, World, timestamp};
 
 /// Connects users, some of them with a channel that somebody else's code opened.
 pub(crate) fn connect(world: &Rc<World>, connections: usize) {
@@ -80,7 +80,8 @@ pub(crate) fn connect_one(world: &Rc<World>, connection: usize, broken: Option<B
 fn consent(world: &World, calendar: Calendar) -> Vec<(Column, Value)> {
     let mut google = world.google.borrow_mut();
     let refresh_token = google.grant(calendar.account);
-    let expires_at = world.now() + if world.happens(Fault::Tokens) { 2 * MINUTE } else { HOUR };
+    let lifetime = if world.google_is_slow { 0 } else { HOUR };
+    let expires_at = world.now() + if world.happens(Fault::Tokens) { 2 * MINUTE } else { lifetime };
     let access_token = google.issue(&refresh_token, world.now(), expires_at);
     let second = || Value::Text("second".to_owned());
     vec![
@@ -139,8 +140,10 @@ async fn act(world: &Rc<World>, connection: usize) {
         world.google.borrow_mut().revoke(refresh_token);
     }
     if world.happens(Fault::Deleting) {
-        world.trace(Some(connection), || "deletes the row".to_owned());
-        database::delete(world, connection);
+        delete(world, connection);
+    }
+    if world.happens(Fault::ForeignRequests) {
+        ask_for_a_run(world, connection);
     }
     if world.happens(Fault::Setups) {
         instance::set_up(world, connection);
@@ -168,6 +171,23 @@ pub(crate) fn interfere(world: &Rc<World>, connection: Option<usize>) {
     if world.happens(Fault::Pausing) && world.dice.chance(0.1) {
         switch(world, connection, Column::SyncEnabled, !row.sync_enabled);
     }
+    if world.happens(Fault::Deleting) {
+        delete(world, connection);
+    }
+}
+
+fn delete(world: &World, connection: usize) {
+    world.trace(Some(connection), || "deletes the row".to_owned());
+    database::delete(world, connection);
+}
+
+/// The app asks for a run by itself, with an id that does not tell when.
+fn ask_for_a_run(world: &World, connection: usize) {
+    world.trace(Some(connection), || "asks for a run".to_owned());
+    let request = uuid::Builder::from_random_bytes(world.dice.bits().to_be_bytes()).into_uuid();
+    database::write(world, connection, vec![(Column::SyncRequestId, Value::Uuid(request))]);
+    let asked = Change { at: world.now(), acknowledged: true, unseen: false };
+    world.ledger(connection, |ledger| ledger.changes.push(asked));
 }
 
 /// Changes an event, mostly in the calendar that is watched.

@@ -14,7 +14,7 @@ use crate::executor::{Instant, SECOND};
 use crate::instance::{Instance, micros};
 use crate::life::{Life, Purpose};
 use crate::promise::Promise;
-use crate::world::{World, connection_number, instant};
+use crate::world::{World, connection_number, instant, is_well, timestamp};
 
 /// How long a setup waits for whoever was faster.
 const PATIENCE: Instant = 15 * SECOND;
@@ -163,7 +163,9 @@ impl Instance {
             Refusal::NoConnection => row.is_none(),
             Refusal::Disconnected => row.is_some_and(|row| !row.is_active),
             Refusal::Paused => row.is_some_and(|row| row.is_active && !row.sync_enabled),
-            Refusal::TooSoon { retry_after } => self.is_too_soon(row, micros(retry_after)),
+            Refusal::TooSoon { retry_after } => {
+                row.is_some_and(|row| self.is_too_soon(row, micros(retry_after)))
+            }
             Refusal::Failed(failure) => {
                 let deeds = self.life.deeds.borrow();
                 unanswered || deeds.failures.last().is_some_and(|(_, code)| code == failure.code())
@@ -174,17 +176,17 @@ impl Instance {
         }
     }
 
-    /// What is left of the interval or of the lease. A setup has waited for it in vain, and may have looked last at
-    /// what became of a renewal of its own.
-    fn is_too_soon(&self, row: Option<&Connection>, retry_after: Instant) -> bool {
-        let now = self.world.now();
-        if matches!(self.life.purpose, Purpose::Setup(_)) {
-            return (SECOND..=INTERVAL).contains(&retry_after) && self.life.age(now) >= PATIENCE;
-        }
-        row.is_some_and(|row| {
-            let free_at = instant(row.webhook_opened_at) + INTERVAL;
-            let left = free_at.max(instant(row.webhook_lease_until)) - self.life.clock(now);
-            row.is_live() && retry_after == left.clamp(SECOND, INTERVAL)
-        })
+    /// What is left of the interval or of the lease, and a setup has waited for it in vain.
+    fn is_too_soon(&self, row: &Connection, retry_after: Instant) -> bool {
+        let clock = self.life.clock(self.world.now());
+        let free_at = instant(row.webhook_opened_at) + INTERVAL;
+        let left = free_at.max(instant(row.webhook_lease_until)) - clock;
+        let in_vain = match self.life.purpose {
+            Purpose::Setup(_) => {
+                self.life.age(self.world.now()) >= PATIENCE && !is_well(row, timestamp(clock))
+            }
+            _ => true,
+        };
+        row.is_live() && in_vain && retry_after == left.clamp(SECOND, INTERVAL)
     }
 }

@@ -12,7 +12,7 @@ use crate::instance::{RUN_LEASE, micros};
 use crate::life::{Life, Purpose};
 use crate::promise::Promise;
 use crate::step::{SKEW, Step};
-use crate::world::{World, instant};
+use crate::world::{World, arose_at, instant};
 
 /// What a request may have taken between two looks at a clock.
 const SLOW: Instant = 15 * SECOND;
@@ -74,17 +74,19 @@ impl Entry<'_> {
 
     /// What fails together comes back together for ever, unless chance has its say.
     fn has_jitter(&self, what: &'static str, backoff: Instant, delay: Instant) {
-        const IN_A_ROW: u32 = 5;
-        if backoff == 0 {
-            return;
-        }
-        let mut unjittered = self.world.unjittered.borrow_mut();
-        let count = unjittered.entry(what).or_default();
-        *count = if delay == backoff { *count + 1 } else { 0 };
-        if *count == IN_A_ROW {
+        if backoff > 0 && self.is_always(what, delay == backoff) {
             let what = format!("{what} is delayed without jitter");
             self.world.broke(Promise::NobodyStarves, Some(self.step.connection), what);
         }
+    }
+
+    /// Whether something that chance has a say in was so a few times in a row.
+    fn is_always(&self, what: &'static str, so: bool) -> bool {
+        const IN_A_ROW: u32 = 5;
+        let mut unjittered = self.world.unjittered.borrow_mut();
+        let count = unjittered.entry(what).or_default();
+        *count = if so { *count + 1 } else { 0 };
+        *count == IN_A_ROW
     }
 
     fn leaves_alone_what_is_not_its_own(&self) {
@@ -229,6 +231,12 @@ impl Entry<'_> {
         self.demand(booked, "does not book when to run should it crash");
         self.has_jitter("a run that may crash", backoff, delay);
         self.demand(self.before.sync_request_id == self.after.sync_request_id, "changes what it claims");
+        // Two that claim at one instant by their clocks are told apart by their leases.
+        let lease = instant(self.after.sync_lease_until) - self.clock;
+        if self.is_always("a lease", lease % SECOND == 0) {
+            let what = format!("{} holds a lease that another may have, too", self.life);
+            self.world.broke(Promise::OneRunAtATime, Some(self.step.connection), what);
+        }
     }
 
     /// A run failed, was refused, or is not to be made: the connection was paused.
@@ -263,9 +271,10 @@ impl Entry<'_> {
         if after.sync_request_id.is_none() {
             self.demand(before.sync_request_id == ran, "drops another request than the one it ran for");
         }
-        let echo = ran.and_then(RequestId::arose_at).zip(before.last_sync_at).is_some_and(
-            |(arose_at, last_ended_at)| instant(arose_at) - instant(last_ended_at) < 20 * SECOND,
-        );
+        let echo = ran
+            .and_then(arose_at)
+            .zip(before.last_sync_at)
+            .is_some_and(|(arose_at, last_ended_at)| arose_at - instant(last_ended_at) < 20 * SECOND);
         let streak = if echo { before.sync_streak + 1 } else { 0 };
         let braked = if streak < 3 { 0 } else { doubled(SECOND, streak).min(2 * MINUTE) };
         let delay = instant(after.sync_not_before) - ended_at;

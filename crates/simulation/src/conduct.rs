@@ -10,6 +10,7 @@ use crate::instance::Instance;
 use crate::judgement;
 use crate::life::Purpose;
 use crate::promise::Promise;
+use crate::step::note_owed;
 use crate::world::{instant, is_well, timestamp};
 
 impl Instance {
@@ -67,6 +68,30 @@ impl Instance {
         }
     }
 
+    /// An access token is refreshed once for a channel.
+    pub(crate) fn judge_refresh(&self, connection: Option<usize>) {
+        let Some(connection) = connection else { return };
+        if let Some(refreshes) = self.life.refreshes.borrow_mut().get_mut(&connection) {
+            *refreshes += 1;
+            if *refreshes > 1 {
+                let what = format!("{} asks for an access token {refreshes} times", self.life);
+                self.world.broke(Promise::WorkIsBounded, Some(connection), what);
+            }
+        }
+    }
+
+    /// A channel that may have been stored is not stopped.
+    pub(crate) fn judge_stop(&self, channel: &ChannelId) {
+        let pending = self.life.pending.borrow();
+        let connection = pending.iter().find(|(_, pending)| *pending == channel).map(|(of, _)| *of);
+        if let Some(connection) = connection
+            && !self.life.sequel.borrow().knows(connection)
+        {
+            let what = format!("{} stops a channel that may have been stored", self.life);
+            self.world.broke(Promise::TheCurrentChannelIsNeverStopped, Some(connection), what);
+        }
+    }
+
     /// Judges what a notification with a connection's own token was found to be.
     fn judge_verdict(
         &self,
@@ -83,6 +108,17 @@ impl Instance {
         if *verdict == Verdict::Unavailable && self.life.is_quiet(world) {
             let what = "a notification was answered with 503, though nothing is wrong";
             world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
+        }
+        // Three looks of three requests each, or for want of time.
+        let heard = self.life.last_unanswered.get() == 0 && self.life.age(world.now()) < 4 * SECOND;
+        if *verdict == Verdict::Unavailable && heard && self.life.requests.get() < 9 {
+            let what = "a notification was answered with 503 before its third look at a row that moved";
+            world.broke(Promise::GoogleIsAnsweredAtOnce, Some(connection), what);
+        }
+        match verdict {
+            Verdict::Changed(row) if !row.is_live() => self.life.is_to_retire.set(true),
+            Verdict::Late(row) => note_owed(&self.life, connection, row, world.now()),
+            _ => {}
         }
         let channel = &notification.channel;
         if matches!(verdict, Verdict::Opened(_))

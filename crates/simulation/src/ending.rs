@@ -8,6 +8,7 @@ use protocol::connection::Connection;
 use crate::executor::{Instant, SECOND};
 use crate::life::{Life, Matter, Purpose};
 use crate::promise::Promise;
+use crate::sequel;
 use crate::world::{World, instant};
 
 /// Until then a sweep makes runs, less the time to ask for one.
@@ -26,6 +27,7 @@ pub(crate) fn judge(world: &World, life: &Rc<Life>) {
         let what = format!("{life} learned that its lease was lost, and asked for no other run");
         world.broke(Promise::TheLastWordIsNotStale, Some(*connection), what);
     }
+    sequel::judge(world, life);
     judge_channels(world, life);
     for (connection, pending) in &*life.pending.borrow() {
         let named =
@@ -45,6 +47,11 @@ pub(crate) fn judge(world: &World, life: &Rc<Life>) {
         }
     }
     judge_runs(world, life);
+    judge_released(world, life);
+    if life.is_to_retire.get() {
+        let what = format!("{life} learned that its connection is paused, and keeps the channel");
+        world.broke(Promise::PausedMeansPaused, life.connection(), what);
+    }
 }
 
 /// Whoever opens a channel that is not stored, or replaces one or gives it up, asks Google to stop it.
@@ -56,6 +63,26 @@ fn judge_channels(world: &World, life: &Rc<Life>) {
         if google.channel(id).is_some_and(|channel| channel.is_live(world.now())) {
             let what = format!("{life} ends, and a channel that it should stop stays behind");
             world.broke(Promise::OneLiveChannel, Some(*connection), what);
+        }
+    }
+}
+
+/// Whoever gives back the lease of a run that is due in a few seconds waits for it, and does not leave it to the sweep.
+fn judge_released(world: &World, life: &Life) {
+    for (connection, (at, row)) in &*life.released.borrow() {
+        let claim = life.claims.borrow().get(connection).copied();
+        let Some(claim) = claim.filter(|claim| claim.live && row.is_live()) else { continue };
+        let wait = instant(row.sync_not_before) - life.clock(*at);
+        // Twice the run before, or what a wait leaves for a run.
+        let needs = wait.max(0) + (2 * (at - claim.sent_at)).max(10 * SECOND) + 6 * SECOND;
+        let in_time = life.age(*at) + needs < 70 * SECOND;
+        if wait <= life.patience()
+            && life.purpose != Purpose::Sweep
+            && in_time
+            && life.refused_at.get().is_none()
+        {
+            let what = format!("{life} leaves to the sweep a run that is due in {} s", wait / SECOND);
+            world.broke(Promise::ChangesAreSeenPromptly, Some(*connection), what);
         }
     }
 }

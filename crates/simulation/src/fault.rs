@@ -78,6 +78,8 @@ faults! {
     IrregularCron "irregular-cron" 0.3,
     /// Connections start with a channel that somebody else's code opened.
     ForeignChannels "foreign-channels" 0.3,
+    /// The app asks for runs by itself, with ids that do not tell when.
+    ForeignRequests "foreign-requests" 0.1,
     /// A connection is broken for good: its runs or its renewals fail, hang or crash for ever.
     BrokenConnections "broken-connections" 0.2,
 }

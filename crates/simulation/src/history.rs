@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::actors;
+use crate::answer;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google;
 use crate::instance;
@@ -18,6 +19,9 @@ const CRASHING: Instant = 5 * HOUR;
 
 pub(crate) fn play(world: &Rc<World>) {
     let dice = &world.dice;
+    if world.google_is_slow {
+        return play_slow_crowd(world);
+    }
     if world.crowded {
         return play_crowd(world);
     }
@@ -119,10 +123,29 @@ fn play_crowd(world: &Rc<World>) {
     world.phase.set(Phase::Steady);
     for minute in [2, 3] {
         run_until(world, at + minute * MINUTE);
-        instance::sweep(world);
+        // Two at a time do the work of two.
+        let sweeps = 1 + world.dice.below(2);
+        let owed = answer::owed_and_due(world, world.now());
+        (0..sweeps).for_each(|_| instance::sweep(world));
+        run_until(world, at + minute * MINUTE + 3 * SECOND);
+        judge(world, |world| judgement::sweeps_share_their_work(world, at + minute * MINUTE, owed, sweeps));
     }
     run_until(world, at + 195 * SECOND);
     judge(world, |world| judgement::nobody_starves(world, MANY, true));
+}
+
+/// Many who are renewed so slowly that no sweep has the time for all of them.
+fn play_slow_crowd(world: &Rc<World>) {
+    const MANY: usize = 42;
+    let at = world.now();
+    (0..MANY).for_each(|connection| actors::connect_one(world, connection, None));
+    world.phase.set(Phase::Steady);
+    for minute in 0..3 {
+        run_until(world, at + minute * MINUTE);
+        instance::sweep(world);
+    }
+    run_until(world, at + 4 * MINUTE);
+    judge(world, |world| judgement::nobody_starves(world, 0, false));
 }
 
 /// A history that broke a promise has ended where it did.

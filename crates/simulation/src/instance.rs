@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{
-    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId, UnreadableRow,
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, ResourceId,
+    UnreadableRow,
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
@@ -30,8 +31,10 @@ use crate::fault::Fault;
 use crate::google;
 use crate::life::{GoogleSaid, Life, Matter, Purpose};
 use crate::mutation::Mutation;
+use crate::order;
 use crate::promise::Promise;
 use crate::recalculation::{self, Call};
+use crate::sequel;
 use crate::world::{Broken, Phase, World, connection_id, connection_number, instant, timestamp};
 
 /// How long a run keeps others out.
@@ -167,6 +170,13 @@ impl Instance {
         let rows =
             self.select(Query::by_id(connection_id(connection)), protocol::schedule::DATABASE_TIMEOUT).await;
         rows.ok()?.into_iter().next()?.ok()
+    }
+
+    /// What Google takes to think, where it takes long.
+    async fn wait_for_google(&self) {
+        if self.world.google_is_slow {
+            self.world.executor.sleep(7 * SECOND).await;
+        }
     }
 
     /// Whether the row's access token lasts for a stop.
@@ -317,13 +327,18 @@ impl Connections for Instance {
         let mutation = self.world.settings.mutation;
         if let Some(mutation) = mutation {
             mutation.before_update(&self.world, &update);
-            if mutation.swallows(&update) {
+            if mutation.swallows(&update, self.life.purpose) {
                 return Ok(None);
             }
         }
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
         let looks_up = update.clone();
         let connection = database::target(&self.world, &update);
+        if let Some(connection) = connection {
+            self.life.sequel.borrow_mut().asks(connection, &update);
+            order::claims(&self.world, &self.life, connection, &update);
+            self.life.sends(connection, &update);
+        }
         let lease = database::held_lease(&self.world, &self.life, &update);
         if let Some(connection) = database::asks_for_a_run(&update) {
             self.life.lost.borrow_mut().remove(&connection);
@@ -344,7 +359,11 @@ impl Connections for Instance {
         if let (Some(connection), Some(None)) = (lease, &answer) {
             self.life.lost.borrow_mut().insert(connection);
         }
+        if order::is_lost_renewal(&looks_up, answer.as_ref()) {
+            order::ends(&self.world, &self.life);
+        }
         if let Some(connection) = connection {
+            self.life.sequel.borrow_mut().hears(connection, &looks_up, answer.as_ref());
             let doubt = (connection, Matter::of(&looks_up));
             let mut doubted = self.life.doubted.borrow_mut();
             if answer.is_none() {
@@ -356,6 +375,7 @@ impl Connections for Instance {
         }
         if let Some(Some(row)) = &answer {
             self.life.deeds.borrow_mut().note(&looks_up, row);
+            self.life.gives_back(&looks_up, row, self.world.now());
             self.learn(&looks_up, row);
         }
         match answer {
@@ -369,13 +389,30 @@ impl Connections for Instance {
         mut query: Query,
         timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        if let Some(mutation) = self.world.settings.mutation {
+        let mutation = self.world.settings.mutation;
+        if let Some(mutation) = mutation {
             if mutation.hides(&query) {
                 return Ok(Vec::new());
             }
             mutation.rewrite_query(&mut query);
         }
+        order::asks(&self.world, &self.life, &query);
+        let asked = query.clone();
         let answer = self.call(timeout, false, move |world| database::select(world, &query)).await;
+        if let Some(rows) = &answer {
+            order::finds(&self.world, &self.life, &asked, rows.iter().flatten());
+        }
+        if let [Filter::Eq(Column::Id, Value::Uuid(id))] = asked.filters[..] {
+            let connection = connection_number(ConnectionId(id));
+            if self.life.sequel.borrow_mut().reads(connection) {
+                let is_gone = answer.as_ref().is_some_and(Vec::is_empty);
+                if is_gone {
+                    sequel::row_is_gone(&self.world, &self.life, connection);
+                }
+                let overlooks = mutation.is_some_and(Mutation::overlooks_deletions);
+                return answer.filter(|_| !(is_gone && overlooks)).ok_or(DatabaseUnavailable);
+            }
+        }
         let row = answer.as_ref().and_then(|rows| rows.first()?.as_ref().ok());
         self.life.read.replace(row.cloned());
         answer.ok_or(DatabaseUnavailable)
@@ -418,6 +455,7 @@ impl Google for Instance {
         let (access_token, calendar) = (access_token.clone(), calendar.cloned());
         let (channel, token) = (channel.clone(), token.clone());
         let id = channel.clone();
+        self.wait_for_google().await;
         let answer = self
             .call(timeout, crashes, move |world| {
                 google::watch(world, &access_token, calendar.as_ref(), &channel, &token)
@@ -448,6 +486,7 @@ impl Google for Instance {
             return Ok(());
         }
         self.life.opened.borrow_mut().remove(channel);
+        self.judge_stop(channel);
         if let Some((connection, Some(known))) = self.life.to_stop.borrow_mut().remove(channel)
             && known != *resource
         {
@@ -466,7 +505,9 @@ impl Google for Instance {
         timeout: Duration,
     ) -> Result<RefreshedToken, RenewalFailure> {
         let connection = self.world.consenting(refresh_token);
+        self.judge_refresh(connection);
         let refresh_token = refresh_token.clone();
+        self.wait_for_google().await;
         let answer = self.call(timeout, false, move |world| google::refresh(world, &refresh_token)).await;
         let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable));
         match &answer {
@@ -599,6 +640,8 @@ impl Log for Instance {
             self.life.asked.borrow_mut().remove(&connection);
         }
         if renewal {
+            order::ends(&self.world, &self.life);
+            self.life.refreshes.borrow_mut().remove(&connection);
             self.life.renewing.borrow_mut().remove(&connection);
         }
         if wrong {

@@ -1,12 +1,12 @@
 //! What must be true once the faults are over.
 
-use protocol::connection::{ChannelId, Connection, RequestId};
+use protocol::connection::{ChannelId, Connection};
 
 use crate::database;
 use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google::short;
 use crate::promise::Promise;
-use crate::world::{Broken, Change, Ledger, START, World, instant, is_well, timestamp};
+use crate::world::{Broken, Change, Ledger, START, World, arose_at, is_well, timestamp};
 
 /// A connection as it is now.
 struct Case<'a> {
@@ -140,7 +140,7 @@ fn recovers(case: &Case<'_>) {
     if let Some(request) = case.row.sync_request_id {
         // Where sweeps crash, the day's look at everything may just be tried again.
         let since = case.world.now() - 4 * HOUR;
-        let just_asked = request.arose_at().is_some_and(|arose_at| arose_at > timestamp(since));
+        let just_asked = arose_at(request).is_some_and(|arose_at| arose_at > since);
         if !(just_asked && case.world.has_crashing()) {
             case.broke(Promise::EverythingRecovers, "a run is still owed long after");
         }
@@ -205,7 +205,7 @@ fn what_is_broken_is_tried_ever_less_often(case: &Case<'_>, quiet_from: Instant)
 
 /// However often its runs failed before, it is tried about every hour.
 fn what_is_owed_is_tried_again(case: &Case<'_>, quiet_from: Instant) {
-    let arose_at = case.row.sync_request_id.and_then(RequestId::arose_at).map(instant);
+    let arose_at = case.row.sync_request_id.and_then(arose_at);
     let Some(arose_at) = arose_at.filter(|_| case.row.is_live()) else { return };
     let since = arose_at.max(quiet_from);
     let runs = case.ledger.runs.iter().filter(|run| run.start > since).count() as Instant;
@@ -318,6 +318,17 @@ pub(crate) fn nobody_starves(world: &World, first: usize, run: bool) {
             case.broke(Promise::NobodyStarves, "it still waits, and others came first again and again");
         }
     });
+}
+
+/// Every sweep makes its 25 runs at once, and none leaves its own to another that overlaps.
+pub(crate) fn sweeps_share_their_work(world: &World, at: Instant, owed: u64, sweeps: usize) {
+    let ledgers = world.ledgers.borrow();
+    let calls = ledgers.iter().flat_map(|ledger| &ledger.calls).filter(|call| **call >= at).count();
+    let most = usize::try_from(owed).unwrap_or(usize::MAX).min(25 * sweeps);
+    if calls < most {
+        let what = format!("{sweeps} sweeps made {calls} runs of {owed} that were owed");
+        world.broke(Promise::NobodyStarves, None, what);
+    }
 }
 
 /// A run that failed once, or was refused for 40 s, is made up for soon, but not before.

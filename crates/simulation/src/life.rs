@@ -4,14 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, RefreshToken, ResourceId, Source};
 use protocol::failure::{RenewalFailure, WatchFailure};
-use protocol::table::Update;
+use protocol::table::{Column, Update, Value};
 
 use crate::answer::Deeds;
 use crate::executor::{Instant, SECOND, TaskId};
 use crate::fault::Fault;
-use crate::world::World;
+use crate::order::Order;
+use crate::sequel::Sequel;
+use crate::world::{World, connection_number};
 
 /// Why an instance was started; by number of the connection it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +70,17 @@ pub(crate) struct Life {
     pub(crate) to_stop: RefCell<BTreeMap<ChannelId, (usize, Option<ResourceId>)>>,
     /// The row as it was when it asked for a run that might be made at once, and when that was, by connection.
     pub(crate) asked: RefCell<BTreeMap<usize, (Instant, Connection)>>,
+    /// Whether it learned that its connection is paused, and has not given the channel up.
+    pub(crate) is_to_retire: Cell<bool>,
+    /// When it gave back the lease of a run that is still owed, and the row then, by connection.
+    pub(crate) released: RefCell<BTreeMap<usize, (Instant, Connection)>>,
     /// Whether its caller has an answer; only of a setup.
     pub(crate) answered: Cell<bool>,
     pub(crate) deeds: RefCell<Deeds>,
+    pub(crate) order: RefCell<Order>,
+    pub(crate) sequel: RefCell<Sequel>,
+    /// How often it refreshed the access token for the renewal under way, by connection.
+    pub(crate) refreshes: RefCell<BTreeMap<usize, usize>>,
     /// The row that it read last.
     pub(crate) read: RefCell<Option<Connection>>,
     /// The connections whose last run did not answer it.
@@ -144,8 +155,13 @@ impl Life {
             replaces: RefCell::default(),
             to_stop: RefCell::default(),
             asked: RefCell::default(),
+            is_to_retire: Cell::new(false),
+            released: RefCell::default(),
             answered: Cell::new(false),
             deeds: RefCell::default(),
+            order: RefCell::default(),
+            sequel: RefCell::default(),
+            refreshes: RefCell::default(),
             read: RefCell::default(),
             hanging: RefCell::default(),
         }
@@ -164,6 +180,30 @@ impl Life {
     /// Whether it does not know if an update of such a matter took effect.
     pub(crate) fn doubts(&self, connection: usize, matter: Matter) -> bool {
         self.doubted.borrow().contains(&(connection, matter))
+    }
+
+    /// An update of a connection is sent.
+    pub(crate) fn sends(&self, connection: usize, update: &Update) {
+        let sets = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
+        if sets(Column::WebhookId) == Some(&Value::Null) {
+            self.is_to_retire.set(false);
+        }
+        if sets(Column::SyncLeaseUntil).is_some() {
+            self.released.borrow_mut().remove(&connection);
+        }
+    }
+
+    /// An update met `row`.
+    pub(crate) fn gives_back(&self, update: &Update, row: &Connection, now: Instant) {
+        let releases = update.set.iter().any(|(set, _)| *set == Column::SyncLeaseUntil);
+        if releases && row.sync_lease_until == Timestamp::default() && row.sync_request_id.is_some() {
+            self.released.borrow_mut().insert(connection_number(row.id), (now, row.clone()));
+        }
+    }
+
+    /// What it may wait for a run to be due: a sweep, for nothing.
+    pub(crate) fn patience(&self) -> Instant {
+        if self.purpose == Purpose::Sweep { 0 } else { 9 * SECOND }
     }
 
     /// How long it has been there.

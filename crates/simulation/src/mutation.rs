@@ -11,7 +11,8 @@ use protocol::table::{Column, Filter, Query, Update, Value};
 
 use crate::google;
 use crate::instance::RUN_LEASE;
-use crate::world::World;
+use crate::life::Purpose;
+use crate::world::{World, arose_at};
 
 macro_rules! mutations {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)*) => {
@@ -105,6 +106,14 @@ mutations! {
     UnfairSweeps "unfair-sweeps",
     /// A sweep tells that nothing remains to be run.
     NothingRemains "nothing-remains",
+    /// A sweep reads no more rows than it has runs, and so do all that overlap.
+    LeanSweeps "lean-sweeps",
+    /// That a row was deleted while its channel was opened is not noticed, and its previous channel is not stopped.
+    OverlookedDeletions "overlooked-deletions",
+    /// Who learns by a notification that a connection is paused leaves its channel to the next sweep.
+    LeftToTheSweep "left-to-the-sweep",
+    /// A request that does not tell when it arose counts as an echo.
+    TimelessEchoes "timeless-echoes",
     /// Rows of other providers are taken for Google's.
     EveryProvider "every-provider",
 }
@@ -194,6 +203,13 @@ impl Mutation {
                     }
                 }
             }
+            (Self::TimelessEchoes, Kind::Finish) => {
+                if let Some(row) = matching(&update.filters)
+                    && row.sync_request_id.is_some_and(|request| arose_at(request).is_none())
+                {
+                    set(&mut update, Column::SyncStreak, Value::Integer(row.sync_streak + 1));
+                }
+            }
             (Self::ReusedRequests, Kind::Commit) => {
                 if let Some(request) = matching(&update.filters).and_then(|row| row.sync_request_id) {
                     set(&mut update, Column::SyncRequestId, request.into());
@@ -226,8 +242,12 @@ impl Mutation {
     }
 
     /// Whether an update is not made at all.
-    pub(crate) fn swallows(self, update: &Update) -> bool {
-        self == Self::LostLeaseUnnoticed && Kind::of(update) == Kind::LeaseLost
+    pub(crate) fn swallows(self, update: &Update, purpose: Purpose) -> bool {
+        match self {
+            Self::LostLeaseUnnoticed => Kind::of(update) == Kind::LeaseLost,
+            Self::LeftToTheSweep => Kind::of(update) == Kind::Retire && purpose != Purpose::Sweep,
+            _ => false,
+        }
     }
 
     /// Whether an update is made by a read.
@@ -244,6 +264,7 @@ impl Mutation {
     pub(crate) fn rewrite_query(self, query: &mut Query) {
         match self {
             Self::UnfairSweeps => query.order = Column::Id,
+            Self::LeanSweeps => query.limit = query.limit.min(25),
             Self::EveryProvider => query.filters.retain(|filter| filtered(filter) != Column::Provider),
             _ => {}
         }
@@ -256,6 +277,11 @@ impl Mutation {
             Self::LongLease => RUN_LEASE * 10,
             _ => RUN_LEASE,
         }
+    }
+
+    /// Whether the row of a channel that is not stored is taken to be there.
+    pub(crate) fn overlooks_deletions(self) -> bool {
+        self == Self::OverlookedDeletions
     }
 
     /// Whether a count finds nothing.

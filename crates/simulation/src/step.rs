@@ -13,7 +13,7 @@ use crate::instance::{self, RUN_LEASE, micros};
 use crate::judgement;
 use crate::life::{Claim, Life, Purpose};
 use crate::promise::Promise;
-use crate::world::{Phase, Renewal, World, instant, is_well, timestamp};
+use crate::world::{Phase, Renewal, World, arose_at, instant, is_well, timestamp};
 
 /// What a function's clock may be off.
 pub(crate) const SKEW: Instant = 10 * SECOND;
@@ -67,6 +67,7 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
         life.pending.borrow_mut().extend(pending.map(|pending| (step.connection, pending)));
         if claims {
             life.watches.borrow_mut().remove(&step.connection);
+            life.refreshes.borrow_mut().insert(step.connection, 0);
             instance::thaw_superseded(world, life, step.connection);
             judge_renewal(world, life, step);
         }
@@ -95,16 +96,20 @@ fn note_replaced(life: &Life, step: &Step<'_>) {
     }
 }
 
-/// Whether the run that the step asks for may be made at once.
+/// Whether the run that the step asks for may be made at once, or soon.
 fn note_asked(life: &Life, step: &Step<'_>, now: Instant) {
-    let Step { connection, after, .. } = *step;
     if let Some(Value::Uuid(_)) = step.sets(Column::SyncRequestId) {
-        let free = after.is_live()
-            && after.sync_lease_until == Timestamp::default()
-            && instant(after.sync_not_before) <= life.clock(step.sent_at);
-        life.asked.borrow_mut().remove(&connection);
-        life.asked.borrow_mut().extend(free.then(|| (connection, (now, after.clone()))));
+        note_owed(life, step.connection, step.after, now);
     }
+}
+
+pub(crate) fn note_owed(life: &Life, connection: usize, row: &Connection, now: Instant) {
+    let free = row.is_live()
+        && row.sync_request_id.is_some()
+        && row.sync_lease_until == Timestamp::default()
+        && instant(row.sync_not_before) <= life.clock(now) + life.patience();
+    life.asked.borrow_mut().remove(&connection);
+    life.asked.borrow_mut().extend(free.then(|| (connection, (now, row.clone()))));
 }
 
 /// A run's lease is taken when it is over and something is owed and due, and otherwise touched by its holder alone.
@@ -192,7 +197,7 @@ fn judge_request(world: &World, life: &Life, step: &Step<'_>) {
     }
     // What the clock is off, and what looks and a slow request take.
     let tolerance = SKEW + 15 * SECOND;
-    let age = request.arose_at().map(|arose_at| (world.now() - instant(arose_at)).abs());
+    let age = arose_at(request).map(|arose_at| (world.now() - arose_at).abs());
     if !life.frozen.get() && age.is_none_or(|age| age > tolerance) {
         let what = format!("{life} wrote a request that does not tell when it arose");
         world.broke(Promise::EchoesAreBraked, Some(step.connection), what);

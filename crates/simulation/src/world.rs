@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::Settings;
 use crate::database::Database;
 use crate::dice::Dice;
-use crate::executor::{Executor, HOUR, Instant};
+use crate::executor::{Executor, HOUR, Instant, MILLISECOND};
 use crate::fault::{Fault, Odds};
 use crate::google::{self, Calendar, Consent, Google};
 use crate::life::Life;
@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) unjittered: RefCell<BTreeMap<&'static str, u32>>,
     /// Many connections, and no faults.
     pub(crate) crowded: bool,
+    /// Google takes as long as it may; only with a crowd.
+    pub(crate) google_is_slow: bool,
     odds: Odds,
     violation: RefCell<Option<Violation>>,
     trace: Option<RefCell<Vec<TraceLine>>>,
@@ -152,6 +154,7 @@ impl World {
     pub(crate) fn new(seed: u64, settings: &Settings, traced: bool) -> Rc<Self> {
         let dice = Dice::new(seed);
         let crowded = dice.chance(0.01) && settings.connections.is_none();
+        let google_is_slow = crowded && dice.chance(0.2);
         let odds = if crowded { Odds::none() } else { Odds::draw(&dice, settings.without) };
         let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
         let favourite_failure = dice.pick(google::FAILURES).filter(|_| dice.chance(0.5));
@@ -171,6 +174,7 @@ impl World {
             unjittered: RefCell::default(),
             favourite_failure,
             crowded,
+            google_is_slow,
             odds,
             violation: RefCell::default(),
             trace: traced.then(RefCell::default),
@@ -299,6 +303,13 @@ pub(crate) fn is_well(row: &Connection, now: Timestamp) -> bool {
     let ours = row.webhook_id.is_some() && row.webhook_opened_at != epoch;
     let lasts = row.webhook_expiration.is_some_and(|expiration| expiration > now);
     row.is_active && row.sync_enabled && ours && lasts && !trouble && row.webhook_not_before > now
+}
+
+/// When a request arose, by another definition than the one that is judged.
+pub(crate) fn arose_at(request: RequestId) -> Option<Instant> {
+    let bits = request.0.as_u128();
+    let millis = i64::try_from(bits >> 80).unwrap_or(0);
+    (bits >> 76 & 0xf == 7).then_some(millis * MILLISECOND)
 }
 
 pub(crate) fn timestamp(instant: Instant) -> Timestamp {
