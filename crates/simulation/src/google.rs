@@ -1,6 +1,8 @@
 //! Google, as it behaves: grants, channels, and who is told of a change.
 
-use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
+use protocol::connection::{
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId,
+};
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
 use protocol::ports::{OpenedChannel, RefreshedToken};
 use std::rc::Rc;
@@ -403,7 +405,11 @@ pub(crate) fn repeat(world: &Rc<World>) {
         let rows = || ledgers.iter().filter_map(|ledger| ledger.row.as_ref());
         let google = world.google.borrow();
         let live = google.channels.iter().filter(|channel| channel.is_live(now) && !channel.foreign);
-        let named = live.filter(|channel| rows().any(|row| row.webhook_id.as_ref() == Some(&channel.id)));
+        // Not what was noted of a channel while it was being opened: its number is not counted yet.
+        let heard = |row: &Connection, channel: &Channel| {
+            row.webhook_id.as_ref() == Some(&channel.id) && row.webhook_message_number >= channel.number
+        };
+        let named = live.filter(|channel| rows().any(|row| heard(row, channel)));
         named
             .map(|channel| (channel.id.clone(), channel.token.clone(), channel.calendar, channel.number))
             .collect()
