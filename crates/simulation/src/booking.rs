@@ -212,6 +212,11 @@ impl Entry<'_> {
             let what = format!("{} tells {error}, and Google said something else", self.life);
             self.world.broke(Promise::WhatIsBrokenIsTold, Some(self.step.connection), what);
         }
+        let watches = self.life.watches.borrow().get(&self.step.connection).copied();
+        if watches == Some(1) && said.is_some_and(|said| said.wants_another_id && said.code == error) {
+            let what = format!("{} gives up where Google only wants another id", self.life);
+            self.world.broke(Promise::EverythingRecovers, Some(self.step.connection), what);
+        }
         let doubtful = said.is_some_and(|said| said.doubtful && said.code == error);
         self.demand(
             self.after.webhook_pending_id.is_some() == doubtful,

@@ -515,7 +515,7 @@ impl Google for Instance {
                 self.life.rotated.replace(refreshed.refresh_token.clone());
             }
             Err(failure) => {
-                let said = GoogleSaid { code: failure.code(), doubtful: false };
+                let said = GoogleSaid { code: failure.code(), doubtful: false, wants_another_id: false };
                 let answers = connection.map(|connection| (connection, said));
                 self.life.answers.borrow_mut().extend(answers);
             }

@@ -110,17 +110,20 @@ pub(crate) struct GoogleSaid {
     pub(crate) code: &'static str,
     /// A channel may have been opened all the same.
     pub(crate) doubtful: bool,
+    /// It would do with another id.
+    pub(crate) wants_another_id: bool,
 }
 
 impl From<&WatchFailure> for GoogleSaid {
     fn from(failure: &WatchFailure) -> Self {
+        let wants_another_id = *failure == WatchFailure::ChannelIdNotUnique;
         let (failure, doubtful) = match failure {
             WatchFailure::Unauthorized => (RenewalFailure::ReconnectRequired, false),
             WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
             WatchFailure::Refused(failure) => (*failure, false),
             WatchFailure::Doubtful(failure) => (*failure, true),
         };
-        Self { code: failure.code(), doubtful }
+        Self { code: failure.code(), doubtful, wants_another_id }
     }
 }
 
