@@ -19,7 +19,7 @@ use web_sys::{Request, Response, ResponseInit};
 use crate::incoming::DenoRequest;
 use crate::platform::{Deno, print};
 
-/// 9 KB smaller than the standard one. Memory that grows is one pool, for a sweep's rows need more than a page.
+/// 7 KB smaller than the standard one. Memory that grows is one pool, for a sweep's rows need more than a page.
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: rlsf::GlobalTlsf<Small> = rlsf::GlobalTlsf::new();

@@ -102,7 +102,7 @@ fn doubled(base: TimeDelta, times: i64) -> TimeDelta {
     base.checked_mul(factor).unwrap_or(TimeDelta::MAX)
 }
 
-/// Up to a fifth more, so that what failed together does not come back together.
+/// Up to a fifth more, three minutes at most, so that what failed together does not come back together.
 fn with_jitter(delay: TimeDelta, random: u128) -> TimeDelta {
     let permille = i32::try_from(random % 1001).unwrap_or(0);
     delay.checked_add(&((delay / 5).min(LONGEST_JITTER) / 1000 * permille)).unwrap_or(delay)

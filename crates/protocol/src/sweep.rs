@@ -119,11 +119,14 @@ impl<P: Ports> Sweep<'_, P> {
         let long_ago = self.ports.now() - RECONCILE_AFTER;
         for last_sync in [Filter::IsNull(Column::LastSyncAt), Filter::Lt(Column::LastSyncAt, long_ago.into())]
         {
+            let limit = ROWS_PER_STEP - silent.len();
+            if limit == 0 {
+                break;
+            }
             let mut filters = Vec::from(live());
             filters.push(Filter::IsNull(Column::SyncRequestId));
             filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
             filters.push(last_sync.clone());
-            let limit = ROWS_PER_STEP - silent.len();
             let rows = self.read(Query { filters, order: Column::LastSyncAt, limit }).await?;
             silent.extend(rows.into_iter().map(|row| (row, last_sync.clone())));
         }
