@@ -2,9 +2,10 @@
 //! newline.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::http::is_header_safe;
@@ -12,13 +13,28 @@ use crate::http::is_header_safe;
 const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
 const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 
+/// All that is read of the environment.
+pub const VARIABLES: [&str; 10] = [
+    "SUPABASE_URL",
+    "SUPABASE_SECRET_KEYS",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "GOOGLE_CLIENT_ID",
+    "GOOGLE_CLIENT_SECRET",
+    "CALENDAR_WEBHOOK_URL",
+    "RECALCULATE_SCHEDULE_URL",
+    "RECALCULATE_SCHEDULE_LEASE_SECONDS",
+    "GOOGLE_CALENDAR_API_URL",
+    "GOOGLE_OAUTH_TOKEN_URL",
+];
+
 /// The environment as handed over: names and values.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default)]
 pub struct Environment(Vec<(String, String)>);
 
 impl Environment {
     /// A variable's value; one that is set to nothing is not set.
     fn get(&self, variable: &str) -> Option<&str> {
+        debug_assert!(VARIABLES.contains(&variable), "{variable} is not read");
         let (_, value) = self.0.iter().rfind(|(name, _)| name == variable)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
@@ -31,6 +47,32 @@ impl Environment {
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
         Self(variables.map(|(variable, value)| (variable.to_owned(), value.to_owned())).into())
+    }
+}
+
+/// Asks for each variable by its name: all the others, some thirty, would be a call or two into JavaScript each at
+/// every cold start.
+impl<'de> Deserialize<'de> for Environment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Variables;
+
+        impl<'de> Visitor<'de> for Variables {
+            type Value = Environment;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Environment, A::Error> {
+                let mut environment = Environment::default();
+                while let Some(variable) = map.next_entry()? {
+                    environment.0.push(variable);
+                }
+                Ok(environment)
+            }
+        }
+
+        deserializer.deserialize_struct("Environment", &VARIABLES, Variables)
     }
 }
 
@@ -155,17 +197,29 @@ fn parse_url(variable: &'static str, value: &str) -> Result<String, Misconfigure
 fn is_url(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let authority = rest.split('/').next().unwrap_or_default();
-    let (host, port) = match authority.split_once("]:") {
-        Some((address, port)) => (address, Some(port)),
-        None if authority.starts_with('[') => (authority, None),
-        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
     };
-    let is_in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
     ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
-        && host.bytes().any(|byte| byte.is_ascii_alphanumeric())
-        && host.bytes().all(is_in_host)
-        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && is_host(host)
+        && port.is_none_or(|port| !port.starts_with('+') && port.parse::<u16>().is_ok())
         && !rest.contains(['?', '#', '\\'])
+}
+
+/// A name, or an address: what ends in a number is one (URL Standard, section 3.5), and is taken in its usual form.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match host.trim_end_matches('.').rsplit('.').next() {
+        None | Some("") => false,
+        Some(end) if end.starts_with("0x") || end.bytes().all(|byte| byte.is_ascii_digit()) => {
+            host.parse::<Ipv4Addr>().is_ok()
+        }
+        Some(_) => host.bytes().all(is_in_name),
+    }
 }
 
 /// Hosted projects of before November 2025 have the one variable, later ones the other (a JSON object of named
@@ -257,6 +311,14 @@ mod tests {
             ("SUPABASE_URL", "https://", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://user:password@ref.supabase.co", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://ref.supabase.co:99999", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://][::1]:8000", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://[::1", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://[1:2]", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://a:b:80", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://a:+80", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://127.0.0.0.1", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://256.0.0.1", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://../", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://ref.supabase.co?x=y", "SUPABASE_URL"),
             ("GOOGLE_CLIENT_ID", "", "GOOGLE_CLIENT_ID"),
             ("GOOGLE_CLIENT_SECRET", "", "GOOGLE_CLIENT_SECRET"),

@@ -1,11 +1,11 @@
 //! Whether each of the three functions is deployed, starts, is configured, and is reached without a JWT.
 
+use adapters::configuration::VARIABLES;
 use serde_json::Value as Json;
 
 use crate::{
     check::{Check, Id},
     http::{Reply, Silence},
-    variables::NAMES,
 };
 
 /// What an unauthenticated, empty POST meets. Ours answer it with 401, and nothing comes of it.
@@ -62,7 +62,7 @@ pub fn probe(reply: &Reply) -> Probe {
 fn misconfiguration(message: &str) -> String {
     let variable = message.split(' ').next().unwrap_or_default();
     let harmless = message.len() <= 120 && message.chars().all(|character| matches!(character, ' '..='~'));
-    if NAMES.contains(&variable) && harmless {
+    if VARIABLES.contains(&variable) && harmless {
         message.to_owned()
     } else {
         "a variable is not usable".to_owned()

@@ -14,6 +14,7 @@ use std::{
     process::ExitCode,
 };
 
+use adapters::configuration::VARIABLES;
 use anyhow::{Context, Result, bail, ensure};
 use chrono::Utc;
 use clap::Parser;
@@ -23,7 +24,7 @@ use doctor::{
     http::Http,
     redact::Redactor,
     report::Reporter,
-    variables::{NAMES, SUPABASE_URL, Variables, secrets},
+    variables::{SECRET_KEY, SUPABASE_URL, Variables, secrets},
 };
 use env_file::EnvFile;
 
@@ -142,8 +143,9 @@ fn gather_variables(arguments: &Arguments) -> Result<BTreeMap<String, String>> {
         None if Path::new(DEFAULT_ENV_FILE).is_file() => read_env_file(Path::new(DEFAULT_ENV_FILE))?,
         None => BTreeMap::new(),
     };
-    variables.retain(|name, _| NAMES.contains(&name.as_str()));
-    for name in NAMES {
+    let names = VARIABLES.into_iter().chain([SECRET_KEY]);
+    variables.retain(|name, _| names.clone().any(|known| known == name));
+    for name in names {
         match std::env::var(name) {
             Ok(value) if !value.is_empty() => drop(variables.insert(name.to_owned(), value)),
             Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),

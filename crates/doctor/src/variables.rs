@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use adapters::configuration::{Configuration, Environment, Misconfigured};
+use adapters::configuration::{Configuration, Environment, Misconfigured, VARIABLES};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
@@ -18,24 +18,9 @@ pub const CLIENT_ID: &str = "GOOGLE_CLIENT_ID";
 pub const CLIENT_SECRET: &str = "GOOGLE_CLIENT_SECRET";
 const SECRET_KEYS: &str = "SUPABASE_SECRET_KEYS";
 /// One key alone, as the dashboard shows it.
-const SECRET_KEY: &str = "SUPABASE_SECRET_KEY";
+pub const SECRET_KEY: &str = "SUPABASE_SECRET_KEY";
 const SERVICE_ROLE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
 const KEYS: [&str; 3] = [SECRET_KEYS, SECRET_KEY, SERVICE_ROLE_KEY];
-
-/// All that is read; the rest of the environment does not matter.
-pub const NAMES: [&str; 11] = [
-    SUPABASE_URL,
-    SECRET_KEYS,
-    SECRET_KEY,
-    SERVICE_ROLE_KEY,
-    CLIENT_ID,
-    CLIENT_SECRET,
-    "CALENDAR_WEBHOOK_URL",
-    "RECALCULATE_SCHEDULE_URL",
-    "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-    "GOOGLE_CALENDAR_API_URL",
-    "GOOGLE_OAUTH_TOKEN_URL",
-];
 
 /// The variables as the functions understand them.
 pub struct Variables {
@@ -69,10 +54,10 @@ impl Variables {
             variables.insert(SECRET_KEYS.to_owned(), keys);
         }
         // `Configuration` names one problem at a time: put it right and look again.
-        for _ in NAMES {
+        for _ in VARIABLES {
             // A variable that is set to nothing is not set.
             let value = |name| (name, variables.get(name).map_or("", String::as_str));
-            match Configuration::parse(&Environment::from(NAMES.map(value))) {
+            match Configuration::parse(&Environment::from(VARIABLES.map(value))) {
                 Ok(configuration) => return Some(Self { configuration, unusable, problems }),
                 Err(misconfigured) => {
                     let variable = misconfigured.variable;

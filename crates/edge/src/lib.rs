@@ -46,7 +46,6 @@ pub fn start(environment: &Object, on_panic: js_sys::Function) {
         // Whatever becomes of the call, there is nobody to tell.
         let _ = on_panic.call0(&JsValue::NULL);
     }));
-    let environment = Object::entries(environment);
     let environment: Environment = serde_wasm_bindgen::from_value(environment.into()).unwrap_or_default();
     let configured = Configuration::parse(&environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
     DEPLOYMENT.with(|deployment| {

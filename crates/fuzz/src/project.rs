@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use adapters::configuration::{Configuration, Environment, Misconfigured};
+use adapters::configuration::{Configuration, Environment};
 use adapters::deployment::Deployment;
 use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use functions::{Function, Handled, Incoming, LONGEST_BODY};
@@ -40,13 +40,15 @@ pub fn empty(request: &HttpRequest) -> Answered {
     Ok(HttpResponse { content_range: Some("*/0".to_owned()), ..response(200, b"[]") })
 }
 
-pub fn environment() -> Environment {
-    Environment::from([
+#[allow(clippy::expect_used, reason = "a target that cannot start must not pass")]
+fn configuration() -> Configuration {
+    let environment = Environment::from([
         ("SUPABASE_URL", URL),
         ("SUPABASE_SECRET_KEYS", concat!(r#"{"default":""#, "sb_secret_7c1d0f5ba3e24986_0b9e", r#""}"#)),
         ("GOOGLE_CLIENT_ID", "client-id"),
         ("GOOGLE_CLIENT_SECRET", CLIENT_SECRET),
-    ])
+    ]);
+    Configuration::parse(&environment).expect("the environment is complete")
 }
 
 /// The runtime: every request is answered at once.
@@ -67,23 +69,22 @@ pub struct Project {
 
 impl Project {
     /// A project whose neighbours answer so.
-    pub fn new(answer: impl Fn(&HttpRequest) -> Answered + 'static) -> Result<Self, Misconfigured> {
-        Self::configured(&environment(), answer)
+    pub fn new(answer: impl Fn(&HttpRequest) -> Answered + 'static) -> Self {
+        Self::configured(configuration(), answer)
     }
 
     pub fn configured(
-        environment: &Environment,
+        configuration: Configuration,
         answer: impl Fn(&HttpRequest) -> Answered + 'static,
-    ) -> Result<Self, Misconfigured> {
+    ) -> Self {
         let runtime = Scripted(Rc::new(Script {
             answer: Box::new(answer),
             asked: RefCell::default(),
             log: RefCell::default(),
             now: Cell::new(Timestamp::from_timestamp_millis(NOW).unwrap_or_default()),
         }));
-        let configuration = Configuration::parse(environment)?;
         let deployment = Rc::new(Deployment::new(runtime.clone(), configuration));
-        Ok(Self { deployment, runtime })
+        Self { deployment, runtime }
     }
 
     /// Has a function handle a request to the end.

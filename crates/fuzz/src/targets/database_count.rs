@@ -13,7 +13,7 @@ pub fn target(data: &[u8]) {
     let (status, range) = status_and_body(data);
     let range = String::from_utf8_lossy(range).into_owned();
     let answer = HttpResponse { content_range: Some(range.clone()), ..response(status, b"[]") };
-    let Ok(project) = Project::new(move |_| Ok(answer.clone())) else { return };
+    let project = Project::new(move |_| Ok(answer.clone()));
     let count = finish(project.deployment.count(Vec::new(), Duration::from_secs(1)));
 
     let total = range.rsplit('/').next().filter(|_| range.contains('/')).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The environment: refused by the name of a variable and without its value, or good for requests that can be sent.
 
-use adapters::configuration::{Configuration, Environment};
+use adapters::configuration::{Configuration, Environment, VARIABLES};
 use functions::Function;
 use protocol::ports::Connections;
 use protocol::table::{Column, Query};
@@ -11,19 +11,6 @@ use url::Url;
 use crate::oracle::{assert_hidden, is_visible};
 use crate::project::{Post, Project, empty, finish};
 
-const VARIABLES: [&str; 10] = [
-    "SUPABASE_URL",
-    "SUPABASE_SECRET_KEYS",
-    "SUPABASE_SERVICE_ROLE_KEY",
-    "GOOGLE_CLIENT_ID",
-    "GOOGLE_CLIENT_SECRET",
-    "CALENDAR_WEBHOOK_URL",
-    "RECALCULATE_SCHEDULE_URL",
-    "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-    "GOOGLE_CALENDAR_API_URL",
-    "GOOGLE_OAUTH_TOKEN_URL",
-];
-
 /// `data` is `NAME=value` a line; a value goes on in the next line after a backslash.
 pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data).replace("\\\n", "\u{e000}");
@@ -33,7 +20,8 @@ pub fn target(data: &[u8]) {
         .map(|(name, value)| (name.to_owned(), value.replace('\u{e000}', "\n")))
         .collect();
     let json: Json = variables.iter().cloned().map(|(name, value)| (name, Json::String(value))).collect();
-    let Ok(environment) = serde_json::from_value::<Environment>(json) else { return };
+    #[allow(clippy::unwrap_used, reason = "every object of strings is an environment")]
+    let environment: Environment = serde_json::from_value(json).unwrap();
     // The last of several counts, and one that is set to nothing is not set.
     let value = |name: &str| {
         let last = variables.iter().rev().find(|(variable, _)| variable == name);
@@ -70,7 +58,7 @@ pub fn target(data: &[u8]) {
                 &printed,
                 secret.filter(|secret| !public.iter().any(|public| public.contains(secret))),
             );
-            is_good_for_requests(&environment, &keys);
+            is_good_for_requests(configuration.clone(), &keys);
         }
     }
 }
@@ -80,8 +68,8 @@ fn is_address(text: &str) -> bool {
     is_visible(text) && (lower.starts_with("http:") || lower.starts_with("https:"))
 }
 
-fn is_good_for_requests(environment: &Environment, keys: &[&str]) {
-    let Ok(project) = Project::configured(environment, empty) else { return };
+fn is_good_for_requests(configuration: Configuration, keys: &[&str]) {
+    let project = Project::configured(configuration, empty);
     let query = Query { filters: Vec::new(), order: Column::Id, limit: 1 };
     assert!(finish(project.deployment.select(query, Duration::from_secs(1))).is_ok());
     for request in project.asked() {

@@ -16,7 +16,7 @@ enum Expected {
 /// `data` is the head of a request, `name: value` a line.
 pub fn target(data: &[u8]) {
     let post = Post::with_head(data);
-    let Ok(project) = Project::new(empty) else { return };
+    let project = Project::new(empty);
     let handled = project.handle(Function::GoogleCalendarWebhook, &post);
     let asked = project.asked();
     match expected(&post) {

@@ -15,7 +15,6 @@ pub fn target(data: &[u8]) {
         true => Ok(answer.clone()),
         false => empty(request),
     });
-    let Ok(project) = project else { return };
     let authorization = format!("Bearer {JWT}");
     let post = Post::new(&[("authorization", &authorization)], b"");
     let handled = project.handle(Function::SetupCalendarWebhook, &post);

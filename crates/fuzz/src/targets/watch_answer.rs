@@ -18,7 +18,7 @@ pub fn target(data: &[u8]) {
     let (status, body) = status_and_body(data);
     let answer = response(status, body);
     let json: Json = serde_json::from_str(&answer.body).unwrap_or_default();
-    let Ok(project) = Project::new(move |_| Ok(answer.clone())) else { return };
+    let project = Project::new(move |_| Ok(answer.clone()));
     let opened = finish(project.deployment.watch(
         &AccessToken::new(ACCESS_TOKEN),
         None,

@@ -15,7 +15,7 @@ const BEHIND: &str = "/events/watch";
 
 /// The address that is asked for; `None` if nothing is.
 fn address(calendar: Option<&str>) -> Option<String> {
-    let project = Project::new(|_| Ok(response(500, b""))).unwrap();
+    let project = Project::new(|_| Ok(response(500, b"")));
     let calendar = calendar.map(CalendarId::new);
     let (access, channel, token) = (AccessToken::new("a"), ChannelId::new("c"), ChannelToken::new("t"));
     let watching =

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// A time as a row of the database holds it; `None` if that makes the row unreadable.
 fn read(text: &str) -> Option<Timestamp> {
     let rows = json!([{ "id": Uuid::nil().to_string(), "expires_at": text }]).to_string();
-    let project = Project::new(move |_| Ok(response(200, rows.as_bytes()))).unwrap();
+    let project = Project::new(move |_| Ok(response(200, rows.as_bytes())));
     let query = Query { filters: Vec::new(), order: Column::Id, limit: 1 };
     let row = finish(project.deployment.select(query, TIMEOUT)).unwrap().remove(0);
     row.map(|row| row.expires_at.unwrap()).ok()
@@ -28,7 +28,7 @@ fn read(text: &str) -> Option<Timestamp> {
 
 /// A time as a filter holds it.
 fn written(time: Timestamp) -> String {
-    let project = Project::new(empty).unwrap();
+    let project = Project::new(empty);
     let filters = vec![Filter::Lt(Column::SyncLeaseUntil, time.into())];
     assert!(finish(project.deployment.count(filters, TIMEOUT)).is_ok());
     let url = Url::parse(&project.asked()[0].url).unwrap();
@@ -39,7 +39,7 @@ fn written(time: Timestamp) -> String {
 /// What Google grants if it says that a channel expires then; `None` if that makes no sense.
 fn granted(expiration: &str) -> Option<Timestamp> {
     let answer = json!({ "resourceId": "r", "expiration": expiration }).to_string();
-    let project = Project::new(move |_| Ok(response(200, answer.as_bytes()))).unwrap();
+    let project = Project::new(move |_| Ok(response(200, answer.as_bytes())));
     let (access, channel, token) = (AccessToken::new("a"), ChannelId::new("c"), ChannelToken::new("t"));
     let watching = project.deployment.watch(&access, None, &channel, &token, TIMEOUT);
     finish(watching).ok().map(|opened| opened.expiration)

@@ -79,7 +79,7 @@ fn expected(filters: &[(Filter, [String; 2])]) -> Vec<[String; 2]> {
 fn the_filters_of_a_read_a_count_and_an_update_are_those_that_were_meant() {
     for_all(filters, |filters| {
         let meant: Vec<Filter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
-        let project = Project::new(empty).unwrap();
+        let project = Project::new(empty);
         let query = Query { filters: meant.clone(), order: Column::Id, limit: 1 };
         assert!(finish(project.deployment.select(query, TIMEOUT)).is_ok());
         assert_eq!(parameters(&project), expected(filters));
@@ -94,7 +94,7 @@ fn the_filters_of_a_read_a_count_and_an_update_are_those_that_were_meant() {
 #[test]
 fn what_is_written_is_what_was_meant_and_nothing_else() {
     for_all(text, |text| {
-        let project = Project::new(empty).unwrap();
+        let project = Project::new(empty);
         let update = Update::matching(Filter::IsNull(Column::WebhookId))
             .set(Column::WebhookResourceId, text.as_str())
             .set(Column::RefreshToken, Value::Secret(text.clone()));
@@ -107,7 +107,7 @@ fn what_is_written_is_what_was_meant_and_nothing_else() {
 #[test]
 fn no_request_holds_a_header_that_is_none() {
     for_all(filters, |filters| {
-        let project = Project::new(empty).unwrap();
+        let project = Project::new(empty);
         let meant: Vec<Filter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
         assert!(finish(project.deployment.count(meant, TIMEOUT)).is_ok());
         for (name, value) in &project.asked()[0].headers {

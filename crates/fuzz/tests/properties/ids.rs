@@ -20,7 +20,7 @@ fn notify(channel: &str) -> (u16, usize) {
         ("x-goog-resource-state", "exists"),
         ("x-goog-message-number", "7"),
     ];
-    let project = Project::new(empty).unwrap();
+    let project = Project::new(empty);
     let handled = project.handle(Function::GoogleCalendarWebhook, &Post::new(&headers, b""));
     (handled.answer.status, project.asked().len())
 }
@@ -51,7 +51,7 @@ fn every_channel_id_that_google_allows_is_looked_for_and_no_other() {
 
 /// Whom a service's request with this id looks for.
 fn looked_for(id: &str) -> Option<String> {
-    let project = Project::new(empty).unwrap();
+    let project = Project::new(empty);
     let body = json!({ "connection_id": id }).to_string();
     let handled =
         project.handle(Function::SetupCalendarWebhook, &Post::new(&[("apikey", KEY)], body.as_bytes()));
