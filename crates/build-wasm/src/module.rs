@@ -87,7 +87,7 @@ impl Compiled {
             .omit_default_module_path(true)
             .reset_state_function(shell == Shell::EdgeFunction)
             .generate_output()?;
-        let renamed = if shell == Shell::Page { shorten_imports(&mut output) } else { Vec::new() };
+        let renamed = shorten_imports(&mut output);
         output.emit(work.path())?;
         println!("{}: wasm-opt", self.name);
         let read =
@@ -105,7 +105,7 @@ impl Compiled {
 }
 
 /// Gives every import a short name, and returns both: the long ones end in hashes, which no compression shortens
-/// (-5 KB, -2 KB after gzip).
+/// (-2.6 KB in the functions, -5 KB in the element, -2 KB after gzip).
 fn shorten_imports(output: &mut Output) -> Vec<(String, String)> {
     let imports = output.wasm_mut().imports.iter_mut().enumerate();
     imports
