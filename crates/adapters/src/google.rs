@@ -53,7 +53,8 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
     // There is a channel, whatever the answer says of it.
     let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
     let body = parse_json(response);
-    let text = |name: &str| body.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+    // Notifications carry the resource id in a header.
+    let text = |name: &str| body.get(name).and_then(Json::as_str).filter(|text| is_header_safe(text));
     let (Some(resource), Some(expiration)) = (text("resourceId"), text("expiration")) else {
         return Err(malformed);
     };
@@ -123,16 +124,15 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken,
         return Err(refresh_failure(response));
     }
     let body = parse_json(response);
-    let text = |name: &str| body.get(name).and_then(Json::as_str);
-    let access_token = text("access_token").filter(|token| is_header_safe(token));
+    let token = |name: &str| body.get(name).and_then(Json::as_str).filter(|token| is_header_safe(token));
     let expires_in = body.get("expires_in").and_then(Json::as_u64).and_then(|s| u32::try_from(s).ok());
-    let (Some(access_token), Some(expires_in)) = (access_token, expires_in) else {
+    let (Some(access_token), Some(expires_in)) = (token("access_token"), expires_in) else {
         return Err(RenewalFailure::GoogleRejected);
     };
     Ok(RefreshedToken {
         access_token: AccessToken::new(access_token),
         expires_in: Duration::from_secs(expires_in.into()),
-        refresh_token: text("refresh_token").filter(|token| !token.is_empty()).map(RefreshToken::new),
+        refresh_token: token("refresh_token").map(RefreshToken::new),
     })
 }
 

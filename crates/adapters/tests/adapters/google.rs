@@ -115,6 +115,7 @@ async fn an_answer_that_makes_no_sense_leaves_a_channel_that_may_exist() {
         json!({ "resourceId": "r", "expiration": "soon" }),
         json!({ "resourceId": "r", "expiration": "1" }),
         json!({ "resourceId": "", "expiration": "99999999999999" }),
+        json!({ "resourceId": "r\0", "expiration": "99999999999999" }),
         json!("<html>"),
     ] {
         account.fault(json!({ "operation": "watch", "status": 200, "body": body })).await;

@@ -217,6 +217,10 @@ async fn a_malformed_answer_is_a_refusal(scene: &Scene) {
         ("expiration beyond the database's years", channel(json!(i64::MAX.to_string()))),
         ("negative expiration", channel(json!("-1"))),
         ("resource id as a number", json!({ "id": "x", "resourceId": 5, "expiration": "1900000000000" })),
+        (
+            "NUL in the resource id",
+            json!({ "id": "x", "resourceId": "a\u{0}b", "expiration": "1900000000000" }),
+        ),
     ];
     each(rows, |body| async move {
         let connection = scene.connection().await;

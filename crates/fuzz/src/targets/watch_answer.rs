@@ -7,7 +7,7 @@ use protocol::failure::{RenewalFailure as Failure, WatchFailure};
 use protocol::ports::Google;
 use serde_json::Value as Json;
 
-use crate::oracle::{assert_hidden, status_and_body, strings};
+use crate::oracle::{assert_hidden, is_visible, status_and_body, strings};
 use crate::project::{NOW, Project, finish, response};
 
 const ACCESS_TOKEN: &str = "ya29.a0AfB_byC0-token";
@@ -29,7 +29,7 @@ pub fn target(data: &[u8]) {
     if status >= 300 {
         assert_eq!(opened.map(|_| ()), Err(refusal(status, reason(&json))));
     } else {
-        let text = |name: &str| json.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
+        let text = |name: &str| json.get(name).and_then(Json::as_str).filter(|text| is_visible(text));
         let granted =
             text("resourceId").zip(text("expiration").and_then(milliseconds).filter(|at| *at > NOW.into()));
         match (opened, granted) {
