@@ -28,6 +28,7 @@ pub enum UserFailure {
 
 pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailure> {
     match response.status {
+        401 if is_about_our_key(response) => Err(UserFailure::Unavailable),
         200 => serde_json::from_str(&response.body)
             .ok()
             .and_then(|user: Json| Uuid::parse_str(user.get("id")?.as_str()?).ok())
@@ -36,6 +37,16 @@ pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailur
         400 | 401 | 403 | 404 => Err(UserFailure::Unauthenticated),
         _ => Err(UserFailure::Unavailable),
     }
+}
+
+/// Auth has a code for everything. A `message` alone is the gateway's: of the API key (`Invalid API key`), unless it
+/// says `Invalid JWT`, as of an API key that the caller sends in place of one.
+fn is_about_our_key(response: &HttpResponse) -> bool {
+    let body: Json = serde_json::from_str(&response.body).unwrap_or_default();
+    let has = |name| body.get(name).is_some();
+    let message = body.get("message").and_then(Json::as_str);
+    message.is_some_and(|message| !message.contains("JWT"))
+        && !["code", "error_code", "msg"].into_iter().any(has)
 }
 
 /// Tells `recalculate-schedule` whom to recalculate, in both spellings: deployed functions read either.

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// It passes on what carries a valid service key or none, under the key that the stack knows.
@@ -53,12 +53,17 @@ impl Gateway {
         *self.valid.lock().unwrap() = keys.iter().map(|key| (*key).to_owned()).collect();
     }
 
-    /// Whether the key in `apikey` is valid, and one in `Authorization`, too.
-    fn accepts(&self, headers: &HeaderMap) -> bool {
+    /// The gateway judges what is in `apikey`; Auth, behind it, what is in `Authorization`.
+    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, Json<Value>)> {
         let valid = self.valid.lock().unwrap();
         let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+        let is_valid = |key: &str| valid.iter().any(|valid| valid == key);
+        if !text("apikey").is_some_and(is_valid) {
+            return Some((StatusCode::UNAUTHORIZED, Json(json!({ "message": "Invalid API key" }))));
+        }
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        text("apikey").into_iter().chain(bearer).all(|key| valid.iter().any(|valid| valid == key))
+        let bad_jwt = json!({ "code": 403, "error_code": "bad_jwt", "msg": "invalid JWT" });
+        bearer.is_some_and(|token| !is_valid(token)).then_some((StatusCode::FORBIDDEN, Json(bad_jwt)))
     }
 }
 
@@ -66,9 +71,8 @@ async fn pass(State(gateway): State<Arc<Gateway>>, request: Request) -> Response
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let for_service = headers.contains_key("apikey");
-    if for_service && !gateway.accepts(&headers) {
-        let refusal = json!({ "message": "Invalid API key" });
-        return (StatusCode::UNAUTHORIZED, Json(refusal)).into_response();
+    if for_service && let Some(refusal) = gateway.refusal(&headers) {
+        return refusal.into_response();
     }
     let Some(upstream) = gateway.upstream.get() else { return StatusCode::BAD_GATEWAY.into_response() };
     for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(crate) const SETUP: &str = "setup-calendar-webhook";
 pub(crate) const REFRESH: &str = "refresh-calendar-webhook";
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Project {
     pub stack: Stack,
@@ -121,8 +121,17 @@ impl Project {
 
     /// Calls a function with a key, as cron and backends do.
     pub(crate) async fn call(&self, function: &str, key: &str, body: Value) -> Answer {
+        self.post(function, ("apikey", key), body).await
+    }
+
+    /// Calls a function as a page does whose user is signed in.
+    pub(crate) async fn call_as_user(&self, function: &str) -> Answer {
+        self.post(function, ("authorization", "Bearer header.payload.signature"), json!({})).await
+    }
+
+    async fn post(&self, function: &str, (name, value): (&str, &str), body: Value) -> Answer {
         let url = format!("{}/functions/v1/{function}", self.stack.url());
-        let answer = self.http.post(url).header("apikey", key).json(&body).send().await.unwrap();
+        let answer = self.http.post(url).header(name, value).json(&body).send().await.unwrap();
         let status = answer.status().as_u16();
         Answer { status, body: answer.json().await.unwrap_or_default() }
     }

@@ -122,6 +122,8 @@ pub(crate) async fn a_new_secret_key_replaces_the_old_one() -> Result<()> {
     rotation
         .assert_refused_until(503, async |rotation| {
             assert_eq!(rotation.sweep(NEW).await, 503);
+            let asked = rotation.project.call_as_user(SETUP).await;
+            assert_eq!(asked.outcome(), (503, "auth_unavailable"), "{}", asked.body);
             rotation.restart_with(VARIABLE, &secret_keys(json!({ "default": NEWEST }))).await
         })
         .await?;

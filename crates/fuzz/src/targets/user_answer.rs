@@ -21,8 +21,12 @@ pub fn target(data: &[u8]) {
 
     let user = json.get("id").and_then(Json::as_str).and_then(uuid).filter(|_| status == 200);
     let asked = project.asked();
+    // The gateway's word on our own key; Auth has a code for everything.
+    let is_about_key = json.get("message").and_then(Json::as_str).is_some_and(|it| !it.contains("JWT"))
+        && ["code", "error_code", "msg"].iter().all(|name| json.get(name).is_none());
     let (expected, requests) = match (&user, status) {
         (Some(_), _) => (404, 2),
+        (None, 401) if is_about_key => (503, 1),
         (None, 400 | 401 | 403 | 404) => (401, 1),
         (None, _) => (503, 1),
     };
