@@ -4,7 +4,7 @@ use adapters::json::{Field, object};
 use adapters::timestamp::format_timestamp;
 use chrono::TimeDelta;
 use protocol::Timestamp;
-use protocol::connection::ConnectionId;
+use protocol::connection::{ChannelId, ConnectionId};
 use protocol::event::{Event, Level};
 
 use crate::problem::Problem;
@@ -72,9 +72,10 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("code", failure.code().into()),
             ("retry_at", time(retry_at)),
         ],
-        Event::RunLeaseLost { connection }
-        | Event::RenewalSuperseded { connection }
-        | Event::ChannelRetired { connection } => vec![id(connection)],
+        Event::RunLeaseLost { connection } | Event::RenewalSuperseded { connection } => vec![id(connection)],
+        Event::ChannelRetired { connection, channel } => {
+            vec![id(connection), ("channel_id", channel.as_ref().map(ChannelId::as_str).into())]
+        }
         Event::ChannelOpened { connection, channel, expiration } => vec![
             id(connection),
             ("channel_id", channel.as_str().into()),

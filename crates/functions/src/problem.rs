@@ -3,7 +3,7 @@
 use adapters::configuration::Misconfigured;
 use adapters::json::{Field, object};
 use protocol::failure::{DatabaseUnavailable, RenewalFailure};
-use protocol::refresh::Refusal;
+use protocol::refusal::Refusal;
 
 use crate::{Answer, Function};
 

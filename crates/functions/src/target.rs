@@ -7,7 +7,7 @@ use futures_util::future::{LocalBoxFuture, join_all};
 use protocol::connection::{Connection, ConnectionId, UserId};
 use protocol::event::Event;
 use protocol::ports::{Connections, Log};
-use protocol::refresh::Refusal;
+use protocol::refusal::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Column, Filter, Query, google};
 use serde_json::Value as Json;

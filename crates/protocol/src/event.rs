@@ -45,6 +45,8 @@ pub enum Event {
     },
     ChannelRetired {
         connection: ConnectionId,
+        /// None where there was only a pending one.
+        channel: Option<ChannelId>,
     },
     ChannelStopped {
         connection: ConnectionId,

@@ -117,6 +117,32 @@ mod tests {
     }
 
     #[test]
+    fn a_first_run_starts_only_if_more_than_ten_seconds_are_left() {
+        let notification = Invocation::new(Kind::Targeted, START);
+        assert!(notification.take_run(second(59), None));
+        assert!(!notification.take_run(second(60), None));
+    }
+
+    #[test]
+    fn a_wait_is_slept_out_if_it_is_short_and_leaves_time_for_the_run() {
+        let notification = Invocation::new(Kind::Targeted, START);
+        let wait = TimeDelta::seconds;
+        for (now, wait, sleeps) in
+            [(0, wait(9), true), (0, wait(10), false), (50, wait(9), true), (51, wait(9), false)]
+        {
+            assert_eq!(notification.may_sleep(second(now), wait), sleeps, "{wait} at second {now}");
+        }
+        assert!(!Invocation::new(Kind::Sweep, START).may_sleep(START, wait(1)));
+    }
+
+    #[test]
+    fn there_is_no_renewal_after_second_45() {
+        let notification = Invocation::new(Kind::Targeted, START);
+        assert!(notification.may_renew(second(44)));
+        assert!(!notification.may_renew(second(45)));
+    }
+
+    #[test]
     fn a_run_never_outlasts_the_invocation() {
         let notification = Invocation::new(Kind::Targeted, START);
         assert_eq!(notification.run_timeout(START), Duration::from_secs(50));

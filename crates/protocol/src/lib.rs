@@ -21,6 +21,7 @@ pub mod memory;
 pub mod ports;
 pub mod receive;
 pub mod refresh;
+pub mod refusal;
 pub mod renew;
 pub mod retire;
 pub mod run;

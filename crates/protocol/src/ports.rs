@@ -12,6 +12,7 @@ use crate::connection::{
 };
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use crate::schedule::DATABASE_TIMEOUT;
 use crate::table::{Filter, Query, Update};
 
 pub trait Connections {
@@ -30,6 +31,12 @@ pub trait Connections {
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable>;
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable>;
+
+    /// The row with this id; one that cannot be read counts as one that did not come.
+    async fn find(&self, id: ConnectionId) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let rows = self.select(Query::by_id(id), DATABASE_TIMEOUT).await?;
+        rows.into_iter().next().transpose().map_err(|_| DatabaseUnavailable)
+    }
 }
 
 /// A channel as Google granted it.

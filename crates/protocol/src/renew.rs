@@ -6,7 +6,7 @@
 
 use crate::Timestamp;
 use crate::access::{Access, NoAccess, access, refreshed_access};
-use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, RequestId, ResourceId, Source};
+use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
 use crate::invocation::Invocation;
@@ -16,7 +16,7 @@ use crate::schedule::{
     self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, REFRESH_INTERVAL, RENEWAL_LEASE,
     TIME_TO_WATCH,
 };
-use crate::table::{Column, Filter, Query, Update};
+use crate::table::{Column, Filter, Update};
 
 /// On whose behalf a channel is renewed: what the claim asks of the row besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Renewal {
     Renewed(Box<Renewed>),
     /// With the row as the claim left it: its run is owed all the same.
     Failed(RenewalFailure, Box<Connection>),
-    /// Not ours to do: somebody else is at it, it is too soon, or the row changed meanwhile.
+    /// Not ours to do: somebody else is at it, it is too soon, there is no time left, or the row changed meanwhile.
     NotOurs,
     /// Google was not asked: the claim was not answered.
     Unanswered,
@@ -323,8 +323,7 @@ impl<P: Ports> Opening<'_, P> {
         if let Some(row) = answer? {
             return Ok(Disowned::Committed(Box::new(row)));
         }
-        let row = self.ports.select(Query::by_id(self.claimed.id), DATABASE_TIMEOUT).await;
-        Ok(Disowned::Gone { row_deleted: row.is_ok_and(|rows| rows.is_empty()) })
+        Ok(Disowned::Gone { row_deleted: matches!(self.ports.find(self.claimed.id).await, Ok(None)) })
     }
 
     /// Books a failed renewal and says when the next may start.
@@ -390,11 +389,4 @@ enum Disowned {
     Committed(Box<Connection>),
     /// No row names the pending channel any more.
     Gone { row_deleted: bool },
-}
-
-impl Query {
-    /// The row with this id.
-    pub fn by_id(id: ConnectionId) -> Self {
-        Self { filters: vec![Filter::Eq(Column::Id, id.into())], order: Column::Id, limit: 1 }
-    }
 }

@@ -26,7 +26,7 @@ pub async fn retire<P: Ports>(ports: &P, row: &Connection) -> bool {
         .set_epoch(Column::WebhookOpenedAt)
         .set_epoch(Column::WebhookNotBefore);
     let Ok(Some(retired)) = ports.update(update, DATABASE_TIMEOUT).await else { return false };
-    ports.log(Event::ChannelRetired { connection: row.id });
+    ports.log(Event::ChannelRetired { connection: row.id, channel: row.webhook_id.clone() });
     if let (Some(channel), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id) {
         stop_with_access(ports, &retired, channel, resource).await;
     }

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason};
-use crate::refresh::{Refusal, read, refusal, too_soon};
+use crate::refusal::Refusal;
 use crate::renew::{Renewal, Renewed, Trigger, renew};
 use crate::run::run;
 
@@ -27,7 +27,7 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
     let give_up_at = ports.now() + PATIENCE;
     let mut row = row;
     loop {
-        if let Some(refusal) = refusal(&row) {
+        if let Some(refusal) = Refusal::of(&row) {
             return Err(refusal);
         }
         if row.is_well(ports.now()) {
@@ -40,10 +40,10 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
             Renewal::NotOurs => {}
         }
         if ports.now() >= give_up_at {
-            return Err(too_soon(ports.now(), &row));
+            return Err(Refusal::too_soon(&row, ports.now()));
         }
         ports.sleep(LOOK_EVERY).await;
-        row = match read(ports, row.id).await {
+        row = match ports.find(row.id).await {
             Ok(Some(row)) => row,
             Ok(None) => return Err(Refusal::NoConnection),
             Err(DatabaseUnavailable) => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),

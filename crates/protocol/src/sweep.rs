@@ -37,7 +37,7 @@ pub struct Swept {
     pub remaining: u64,
 }
 
-/// Fails where the database did not answer what there is to do; what was found is done all the same.
+/// Fails where the database did not answer what there is to do, or what remains; what was found is done all the same.
 pub async fn sweep<P: Ports>(ports: &P, invocation: &Invocation) -> Result<Swept, DatabaseUnavailable> {
     let sweep = Sweep {
         ports,
@@ -144,10 +144,15 @@ impl<P: Ports> Sweep<'_, P> {
                 .when(last_sync)
                 .when_live()
                 .set(Column::SyncRequestId, request);
-            if let Some(row) = self.ports.update(update, DATABASE_TIMEOUT).await? {
-                self.swept.borrow_mut().reconciled += 1;
-                self.run(row, Reason::Reconciliation).await;
-                return Ok(Next::NOTHING);
+            match self.ports.update(update, DATABASE_TIMEOUT).await {
+                Ok(Some(row)) => {
+                    self.swept.borrow_mut().reconciled += 1;
+                    self.run(row, Reason::Reconciliation).await;
+                    return Ok(Next::NOTHING);
+                }
+                Ok(None) => {}
+                // If it took place all the same, the run is owed.
+                Err(DatabaseUnavailable) => return Ok(Next::NOTHING),
             }
         }
     }

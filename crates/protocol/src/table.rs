@@ -213,6 +213,13 @@ pub struct Query {
     pub limit: usize,
 }
 
+impl Query {
+    /// The row with this id.
+    pub fn by_id(id: ConnectionId) -> Self {
+        Self { filters: vec![Filter::Eq(Column::Id, id.into())], order: Column::Id, limit: 1 }
+    }
+}
+
 /// Provider Google, neither paused nor disconnected; nulls as everywhere: inactive, enabled.
 pub fn live() -> [Filter; 3] {
     [google(), Filter::IsTrue(Column::IsActive), Filter::NotFalse(Column::SyncEnabled)]

@@ -628,7 +628,7 @@ impl Log for Instance {
             Event::RunLeaseLost { connection } => (connection, false, true),
             Event::RunSucceeded { connection, .. }
             | Event::RunFailed { connection, .. }
-            | Event::ChannelRetired { connection }
+            | Event::ChannelRetired { connection, .. }
             | Event::ChannelStopped { connection, .. }
             | Event::ChannelNotStopped { connection, .. } => (connection, false, false),
             Event::UnreadableRow(_) | Event::CallFailed { .. } => return,

@@ -321,6 +321,7 @@ async fn a_bad_row_does_not_block_the_others(scene: &mut Scene) {
         "last_sync_at = '-infinity'",
         "expires_at = '200000-01-01'",
         "expires_at = '0044-03-15 BC'",
+        "webhook_opened_at = 'infinity'",
         "webhook_not_before = '-infinity'",
         "sync_not_before = '-infinity'",
         "sync_lease_until = '-infinity'",
@@ -370,6 +371,8 @@ async fn a_bad_row_does_not_block_the_others(scene: &mut Scene) {
     assert_eq!(scene.runs(&owed_run).await.len(), 1);
     for connection in &bad {
         assert!(scene.runs(connection).await.iter().all(|run| !run.overlapped));
+        let answer = scene.call(REFRESH, Caller::Service, connection.target()).await;
+        assert_ne!(answer.outcome(), (500, "internal"), "the button");
     }
 
     scene.sql("delete from calendar_connections where user_id is null", &[]).await.unwrap();

@@ -2,6 +2,7 @@
 
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
+use protocol::event::Event;
 use protocol::failure::StopFailure;
 use protocol::receive::{Notification, State, Verdict, follow_up, receive};
 use protocol::table::{Column, Value};
@@ -89,6 +90,8 @@ fn a_channel_that_is_nobodys_any_more_is_run_for_and_stopped() {
     let id = world.connect(1, channel("current"));
     assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
     assert_eq!(*world.stopped.borrow(), [ChannelId::new("before")]);
+    let stopped = Event::ChannelStopped { connection: id, channel: ChannelId::new("before") };
+    assert!(world.log.borrow().contains(&stopped));
     assert_eq!(world.runs.borrow().len(), 1);
     assert_eq!(world.row(id).webhook_message_number, 1, "the current channel's count is untouched");
 }

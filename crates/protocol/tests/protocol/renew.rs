@@ -6,7 +6,8 @@ use protocol::Timestamp;
 use protocol::connection::{ChannelId, ConnectionId, ResourceId};
 use protocol::failure::{RenewalFailure, WatchFailure};
 use protocol::ports::OpenedChannel;
-use protocol::refresh::{Refusal, follow_up as follow_up_refresh, refresh};
+use protocol::refresh::{follow_up as follow_up_refresh, refresh};
+use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, Trigger, renew};
 use protocol::setup::{SetUp, setup};
 use protocol::sweep::sweep;
@@ -71,6 +72,9 @@ fn an_access_token_is_refreshed_when_less_than_a_minute_is_left() {
         renew_once(&world, id, Trigger::Sweep);
         assert_eq!(world.refreshes.get(), refreshes, "{left} s left");
         assert_eq!(world.opened.borrow().len(), 1);
+        let left = if refreshes == 1 { 3600 } else { left };
+        let expires_at = crate::world::START + TimeDelta::seconds(left);
+        assert_eq!(world.table.value(id, Column::ExpiresAt), expires_at.into());
     }
 }
 
@@ -104,6 +108,7 @@ fn an_id_that_google_has_seen_is_replaced_once() {
     world.watch_answers.replace([Err(WatchFailure::ChannelIdNotUnique)].into());
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.row(id).webhook_id.as_ref(), world.opened.borrow().first());
+    assert_ne!(world.asked.borrow().first(), world.opened.borrow().first());
 
     let world = World::new();
     let id = world.connect(1, []);
@@ -239,6 +244,27 @@ fn there_is_no_watch_without_time_for_it() {
 }
 
 #[test]
+fn a_claim_that_leaves_no_time_for_the_watch_is_given_back() {
+    for (second, watches) in [(45, 2), (46, 1)] {
+        let world = World::new();
+        let id = world.connect(1, channel("old"));
+        world.table.write(id, [(Column::WebhookNotBefore, crate::world::START.into())]);
+        world.during_watch.replace(Some(Box::new(move |world| world.pass(TimeDelta::seconds(second)))));
+        world.watch_answers.replace([Err(WatchFailure::ChannelIdNotUnique)].into());
+        let renewal = renew_once(&world, id, Trigger::Sweep);
+        assert_eq!(world.asked.borrow().len(), watches, "second {second}");
+        let row = world.row(id);
+        assert_eq!((row.webhook_pending_id, row.webhook_lease_until), (None, Timestamp::default()));
+        assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
+        if watches == 1 {
+            assert_eq!(renewal, Renewal::NotOurs);
+            assert_eq!(row.webhook_id, Some(ChannelId::new("old")));
+            assert_eq!(row.webhook_not_before, world.now.get(), "due again at once");
+        }
+    }
+}
+
+#[test]
 fn a_short_grant_is_renewed_halfway() {
     let world = World::new();
     let id = world.connect(1, []);
@@ -332,6 +358,18 @@ fn the_button_works_once_in_thirty_seconds() {
     world.pass(TimeDelta::seconds(21));
     assert_eq!(press(), Ok(()));
     assert_eq!(world.opened.borrow().len(), 2);
+}
+
+#[test]
+fn a_time_that_never_comes_is_too_soon_for_thirty_seconds_more() {
+    for column in [Column::WebhookOpenedAt, Column::WebhookLeaseUntil] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(column, Timestamp::MAX_UTC.into())]);
+        let refreshed = finish(refresh(&world, &world.targeted(), &world.row(id)));
+        let retry_after = std::time::Duration::from_secs(30);
+        assert_eq!(refreshed.result, Err(Refusal::TooSoon { retry_after }), "{column:?}");
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) during_run: RefCell<Option<Hook>>,
     pub(crate) during_watch: RefCell<Option<Hook>>,
     pub(crate) run_takes: Cell<TimeDelta>,
+    /// The ids with which Google was asked for a channel.
+    pub(crate) asked: RefCell<Vec<ChannelId>>,
     pub(crate) opened: RefCell<Vec<ChannelId>>,
     pub(crate) stopped: RefCell<Vec<ChannelId>>,
     pub(crate) refreshes: Cell<usize>,
@@ -81,6 +83,7 @@ impl World {
             during_run: RefCell::default(),
             during_watch: RefCell::default(),
             run_takes: Cell::new(TimeDelta::seconds(1)),
+            asked: RefCell::default(),
             opened: RefCell::default(),
             stopped: RefCell::default(),
             refreshes: Cell::new(0),
@@ -198,6 +201,7 @@ impl Google for World {
         _token: &ChannelToken,
         _timeout: Duration,
     ) -> Result<OpenedChannel, WatchFailure> {
+        self.asked.borrow_mut().push(channel.clone());
         self.run_hook(&self.during_watch);
         let answer = self.watch_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             Ok(OpenedChannel {
