@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use adapters::configuration::VARIABLES;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use env_file::EnvFile;
@@ -23,16 +24,7 @@ use crate::{
     terminal::quoted,
 };
 
-/// What the functions read, Supabase's own variables aside; the first two are required.
-const SECRETS: [&str; 7] = [
-    "GOOGLE_CLIENT_ID",
-    "GOOGLE_CLIENT_SECRET",
-    "CALENDAR_WEBHOOK_URL",
-    "RECALCULATE_SCHEDULE_URL",
-    "RECALCULATE_SCHEDULE_LEASE_SECONDS",
-    "GOOGLE_CALENDAR_API_URL",
-    "GOOGLE_OAUTH_TOKEN_URL",
-];
+const REQUIRED: [&str; 2] = ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
@@ -112,7 +104,8 @@ impl Deployment {
             None => EnvFile::default(),
         };
         let mut secrets = EnvFile::default();
-        for name in SECRETS {
+        // Supabase gives the functions its own, and takes none of that name.
+        for name in VARIABLES.into_iter().filter(|name| !name.starts_with("SUPABASE_")) {
             // As everywhere, the environment wins over the file.
             let value = env::var(name).ok().or_else(|| variables.get(name).map(str::to_owned));
             if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -120,7 +113,7 @@ impl Deployment {
             }
         }
         if steps.contains(&Step::Secrets) {
-            for name in &SECRETS[..2] {
+            for name in REQUIRED {
                 ensure!(
                     secrets.get(name).is_some(),
                     "{name} is set neither in the environment nor in the file of --env-file: set it, or pass \
