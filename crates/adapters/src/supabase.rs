@@ -39,8 +39,8 @@ pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailur
     }
 }
 
-/// Auth has a code for everything. A `message` alone is the gateway's: of the API key (`Invalid API key`), unless it
-/// says `Invalid JWT`, as of an API key that the caller sends in place of one.
+/// Auth has a code for everything. A `message` alone is the gateway's, and about the API key (`Invalid API key`) unless
+/// it names the JWT.
 fn is_about_our_key(response: &HttpResponse) -> bool {
     let body: Json = serde_json::from_str(&response.body).unwrap_or_default();
     let has = |name| body.get(name).is_some();

@@ -60,7 +60,30 @@ fn is_jwt(token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use adapters::configuration::{Configuration, Environment};
+
     use super::*;
+
+    #[test]
+    fn a_key_is_known_though_both_variables_hold_it() {
+        let environment = Environment::from([
+            ("SUPABASE_URL", "https://ref.supabase.co"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_a"),
+            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_a","cron":"sb_secret_b"}"#),
+            ("GOOGLE_CLIENT_ID", "id"),
+            ("GOOGLE_CLIENT_SECRET", "secret"),
+        ]);
+        let keys = Configuration::parse(&environment).unwrap().service_keys;
+        for (given, is_known) in [
+            ("sb_secret_a", true),
+            ("sb_secret_b", true),
+            ("sb_secret_", false),
+            ("sb_secret_aa", false),
+            ("", false),
+        ] {
+            assert_eq!(is_service_key(&keys, given), is_known, "{given}");
+        }
+    }
 
     #[test]
     fn only_three_parts_of_base64url_are_a_jwt() {
