@@ -27,6 +27,8 @@ grant execute on function vault.create_secret, vault.update_secret to owner;";
 
 const URL: &str = "https://abcdefghijklmnopqrst.supabase.co";
 const LEGACY_KEY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl";
+/// With more claims, and the two letters in which base64url differs.
+const LEGACY_KEY_OF_A_PROJECT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJzdXBhYmFzZSIsInJlZiI6ImFiY2RlZmdoaWprbG1ub3BxcnN0Iiwicm9sZSI6InNlcnZpY2Vfcm9sZSIsInN1YiI6ImE_YmI-In0.c2lnbmF0dXJl";
 
 /// A project whose migrations its owner applied, and who is the one that acts.
 async fn hosted() -> Project {
@@ -134,6 +136,20 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
                 r"E'sb_secret_\tkey'",
                 "'sb_secret_schlüssel'",
                 "'sb_publishable_key'",
+                // {"role":"anon"}, "authenticated", "service_role " and 1; no role; no object; no JSON.
+                "'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlICJ9.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoxfQ.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJzdXBhYmFzZSJ9.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.InNlcnZpY2Vfcm9sZSI.c2ln'",
+                "'eyJhbGciOiJIUzI1NiJ9.c2VydmljZV9yb2xl.c2ln'",
+                // Not UTF-8; a NUL, which jsonb does not hold; not base64; nothing.
+                "'eyJhbGciOiJIUzI1NiJ9.__79.c2ln'",
+                r"'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiXHUwMDAwIn0.c2ln'",
+                "'other.key.kind'",
+                "'other.a.b'",
+                "'..'",
             ],
         ),
         (
@@ -188,7 +204,7 @@ async fn good_arguments_are_taken_as_they_are_meant() {
         ("http://127.0.0.1:54321/", "http://127.0.0.1:54321"),
         ("http://[::1]", "http://[::1]"),
     ] {
-        for key in ["sb_secret_0-9_A", LEGACY_KEY] {
+        for key in ["sb_secret_0-9_A", LEGACY_KEY, LEGACY_KEY_OF_A_PROJECT] {
             schedule(&project, &format!("'{url}', '{key}'")).await;
             assert_eq!(state(&project).await, scheduled("* * * * *", 1, stored, key), "{url}");
         }
