@@ -75,7 +75,10 @@ begin
   end if;
   alter table public.calendar_connections
     alter column webhook_token_hash set not null,
-    alter column webhook_source set not null;
+    alter column webhook_source set not null,
+    -- The trigger writes both whatever an insert says; without a default `supabase gen types` would require them of it.
+    alter column webhook_token_hash set default '',
+    alter column webhook_source set default '';
 
   if fresh then
     alter table public.calendar_connections enable row level security;
