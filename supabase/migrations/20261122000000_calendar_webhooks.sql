@@ -5,7 +5,7 @@
 do $$
 declare
   fresh constant boolean := to_regclass('public.calendar_connections') is null;
-  missing text;
+  unfit text;
 begin
   if fresh then
     create table public.calendar_connections (
@@ -22,15 +22,33 @@ begin
     );
   end if;
 
-  select string_agg(needed, ', ') into missing
-    from unnest(array['id', 'user_id', 'provider', 'access_token', 'refresh_token', 'expires_at', 'calendar_id',
-                      'is_active', 'created_at']) as needed
-    where not exists (
-      select from pg_catalog.pg_attribute
-        where attrelid = 'public.calendar_connections'::regclass and attname = needed and not attisdropped);
-  if missing is not null then
-    raise exception 'public.calendar_connections exists but lacks: %', missing
-      using hint = 'Add these columns (see the README, "The table"), then apply this migration again.';
+  -- The published four may be missing; a provider may be of any type, and a domain of one that fits.
+  select string_agg(
+      case when attname is null then name || ' is missing'
+           else format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed) end,
+      '; ' order by position) into unfit
+    from (values (1, 'id', 'uuid'::regtype, true), (2, 'user_id', 'uuid', true), (3, 'provider', null, true),
+                 (4, 'access_token', 'text', true), (5, 'refresh_token', 'text', true),
+                 (6, 'expires_at', 'timestamptz', true), (7, 'calendar_id', 'text', true),
+                 (8, 'is_active', 'boolean', true), (9, 'created_at', 'timestamptz', true),
+                 (10, 'webhook_id', 'text', false), (11, 'webhook_expiration', 'timestamptz', false),
+                 (12, 'sync_enabled', 'boolean', false), (13, 'last_sync_at', 'timestamptz', false))
+        as expected (position, name, needed, required)
+      left join pg_catalog.pg_attribute
+        on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
+      left join pg_catalog.pg_type as type on type.oid = atttypid
+    where case
+      when attname is null then required
+      -- varchar, citext and the like serve as well.
+      when needed = 'text'::regtype then typcategory <> 'S'
+      else needed not in (type.oid, typbasetype)
+    end;
+  if unfit is not null then
+    raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
+      using hint = 'Add what is missing and convert the rest (see the README, "The table"), then apply this migration '
+        'again. Seconds since 1970: alter table public.calendar_connections alter column expires_at type timestamptz '
+        'using to_timestamp(expires_at). Milliseconds: using to_timestamp(expires_at / 1000.0). A timestamp without '
+        'time zone: using expires_at at time zone ''UTC''.';
   end if;
 
   alter table public.calendar_connections

@@ -11,7 +11,7 @@ const OTHERS: [&str; 3] =
     ["calendar_connection_status", "calendar_webhook_health", "calendar_webhook_sweeps"];
 
 const TIME: &[&str] = &["timestamp with time zone"];
-const TEXT: &[&str] = &["text", "character varying"];
+const TEXT: &[&str] = &["text", "character varying", "extensions.citext", "public.citext"];
 /// A host may have made it an enumeration.
 const ANY: &[&str] = &[];
 
@@ -203,6 +203,7 @@ mod tests {
         let columns = description.get_mut(TABLE).unwrap();
         columns.insert("expires_at".to_owned(), "timestamp without time zone".to_owned());
         columns.insert("access_token".to_owned(), "character varying".to_owned());
+        columns.insert("calendar_id".to_owned(), "extensions.citext".to_owned());
         let checks = judge(&Seen { description: Some(description), status_view: true, health_view: true });
         assert_eq!(checks.len(), 1, "{checks:?}");
         assert!(

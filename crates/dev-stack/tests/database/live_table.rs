@@ -269,6 +269,113 @@ async fn a_host_table_that_lacks_a_column_is_named_with_it_and_left_alone() {
     }
 }
 
+/// Types that a host may have made.
+const TYPES: &str = "
+create schema extensions;
+create extension citext schema extensions;
+create type public.provider as enum ('google', 'outlook');
+create domain public.token as text check (value <> '');
+create domain public.instant as timestamptz;
+create domain public.switch as boolean;
+create domain public.key as uuid;";
+
+/// A host's table whose columns of these names are of these types.
+async fn create_table_with(project: &Project, columns: &[(&str, &str)]) {
+    project.sql(TABLE).await;
+    project.sql(PUBLISHED_COLUMNS).await;
+    for (column, kind) in columns {
+        let change = format!("drop column {column} cascade, add column {column} {kind}");
+        project.sql(&format!("alter table public.calendar_connections {change}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_alone() {
+    let project = Project::new().await;
+    for (column, kind, needed) in [
+        ("id", "bigint", "uuid"),
+        ("user_id", "text", "uuid"),
+        ("access_token", "bytea", "text"),
+        ("refresh_token", "jsonb", "text"),
+        ("expires_at", "bigint", "timestamp with time zone"),
+        ("expires_at", "timestamp(3) without time zone", "timestamp with time zone"),
+        ("calendar_id", "uuid", "text"),
+        ("is_active", "integer", "boolean"),
+        ("created_at", "date", "timestamp with time zone"),
+        ("webhook_id", "text[]", "text"),
+        ("webhook_expiration", "bigint", "timestamp with time zone"),
+        ("sync_enabled", "text", "boolean"),
+        ("last_sync_at", "character varying(40)", "timestamp with time zone"),
+    ] {
+        create_table_with(&project, &[(column, kind)]).await;
+        let before = catalog(&project).await;
+        let error = message(&project.migrate().await.unwrap_err());
+        let expected = format!("do not fit: {column} is {kind}, not {needed} ");
+        assert!(error.contains("calendar_connections") && error.contains(&expected), "{error}");
+        assert_eq!(catalog(&project).await, before, "{column}");
+        project.sql("drop table public.calendar_connections").await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_a_host_table_lacks_is_told_at_once_with_what_converts_it() {
+    let project = Project::new().await;
+    create_table_with(&project, &[("expires_at", "bigint"), ("webhook_expiration", "bigint")]).await;
+    project.sql("alter table public.calendar_connections drop column created_at").await;
+    project
+        .sql(
+            "insert into public.calendar_connections (user_id, provider, expires_at)
+              values (gen_random_uuid(), 'google', 1600000000)",
+        )
+        .await;
+    let error = message(&project.migrate().await.unwrap_err());
+    let expected = "do not fit: expires_at is bigint, not timestamp with time zone; created_at is missing; \
+                    webhook_expiration is bigint, not timestamp with time zone ";
+    assert!(error.contains(expected), "{error}");
+
+    for (column, hint) in [("expires_at", true), ("webhook_expiration", false)] {
+        let convert = format!(
+            "alter table public.calendar_connections alter column {column} type timestamptz \
+             using to_timestamp({column})"
+        );
+        assert_eq!(error.contains(&convert), hint, "{error}");
+        project.sql(&convert).await;
+    }
+    project.sql("alter table public.calendar_connections add column created_at timestamptz").await;
+    project.migrate().await.unwrap();
+    let expires = "select expires_at = '2020-09-13 12:26:40+00' from public.calendar_connections";
+    assert!(project.value::<bool>(expires, &[]).await);
+}
+
+#[tokio::test]
+async fn a_host_may_have_any_type_that_serves_as_well() {
+    let project = Project::new().await;
+    project.sql(TYPES).await;
+    let columns = [
+        ("id", "key default gen_random_uuid()"),
+        ("user_id", "key"),
+        ("provider", "provider"),
+        ("access_token", "token"),
+        ("refresh_token", "varchar(2048)"),
+        ("expires_at", "instant"),
+        ("calendar_id", "extensions.citext"),
+        ("is_active", "switch"),
+        ("created_at", "timestamptz(3)"),
+        ("webhook_id", "varchar"),
+        ("webhook_expiration", "timestamptz(0)"),
+        ("sync_enabled", "switch"),
+        ("last_sync_at", "instant"),
+    ];
+    create_table_with(&project, &columns).await;
+    for _ in 0..2 {
+        project.migrate().await.unwrap();
+        let row = json!({ "user_id": Uuid::new_v4(), "provider": "google", "is_active": true });
+        assert_eq!(project.insert(Service, &row).await, Rows(1));
+    }
+    let statuses = "select distinct status from public.calendar_connection_status";
+    assert_eq!(project.texts(statuses).await, ["not_set_up"]);
+}
+
 #[tokio::test]
 async fn health_tells_of_a_hosts_own_connections() {
     let project = host(Published::Present).await;
