@@ -25,14 +25,15 @@ begin
   -- The published four may be missing; a provider may be of any type, and a domain of one that fits.
   select string_agg(
       case when attname is null then name || ' is missing'
-           else format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed) end,
+           else format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1]) end,
       '; ' order by position) into unfit
-    from (values (1, 'id', 'uuid'::regtype, true), (2, 'user_id', 'uuid', true), (3, 'provider', null, true),
-                 (4, 'access_token', 'text', true), (5, 'refresh_token', 'text', true),
-                 (6, 'expires_at', 'timestamptz', true), (7, 'calendar_id', 'text', true),
-                 (8, 'is_active', 'boolean', true), (9, 'created_at', 'timestamptz', true),
-                 (10, 'webhook_id', 'text', false), (11, 'webhook_expiration', 'timestamptz', false),
-                 (12, 'sync_enabled', 'boolean', false), (13, 'last_sync_at', 'timestamptz', false))
+    from (values (1, 'id', '{uuid}'::regtype[], true), (2, 'user_id', '{uuid}', true), (3, 'provider', null, true),
+                 (4, 'access_token', '{text}', true), (5, 'refresh_token', '{text}', true),
+                 -- Without a time zone they are read as UTC.
+                 (6, 'expires_at', '{timestamptz, timestamp}', true), (7, 'calendar_id', '{text}', true),
+                 (8, 'is_active', '{boolean}', true), (9, 'created_at', '{timestamptz, timestamp}', true),
+                 (10, 'webhook_id', '{text}', false), (11, 'webhook_expiration', '{timestamptz}', false),
+                 (12, 'sync_enabled', '{boolean}', false), (13, 'last_sync_at', '{timestamptz}', false))
         as expected (position, name, needed, required)
       left join pg_catalog.pg_attribute
         on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
@@ -40,8 +41,8 @@ begin
     where case
       when attname is null then required
       -- varchar, citext and the like serve as well.
-      when needed = 'text'::regtype then typcategory <> 'S'
-      else needed not in (type.oid, typbasetype)
+      when needed = '{text}' then typcategory <> 'S'
+      else type.oid <> all (needed) and typbasetype <> all (needed)
     end;
   if unfit is not null then
     raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
