@@ -11,10 +11,8 @@ use web_sys::{ReadableStreamDefaultReader, Request};
 
 use crate::platform::Deno;
 
-/// How long a body may take that says what is asked for: on a poor connection it comes some time after the head.
-const BODY_TIMEOUT: TimeDelta = TimeDelta::seconds(5);
-/// And one that nobody wants, as that of a notification: Google waits for its answer.
-const DISCARDED_BODY_TIMEOUT: TimeDelta = TimeDelta::milliseconds(800);
+/// A body comes with the head, or soon after; one that is announced and does not come keeps no answer for a second.
+const BODY_TIMEOUT: TimeDelta = TimeDelta::milliseconds(800);
 /// What is read at most of a body, in bytes, so that one without end does not fill the worker's memory.
 const LONGEST_DISCARDED: usize = 8 * 1024 * 1024;
 
@@ -30,13 +28,13 @@ impl Incoming for DenoRequest {
     }
 
     async fn body(&self) -> Option<String> {
-        let body = self.read(LONGEST_BODY, BODY_TIMEOUT).await?;
+        let body = self.read(LONGEST_BODY).await?;
         (body.len() <= LONGEST_BODY).then(|| String::from_utf8(body).ok()).flatten()
     }
 
     async fn discard_body(&self) {
         if !self.0.body_used() {
-            self.read(0, DISCARDED_BODY_TIMEOUT).await;
+            self.read(0).await;
         }
     }
 }
@@ -44,14 +42,14 @@ impl Incoming for DenoRequest {
 impl DenoRequest {
     /// Reads the body to its end, for whoever still sends it would not see the answer, but keeps no more than shows
     /// that it is longer than `limit`. None where it breaks off, takes too long, or is endless.
-    async fn read(&self, limit: usize, timeout: TimeDelta) -> Option<Vec<u8>> {
+    async fn read(&self, limit: usize) -> Option<Vec<u8>> {
         // Google's notifications have none, and Deno's first reader and first timer take 5 ms.
         if self.header("content-length").as_deref() == Some("0") {
             return Some(Vec::new());
         }
         let Some(stream) = self.0.body() else { return Some(Vec::new()) };
         let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
-        let give_up_at = Deno.now() + timeout;
+        let give_up_at = Deno.now() + BODY_TIMEOUT;
         let mut body = Vec::new();
         let mut length = 0;
         while length < LONGEST_DISCARDED {

@@ -26,7 +26,6 @@ cases! {
         a_large_body_is_refused_and_harms_nobody,
         a_body_without_end_is_answered_and_given_up,
         a_body_may_be_left_out,
-        a_body_may_come_some_time_after_the_head,
         a_body_that_ends_early_is_refused_and_harms_nobody,
         noise_on_the_line_harms_nobody,
     ],
@@ -242,26 +241,6 @@ async fn a_body_may_be_left_out(scene: &Scene) {
         let answer = scene.call(SETUP, Caller::User(&user), body).await;
         assert_eq!(answer.status, 200, "{body}: {}", answer.text);
     }
-}
-
-async fn a_body_may_come_some_time_after_the_head(scene: &Scene) {
-    let user = scene.user().await;
-    let connection = scene.connection_of(user.id).await;
-    scene.open_channel(&connection).await;
-    let standalone = Standalone::start(scene, SETUP, &[]).await;
-    let body = connection.target().to_string();
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
-        user.token,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(standalone.address()).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    sleep(Duration::from_secs(2)).await;
-    stream.write_all(body.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, *b"HTTP/1.1 200");
 }
 
 /// Sends these bytes and nothing more, and returns what comes back before the line is closed.
