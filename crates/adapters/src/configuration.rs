@@ -215,7 +215,11 @@ fn is_host(host: &str) -> bool {
     let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     match host.trim_end_matches('.').rsplit('.').next() {
         None | Some("") => false,
-        Some(end) if end.starts_with("0x") || end.bytes().all(|byte| byte.is_ascii_digit()) => {
+        Some(end)
+            if end.starts_with("0x")
+                || end.starts_with("0X")
+                || end.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
             host.parse::<Ipv4Addr>().is_ok()
         }
         Some(_) => host.bytes().all(is_in_name),

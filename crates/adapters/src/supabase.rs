@@ -28,12 +28,12 @@ pub enum UserFailure {
 
 pub fn parse_user_response(response: &HttpResponse) -> Result<UserId, UserFailure> {
     match response.status {
-        401 if is_about_our_key(response) => Err(UserFailure::Unavailable),
         200 => serde_json::from_str(&response.body)
             .ok()
             .and_then(|user: Json| Uuid::parse_str(user.get("id")?.as_str()?).ok())
             .map(UserId)
             .ok_or(UserFailure::Unavailable),
+        401 if is_about_our_key(response) => Err(UserFailure::Unavailable),
         400 | 401 | 403 | 404 => Err(UserFailure::Unauthenticated),
         _ => Err(UserFailure::Unavailable),
     }
