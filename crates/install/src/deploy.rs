@@ -66,6 +66,11 @@ pub struct Deployment {
     secrets: EnvFile,
 }
 
+/// The variables of the functions that are not Supabase's own: it sets those itself, and takes none of such a name.
+pub fn secret_names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.into_iter().filter(|name| !name.starts_with("SUPABASE_"))
+}
+
 impl Deployment {
     pub fn new(
         project: Project,
@@ -92,7 +97,7 @@ impl Deployment {
             };
             ensure!(
                 reference.len() == 20 && reference.bytes().all(|byte| byte.is_ascii_lowercase()),
-                "{reference} is not a project ref: it is the 20 letters in the address of the project's dashboard"
+                "that is no project ref: it is the 20 letters in the address of the project's dashboard"
             );
         }
         let variables = match &env_file {
@@ -104,10 +109,10 @@ impl Deployment {
             None => EnvFile::default(),
         };
         let mut secrets = EnvFile::default();
-        // Supabase gives the functions its own, and takes none of that name.
-        for name in VARIABLES.into_iter().filter(|name| !name.starts_with("SUPABASE_")) {
-            // As everywhere, the environment wins over the file.
-            let value = env::var(name).ok().or_else(|| variables.get(name).map(str::to_owned));
+        for name in secret_names() {
+            // As everywhere, the environment wins over the file, and an empty value is none.
+            let set = env::var(name).ok().filter(|value| !value.is_empty());
+            let value = set.or_else(|| variables.get(name).map(str::to_owned));
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 secrets.set(name, &value);
             }

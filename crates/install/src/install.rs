@@ -143,7 +143,7 @@ impl Installation<'_> {
     fn migrations(&mut self, now: &str) -> Result<()> {
         let mut existing = BTreeMap::new();
         for file in self.project.entries(MIGRATIONS)? {
-            if file.ends_with(".sql") && !file.starts_with('.') {
+            if migrations::is_applied(&file) {
                 let content = self.project.read(&format!("{MIGRATIONS}/{file}"))?;
                 existing.insert(file, hash(&content.unwrap_or_default()));
             }
@@ -169,8 +169,9 @@ impl Installation<'_> {
     fn config(&mut self) -> Result<()> {
         let text = self.project.read_text(CONFIG)?;
         let is_there = |path: &str| {
+            let is_ours = self.payload.files.contains_key(&format!("supabase/{path}"));
             let is_moved = self.replaced.iter().any(|name| path.starts_with(&format!("functions/{name}/")));
-            !is_moved && self.project.path("supabase").join(path).exists()
+            is_ours || !is_moved && self.project.path("supabase").join(path).exists()
         };
         let edit =
             config_toml::add(&text, &self.payload.functions, &self.known.config, &self.replaced, is_there)?;

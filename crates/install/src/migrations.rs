@@ -64,6 +64,12 @@ pub(crate) fn plan(
     Ok(steps)
 }
 
+/// Whether `supabase db push` takes a file for a migration: `<version>_<name>.sql`. It skips all others.
+pub(crate) fn is_applied(file: &str) -> bool {
+    let version = file.strip_suffix(".sql").and_then(|name| name.split_once('_')).map(|(version, _)| version);
+    version.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A version that sorts after a file's, and is the time if that does.
 fn version_after(last: Option<&str>, now: &str) -> Result<String> {
     let Some(last) = last else { return Ok(now.to_owned()) };

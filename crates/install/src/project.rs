@@ -21,6 +21,7 @@ impl Project {
     pub fn open(directory: &Path) -> Result<Project> {
         if !directory.join(CONFIG).is_file() {
             let parent = directory.parent().filter(|parent| parent.join(CONFIG).is_file());
+            let parent = parent.map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
             match parent {
                 Some(parent) => bail!(
                     "{} is inside a Supabase project: name its root, {}",
@@ -83,12 +84,19 @@ impl Project {
     /// Replaces a file in one step, so that nobody ever finds half of it.
     pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
         let target = self.path(path);
+        // The file itself, if this is a link to it.
+        let target = target.canonicalize().unwrap_or(target);
         let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
             bail!("{path} is not a file");
         };
         let partial = directory.join(format!(".{}.partial", name.to_string_lossy()));
+        let keep_permissions = || match fs::metadata(&target) {
+            Ok(replaced) => fs::set_permissions(&partial, replaced.permissions()),
+            Err(_) => Ok(()),
+        };
         fs::create_dir_all(directory)
             .and_then(|()| fs::write(&partial, content))
+            .and_then(|()| keep_permissions())
             .and_then(|()| fs::rename(&partial, &target))
             .with_context(|| format!("cannot write {path}"))
     }

@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use install::{
     Project,
@@ -43,7 +43,7 @@ struct Arguments {
     env_file: Option<PathBuf>,
     /// The database to migrate, instead of the project's; its password may stand in PGPASSWORD instead
     #[arg(long, value_name = "URL")]
-    db_url: Option<Url>,
+    db_url: Option<String>,
     /// The project's address, if it has a domain of its own; without it, https://REF.supabase.co
     #[arg(long)]
     url: Option<String>,
@@ -67,13 +67,8 @@ fn run(arguments: Arguments) -> Result<()> {
     let project = Project::open(&workdir.unwrap_or_else(repository))?;
     let default = project.root().join("supabase/.env");
     let env_file = env_file.or_else(|| default.is_file().then_some(default));
-    if let Some(url) = &db_url {
-        ensure!(
-            matches!(url.scheme(), "postgres" | "postgresql"),
-            "--db-url is not an address of a PostgreSQL database"
-        );
-    }
-    let deployment = Deployment::new(project, &skip, project_ref, db_url, url, env_file)?;
+    let database = db_url.as_deref().map(parse_database).transpose()?;
+    let deployment = Deployment::new(project, &skip, project_ref, database, url, env_file)?;
     if !yes {
         deployment.announce()?;
     }
@@ -81,4 +76,18 @@ fn run(arguments: Arguments) -> Result<()> {
         bail!("nothing was deployed");
     }
     deployment.carry_out()
+}
+
+/// What cannot be read is not quoted: it may hold a password.
+fn parse_database(url: &str) -> Result<Url> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    let url = url.context(
+        "--db-url is not an address of a PostgreSQL database. A password with `/`, `#` or `@` goes in PGPASSWORD, or \
+         into the address percent-encoded",
+    )?;
+    ensure!(
+        !url.query_pairs().any(|(name, _)| name == "password"),
+        "--db-url holds a password after the `?`, where other users of this machine could read it: put it in PGPASSWORD"
+    );
+    Ok(url)
 }

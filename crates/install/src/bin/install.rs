@@ -8,7 +8,9 @@ use anyhow::{Result, ensure};
 use chrono::Utc;
 use clap::Parser;
 use install::{
-    DROP, Payload, Project, function_names, install, repository,
+    DROP, Payload, Project,
+    deploy::secret_names,
+    function_names, install, repository,
     terminal::{confirm, quoted},
     uninstall,
 };
@@ -96,7 +98,8 @@ fn print_what_stays(versions: &[String]) -> Result<()> {
     for function in function_names(&repository())? {
         println!("  supabase functions delete {function}");
     }
-    println!("  supabase secrets unset GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET");
+    let secrets: Vec<&str> = secret_names().collect();
+    println!("  supabase secrets unset {}    # those that no function of yours reads", secrets.join(" "));
     if !versions.is_empty() {
         println!("  supabase migration repair --status reverted {}", versions.join(" "));
     }

@@ -99,12 +99,15 @@ fn only_our_secrets_are_set_and_none_is_shown() {
 fn the_environment_wins_over_the_file() {
     let deployment = Deployment::installed();
     let mut command = deployment.command();
-    command.env("GOOGLE_CLIENT_ID", "another").args(["--yes", "--project-ref", PROJECT]);
+    command.env("GOOGLE_CLIENT_ID", "another").env("GOOGLE_CLIENT_SECRET", "");
+    command.args(["--yes", "--project-ref", PROJECT]);
     for step in ["build", "migrations", "functions", "doctor"] {
         command.args(["--skip", step]);
     }
     said(&mut command).succeeded();
-    assert_eq!(deployment.api.secrets()["GOOGLE_CLIENT_ID"], "another");
+    let secrets = deployment.api.secrets();
+    assert_eq!(secrets["GOOGLE_CLIENT_ID"], "another");
+    assert_eq!(secrets["GOOGLE_CLIENT_SECRET"], CLIENT_SECRET, "an empty value is none");
 }
 
 #[test]
@@ -145,7 +148,22 @@ fn the_linked_project_is_deployed_to() {
 #[test]
 fn something_else_than_a_project_ref_is_refused() {
     let deployment = Deployment::installed();
-    deployment.run(&["--yes", "--project-ref", "main"]).failed().with("main is not a project ref");
+    let given = deployment.run(&["--yes", "--project-ref", "sb_secret_by_mistake"]);
+    given.failed().with("that is no project ref").without("sb_secret");
+}
+
+#[test]
+fn a_database_whose_address_is_not_understood_is_refused_without_its_password() {
+    let deployment = Deployment::installed();
+    for url in [
+        "postgresql://postgres:Hunter/2Secret@127.0.0.1:1/postgres",
+        "postgresql://postgres:Hunter#2Secret@127.0.0.1:1/postgres",
+        "postgresql://postgres@127.0.0.1:1/postgres?password=2Secret",
+        "2Secret",
+    ] {
+        let given = deployment.run(&["--yes", "--project-ref", PROJECT, "--db-url", url]);
+        given.failed().with("PGPASSWORD").without("2Secret").without("== ");
+    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn settings_that_would_keep_a_function_from_being_served_are_named() {
     for (setting, key) in [
         ("enabled = false", "enabled"),
         ("entrypoint = \"./functions/other/main.ts\"", "entrypoint"),
-        ("import_map = \"./functions/setup-calendar-webhook/deno.json\"", "import_map"),
+        ("import_map = \"./functions/setup-calendar-webhook/elsewhere.json\"", "import_map"),
     ] {
         let sandbox = Sandbox::fresh();
         let config = sandbox.read(CONFIG);
@@ -98,6 +98,31 @@ fn settings_that_would_keep_a_function_from_being_served_are_named() {
         sandbox.install(&["--yes"]).failed().with(&format!("{key} in [functions.setup-calendar-webhook]"));
         assert_same(&sandbox.tree(), &before);
     }
+}
+
+#[test]
+fn the_table_that_supabase_functions_new_writes_is_kept() {
+    let sandbox = Sandbox::fresh();
+    let import_map = "import_map = \"./functions/setup-calendar-webhook/deno.json\"";
+    let config = sandbox.read(CONFIG);
+    sandbox.write(CONFIG, &format!("{config}\n[functions.setup-calendar-webhook]\n{import_map}\n"));
+    sandbox.install(&["--yes"]).succeeded();
+    assert!(sandbox.read(CONFIG).contains(import_map));
+}
+
+#[test]
+fn a_linked_configuration_stays_a_link_and_private() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let sandbox = Sandbox::fresh();
+    let (config, elsewhere) = (sandbox.path(CONFIG), sandbox.path("config.toml"));
+    std::fs::rename(&config, &elsewhere).unwrap();
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("../config.toml", &config).unwrap();
+    sandbox.install(&["--yes"]).succeeded();
+    assert!(config.is_symlink());
+    assert!(sandbox.read("config.toml").contains("[functions.setup-calendar-webhook]"));
+    assert_eq!(std::fs::metadata(&elsewhere).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

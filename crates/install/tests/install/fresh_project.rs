@@ -114,6 +114,9 @@ fn on_a_terminal_it_asks() {
 fn migrations_come_after_all_that_the_project_has() {
     let sandbox = Sandbox::fresh();
     sandbox.write("supabase/migrations/20990101000000_theirs.sql", "select 1;\n");
+    // The CLI takes neither for a migration.
+    sandbox.write("supabase/migrations/seed.sql", "select 2;\n");
+    sandbox.write("supabase/migrations/undo_20990101000000.sql", "select 3;\n");
     sandbox.install(&["--yes"]).succeeded();
     let migrations = sandbox.migrations();
     assert_eq!(migrations[0], "20990101000000_theirs.sql");
@@ -180,6 +183,8 @@ fn a_directory_that_is_no_project_is_refused() {
     let sandbox = Sandbox::fresh();
     let into = |path: &str| said(sandbox.home.command(INSTALL).arg("--into").arg(sandbox.path(path)));
     into("supabase").failed().with("name its root");
+    let mut inside = sandbox.home.command(INSTALL);
+    said(inside.args(["--into", "supabase"]).current_dir(sandbox.root())).failed().with("name its root, .");
     into("supabase/functions").failed().with("supabase init");
     let repository = dev_stack::repository();
     said(sandbox.home.command(INSTALL).arg("--into").arg(repository)).failed().with("this repository");

@@ -19,6 +19,7 @@ fn what_stays_online_is_said() {
         .install(&["--uninstall", "--yes"])
         .succeeded()
         .with(&format!("supabase migration repair --status reverted {version}"))
+        .with("RECALCULATE_SCHEDULE_LEASE_SECONDS")
         .with("drop view if exists public.calendar_webhook_health");
     for function in FUNCTIONS {
         assert!(said.text.contains(&format!("  supabase functions delete {function}\n")), "{}", said.text);
