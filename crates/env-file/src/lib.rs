@@ -18,15 +18,14 @@ impl EnvFile {
         let mut rest = text.as_str();
         while !rest.is_empty() {
             let (line, following) = rest.split_once('\n').unwrap_or((rest, ""));
+            let from_line = rest;
             rest = following;
             let Some((name, value)) = assignment(line) else { continue };
             let value = value.trim_start();
             let quote = value.chars().next().filter(|quote| matches!(quote, '\'' | '"' | '`'));
             // What is quoted may end on a later line.
             let quoted = quote.and_then(|quote| {
-                let start =
-                    text.len() - following.len() - usize::from(text.len() > following.len() + line.len());
-                let from_quote = text.get(start - value.len()..)?;
+                let from_quote = from_line.get(line.len() - value.len()..)?;
                 let end = 1 + closing(from_quote.get(1..)?, quote)?;
                 let (inner, tail) = (from_quote.get(..=end)?, from_quote.get(end + 1..)?);
                 let (tail, following) = tail.split_once('\n').unwrap_or((tail, ""));
@@ -94,4 +93,21 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     let is_free = |position: &usize| !text.get(..*position).is_some_and(|before| before.ends_with('\\'));
     let mut quotes = text.match_indices(quote).map(|(position, _)| position);
     quotes.find(is_free).or_else(|| text.rfind(quote))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EnvFile;
+
+    #[test]
+    fn the_last_line_reads_the_same_without_an_end() {
+        for quoted in ["\"ab#cd\"", "'ab#cd'", "`ab#cd` # a remark"] {
+            for before in ["", "A=1\n", "A=\"1\n2\"\n\n"] {
+                for end in ["", "\n", "\r\n"] {
+                    let text = format!("{before}GOOGLE_CLIENT_SECRET={quoted}{end}");
+                    assert_eq!(EnvFile::parse(&text).get("GOOGLE_CLIENT_SECRET"), Some("ab#cd"), "{text:?}");
+                }
+            }
+        }
+    }
 }
