@@ -1,9 +1,12 @@
 //! The tables `[functions.…]` of `config.toml`: what is not changed stays as it is, comments and all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use anyhow::{Context, Result, ensure};
-use toml_edit::{DocumentMut, Item, TableLike, Value, value};
+use toml_edit::{Document, DocumentMut, Item, TableLike, Value, value};
 
 use crate::{payload::Payload, project::CONFIG, record::Table};
 
@@ -103,23 +106,35 @@ pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<Str
             }
         } else if !is_untouched {
             table.remove(VERIFY_JWT);
-        } else if let Some(block) = [block(function, true), block(function, false)]
-            .into_iter()
-            .find(|block| text.contains(block.as_str()))
-        {
-            text = text.replacen(&block, "", 1);
+        } else if let Some(lines) = lines_of(&text, function) {
+            text.replace_range(lines, "");
             continue;
         } else if let Some(functions) = document.get_mut("functions").and_then(Item::as_table_like_mut) {
             functions.remove(function);
         }
         text = document.to_string();
     }
+    parse(&text)?;
     Ok(Lines { text, end, is_last_open }.join())
 }
 
 fn block(function: &str, is_first: bool) -> String {
     let comment = if is_first { COMMENT } else { "" };
     format!("\n{comment}[functions.{function}]\n{VERIFY_JWT} = false\n")
+}
+
+/// Where a table stands that has a header and this one key, with the comment and the empty line that `add` puts before
+/// it. toml_edit would take all comments before it for its own, up to the next table's.
+fn lines_of(text: &str, function: &str) -> Option<Range<usize>> {
+    let document = Document::parse(text).ok()?;
+    let table = document.get("functions")?.get(function)?.as_table().filter(|table| !table.is_dotted())?;
+    let (header, value) = (table.span()?, table.get(VERIFY_JWT)?.span()?);
+    let ends_a_line = |before: &&str| before.is_empty() || before.ends_with('\n');
+    let before = text.get(..header.start)?.trim_end_matches([' ', '\t']);
+    let before = before.strip_suffix(COMMENT).filter(ends_a_line).unwrap_or(before);
+    let before = before.strip_suffix('\n').filter(ends_a_line).unwrap_or(before);
+    let end = value.end + text.get(value.end..)?.find('\n')? + 1;
+    Some(before.len()..end)
 }
 
 /// The settings of a function that would keep ours from being served under its name, and why.
@@ -202,5 +217,50 @@ impl Lines {
     fn join(self) -> String {
         let open = self.text.strip_suffix('\n').filter(|_| self.is_last_open);
         open.unwrap_or(&self.text).replace('\n', self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETUP: &str = "setup-calendar-webhook";
+    const TABLE: &str = "[functions.setup-calendar-webhook]\nverify_jwt = false\n";
+
+    fn added(text: &str) -> Edit {
+        let functions = ["google-calendar-webhook".to_owned(), SETUP.to_owned()];
+        add(text, &functions, &BTreeMap::new(), &BTreeSet::new(), |_| true).unwrap()
+    }
+
+    #[test]
+    fn removal_takes_no_line_of_the_projects_own() {
+        let ours = added("project_id = 'x'\n");
+        let comment = "# the button calls this one\n";
+        let analytics = "[analytics]\nenabled = true\n";
+        for (was, edited, left) in [
+            (TABLE, format!("{comment}{TABLE}{analytics}"), format!("\n{comment}{analytics}")),
+            (TABLE, format!("{TABLE}{analytics}"), analytics.to_owned()),
+            (
+                TABLE,
+                format!("{comment}[ functions.\"{SETUP}\" ] # mine\nverify_jwt=true\n{analytics}"),
+                format!("\n{comment}{analytics}"),
+            ),
+        ] {
+            let text = ours.text.replace(was, &edited);
+            assert_ne!(text, ours.text);
+            let after = remove(&text, &ours.tables).unwrap();
+            assert_eq!(after, format!("project_id = 'x'\n{left}"), "{text}");
+            // Without its empty lines.
+            let squeezed = text.replace("\n\n", "\n");
+            let after = remove(&squeezed, &ours.tables).unwrap();
+            assert_eq!(after, format!("project_id = 'x'\n{}", left.trim_start()), "{squeezed}");
+        }
+    }
+
+    #[test]
+    fn a_table_at_the_start_of_the_text_is_removed() {
+        let ours = added("");
+        assert_eq!(remove(&ours.text, &ours.tables).unwrap(), "");
+        assert_eq!(remove(ours.text.trim_start(), &ours.tables).unwrap(), "");
     }
 }
