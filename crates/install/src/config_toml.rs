@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
     ops::Range,
 };
 
 use anyhow::{Context, Result, ensure};
+use similar::TextDiff;
 use toml_edit::{Document, DocumentMut, Item, TableLike, Value, value};
 
 use crate::{payload::Payload, project::CONFIG, record::Table};
 
+/// Editors of Windows put it before the first line.
+const MARK: &str = "\u{feff}";
 const VERIFY_JWT: &str = "verify_jwt";
 const COMMENT: &str =
     "# Google has no JWT, and the gateway's own check admits publishable keys, so it authenticates nobody:
@@ -34,7 +38,7 @@ pub(crate) fn add(
     replaced: &BTreeSet<String>,
     is_there: impl Fn(&str) -> bool,
 ) -> Result<Edit> {
-    let Lines { text, end, is_last_open } = Lines::of(text);
+    let (form, text) = Form::of(text);
     let mut document = parse(&text)?;
     let mut tables = known.clone();
     let mut obstacles = Vec::new();
@@ -87,12 +91,12 @@ pub(crate) fn add(
             "{CONFIG} is written in a way in which {function} cannot be added"
         );
     }
-    Ok(Edit { text: Lines { text, end, is_last_open }.join(), tables, obstacles })
+    Ok(Edit { text: form.restore(&text), tables, obstacles })
 }
 
 /// Takes back what `add` did.
 pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<String> {
-    let Lines { mut text, end, is_last_open } = Lines::of(text);
+    let (form, mut text) = Form::of(text);
     for (function, record) in tables {
         let mut document = parse(&text)?;
         let Some(table) = table(&mut document, function) else { continue };
@@ -115,7 +119,7 @@ pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<Str
         text = document.to_string();
     }
     parse(&text)?;
-    Ok(Lines { text, end, is_last_open }.join())
+    Ok(form.restore(&text))
 }
 
 fn block(function: &str, is_first: bool) -> String {
@@ -194,29 +198,49 @@ fn parse(text: &str) -> Result<DocumentMut> {
     text.parse().with_context(|| format!("{CONFIG} is not TOML"))
 }
 
-/// A file as toml_edit writes it: lines that all end, with line feeds only.
-struct Lines {
-    text: String,
-    /// How the file's lines end.
+/// What toml_edit would not keep of a file.
+struct Form<'a> {
+    byte_order_mark: &'static str,
+    /// Each without its end.
+    lines: Vec<&'a str>,
+    ends: Vec<&'static str>,
+    /// Of lines that are added.
     end: &'static str,
-    /// The last one does not.
     is_last_open: bool,
 }
 
-impl Lines {
-    fn of(text: &str) -> Lines {
-        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+impl<'a> Form<'a> {
+    /// Also the text as toml_edit writes it: lines that all end, with line feeds only.
+    fn of(text: &'a str) -> (Form<'a>, String) {
+        let (byte_order_mark, text) = text.strip_prefix(MARK).map_or(("", text), |text| (MARK, text));
         let is_last_open = !text.is_empty() && !text.ends_with('\n');
-        let mut text = text.replace("\r\n", "\n");
-        if is_last_open {
-            text.push('\n');
-        }
-        Lines { text, end, is_last_open }
+        let ended = text.matches('\n').count();
+        let is_windows = ended > 0 && text.matches("\r\n").count() == ended;
+        let end = if is_windows { "\r\n" } else { "\n" };
+        let (lines, ends): (Vec<_>, Vec<_>) = text
+            .split_inclusive('\n')
+            .map(|line| match line.strip_suffix('\n') {
+                Some(line) => line.strip_suffix('\r').map_or((line, "\n"), |line| (line, "\r\n")),
+                None => (line, end),
+            })
+            .unzip();
+        let text = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        (Form { byte_order_mark, lines, ends, end, is_last_open }, text)
     }
 
-    fn join(self) -> String {
-        let open = self.text.strip_suffix('\n').filter(|_| self.is_last_open);
-        open.unwrap_or(&self.text).replace('\n', self.end)
+    /// Every line that was there keeps its end, also when it is changed.
+    fn restore(&self, text: &str) -> String {
+        let lines: Vec<_> = text.lines().collect();
+        let mut restored = self.byte_order_mark.to_owned();
+        for change in TextDiff::from_slices(&self.lines, &lines).ops() {
+            let ends = self.ends.get(change.old_range()).unwrap_or_default();
+            let lines = lines.get(change.new_range()).unwrap_or_default();
+            for (line, end) in lines.iter().zip(ends.iter().chain(iter::repeat(&self.end))) {
+                restored.extend([*line, *end]);
+            }
+        }
+        let open = restored.strip_suffix("\r\n").or_else(|| restored.strip_suffix('\n'));
+        open.filter(|_| self.is_last_open).map(str::to_owned).unwrap_or(restored)
     }
 }
 
@@ -262,5 +286,42 @@ mod tests {
         let ours = added("");
         assert_eq!(remove(&ours.text, &ours.tables).unwrap(), "");
         assert_eq!(remove(ours.text.trim_start(), &ours.tables).unwrap(), "");
+    }
+
+    #[test]
+    fn lines_keep_their_own_ends() {
+        let table = format!("\n{TABLE}").replace("false", "true");
+        for own in [
+            "a = 1\nb = 2\r\nc = '''\r\nd\n'''\r\n# e",
+            "\u{feff}a = 1\r\nb = 2\n",
+            "\u{feff}a = 1\r\nb = 2\r\n",
+            "\u{feff}a = 1\nb = 2",
+            "a = 1\r\nb = 2",
+            "\r\n",
+            "",
+        ] {
+            let edit = added(own);
+            assert!(edit.text.starts_with(own), "{own:?}: {:?}", edit.text);
+            assert_eq!(remove(&edit.text, &edit.tables).unwrap(), own);
+        }
+        // A changed line, too.
+        for end in ["\n", "\r\n"] {
+            let own = format!("\u{feff}a = 1\nb = 2\r\n{}c = 3 # \r\nd = 4\n", table.replace('\n', end));
+            let edit = added(&own);
+            let changed = own.replace("true", "false");
+            assert!(edit.text.starts_with(&changed), "{own:?}: {:?}", edit.text);
+            assert_eq!(remove(&edit.text, &edit.tables).unwrap(), own);
+        }
+    }
+
+    #[test]
+    fn added_lines_end_like_all_others_where_those_agree() {
+        for (own, is_windows) in [("a = 1\r\nb = 2\r\n", true), ("a = 1\r\nb = 2\n", false), ("a = 1", false)]
+        {
+            let edit = added(own);
+            let new = edit.text.strip_prefix(own).unwrap();
+            assert_eq!(new.contains("\r\n"), is_windows, "{new:?}");
+            assert_eq!(new.replace("\r\n", "").contains('\n'), !is_windows, "{new:?}");
+        }
     }
 }

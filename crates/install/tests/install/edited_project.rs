@@ -68,6 +68,7 @@ fn other_ways_to_write_the_tables_are_understood() {
         "[functions.\"setup-calendar-webhook\"]\nimport_map = ''",
         "project_id = 'x'\r\n[functions.setup-calendar-webhook]\r\n# nothing\r\n",
         "project_id = 'x' # the last line has no end",
+        "\u{feff}project_id = 'x'\r\n[functions.setup-calendar-webhook]\nverify_jwt = true\r\n# mixed\n",
     ] {
         let sandbox = Sandbox::fresh();
         sandbox.write(CONFIG, own);
