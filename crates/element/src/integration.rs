@@ -176,7 +176,7 @@ impl Mounted {
         if let Err(error) = renderer.render(&View::of(&self.state.borrow(), now), &self.texts.borrow(), now) {
             console::error_2(&"google-calendar-integration:".into(), &error);
         }
-        let next_focus = focused.and_then(|focused| renderer.focus_instead_of(&focused));
+        let next_focus = focused.and_then(|focused| renderer.focus_instead_of(focused));
         drop(renderer);
         if let Some(next) = next_focus {
             // What is shown can have the focus.

@@ -74,10 +74,12 @@ impl Renderer {
         self.root.active_element()
     }
 
-    /// The reader goes on where a vanished button was, not at the top of the page.
-    pub(crate) fn focus_instead_of(&self, focused: &Element) -> Option<HtmlElement> {
+    /// The reader goes on at what has lost the focus by being moved, or where a vanished button was, not at the top
+    /// of the page.
+    pub(crate) fn focus_instead_of(&self, focused: Element) -> Option<HtmlElement> {
         let is_shown = focused.is_connected() && matches!(focused.closest("[hidden]"), Ok(None));
-        find(&self.panel, ".title").ok().filter(|_| !is_shown)?.dyn_into().ok()
+        let next = if is_shown { focused } else { find(&self.panel, ".title").ok()? };
+        next.dyn_into().ok().filter(|next: &HtmlElement| self.focused().as_ref() != Some(next))
     }
 
     /// Whether the page has not chosen between light and dark, so that the user has.
@@ -122,25 +124,29 @@ impl Renderer {
     fn render_cards(&self, cards: &[Card], texts: &Texts, now: Millis) -> Result<(), JsValue> {
         let list = find(&self.panel, ".cards")?;
         show(&list, !cards.is_empty());
+        let is_of = |node: &Element, card: &Card| {
+            node.get_attribute("data-id").as_deref() == Some(card.row.id.as_str())
+        };
+        // First, so that none has to be moved for them.
+        let mut next = list.first_element_child();
+        while let Some(node) = next {
+            next = node.next_element_sibling();
+            if !cards.iter().any(|card| is_of(&node, card)) {
+                node.remove();
+            }
+        }
         for (at, card) in (0..).zip(cards) {
-            let id = card.row.id.as_str();
-            let is_it = |node: &Element| node.get_attribute("data-id").as_deref() == Some(id);
+            let is_it = |node: &Element| is_of(node, card);
             let mut place = list.children().item(at);
             if !place.as_ref().is_some_and(is_it) {
-                let mut known = place.clone();
-                while let Some(other) = known.take().filter(|node| !is_it(node)) {
-                    known = other.next_element_sibling();
-                }
-                let node = known.map_or_else(|| self.new_card(id), Ok)?;
+                let known = std::iter::successors(place.clone(), Element::next_element_sibling).find(is_it);
+                let node = known.map_or_else(|| self.new_card(&card.row.id), Ok)?;
                 list.insert_before(&node, place.as_deref())?;
                 place = Some(node);
             }
             if let Some(node) = place {
                 self.render_card(&node, card, texts, now)?;
             }
-        }
-        while let Some(gone) = list.children().item(cards.len() as u32) {
-            gone.remove();
         }
         Ok(())
     }

@@ -263,6 +263,31 @@ it("focus and what is unfolded outlive every look", async (test) => {
   assert.equal(await scene.element.getByRole("heading", { level: 3 }).count(), 3);
 });
 
+it("a card stays what it is when another goes, and when they change places", async (test) => {
+  const [first, second] = [row(), work()];
+  const scene = await Scene.open(test, browser, { rows: [first, second] });
+  const card = scene.element.getByRole("listitem").filter({ hasText: "work@example.com" });
+  await card.getByText("Details").click();
+  await card.getByRole("button").focus();
+  const isUnchanged = async () => {
+    assert.equal(await card.locator("details").evaluate((details) => details.open), true);
+    assert.equal(await card.getByRole("button").evaluate((button) => button.matches(":focus")), true);
+  };
+  scene.supabase.rows = [second, first];
+  await scene.refresh();
+  assert.equal(await scene.card(0).getByRole("heading").textContent(), "work@example.com");
+  await isUnchanged();
+  scene.supabase.rows = [first, second];
+  await scene.refresh();
+  await isUnchanged();
+  second.status = "expired";
+  scene.supabase.rows = [second];
+  await scene.refresh();
+  assert.equal(await scene.element.getByRole("heading", { level: 3 }).count(), 1);
+  await isUnchanged();
+  await scene.element.getByRole("status").getByText("work@example.com: Expired.").waitFor();
+});
+
 it("a focused button that vanishes leaves the focus in the element", async (test) => {
   const scene = await Scene.open(test, browser);
   await scene.button("Connect Google Calendar").click();
