@@ -40,6 +40,8 @@ struct Mounted {
     state: RefCell<State>,
     texts: RefCell<Texts>,
     renderer: RefCell<Renderer>,
+    /// Something changed while it was rendered.
+    is_outdated: Cell<bool>,
     client: RefCell<Option<Client>>,
     session_watch: RefCell<Option<SessionWatch>>,
     /// The next poll, or the next step of a countdown.
@@ -87,6 +89,7 @@ impl Integration {
             state: RefCell::default(),
             texts: RefCell::new(Texts::new(texts)),
             renderer: RefCell::new(renderer),
+            is_outdated: Cell::default(),
             client: RefCell::default(),
             session_watch: RefCell::default(),
             timer: RefCell::default(),
@@ -170,10 +173,11 @@ impl Mounted {
     fn update(&self) {
         let now = Date::now();
         self.state.borrow_mut().tick(now);
-        // A page that listens to the focus may come back here while it is rendered.
-        let Ok(mut renderer) = self.renderer.try_borrow_mut() else { return };
+        // A page that listens to the focus may come back here while the cards are arranged.
+        let Ok(mut renderer) = self.renderer.try_borrow_mut() else { return self.is_outdated.set(true) };
         let focused = renderer.focused();
-        if let Err(error) = renderer.render(&View::of(&self.state.borrow(), now), &self.texts.borrow(), now) {
+        let cards = renderer.render(&View::of(&self.state.borrow(), now), &self.texts.borrow(), now);
+        if let Err(error) = cards.and_then(|cards| renderer.arrange(&cards)) {
             console::error_2(&"google-calendar-integration:".into(), &error);
         }
         let next_focus = focused.and_then(|focused| renderer.focus_instead_of(focused));
@@ -181,6 +185,9 @@ impl Mounted {
         if let Some(next) = next_focus {
             // What is shown can have the focus.
             let _ = next.focus();
+        }
+        if self.is_outdated.take() {
+            return self.update();
         }
         self.plan(now);
         self.tell();

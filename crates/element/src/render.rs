@@ -1,6 +1,8 @@
 //! Renders a view into the shadow root. Nodes are made once and then updated in place, so that focus, selection and
 //! what is unfolded outlive every poll.
 
+use std::iter::successors;
+
 use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
@@ -53,7 +55,13 @@ impl Renderer {
         Some(Self { locale: Locale::new(language(&host)), host, root, panel, card })
     }
 
-    pub(crate) fn render(&mut self, view: &View, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+    /// Returns the cards in their order, to be arranged.
+    pub(crate) fn render(
+        &mut self,
+        view: &View,
+        texts: &Texts,
+        now: Millis,
+    ) -> Result<Vec<Element>, JsValue> {
         let language = language(&self.host);
         if !self.locale.is_of(language.as_deref()) {
             self.locale = Locale::new(language);
@@ -69,6 +77,28 @@ impl Renderer {
         self.render_cards(&view.cards, texts, now)
     }
 
+    /// Shows these cards, and no others. What is moved or removed while it has the focus calls the page.
+    pub(crate) fn arrange(&self, cards: &[Element]) -> Result<(), JsValue> {
+        let list = find(&self.panel, ".cards")?;
+        // Who goes, goes first, so that nobody has to be moved for them.
+        let mut next = list.first_element_child();
+        while let Some(node) = next {
+            next = node.next_element_sibling();
+            if !cards.contains(&node) {
+                node.remove();
+            }
+        }
+        let mut place = list.first_element_child();
+        for card in cards {
+            if place.as_ref() == Some(card) {
+                place = card.next_element_sibling();
+            } else {
+                list.insert_before(card, place.as_deref())?;
+            }
+        }
+        Ok(())
+    }
+
     /// What has the focus, to be asked afterwards whether it still can have it.
     pub(crate) fn focused(&self) -> Option<Element> {
         self.root.active_element()
@@ -79,7 +109,7 @@ impl Renderer {
     pub(crate) fn focus_instead_of(&self, focused: Element) -> Option<HtmlElement> {
         let is_shown = focused.is_connected() && matches!(focused.closest("[hidden]"), Ok(None));
         let next = if is_shown { focused } else { find(&self.panel, ".title").ok()? };
-        next.dyn_into().ok().filter(|next: &HtmlElement| self.focused().as_ref() != Some(next))
+        if self.focused().as_ref() == Some(&next) { None } else { next.dyn_into().ok() }
     }
 
     /// Whether the page has not chosen between light and dark, so that the user has.
@@ -121,34 +151,19 @@ impl Renderer {
         Ok(())
     }
 
-    fn render_cards(&self, cards: &[Card], texts: &Texts, now: Millis) -> Result<(), JsValue> {
+    fn render_cards(&self, cards: &[Card], texts: &Texts, now: Millis) -> Result<Vec<Element>, JsValue> {
         let list = find(&self.panel, ".cards")?;
         show(&list, !cards.is_empty());
-        let is_of = |node: &Element, card: &Card| {
-            node.get_attribute("data-id").as_deref() == Some(card.row.id.as_str())
-        };
-        // First, so that none has to be moved for them.
-        let mut next = list.first_element_child();
-        while let Some(node) = next {
-            next = node.next_element_sibling();
-            if !cards.iter().any(|card| is_of(&node, card)) {
-                node.remove();
-            }
+        let mut nodes = Vec::new();
+        for card in cards {
+            let id = card.row.id.as_str();
+            let is_it = |node: &Element| node.get_attribute("data-id").as_deref() == Some(id);
+            let known = successors(list.first_element_child(), Element::next_element_sibling).find(is_it);
+            let node = known.map_or_else(|| self.new_card(id), Ok)?;
+            self.render_card(&node, card, texts, now)?;
+            nodes.push(node);
         }
-        for (at, card) in (0..).zip(cards) {
-            let is_it = |node: &Element| is_of(node, card);
-            let mut place = list.children().item(at);
-            if !place.as_ref().is_some_and(is_it) {
-                let known = std::iter::successors(place.clone(), Element::next_element_sibling).find(is_it);
-                let node = known.map_or_else(|| self.new_card(&card.row.id), Ok)?;
-                list.insert_before(&node, place.as_deref())?;
-                place = Some(node);
-            }
-            if let Some(node) = place {
-                self.render_card(&node, card, texts, now)?;
-            }
-        }
-        Ok(())
+        Ok(nodes)
     }
 
     fn new_card(&self, id: &str) -> Result<Element, JsValue> {

@@ -296,6 +296,26 @@ it("a focused button that vanishes leaves the focus in the element", async (test
   assert.equal(await scene.part("title").evaluate((title) => title.matches(":focus")), true);
 });
 
+it("a page that hears the focus go while a card is taken away may set everything", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row(), work()] });
+  const takeFocused = async (handler) => {
+    await scene.card(1).getByRole("button").focus();
+    await scene.element.evaluate(handler);
+    scene.supabase.rows = [row()];
+    await scene.refresh();
+    scene.supabase.rows = [row(), work()];
+  };
+  await takeFocused((element) =>
+    element.addEventListener("focusout", () => (element.texts = { refresh: "Aktualisieren" }), { once: true }),
+  );
+  assert.equal(await scene.card(0).getByRole("button").textContent(), "Aktualisieren");
+  await scene.refresh();
+  await takeFocused((element) =>
+    element.addEventListener("focusout", () => (element.client = null), { once: true }),
+  );
+  await scene.element.getByText("Loading…").waitFor();
+});
+
 it("what has changed by itself is spoken", async (test) => {
   const rows = [row()];
   const scene = await Scene.open(test, browser, { rows });
