@@ -128,7 +128,6 @@ pub(crate) struct State {
     answers: u32,
     changes: u32,
     polled_at: Millis,
-    poll_pause: Option<Millis>,
     consent: Option<Consent>,
 }
 
@@ -208,7 +207,6 @@ impl State {
                 self.polled_at = now;
                 self.trouble = Some(failure.problem);
                 self.failures += 1;
-                self.poll_pause = failure.retry_after.map(|seconds| seconds * 1_000.0);
                 return;
             }
         };
@@ -218,7 +216,6 @@ impl State {
         self.polled_at = now;
         self.trouble = None;
         self.failures = 0;
-        self.poll_pause = None;
         if self.session == Session::SignedOut {
             return;
         }
@@ -361,11 +358,10 @@ impl State {
 
     /// When the connections are to be asked for again.
     pub(crate) fn poll_at(&self, now: Millis) -> Option<Millis> {
-        let pause = match (self.trouble, self.poll_pause) {
-            (Some(_), Some(pause)) => pause,
-            (Some(_), None) => (BUSY * f64::from(1_u32 << self.failures.min(4))).min(CALM),
-            (None, _) if self.is_busy(now) => BUSY,
-            (None, _) => CALM,
+        let pause = match self.trouble {
+            Some(_) => (BUSY * f64::from(1_u32 << self.failures.min(4))).min(CALM),
+            None if self.is_busy(now) => BUSY,
+            None => CALM,
         };
         (!self.is_loading).then_some(self.polled_at + pause)
     }
@@ -412,9 +408,9 @@ impl State {
         self.loaded(load, Ok(Answer { session, rows }), now);
     }
 
-    pub(crate) fn fail_to_look(&mut self, problem: Problem, retry_after: Option<f64>, now: Millis) {
+    pub(crate) fn fail_to_look(&mut self, problem: Problem, now: Millis) {
         let load = self.begin_load().expect("nothing is on its way");
-        self.loaded(load, Err(Failure { problem, retry_after }), now);
+        self.loaded(load, Err(Failure { problem, retry_after: None }), now);
     }
 
     pub(crate) fn fail(&mut self, act: &Act, problem: Problem, retry_after: Option<f64>, now: Millis) {
@@ -487,12 +483,10 @@ mod tests {
     fn failures_are_asked_again_after_longer_and_longer_pauses_and_hide_nothing() {
         let mut state = State::example(vec![row(Status::Active)], NOW);
         for expected in [4_000.0, 8_000.0, 16_000.0, 30_000.0, 30_000.0] {
-            state.fail_to_look(Problem::Server, None, NOW);
+            state.fail_to_look(Problem::Server, NOW);
             assert_eq!(pause(&state), expected);
         }
-        state.fail_to_look(Problem::TooSoon, Some(7.0), NOW);
-        assert_eq!(pause(&state), 7_000.0);
-        assert_eq!(state.trouble(), Some(Problem::TooSoon));
+        assert_eq!(state.trouble(), Some(Problem::Server));
         assert_eq!(state.connections().unwrap().len(), 1);
         state.look(vec![row(Status::Active)], NOW);
         assert_eq!(state.trouble(), None);

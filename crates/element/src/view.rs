@@ -496,7 +496,7 @@ mod tests {
         let panel = |state: &State| View::of(state, NOW).panel;
         assert_eq!(panel(&state), Panel::Loading);
         assert_eq!(View::of(&state, NOW).summary, Some(Text::Loading));
-        state.fail_to_look(Problem::Offline, None, NOW);
+        state.fail_to_look(Problem::Offline, NOW);
         assert_eq!(panel(&state), Panel::Failed { why: Text::OfflineNow, is_loading: false });
         state.look(Vec::new(), NOW);
         assert_eq!(panel(&state), Panel::NotConnected { consenting: false });
@@ -512,7 +512,7 @@ mod tests {
     fn trouble_is_noted_above_what_was_known_last() {
         let mut state = State::example(vec![row(Status::Active)], NOW);
         for problem in [Problem::Offline, Problem::Unreachable, Problem::Unauthenticated, Problem::Server] {
-            state.fail_to_look(problem, None, NOW);
+            state.fail_to_look(problem, NOW);
             let view = View::of(&state, NOW);
             assert_eq!((view.panel, view.notice, view.cards.len()), (Panel::Connected, Some(problem), 1));
         }
