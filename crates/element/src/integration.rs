@@ -380,17 +380,14 @@ impl Mounted {
         let is_online = self.window.navigator().on_line();
         let answer = answer.map_err(|failure| failure.explained(is_online));
         let now = Date::now();
-        let is_load = match &**question {
-            Question::Load(load) => {
-                self.state.borrow_mut().loaded(*load, answer, now);
-                true
-            }
+        let is_news = match &**question {
+            Question::Load(load) => self.state.borrow_mut().loaded(*load, answer, now),
             Question::Act(act) => {
                 self.state.borrow_mut().finished(act, answer, now);
                 false
             }
         };
-        if is_load {
+        if is_news {
             if !self.state.borrow().has_consent() {
                 self.forget_consent();
             }
@@ -399,10 +396,12 @@ impl Mounted {
                 self.act(&id, Action::SetUp);
             }
         } else {
+            // The list on its way may be older than what was done.
+            self.wait_for_next();
             self.load();
         }
         self.update();
-        if is_load {
+        if is_news {
             resolve(self.served.take());
             if !self.waiting.borrow().is_empty() {
                 self.load();
@@ -415,6 +414,11 @@ impl Mounted {
         // Aborting may run code of the page.
         drop(self.requests.take());
         self.state.borrow_mut().end_load();
+        self.wait_for_next();
+    }
+
+    /// Who waits for the list on its way waits for the one after it.
+    fn wait_for_next(&self) {
         self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
     }
 }

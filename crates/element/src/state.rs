@@ -195,10 +195,11 @@ impl State {
         self.is_loading = false;
     }
 
-    /// The connections of whoever is signed in, or why they are not known.
-    pub(crate) fn loaded(&mut self, load: Load, answer: Result<Answer, Failure>, now: Millis) {
+    /// The connections of whoever is signed in, or why they are not known. Returns whether that is news: a list that
+    /// is older than an answer is to be asked for again.
+    pub(crate) fn loaded(&mut self, load: Load, answer: Result<Answer, Failure>, now: Millis) -> bool {
         if load.edition != self.edition {
-            return;
+            return false;
         }
         self.is_loading = false;
         let answer = match answer {
@@ -207,7 +208,7 @@ impl State {
                 self.polled_at = now;
                 self.trouble = Some(failure.problem);
                 self.failures += 1;
-                return;
+                return true;
             }
         };
         if let Some(session) = answer.session {
@@ -217,11 +218,10 @@ impl State {
         self.trouble = None;
         self.failures = 0;
         if self.session == Session::SignedOut {
-            return;
+            return true;
         }
         if load.answers != self.answers {
-            self.polled_at = Millis::NEG_INFINITY;
-            return;
+            return false;
         }
         let mut has_changed = self.tracked.as_ref().is_none_or(|before| before.len() != answer.rows.len());
         let mut before: Vec<Option<Tracked>> = self.tracked.take().into_iter().flatten().map(Some).collect();
@@ -243,6 +243,7 @@ impl State {
         self.tracked = Some(tracked);
         self.changes += u32::from(has_changed);
         self.look_for_consent();
+        true
     }
 
     /// Ends the waiting for a consent once it shows.
@@ -621,9 +622,11 @@ mod tests {
         let load = state.begin_load().unwrap();
         assert!(state.begin_load().is_none(), "one at a time");
         state.succeed(&refresh, vec![row(Status::Active)], NOW);
-        state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW);
+        assert!(!state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW));
         assert_eq!(state.connections().unwrap()[0].row.status, Status::Active);
-        assert!(state.poll_at(NOW).unwrap() < NOW);
+        let load = state.begin_load().expect("it is asked for again");
+        assert!(state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW));
+        assert_eq!(state.connections().unwrap()[0].row.status, Status::Expired);
     }
 
     #[test]

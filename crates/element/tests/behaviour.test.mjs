@@ -190,6 +190,29 @@ it("refresh() resolves when what the server knew at the time of the call is show
   assert.equal(await scene.part("badge").textContent(), "Paused");
 });
 
+it("refresh() resolves no earlier where what a button did overtakes the list", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row({ status: "paused" })] });
+  await scene.button("Resume").waitFor();
+  let resume, list;
+  scene.supabase.faults = {
+    calendar_connections: () => new Promise((resolve) => (resume = resolve)),
+    calendar_connection_status: () => new Promise((resolve) => (list = resolve)),
+  };
+  await scene.button("Resume").click();
+  await eventually(() => resume, Boolean, "Resume is on its way");
+  scene.supabase.rows.push(work());
+  const shown = scene.element.evaluate(async (element) => {
+    await element.refresh();
+    return [...element.shadowRoot.querySelectorAll("[part~=badge]")].map((badge) => badge.textContent);
+  });
+  await eventually(() => list, Boolean, "the list is on its way");
+  scene.supabase.faults = {};
+  resume(undefined);
+  await scene.card().getByText("Resumed.").waitFor();
+  list({ body: [row({ status: "paused" })] });
+  assert.deepEqual(await shown, ["Connected", "Connected"]);
+});
+
 it("the page is told of every change, and of nothing else", async (test) => {
   const rows = [row()];
   const scene = await Scene.open(test, browser, { rows });
