@@ -1,5 +1,8 @@
 //! The host's supabase-js client, as far as it is used here. Its errors are values, and become `Failure`s.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use js_sys::{Array, Date, Function, Object, Promise, Reflect, parse_float};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -77,14 +80,20 @@ impl Client {
 
     /// Calls back with whoever is signed in from now on.
     pub(crate) fn watch_session(&self, mut changed: impl FnMut(Session) + 'static) -> Option<SessionWatch> {
+        let is_alive = Rc::new(Cell::new(true));
+        let alive = is_alive.clone();
         let callback =
             Closure::<dyn FnMut(JsValue, JsValue)>::new(move |_event: JsValue, session: JsValue| {
-                changed(session_of(&session));
+                if alive.get() {
+                    changed(session_of(&session));
+                }
             });
-        let watched =
-            self.auth().and_then(|auth| auth.on_auth_state_change(callback.as_ref().unchecked_ref()));
+        // The client still calls whom an earlier subscriber has just unsubscribed: only who collects the garbage knows
+        // when nobody can.
+        let callback = callback.into_js_value();
+        let watched = self.auth().and_then(|auth| auth.on_auth_state_change(callback.unchecked_ref()));
         let subscription = get(&get(&watched.ok()?, "data"), "subscription");
-        Some(SessionWatch { subscription, _callback: callback })
+        Some(SessionWatch { subscription, is_alive })
     }
 
     async fn connections(
@@ -154,11 +163,12 @@ impl Query {
 /// A subscription to `onAuthStateChange`.
 pub(crate) struct SessionWatch {
     subscription: JsValue,
-    _callback: Closure<dyn FnMut(JsValue, JsValue)>,
+    is_alive: Rc<Cell<bool>>,
 }
 
 impl Drop for SessionWatch {
     fn drop(&mut self) {
+        self.is_alive.set(false);
         if let Ok(unsubscribe) = get(&self.subscription, "unsubscribe").dyn_into::<Function>() {
             // There is nothing to do about a client that cannot.
             let _ = unsubscribe.call0(&self.subscription);

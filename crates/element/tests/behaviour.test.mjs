@@ -391,6 +391,21 @@ it("a client may come late, go, and be another", async (test) => {
   await scene.card().waitFor();
 });
 
+it("a page may take the client away as soon as it hears that the user is gone", async (test) => {
+  const scene = await Scene.open(test, browser, {
+    rows: [row()],
+    before: (scene) =>
+      scene.page.evaluate(() => {
+        client.auth.onAuthStateChange((event) => {
+          if (event === "SIGNED_OUT") document.querySelector("google-calendar-integration").client = null;
+        });
+      }),
+  });
+  await scene.card().waitFor();
+  await scene.page.evaluate(() => client.auth.signOut({ scope: "local" }));
+  await scene.element.getByText("Loading…").waitFor();
+});
+
 it("who forgets the client is told on the console, and nobody else", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()], clock: true });
   await scene.card().waitFor();
