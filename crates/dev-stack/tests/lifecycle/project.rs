@@ -146,15 +146,16 @@ impl Project {
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Changes the connection's calendar. → when, at the latest.
+    /// Changes the connection's calendar. → when
     pub(crate) async fn change(&self, connection: &Connection) -> Result<DateTime<Utc>> {
         let url = format!("{}/calendars/primary/events", self.stack.google().calendar_api_url());
         let event = json!({
             "start": { "dateTime": "2027-01-01T10:00:00Z" }, "end": { "dateTime": "2027-01-01T11:00:00Z" }
         });
         let request = self.http.post(url).bearer_auth(&connection.access_token).json(&event);
-        request.send().await?.error_for_status()?;
-        Ok(Utc::now())
+        let event: Value = request.send().await?.error_for_status()?.json().await?;
+        // Not when the answer arrived: by then the run may have begun.
+        Ok(event["updated"].as_str().context("when it was changed")?.parse()?)
     }
 
     pub(crate) async fn channels(&self, connection: &Connection) -> Vec<Channel> {

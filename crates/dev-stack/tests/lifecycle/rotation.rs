@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use dev_stack::{ApiKeys, Config, Keys, Role, repository};
 use serde_json::{Value, json};
 
@@ -64,8 +64,14 @@ impl Rotation {
         Ok(self.project.sql(schedule, &[]).await?[0].get(0))
     }
 
+    /// Without what the storm brake has counted: the sweep that would make up for a run held back does not come here.
+    async fn change(&self) -> Result<DateTime<Utc>> {
+        self.project.set(&self.connection, "sync_streak = 0").await?;
+        self.project.change(&self.connection).await
+    }
+
     async fn assert_change_is_run(&self) -> Result<()> {
-        let changed_at = self.project.change(&self.connection).await?;
+        let changed_at = self.change().await?;
         self.project.until_run_after(&self.connection, changed_at).await;
         self.project.until_idle(&self.connection).await;
         Ok(())
@@ -83,7 +89,7 @@ impl Rotation {
         status: u64,
         mend: impl AsyncFnOnce(&mut Rotation) -> Result<()>,
     ) -> Result<()> {
-        let changed_at = self.project.change(&self.connection).await?;
+        let changed_at = self.change().await?;
         let what = format!("a notification answered with {status}");
         until(&what, || async { (self.last_answer().await == Some(status)).then_some(()) }).await;
         mend(self).await?;
