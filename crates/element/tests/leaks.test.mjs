@@ -113,5 +113,8 @@ it("a mounted element that goes on looking does not grow", { timeout: 120_000 },
       return counts();
     }, times);
   const before = await look(50);
-  assert.deepEqual(await look(500), before);
+  await look(500);
+  // The client sets timers of its own, which come and go at any time.
+  const isNoMore = (counts) => Object.entries(counts).every(([what, count]) => count <= before[what]);
+  await eventually(() => look(1), isNoMore, `grows no further than ${JSON.stringify(before)}`);
 });
