@@ -40,19 +40,20 @@ pub struct Database {
 
 impl Database {
     pub fn new(configuration: &Configuration) -> Self {
-        let rest = Postgrest::new(format!("{}/rest/v1", configuration.supabase_url));
+        // Named, for a project may expose another schema first.
+        let rest = Postgrest::new(format!("{}/rest/v1", configuration.supabase_url)).schema("public");
         // `insert_header` panics on what is no header value; the configuration's keys are.
         let headers = configuration.key.headers().into_iter();
         Self { rest: headers.fold(rest, |rest, (name, value)| rest.insert_header(name, value)) }
     }
 
-    pub fn update_request(&self, update: &Update) -> Option<HttpRequest> {
+    pub fn update_request(&self, update: &Update) -> HttpRequest {
         let fields: Vec<_> = update.set.iter().map(|(column, value)| (column.name(), field(value))).collect();
         let builder = self.rest.from(TABLE).update(object(&fields)).select(columns());
         request(builder, &update.filters, Method::Patch)
     }
 
-    pub fn select_request(&self, query: &Query) -> Option<HttpRequest> {
+    pub fn select_request(&self, query: &Query) -> HttpRequest {
         let builder = self
             .rest
             .from(TABLE)
@@ -63,18 +64,18 @@ impl Database {
     }
 
     /// Counts runs, owed and due.
-    pub fn count_request(&self, filters: &[Filter]) -> Option<HttpRequest> {
+    pub fn count_request(&self, filters: &[Filter]) -> HttpRequest {
         // In the order of an index: PostgREST reads one row besides, by a scan of the table if any order will do.
         let order = format!("{}.asc.nullsfirst", Column::SyncNotBefore.name());
         request(self.rest.from(TABLE).select("id").order(order).exact_count(), filters, Method::Get)
     }
 
     /// Adds a row, a JSON object.
-    pub fn record_sweep_request(&self, row: String) -> Option<HttpRequest> {
+    pub fn record_sweep_request(&self, row: String) -> HttpRequest {
         request(self.rest.from(SWEEPS_TABLE).insert(row), &[], Method::Post)
     }
 
-    pub fn status_request(&self, connections: &[ConnectionId]) -> Option<HttpRequest> {
+    pub fn status_request(&self, connections: &[ConnectionId]) -> HttpRequest {
         let ids = connections.iter().map(ConnectionId::to_string);
         request(self.rest.from(STATUS_VIEW).select(STATUS_COLUMNS.join(",")).in_("id", ids), &[], Method::Get)
     }
@@ -126,8 +127,8 @@ fn columns() -> String {
     COLUMNS.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
 }
 
-/// Finishes a request. None where its URL cannot be one, which a valid configuration excludes.
-fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpRequest> {
+/// Finishes a request.
+fn request(builder: Builder, filters: &[Filter], method: Method) -> HttpRequest {
     let mut distinct = Vec::new();
     let builder = filters.iter().fold(builder, |builder, filter| match filter {
         Filter::Eq(column, value) => builder.eq(column.name(), text(value)),
@@ -145,16 +146,16 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> Option<HttpR
         }
     });
     // The builder has no name for `isdistinct`.
-    let request = builder.build().query(&distinct).build().ok()?;
+    let Ok(request) = builder.build().query(&distinct).build();
     let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.as_str().to_owned()));
     let body = request.body().and_then(|body| body.as_bytes()).filter(|body| !body.is_empty());
-    Some(HttpRequest {
+    HttpRequest {
         method,
         url: request.url().as_str().to_owned(),
         headers: headers.collect(),
         body: body.and_then(|body| String::from_utf8(body.to_vec()).ok()),
         at_most_once: false,
-    })
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -1,5 +1,6 @@
 //! The protocol's ports over one project's HTTP services.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::Timestamp;
@@ -28,12 +29,13 @@ impl<T: Http + Clock + Entropy + Log> Platform for T {}
 
 pub struct Deployment<P> {
     platform: P,
-    configuration: Configuration,
+    configuration: Rc<Configuration>,
     database: Database,
 }
 
 impl<P: Platform> Deployment<P> {
-    pub fn new(platform: P, configuration: Configuration) -> Self {
+    pub fn new(platform: P, configuration: impl Into<Rc<Configuration>>) -> Self {
+        let configuration = configuration.into();
         let database = Database::new(&configuration);
         Self { platform, configuration, database }
     }
@@ -76,15 +78,15 @@ impl<P: Platform> Deployment<P> {
 
     async fn ask_database(
         &self,
-        request: Option<HttpRequest>,
+        request: HttpRequest,
         timeout: Duration,
     ) -> Result<HttpResponse, DatabaseUnavailable> {
-        let request = request.ok_or(DatabaseUnavailable)?;
         let answer = self.platform.send(request, timeout).await;
-        if answer.is_err() {
-            self.log_failure(Service::Database, &answer, database::error_code);
-        }
-        answer.map_err(|_| DatabaseUnavailable)
+        answer.map_err(|failure| {
+            let code = failure.code().to_owned();
+            self.platform.log(Event::CallFailed { service: Service::Database, status: None, code });
+            DatabaseUnavailable
+        })
     }
 
     /// What was read from an answer of the database, if anything could be.
@@ -133,7 +135,11 @@ impl<P: Platform> Connections for Deployment<P> {
         timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
         let response = self.ask_database(self.database.select_request(&query), timeout).await?;
-        self.understood(&response, database::parse_rows(&response))
+        let rows = self.understood(&response, database::parse_rows(&response))?;
+        for unreadable in rows.iter().filter_map(|row| row.as_ref().err()) {
+            self.platform.log(Event::UnreadableRow(*unreadable));
+        }
+        Ok(rows)
     }
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {

@@ -139,7 +139,7 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken,
 fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
     match (response.status, error_reason(response)) {
         (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
-        (_, "deleted_client" | "invalid_client" | "unauthorized_client") => {
+        (_, "deleted_client" | "disabled_client" | "invalid_client" | "unauthorized_client") => {
             RenewalFailure::OauthClientInvalid
         }
         (429, _) | (_, "rate_limit_exceeded") => RenewalFailure::GoogleRateLimited,
@@ -168,6 +168,7 @@ const REASONS: &[&str] = &[
     "channelIdNotUnique",
     "dailyLimitExceeded",
     "deleted_client",
+    "disabled_client",
     "forbidden",
     "insufficientPermissions",
     "internalError",
@@ -184,6 +185,7 @@ const REASONS: &[&str] = &[
     "SERVICE_DISABLED",
     "unauthorized_client",
     "userRateLimitExceeded",
+    "webhookUrlNoHostOrAddress",
     "webhookUrlNotHttps",
     "webhookUrlUnauthorized",
 ];

@@ -29,7 +29,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         Verdict::Orphan(row) => ("orphan", Some(row)),
         Verdict::Late(row) => ("late", Some(row)),
     };
-    let note = row.map(|row| Note { outcome, connection: Some(row.id) });
+    let note = Some(Note { outcome, connection: row.map(|row| row.id) });
     let follow_up = async move {
         follow_up(&*deployment, &invocation, &notification, verdict).await;
     };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use adapters::deployment::{Deployment, Platform};
 use adapters::json::{Field, array, object};
 use chrono::TimeDelta;
-use futures_util::FutureExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
@@ -37,21 +37,21 @@ pub(crate) async fn handle<P: Platform + 'static>(
             follow_up: Some(record.boxed_local()),
         });
     }
-    let connections = target.connections(&deployment, caller).await?;
-    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
-    let attempt = |connection| attempt(deployment.clone(), invocation.clone(), connection).boxed_local();
-    Ok(attempt_all(&deployment, &connections, attempt).await)
+    attempt_all(deployment, caller, target, started_at, attempt).await
 }
 
-async fn attempt<P: Platform + 'static>(
+fn attempt<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
     invocation: Rc<Invocation>,
     connection: Connection,
-) -> Attempt {
-    let refreshed = refresh(&*deployment, &invocation, &connection).await;
-    let result = refreshed.result;
-    let follow_up = async move { follow_up(&*deployment, &invocation, refreshed).await };
-    Attempt { result, follow_up: follow_up.boxed_local() }
+) -> LocalBoxFuture<'static, Attempt> {
+    let attempt = async move {
+        let refreshed = refresh(&*deployment, &invocation, &connection).await;
+        let result = refreshed.result;
+        let follow_up = async move { follow_up(&*deployment, &invocation, refreshed).await };
+        Attempt { result, follow_up: follow_up.boxed_local() }
+    };
+    attempt.boxed_local()
 }
 
 /// What a sweep did, as JSON.

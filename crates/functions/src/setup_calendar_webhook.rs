@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
-use futures_util::FutureExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use protocol::Timestamp;
 use protocol::connection::Connection;
-use protocol::invocation::{Invocation, Kind};
+use protocol::invocation::Invocation;
 use protocol::setup::{SetUp, follow_up, setup};
 
 use crate::authenticate::{Caller, authenticate};
@@ -24,23 +24,23 @@ pub(crate) async fn handle<P: Platform + 'static>(
     if caller == Caller::Service && target.is_everybody() {
         return Err(Problem::InvalidRequest("name connection_id or user_id"));
     }
-    let connections = target.connections(&deployment, caller).await?;
-    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
-    let attempt = |connection| attempt(deployment.clone(), invocation.clone(), connection).boxed_local();
-    Ok(attempt_all(&deployment, &connections, attempt).await)
+    attempt_all(deployment, caller, target, started_at, attempt).await
 }
 
-async fn attempt<P: Platform + 'static>(
+fn attempt<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
     invocation: Rc<Invocation>,
     connection: Connection,
-) -> Attempt {
-    let set_up = setup(&*deployment, &invocation, connection).await;
-    let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
-    let follow_up = async move {
-        if let Ok(SetUp::Opened(renewed)) = set_up {
-            follow_up(&*deployment, &invocation, *renewed).await;
-        }
+) -> LocalBoxFuture<'static, Attempt> {
+    let attempt = async move {
+        let set_up = setup(&*deployment, &invocation, connection).await;
+        let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let follow_up = async move {
+            if let Ok(SetUp::Opened(renewed)) = set_up {
+                follow_up(&*deployment, &invocation, *renewed).await;
+            }
+        };
+        Attempt { result, follow_up: follow_up.boxed_local() }
     };
-    Attempt { result, follow_up: follow_up.boxed_local() }
+    attempt.boxed_local()
 }

@@ -1,12 +1,15 @@
 //! Whose connections a request is about, and what becomes of the request when each had its turn.
 
+use std::rc::Rc;
+
 use adapters::deployment::{Deployment, Platform};
 use adapters::json::{Field, array, object};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
+use protocol::Timestamp;
 use protocol::connection::{Connection, ConnectionId, UserId};
-use protocol::event::Event;
-use protocol::ports::{Connections, Log};
+use protocol::invocation::{Invocation, Kind};
+use protocol::ports::Connections;
 use protocol::refusal::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Column, Filter, Query, google};
@@ -23,8 +26,8 @@ const MOST_CONNECTIONS: usize = 50;
 /// The body of a request to setup or refresh. Unknown fields are ignored, as schedulers add their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
-    connection_id: Option<Uuid>,
-    user_id: Option<Uuid>,
+    connection_id: Option<ConnectionId>,
+    user_id: Option<UserId>,
 }
 
 const NOT_A_UUID: Problem = Problem::InvalidRequest("connection_id and user_id must be UUIDs");
@@ -51,29 +54,28 @@ impl Target {
             Some(Json::String(text)) => Uuid::parse_str(text).map(Some).map_err(|_| NOT_A_UUID),
             Some(_) => Err(NOT_A_UUID),
         };
-        Ok(Self { connection_id: id("connection_id")?, user_id: id("user_id")? })
+        Ok(Self {
+            connection_id: id("connection_id")?.map(ConnectionId),
+            user_id: id("user_id")?.map(UserId),
+        })
     }
 
     /// The connections that `caller` may act on and this names; live ones first, then the oldest.
-    pub(crate) async fn connections<P: Platform>(
+    async fn connections<P: Platform>(
         self,
         deployment: &Deployment<P>,
         caller: Caller,
     ) -> Result<Vec<Connection>, Problem> {
-        let mut filters = vec![google()];
-        if let Some(connection) = self.connection_id {
-            filters.push(id(Column::Id, connection));
-        }
-        if let Some(user) = self.user_id {
-            filters.push(id(Column::UserId, user));
-        }
-        if let Caller::User(UserId(user)) = caller {
-            filters.push(id(Column::UserId, user));
-        }
+        let user = match caller {
+            Caller::User(user) => Some(user),
+            Caller::Service => None,
+        };
+        let users = self.user_id.into_iter().chain(user).map(|id| Filter::Eq(Column::UserId, id.into()));
+        let connection = self.connection_id.map(|id| Filter::Eq(Column::Id, id.into()));
+        let filters = [google()].into_iter().chain(connection).chain(users).collect();
         let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
-        let rows = deployment.select(query, DATABASE_TIMEOUT).await?.into_iter();
-        let readable =
-            rows.filter_map(|row| row.inspect_err(|odd| deployment.log(Event::UnreadableRow(*odd))).ok());
+        let rows = deployment.select(query, DATABASE_TIMEOUT).await?;
+        let readable = rows.into_iter().flatten();
         let (mut connections, others): (Vec<_>, Vec<_>) = readable.partition(Connection::is_live);
         connections.extend(others);
         if connections.is_empty() {
@@ -83,31 +85,33 @@ impl Target {
     }
 }
 
-fn id(column: Column, id: Uuid) -> Filter {
-    Filter::Eq(column, protocol::table::Value::Uuid(id))
-}
-
 /// What was done for one connection, and what remains to be done once the caller is answered.
 pub(crate) struct Attempt {
     pub(crate) result: Result<(), Refusal>,
     pub(crate) follow_up: LocalBoxFuture<'static, ()>,
 }
 
-/// Makes an attempt for every connection and answers: 200 with all of them when at least one is well; when none is,
-/// what is wrong with the first.
+/// Makes an attempt for every connection of `target` that `caller` may act on, and answers: 200 with all of them when
+/// at least one is well; when none is, what is wrong with the first.
 pub(crate) async fn attempt_all<P: Platform>(
-    deployment: &Deployment<P>,
-    connections: &[Connection],
-    attempt: impl Fn(Connection) -> LocalBoxFuture<'static, Attempt>,
-) -> Reply {
-    let attempts = join_all(connections.iter().map(|connection| attempt(connection.clone()))).await;
+    deployment: Rc<Deployment<P>>,
+    caller: Caller,
+    target: Target,
+    started_at: Timestamp,
+    attempt: impl Fn(Rc<Deployment<P>>, Rc<Invocation>, Connection) -> LocalBoxFuture<'static, Attempt>,
+) -> Result<Reply, Problem> {
+    let connections = target.connections(&deployment, caller).await?;
+    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
+    let attempts = connections.iter().cloned();
+    let attempts = attempts.map(|connection| attempt(deployment.clone(), invocation.clone(), connection));
+    let attempts = join_all(attempts).await;
     let refusal = attempts.first().and_then(|first| first.result.err());
     let answer = match refusal.filter(|_| attempts.iter().all(|attempt| attempt.result.is_err())) {
         Some(refusal) => Err(Problem::Refused(refusal)),
-        None => statuses(deployment, connections).await,
+        None => statuses(&deployment, &connections).await,
     };
     let follow_ups = join_all(attempts.into_iter().map(|attempt| attempt.follow_up));
-    Reply { follow_up: Some(follow_ups.map(|_| ()).boxed_local()), ..answer.into() }
+    Ok(Reply { follow_up: Some(follow_ups.map(|_| ()).boxed_local()), ..answer.into() })
 }
 
 async fn statuses<P: Platform>(

@@ -22,7 +22,8 @@ pub enum Event {
         request: RequestId,
         reason: Reason,
         failure: RunFailure,
-        /// Not before then; none = nobody knows, another holds the lease.
+        /// Not before then; none = not known, for it was not booked: another holds the lease, or the database did not
+        /// answer.
         retry_at: Option<Timestamp>,
     },
     /// The run outlived its lease; another run is owed.

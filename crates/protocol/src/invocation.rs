@@ -1,5 +1,4 @@
-//! What one invocation of an Edge Function may still do. Hosted workers take no new work after half their wall
-//! clock (75 of 150 s on the free plan), so everything ends by second 70.
+//! What one invocation of an Edge Function may still do.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,12 +6,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::schedule::{DATABASE_TIMEOUT, LONGEST_SLEEP, RUN_TIMEOUT, RUNS_PER_INVOCATION};
-
-const END: TimeDelta = TimeDelta::seconds(70);
-const LAST_RENEWAL: TimeDelta = TimeDelta::seconds(45);
-const LAST_RUN_OF_A_SWEEP: TimeDelta = TimeDelta::seconds(10);
-const SPARE: TimeDelta = TimeDelta::seconds(5);
+use crate::schedule::{
+    DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUN_TIMEOUT,
+    RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -39,7 +36,7 @@ impl Invocation {
     pub(crate) fn take_run(&self, now: Timestamp, previous: Option<TimeDelta>) -> bool {
         let in_time = match (self.kind, previous) {
             (Kind::Sweep, _) => self.elapsed(now) < LAST_RUN_OF_A_SWEEP,
-            (Kind::Targeted, None) => self.left(now) > SPARE + SPARE,
+            (Kind::Targeted, None) => self.left(now) > SHORTEST_RUN + SPARE,
             (Kind::Targeted, Some(previous)) => self.left(now) >= previous * 2 + SPARE,
         };
         let left = self.runs_left.get();
@@ -62,7 +59,7 @@ impl Invocation {
 
     /// Whether to sleep until a run is due: never in a sweep, where others wait.
     pub(crate) fn may_sleep(&self, now: Timestamp, wait: TimeDelta) -> bool {
-        self.kind == Kind::Targeted && wait < LONGEST_SLEEP && self.left(now) > wait + SPARE + SPARE
+        self.kind == Kind::Targeted && wait < LONGEST_SLEEP && self.left(now) > wait + SHORTEST_RUN + SPARE
     }
 
     pub(crate) fn may_renew(&self, now: Timestamp) -> bool {
@@ -76,7 +73,7 @@ impl Invocation {
     }
 
     pub(crate) fn left(&self, now: Timestamp) -> TimeDelta {
-        END - self.elapsed(now)
+        INVOCATION_END - self.elapsed(now)
     }
 
     pub(crate) fn elapsed(&self, now: Timestamp) -> TimeDelta {

@@ -6,7 +6,7 @@
 //! * [`receive`] judges a notification.
 //! * [`run`] calls `recalculate-schedule` for one connection, one run at a time.
 //! * [`renew`] opens a channel and retires the one before it.
-//! * [`retire`] gives up the channel of a paused or disconnected connection.
+//! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
 //!
 //! Every step is a conditional update of one row ([`table`]); a crash may come between any two.
@@ -27,6 +27,7 @@ pub mod retire;
 pub mod run;
 pub mod schedule;
 pub mod setup;
+pub mod stop;
 pub mod sweep;
 pub mod table;
 

@@ -11,9 +11,10 @@ use crate::connection::{ChannelId, Connection, RequestId, ResourceId, TokenHash}
 use crate::failure::DatabaseUnavailable;
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason};
-use crate::retire::{retire, stop_with_access};
+use crate::retire::retire;
 use crate::run::run;
-use crate::schedule::RECEIVE_TIMEOUT;
+use crate::schedule::{LOOKS, RECEIVE_TIMEOUT};
+use crate::stop::stop_with_access;
 use crate::table::{Column, Filter, Query, Update, google};
 
 /// One POST from Google, parsed.
@@ -51,8 +52,6 @@ pub enum Verdict {
     /// The database did not say in time: Google is to try again.
     Unavailable,
 }
-
-const LOOKS: usize = 3;
 
 pub async fn receive<P: Ports>(ports: &P, invocation: &Invocation, notification: &Notification) -> Verdict {
     let verdict = match notification.state {

@@ -1,7 +1,5 @@
 //! The user's button: a run is asked for and the channel renewed, at most once in 30 seconds.
 
-use futures_util::join;
-
 use crate::connection::Connection;
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
@@ -20,7 +18,7 @@ pub struct Refreshed {
 #[derive(Clone, Debug, PartialEq)]
 enum FollowUp {
     Renewed(Box<Renewed>),
-    /// The renewal failed; the run that was asked for is owed all the same.
+    /// There is no new channel; the run that was asked for is owed all the same.
     Owed(Box<Connection>),
     Nothing,
 }
@@ -33,24 +31,25 @@ pub async fn refresh<P: Ports>(ports: &P, invocation: &Invocation, row: &Connect
         Renewal::Renewed(renewed) => (Ok(()), FollowUp::Renewed(renewed)),
         Renewal::Failed(failure, row) => (Err(Refusal::Failed(failure)), FollowUp::Owed(row)),
         Renewal::Unanswered => (Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)), FollowUp::Nothing),
-        Renewal::NotOurs => {
-            let refusal = match ports.find(row.id).await {
-                Ok(Some(row)) => Refusal::of(&row).unwrap_or_else(|| Refusal::too_soon(&row, ports.now())),
-                Ok(None) => Refusal::NoConnection,
-                Err(DatabaseUnavailable) => Refusal::Failed(RenewalFailure::DatabaseUnavailable),
-            };
-            (Err(refusal), FollowUp::Nothing)
-        }
+        Renewal::GivenUp(claimed) => (Err(refusal_of_now(ports, row).await), FollowUp::Owed(claimed)),
+        Renewal::NotOurs => (Err(refusal_of_now(ports, row).await), FollowUp::Nothing),
     };
     Refreshed { result, follow_up }
+}
+
+async fn refusal_of_now<P: Ports>(ports: &P, row: &Connection) -> Refusal {
+    match ports.find(row.id).await {
+        Ok(Some(row)) => Refusal::of(&row).unwrap_or_else(|| Refusal::too_soon(&row, ports.now())),
+        Ok(None) => Refusal::NoConnection,
+        Err(DatabaseUnavailable) => Refusal::Failed(RenewalFailure::DatabaseUnavailable),
+    }
 }
 
 /// Once the caller is answered: stops what the new channel replaces, and runs.
 pub async fn follow_up<P: Ports>(ports: &P, invocation: &Invocation, refreshed: Refreshed) {
     match refreshed.follow_up {
         FollowUp::Renewed(renewed) => {
-            let run = run(ports, invocation, renewed.row.clone(), Reason::ManualRefresh);
-            join!(renewed.stop_superseded(ports), run);
+            renewed.follow_up(ports, invocation, Reason::ManualRefresh).await;
         }
         FollowUp::Owed(row) => {
             run(ports, invocation, *row, Reason::ManualRefresh).await;

@@ -4,18 +4,21 @@
 //! that is out of both columns never comes back. Setup, the button and the sweep share all of it but the condition
 //! of the claim.
 
+use futures_util::join;
+
 use crate::Timestamp;
 use crate::access::{Access, NoAccess, access, refreshed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
 use crate::invocation::Invocation;
-use crate::ports::{OpenedChannel, Ports};
-use crate::retire::stop;
+use crate::ports::{OpenedChannel, Ports, Reason};
+use crate::run::{Outcome, run};
 use crate::schedule::{
     self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, REFRESH_INTERVAL, RENEWAL_LEASE,
     TIME_TO_WATCH,
 };
+use crate::stop::stop;
 use crate::table::{Column, Filter, Update};
 
 /// On whose behalf a channel is renewed: what the claim asks of the row besides.
@@ -34,8 +37,10 @@ pub enum Renewal {
     Renewed(Box<Renewed>),
     /// With the row as the claim left it: its run is owed all the same.
     Failed(RenewalFailure, Box<Connection>),
-    /// Not ours to do: somebody else is at it, it is too soon, there is no time left, or the row changed meanwhile.
+    /// Not ours to do: somebody else is at it, it is too soon, or there is no time left.
     NotOurs,
+    /// Claimed, as this row shows, and given up: the row changed meanwhile, or time ran out.
+    GivenUp(Box<Connection>),
     /// Google was not asked: the claim was not answered.
     Unanswered,
 }
@@ -49,11 +54,17 @@ pub struct Renewed {
 }
 
 impl Renewed {
-    /// Stops the channel before and one that an abandoned renewal may have opened.
-    pub async fn stop_superseded<P: Ports>(&self, ports: &P) {
-        for (channel, resource) in &self.superseded {
-            stop(ports, self.row.id, &self.access_token, channel, resource).await;
-        }
+    /// What follows the commit, side by side: the run, and the end of the channel before and of one that an abandoned
+    /// renewal may have opened.
+    pub async fn follow_up<P: Ports>(self, ports: &P, invocation: &Invocation, reason: Reason) -> Outcome {
+        let id = self.row.id;
+        let stop_superseded = async {
+            for (channel, resource) in &self.superseded {
+                stop(ports, id, &self.access_token, channel, resource).await;
+            }
+        };
+        let (outcome, ()) = join!(run(ports, invocation, self.row, reason), stop_superseded);
+        outcome
     }
 }
 
@@ -76,7 +87,7 @@ pub async fn renew<P: Ports>(
         Ok(None) => return Renewal::NotOurs,
         Err(DatabaseUnavailable) => return Renewal::Unanswered,
     };
-    let opening = Opening {
+    let mut opening = Opening {
         ports,
         invocation,
         attempts: row.webhook_attempts,
@@ -100,8 +111,10 @@ pub async fn renew<P: Ports>(
             let event = Event::RenewalFailed { connection, failure, retry_at };
             (Renewal::Failed(failure, row), Some(event))
         }
-        Err(End::Superseded) => (Renewal::NotOurs, Some(Event::RenewalSuperseded { connection })),
-        Err(End::OutOfTime) => (Renewal::NotOurs, None),
+        Err(End::Superseded) => {
+            (Renewal::GivenUp(Box::new(opening.claimed)), Some(Event::RenewalSuperseded { connection }))
+        }
+        Err(End::OutOfTime) => (Renewal::GivenUp(Box::new(opening.claimed)), None),
     };
     if let Some(event) = event {
         ports.log(event);
@@ -170,7 +183,7 @@ enum Channel {
 }
 
 impl<P: Ports> Opening<'_, P> {
-    async fn open(mut self) -> Result<Renewed, End> {
+    async fn open(&mut self) -> Result<Renewed, End> {
         let mut refreshed = false;
         let mut access = match access(self.ports, &self.claimed).await {
             Ok(access) => self.adopt(access, &mut refreshed),
@@ -230,7 +243,7 @@ impl<P: Ports> Opening<'_, P> {
         access.token
     }
 
-    async fn without_access(self, no_access: NoAccess) -> End {
+    async fn without_access(&self, no_access: NoAccess) -> End {
         match no_access {
             NoAccess::Failed(failure) => self.fail(failure, Channel::NotOpened).await,
             NoAccess::Superseded => {

@@ -15,7 +15,7 @@ use crate::failure::{DatabaseUnavailable, RunFailure};
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason, Run};
 use crate::schedule::{self, DATABASE_TIMEOUT};
-use crate::table::{Column, Filter, Update, Value};
+use crate::table::{Column, Filter, Update};
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,11 @@ pub async fn run<P: Ports>(ports: &P, invocation: &Invocation, row: Connection, 
         if !invocation.take_run(now, previous) {
             return outcome;
         }
-        let Ok(Some((lease, claimed))) = claim(ports, &row).await else {
+        let Ok(Some(holder)) = claim(ports, invocation, &row, reason).await else {
             invocation.give_run_back();
             return outcome;
         };
-        let held = hold(ports, invocation, lease, claimed, reason).await;
+        let held = holder.hold().await;
         if let Some(latest) = held.outcome {
             outcome = latest;
         }
@@ -70,10 +70,12 @@ async fn wait_until_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Conn
     Some(ports.now())
 }
 
-async fn claim<P: Ports>(
-    ports: &P,
+async fn claim<'a, P: Ports>(
+    ports: &'a P,
+    invocation: &'a Invocation,
     row: &Connection,
-) -> Result<Option<(Timestamp, Connection)>, DatabaseUnavailable> {
+    reason: Reason,
+) -> Result<Option<Holder<'a, P>>, DatabaseUnavailable> {
     let now = ports.now();
     let lease = new_lease(ports, now);
     let update = Update::of(row.id)
@@ -88,7 +90,8 @@ async fn claim<P: Ports>(
             Column::SyncNotBefore,
             schedule::run_retry_after_crash(lease, row.sync_attempts, ports.random()),
         );
-    Ok(ports.update(update, DATABASE_TIMEOUT).await?.map(|claimed| (lease, claimed)))
+    let claimed = ports.update(update, DATABASE_TIMEOUT).await?;
+    Ok(claimed.map(|row| Holder { ports, invocation, reason, lease, row }))
 }
 
 /// A lease from now on whose microseconds are random: no two holders ever have the same.
@@ -96,6 +99,16 @@ fn new_lease<P: Ports>(ports: &P, now: Timestamp) -> Timestamp {
     let microseconds = i64::try_from(ports.random() % 1_000_000).unwrap_or(0);
     let lease = TimeDelta::from_std(ports.lease()).unwrap_or(TimeDelta::MAX);
     now + lease + TimeDelta::microseconds(microseconds)
+}
+
+/// A claimed run.
+struct Holder<'a, P> {
+    ports: &'a P,
+    invocation: &'a Invocation,
+    reason: Reason,
+    /// As it stands in the row: the fencing token.
+    lease: Timestamp,
+    row: Connection,
 }
 
 /// What became of the time a lease was held.
@@ -106,80 +119,6 @@ struct Held {
     duration: TimeDelta,
     /// The row, if the lease was given back and something is still owed.
     released: Option<Connection>,
-}
-
-/// Runs under `lease` until nothing is owed, a run fails, or the brake or the budget says to stop.
-async fn hold<P: Ports>(
-    ports: &P,
-    invocation: &Invocation,
-    mut lease: Timestamp,
-    mut row: Connection,
-    reason: Reason,
-) -> Held {
-    loop {
-        let Some(request) = row.sync_request_id else {
-            return Held { outcome: None, duration: TimeDelta::zero(), released: None };
-        };
-        let started_at = ports.now();
-        let result = match row.user_id {
-            Some(user) => {
-                let run = Run { user, connection: row.id, request, reason };
-                ports.recalculate(run, invocation.run_timeout(started_at)).await
-            }
-            None => Err(RunFailure::NoUser),
-        };
-        let ended_at = ports.now();
-        let duration = ended_at.signed_duration_since(started_at);
-        if let Err(failure) = result {
-            let released = fail(ports, invocation, lease, &row, request, reason, failure).await;
-            return Held { outcome: Some(Outcome::Failed(failure)), duration, released };
-        }
-        ports.log(Event::RunSucceeded {
-            connection: row.id,
-            request,
-            reason,
-            duration: duration.to_std().unwrap_or_default(),
-            lag: request
-                .arose_at()
-                .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
-        });
-        let synced = |released| Held { outcome: Some(Outcome::Synced), duration, released };
-        let success = Success {
-            ended_at,
-            streak: schedule::streak_after(row.sync_streak, request.arose_at(), row.last_sync_at),
-        };
-        match finish(ports, lease, &row, request, &success).await {
-            Ok(Some(_)) | Err(DatabaseUnavailable) => return synced(None),
-            Ok(None) => {}
-        }
-        // Either a newer request arrived meanwhile, or the lease was lost.
-        let go_on = schedule::brake(success.streak) == TimeDelta::zero()
-            && invocation.take_run(ended_at, Some(duration));
-        let next_lease = go_on.then(|| new_lease(ports, ended_at));
-        match keep_or_release(ports, lease, &row, &success, next_lease).await {
-            Ok(Some(newer)) => match next_lease {
-                Some(next_lease) if newer.is_live() => {
-                    lease = next_lease;
-                    row = newer;
-                }
-                Some(next_lease) => {
-                    // Paused meanwhile: the request stays owed, the lease need not.
-                    invocation.give_run_back();
-                    let _ = release(ports, next_lease, &newer, 0, ended_at, None).await;
-                    return synced(None);
-                }
-                None => return synced(Some(newer)),
-            },
-            Ok(None) => {
-                if go_on {
-                    invocation.give_run_back();
-                }
-                lease_lost(ports, &row).await;
-                return synced(None);
-            }
-            Err(DatabaseUnavailable) => return synced(None),
-        }
-    }
 }
 
 struct Success {
@@ -200,117 +139,182 @@ impl Success {
     }
 }
 
-/// The request is done, unless a newer one took its place.
-async fn finish<P: Ports>(
-    ports: &P,
-    lease: Timestamp,
-    row: &Connection,
-    request: RequestId,
-    success: &Success,
-) -> Result<Option<Connection>, DatabaseUnavailable> {
-    let update = Update::of(row.id)
-        .when_eq(Column::SyncRequestId, request)
-        .when_eq(Column::SyncLeaseUntil, lease)
-        .set_null(Column::SyncRequestId)
-        .set_epoch(Column::SyncLeaseUntil)
-        .set(Column::SyncAttempts, 0)
-        .set(Column::SyncNotBefore, success.not_before());
-    ports.update(success.record(update), DATABASE_TIMEOUT).await
-}
+impl<P: Ports> Holder<'_, P> {
+    /// Runs until nothing is owed, a run fails, or the brake or the budget says to stop.
+    async fn hold(mut self) -> Held {
+        loop {
+            let Some(request) = self.row.sync_request_id else {
+                return Held { outcome: None, duration: TimeDelta::zero(), released: None };
+            };
+            let started_at = self.ports.now();
+            let result = self.recalculate(request, started_at).await;
+            let ended_at = self.ports.now();
+            let duration = ended_at.signed_duration_since(started_at);
+            if let Err(failure) = result {
+                let released = self.fail(request, failure).await;
+                return Held { outcome: Some(Outcome::Failed(failure)), duration, released };
+            }
+            self.ports.log(Event::RunSucceeded {
+                connection: self.row.id,
+                request,
+                reason: self.reason,
+                duration: duration.to_std().unwrap_or_default(),
+                lag: request
+                    .arose_at()
+                    .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
+            });
+            let synced = |released| Held { outcome: Some(Outcome::Synced), duration, released };
+            let success = Success {
+                ended_at,
+                streak: schedule::streak_after(
+                    self.row.sync_streak,
+                    request.arose_at(),
+                    self.row.last_sync_at,
+                ),
+            };
+            match self.finish(request, &success).await {
+                Ok(Some(_)) | Err(DatabaseUnavailable) => return synced(None),
+                Ok(None) => {}
+            }
+            // Either a newer request arrived meanwhile, or the lease was lost.
+            let go_on = schedule::brake(success.streak) == TimeDelta::zero()
+                && self.invocation.take_run(ended_at, Some(duration));
+            let next_lease = go_on.then(|| new_lease(self.ports, ended_at));
+            match self.keep_or_release(&success, next_lease).await {
+                Ok(Some(newer)) => {
+                    let Some(next_lease) = next_lease else { return synced(Some(newer)) };
+                    self.lease = next_lease;
+                    self.row = newer;
+                    if !self.row.is_live() {
+                        // Paused meanwhile: the request stays owed, the lease need not.
+                        self.invocation.give_run_back();
+                        let _ = self.release(0, ended_at, None).await;
+                        return synced(None);
+                    }
+                }
+                Ok(None) => {
+                    if go_on {
+                        self.invocation.give_run_back();
+                    }
+                    self.lease_lost().await;
+                    return synced(None);
+                }
+                Err(DatabaseUnavailable) => return synced(None),
+            }
+        }
+    }
 
-/// Goes on with the newer request under `next_lease`, or, without one, leaves it owed.
-async fn keep_or_release<P: Ports>(
-    ports: &P,
-    lease: Timestamp,
-    row: &Connection,
-    success: &Success,
-    next_lease: Option<Timestamp>,
-) -> Result<Option<Connection>, DatabaseUnavailable> {
-    let update = Update::of(row.id)
-        .when_eq(Column::SyncLeaseUntil, lease)
-        .when(Filter::NotNull(Column::SyncRequestId));
-    let update = match next_lease {
-        Some(next_lease) => update
-            .set(Column::SyncLeaseUntil, next_lease)
-            .set(Column::SyncAttempts, 1)
-            .set(Column::SyncNotBefore, success.ended_at),
-        None => update
+    async fn recalculate(&self, request: RequestId, now: Timestamp) -> Result<(), RunFailure> {
+        let user = self.row.user_id.ok_or(RunFailure::NoUser)?;
+        let run = Run { user, connection: self.row.id, request, reason: self.reason };
+        self.ports.recalculate(run, self.invocation.run_timeout(now)).await
+    }
+
+    /// The request is done, unless a newer one took its place.
+    async fn finish(
+        &self,
+        request: RequestId,
+        success: &Success,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let update = self
+            .if_held()
+            .when_eq(Column::SyncRequestId, request)
+            .set_null(Column::SyncRequestId)
             .set_epoch(Column::SyncLeaseUntil)
             .set(Column::SyncAttempts, 0)
-            .set(Column::SyncNotBefore, success.not_before()),
-    };
-    ports.update(success.record(update), DATABASE_TIMEOUT).await
-}
-
-/// Books a failed run. Returns the row if its lease was given back.
-async fn fail<P: Ports>(
-    ports: &P,
-    invocation: &Invocation,
-    lease: Timestamp,
-    row: &Connection,
-    request: RequestId,
-    reason: Reason,
-    failure: RunFailure,
-) -> Option<Connection> {
-    let now = ports.now();
-    let (retry_at, answer) = match failure {
-        RunFailure::Answered(_) | RunFailure::NoUser => {
-            let retry_at = schedule::run_retry(now, row.sync_attempts, ports.random());
-            let error = Some(failure.code());
-            (Some(retry_at), release(ports, lease, row, row.sync_attempts, retry_at, error).await)
-        }
-        RunFailure::RateLimited { retry_after } => {
-            invocation.end_runs();
-            let retry_at =
-                now + TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX).min(TimeDelta::hours(1));
-            let attempts = row.sync_attempts.saturating_sub(1);
-            (Some(retry_at), release(ports, lease, row, attempts, retry_at, None).await)
-        }
-        // The callee may still be working: until the lease ends nobody runs this connection, whoever asks.
-        RunFailure::TimedOut | RunFailure::Unreachable => {
-            let update = Update::of(row.id)
-                .when_eq(Column::SyncLeaseUntil, lease)
-                .set(Column::SyncError, failure.code().as_str());
-            (Some(row.sync_not_before), ports.update(update, DATABASE_TIMEOUT).await)
-        }
-    };
-    ports.log(Event::RunFailed { connection: row.id, request, reason, failure, retry_at });
-    match answer {
-        Ok(Some(row)) => Some(row),
-        Ok(None) => {
-            lease_lost(ports, row).await;
-            None
-        }
-        Err(DatabaseUnavailable) => None,
+            .set(Column::SyncNotBefore, success.not_before());
+        self.ports.update(success.record(update), DATABASE_TIMEOUT).await
     }
-}
 
-/// Gives the lease back; the request stays owed.
-async fn release<P: Ports>(
-    ports: &P,
-    lease: Timestamp,
-    row: &Connection,
-    attempts: i64,
-    not_before: Timestamp,
-    error: Option<String>,
-) -> Result<Option<Connection>, DatabaseUnavailable> {
-    let update = Update::of(row.id)
-        .when_eq(Column::SyncLeaseUntil, lease)
-        .set_epoch(Column::SyncLeaseUntil)
-        .set(Column::SyncAttempts, attempts)
-        .set(Column::SyncNotBefore, not_before);
-    let update = match error {
-        Some(error) => update.set(Column::SyncError, Value::Text(error)),
-        None => update,
-    };
-    ports.update(update, DATABASE_TIMEOUT).await
-}
+    /// Goes on with the newer request under `next_lease`, or, without one, leaves it owed.
+    async fn keep_or_release(
+        &self,
+        success: &Success,
+        next_lease: Option<Timestamp>,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let update = self.if_held().when(Filter::NotNull(Column::SyncRequestId));
+        let update = match next_lease {
+            Some(next_lease) => update
+                .set(Column::SyncLeaseUntil, next_lease)
+                .set(Column::SyncAttempts, 1)
+                .set(Column::SyncNotBefore, success.ended_at),
+            None => update
+                .set_epoch(Column::SyncLeaseUntil)
+                .set(Column::SyncAttempts, 0)
+                .set(Column::SyncNotBefore, success.not_before()),
+        };
+        self.ports.update(success.record(update), DATABASE_TIMEOUT).await
+    }
 
-/// Another run may have begun, and our callee may have written after it: one more is owed, whatever the row says.
-async fn lease_lost<P: Ports>(ports: &P, row: &Connection) {
-    ports.log(Event::RunLeaseLost { connection: row.id });
-    let update = Update::of(row.id).set(Column::SyncRequestId, RequestId::fresh(ports.now(), ports.random()));
-    // Known limit: a holder that lost its lease alive and dies here, or is not answered, goes unnoticed. Hence the
-    // lease must outlive the callee.
-    let _ = ports.update(update, DATABASE_TIMEOUT).await;
+    /// Books a failed run. Returns the row if its lease was given back.
+    async fn fail(&self, request: RequestId, failure: RunFailure) -> Option<Connection> {
+        let now = self.ports.now();
+        let attempts = self.row.sync_attempts;
+        let (retry_at, answer) = match failure {
+            RunFailure::Answered(_) | RunFailure::NoUser => {
+                let retry_at = schedule::run_retry(now, attempts, self.ports.random());
+                (retry_at, self.release(attempts, retry_at, Some(failure)).await)
+            }
+            RunFailure::RateLimited { retry_after } => {
+                self.invocation.end_runs();
+                let wait =
+                    TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX).min(TimeDelta::hours(1));
+                (now + wait, self.release(attempts.saturating_sub(1), now + wait, None).await)
+            }
+            // The callee may still be working: until the lease ends nobody runs this connection, whoever asks.
+            RunFailure::TimedOut | RunFailure::Unreachable => {
+                let update = self.if_held().set(Column::SyncError, failure.code().as_str());
+                let answer = self.ports.update(update, DATABASE_TIMEOUT).await;
+                (self.row.sync_not_before.max(self.lease), answer)
+            }
+        };
+        self.ports.log(Event::RunFailed {
+            connection: self.row.id,
+            request,
+            reason: self.reason,
+            failure,
+            retry_at: matches!(answer, Ok(Some(_))).then_some(retry_at),
+        });
+        match answer {
+            Ok(Some(row)) => (row.sync_lease_until != self.lease).then_some(row),
+            Ok(None) => {
+                self.lease_lost().await;
+                None
+            }
+            Err(DatabaseUnavailable) => None,
+        }
+    }
+
+    /// Gives the lease back; the request stays owed.
+    async fn release(
+        &self,
+        attempts: i64,
+        not_before: Timestamp,
+        failure: Option<RunFailure>,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let update = self
+            .if_held()
+            .set_epoch(Column::SyncLeaseUntil)
+            .set(Column::SyncAttempts, attempts)
+            .set(Column::SyncNotBefore, not_before);
+        let update = match failure {
+            Some(failure) => update.set(Column::SyncError, failure.code().as_str()),
+            None => update,
+        };
+        self.ports.update(update, DATABASE_TIMEOUT).await
+    }
+
+    /// Another run may have begun, and our callee may have written after it: one more is owed, whatever the row says.
+    async fn lease_lost(&self) {
+        self.ports.log(Event::RunLeaseLost { connection: self.row.id });
+        let request = RequestId::fresh(self.ports.now(), self.ports.random());
+        let update = Update::of(self.row.id).set(Column::SyncRequestId, request);
+        // Known limit: a holder that lost its lease alive and dies here, or is not answered, goes unnoticed. Hence
+        // the lease must outlive the callee.
+        let _ = self.ports.update(update, DATABASE_TIMEOUT).await;
+    }
+
+    fn if_held(&self) -> Update {
+        Update::of(self.row.id).when_eq(Column::SyncLeaseUntil, self.lease)
+    }
 }

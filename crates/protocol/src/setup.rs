@@ -1,20 +1,12 @@
 //! Setup: a connection's first channel, or the one it has if that is well. Asking twice changes nothing.
 
-use std::time::Duration;
-
-use chrono::TimeDelta;
-
 use crate::connection::Connection;
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason};
 use crate::refusal::Refusal;
 use crate::renew::{Renewal, Renewed, Trigger, renew};
-use crate::run::run;
-
-/// Another may be opening the channel right now: worth waiting for this long.
-const PATIENCE: TimeDelta = TimeDelta::seconds(15);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::schedule::{SETUP_LOOKS_EVERY, SETUP_PATIENCE};
 
 /// A connection has a channel that is well.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +16,7 @@ pub enum SetUp {
 }
 
 pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) -> Result<SetUp, Refusal> {
-    let give_up_at = ports.now() + PATIENCE;
+    let give_up_at = ports.now() + SETUP_PATIENCE;
     let mut row = row;
     loop {
         if let Some(refusal) = Refusal::of(&row) {
@@ -37,12 +29,12 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
             Renewal::Renewed(renewed) => return Ok(SetUp::Opened(renewed)),
             Renewal::Failed(failure, _) => return Err(Refusal::Failed(failure)),
             Renewal::Unanswered => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
-            Renewal::NotOurs => {}
+            Renewal::NotOurs | Renewal::GivenUp(_) => {}
         }
         if ports.now() >= give_up_at {
             return Err(Refusal::too_soon(&row, ports.now()));
         }
-        ports.sleep(LOOK_EVERY).await;
+        ports.sleep(SETUP_LOOKS_EVERY).await;
         row = match ports.find(row.id).await {
             Ok(Some(row)) => row,
             Ok(None) => return Err(Refusal::NoConnection),
@@ -51,8 +43,7 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
     }
 }
 
-/// Once the caller is answered: stops what the new channel replaces, and runs.
+/// Once the caller is answered.
 pub async fn follow_up<P: Ports>(ports: &P, invocation: &Invocation, renewed: Renewed) {
-    renewed.stop_superseded(ports).await;
-    run(ports, invocation, renewed.row, Reason::ChannelOpened).await;
+    renewed.follow_up(ports, invocation, Reason::ChannelOpened).await;
 }

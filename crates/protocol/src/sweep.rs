@@ -4,11 +4,9 @@
 use std::cell::RefCell;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use futures_util::join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::connection::{Connection, ConnectionId, RequestId};
-use crate::event::Event;
 use crate::failure::DatabaseUnavailable;
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason};
@@ -178,14 +176,14 @@ impl<P: Ports> Sweep<'_, P> {
             Renewal::Failed(failure, _) => {
                 self.swept.borrow_mut().failed.push((row.id, failure.code().to_owned()));
             }
-            Renewal::NotOurs | Renewal::Unanswered => {}
+            Renewal::NotOurs | Renewal::GivenUp(_) | Renewal::Unanswered => {}
         }
         Ok(Next(next))
     }
 
     async fn follow_up(&self, renewed: Renewed) -> Result<Next<'_>, DatabaseUnavailable> {
-        let run = self.run(renewed.row.clone(), Reason::ChannelOpened);
-        join!(run, renewed.stop_superseded(self.ports));
+        let connection = renewed.row.id;
+        self.count(connection, renewed.follow_up(self.ports, self.invocation, Reason::ChannelOpened).await);
         Ok(Next::NOTHING)
     }
 
@@ -221,20 +219,20 @@ impl<P: Ports> Sweep<'_, P> {
     async fn run(&self, row: Connection, reason: Reason) -> Outcome {
         let connection = row.id;
         let outcome = run(self.ports, self.invocation, row, reason).await;
+        self.count(connection, outcome);
+        outcome
+    }
+
+    fn count(&self, connection: ConnectionId, outcome: Outcome) {
         match outcome {
             Outcome::Synced => self.swept.borrow_mut().synced += 1,
             Outcome::Failed(failure) => self.swept.borrow_mut().failed.push((connection, failure.code())),
             Outcome::NotRun => {}
         }
-        outcome
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Connection>, DatabaseUnavailable> {
-        let rows = self.ports.select(query, DATABASE_TIMEOUT).await?;
-        let readable = rows.into_iter().filter_map(|row| {
-            row.inspect_err(|unreadable| self.ports.log(Event::UnreadableRow(*unreadable))).ok()
-        });
-        Ok(readable.collect())
+        Ok(self.ports.select(query, DATABASE_TIMEOUT).await?.into_iter().flatten().collect())
     }
 }
 

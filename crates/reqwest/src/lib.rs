@@ -6,6 +6,8 @@
 
 pub mod header;
 
+use std::convert::Infallible;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::header::HeaderMap;
@@ -30,9 +32,10 @@ impl Client {
         Self
     }
 
-    pub fn request(&self, method: Method, url: impl Into<String>) -> RequestBuilder {
+    /// The method is for whoever sends the request to know.
+    pub fn request(&self, _method: Method, url: impl Into<String>) -> RequestBuilder {
         let (headers, body) = (HeaderMap::new(), Body::default());
-        RequestBuilder(Request { method, url: Url(url.into()), headers, body })
+        RequestBuilder(Request { url: Url(url.into()), headers, body })
     }
 }
 
@@ -64,8 +67,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Never fails; a URL that is none is refused by whoever sends the request.
-    pub fn build(self) -> Result<Request, Error> {
+    /// A URL that is none is refused by whoever sends the request.
+    pub fn build(self) -> Result<Request, Infallible> {
         Ok(self.0)
     }
 
@@ -77,17 +80,12 @@ impl RequestBuilder {
 
 #[derive(Clone, Debug)]
 pub struct Request {
-    method: Method,
     url: Url,
     headers: HeaderMap,
     body: Body,
 }
 
 impl Request {
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
     pub fn url(&self) -> &Url {
         &self.url
     }

@@ -31,6 +31,9 @@ pub fn target(data: &[u8]) {
     }
     let mut secrets = Vec::new();
     json.iter().for_each(|json| strings(json, &mut secrets));
+    let unreadable = read.iter().flatten().filter_map(|row| row.as_ref().err()?.id);
+    let named: Vec<_> = unreadable.map(|id| id.to_string()).collect();
+    secrets.retain(|secret| uuid(secret).is_none_or(|id| !named.contains(&id)));
     assert_hidden(&log, secrets);
     for (row, read) in rows.into_iter().flatten().zip(read.iter().flatten()) {
         check(row, read);

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, ConnectionId, ResourceId};
 use protocol::failure::{RenewalFailure, WatchFailure};
-use protocol::ports::OpenedChannel;
+use protocol::ports::{OpenedChannel, Reason};
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, Trigger, renew};
@@ -14,9 +14,10 @@ use protocol::sweep::sweep;
 use protocol::table::{Column, Value};
 
 fn renew_once(world: &World, id: ConnectionId, trigger: Trigger) -> Renewal {
-    let renewal = finish(renew(world, &world.targeted(), &world.row(id), trigger));
-    if let Renewal::Renewed(renewed) = &renewal {
-        finish(renewed.stop_superseded(world));
+    let invocation = world.targeted();
+    let renewal = finish(renew(world, &invocation, &world.row(id), trigger));
+    if let Renewal::Renewed(renewed) = renewal.clone() {
+        finish(renewed.follow_up(world, &invocation, Reason::ChannelOpened));
     }
     renewal
 }
@@ -31,16 +32,17 @@ fn the_new_channel_is_stored_before_the_old_one_is_stopped() {
     let world = World::new();
     let id = world.connect(1, channel("old"));
     world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+    let opened_at = world.now.get();
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     let row = world.row(id);
     assert_eq!(row.webhook_id.as_ref(), world.opened.borrow().first());
     assert_eq!(row.webhook_pending_id, None);
     assert_eq!(row.webhook_resource_id, Some(ResourceId::new(RESOURCE)));
-    assert_eq!(row.webhook_opened_at, world.now.get());
+    assert_eq!(row.webhook_opened_at, opened_at);
     assert_eq!(row.webhook_message_number, 0);
-    assert_eq!(row.webhook_not_before, world.now.get() + TimeDelta::days(28));
+    assert_eq!(row.webhook_not_before, opened_at + TimeDelta::days(28));
     assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
-    assert!(row.sync_request_id.is_some(), "a run follows every opening");
+    assert_eq!(world.runs.borrow().len(), 1, "a run follows every opening");
     assert_eq!(*world.stopped.borrow(), [ChannelId::new("old")]);
 }
 
@@ -158,7 +160,7 @@ fn reconnected_meanwhile_the_channel_of_the_old_consent_is_stopped() {
     world.during_watch.replace(Some(Box::new(move |world| {
         world.table.write(id, [(Column::RefreshToken, Value::Secret("new consent".to_owned()))]);
     })));
-    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)));
     let row = world.row(id);
     assert_eq!((row.webhook_id, row.webhook_pending_id), (None, None));
     assert_eq!(row.webhook_not_before, Timestamp::default(), "due again at once");
@@ -172,7 +174,7 @@ fn paused_meanwhile_the_new_channel_is_stopped() {
     world.during_watch.replace(Some(Box::new(move |world| {
         world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
     })));
-    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)));
     assert_eq!(*world.stopped.borrow(), *world.opened.borrow());
 }
 
@@ -182,7 +184,7 @@ fn deleted_meanwhile_both_channels_are_stopped() {
     let id = world.connect(1, channel("old"));
     world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
     world.during_watch.replace(Some(Box::new(move |world| world.table.delete(id))));
-    assert_eq!(renew_once(&world, id, Trigger::Sweep), Renewal::NotOurs);
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)));
     assert_eq!(world.stopped.borrow().len(), 2);
     assert!(world.stopped.borrow().contains(&ChannelId::new("old")));
 }
@@ -257,7 +259,7 @@ fn a_claim_that_leaves_no_time_for_the_watch_is_given_back() {
         assert_eq!((row.webhook_pending_id, row.webhook_lease_until), (None, Timestamp::default()));
         assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
         if watches == 1 {
-            assert_eq!(renewal, Renewal::NotOurs);
+            assert!(matches!(renewal, Renewal::GivenUp(_)), "{renewal:?}");
             assert_eq!(row.webhook_id, Some(ChannelId::new("old")));
             assert_eq!(row.webhook_not_before, world.now.get(), "due again at once");
         }
@@ -336,6 +338,20 @@ fn the_button_runs_even_if_google_is_down() {
     let invocation = world.targeted();
     let refreshed = finish(refresh(&world, &invocation, &world.row(id)));
     assert_eq!(refreshed.result, Err(Refusal::Failed(RenewalFailure::GoogleUnavailable)));
+    finish(follow_up_refresh(&world, &invocation, refreshed));
+    assert_eq!(world.runs.borrow().len(), 1);
+}
+
+#[test]
+fn the_button_runs_even_if_its_renewal_was_given_up() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.during_watch.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::RefreshToken, Value::Secret("new consent".to_owned()))]);
+    })));
+    let invocation = world.targeted();
+    let refreshed = finish(refresh(&world, &invocation, &world.row(id)));
+    assert!(matches!(refreshed.result, Err(Refusal::TooSoon { .. })), "{:?}", refreshed.result);
     finish(follow_up_refresh(&world, &invocation, refreshed));
     assert_eq!(world.runs.borrow().len(), 1);
 }

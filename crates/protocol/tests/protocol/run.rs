@@ -8,6 +8,7 @@ use crate::world::{Fate, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::ConnectionId;
+use protocol::event::Event;
 use protocol::failure::RunFailure;
 use protocol::ports::Reason;
 use protocol::run::{Outcome, run};
@@ -116,6 +117,36 @@ fn a_callee_that_may_still_be_working_keeps_its_lease() {
         assert_eq!(run_once(&world, id), Outcome::NotRun, "whoever asks");
         world.pass(TimeDelta::minutes(4));
         assert_eq!(sweep_once(&world, id), Outcome::Synced);
+    }
+}
+
+#[test]
+fn a_trailing_run_that_times_out_is_told_to_come_after_its_lease() {
+    let world = World::new();
+    let id = owing(&world);
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    })));
+    world.run_answers.replace([Ok(()), Err(RunFailure::TimedOut)].into());
+    assert_eq!(run_once(&world, id), Outcome::Failed(RunFailure::TimedOut));
+    let lease = world.row(id).sync_lease_until;
+    assert!(lease > world.now.get());
+    let log = world.log.borrow();
+    let Some(Event::RunFailed { retry_at, .. }) = log.last() else { panic!("{log:?}") };
+    assert_eq!(*retry_at, Some(lease));
+}
+
+#[test]
+fn a_failure_that_is_not_booked_is_told_without_a_time() {
+    for failure in [RunFailure::Answered(500), RunFailure::TimedOut] {
+        let world = World::new();
+        let id = owing(&world);
+        world.run_answers.replace([Err(failure)].into());
+        world.fate.set(Some((2, Fate::Lost)));
+        assert_eq!(run_once(&world, id), Outcome::Failed(failure));
+        let log = world.log.borrow();
+        let Some(Event::RunFailed { retry_at, .. }) = log.last() else { panic!("{log:?}") };
+        assert_eq!(*retry_at, None);
     }
 }
 
