@@ -4,12 +4,11 @@ use chrono::TimeDelta;
 use functions::{Incoming, LONGEST_BODY};
 use futures_util::future::{Either, select};
 use js_sys::{Reflect, Uint8Array};
-use protocol::ports::Clock;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, Request};
 
-use crate::platform::Deno;
+use crate::platform::{now, sleep};
 
 /// A body comes with the head, or soon after; one that is announced and does not come keeps no answer for a second.
 const BODY_TIMEOUT: TimeDelta = TimeDelta::milliseconds(800);
@@ -49,13 +48,13 @@ impl DenoRequest {
         }
         let Some(stream) = self.0.body() else { return Some(Vec::new()) };
         let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
-        let give_up_at = Deno.now() + BODY_TIMEOUT;
+        let give_up_at = now() + BODY_TIMEOUT;
         let mut body = Vec::new();
         let mut length = 0;
         while length < LONGEST_DISCARDED {
-            let Ok(left) = (give_up_at - Deno.now()).to_std() else { break };
+            let Ok(left) = (give_up_at - now()).to_std() else { break };
             let read = JsFuture::from(reader.read());
-            let Either::Left((step, _)) = select(read, Box::pin(Deno.sleep(left))).await else { break };
+            let Either::Left((step, _)) = select(read, Box::pin(sleep(left))).await else { break };
             let step = step.ok()?;
             if Reflect::get(&step, &JsValue::from_str("done")).ok()?.is_truthy() {
                 return Some(body);

@@ -11,13 +11,12 @@ use adapters::deployment::Deployment;
 use functions::{Answer, Function};
 use futures_channel::oneshot;
 use js_sys::{Array, Object};
-use protocol::ports::Clock;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response, ResponseInit};
 
 use crate::incoming::DenoRequest;
-use crate::platform::{Deno, print};
+use crate::platform::{Deno, now, print};
 
 /// 7 KB smaller than the standard one. Memory that grows is one pool, for a sweep's rows need more than a page.
 #[cfg(target_arch = "wasm32")]
@@ -32,10 +31,8 @@ impl rlsf::GlobalTlsfOptions for Small {
     const ENABLE_REALLOCATION: bool = false;
 }
 
-type Configured = Result<Rc<Deployment<Deno>>, Misconfigured>;
-
 thread_local! {
-    static DEPLOYMENT: OnceCell<Configured> = const { OnceCell::new() };
+    static CONFIGURATION: OnceCell<Result<Rc<Configuration>, Misconfigured>> = const { OnceCell::new() };
 }
 
 /// Starts an instance. A panic is printed, and `on_panic` told before the instance is lost.
@@ -47,31 +44,32 @@ pub fn start(environment: &Object, on_panic: js_sys::Function) {
         let _ = on_panic.call0(&JsValue::NULL);
     }));
     let environment: Environment = serde_wasm_bindgen::from_value(environment.into()).unwrap_or_default();
-    let configured = Configuration::parse(&environment).map(|valid| Rc::new(Deployment::new(Deno, valid)));
-    DEPLOYMENT.with(|deployment| {
+    CONFIGURATION.with(|configuration| {
         // Started once; a second start would find the same environment.
-        let _ = deployment.set(configured);
+        let _ = configuration.set(Configuration::parse(&environment).map(Rc::new));
     });
 }
 
-/// Answers a request to the function of this name. `wait_until` is given a promise of everything that is done on its
-/// behalf, so that the runtime lets it finish.
+/// Answers a request to the function of this name. All calls on its behalf are made by `fetch`. `wait_until` is given
+/// a promise of everything that is done, so that the runtime lets it finish.
 #[wasm_bindgen]
 pub async fn handle(
     function: String,
     request: Request,
+    fetch: js_sys::Function,
     wait_until: js_sys::Function,
 ) -> Result<Response, JsValue> {
-    let started_at = Deno.now();
+    let started_at = now();
     let function = Function::parse(&function).ok_or("there is no function of this name")?;
-    let deployment =
-        DEPLOYMENT.with(|deployment| deployment.get().cloned()).ok_or("the instance has not been started")?;
+    let configuration = CONFIGURATION
+        .with(|configuration| configuration.get().cloned())
+        .ok_or("the instance has not been started")?;
+    let deployment = configuration.map(|valid| Rc::new(Deployment::new(Deno { fetch }, valid)));
     let (answer, answered) = oneshot::channel();
     let everything = future_to_promise(async move {
         #[cfg(feature = "panic-on-request")]
         panic_if_asked(&request).await;
-        let handled =
-            functions::handle(function, deployment, &DenoRequest(request), started_at, || Deno.now()).await;
+        let handled = functions::handle(function, deployment, &DenoRequest(request), started_at, now).await;
         let (level, line) = &handled.log_line;
         print(*level, line);
         // The caller may have gone away.
@@ -91,7 +89,7 @@ pub async fn handle(
 async fn panic_if_asked(request: &Request) {
     let asked = request.headers().get("x-panic").ok().flatten();
     if asked.as_deref() == Some("later") {
-        Deno.sleep(std::time::Duration::from_millis(1)).await;
+        platform::sleep(std::time::Duration::from_millis(1)).await;
     }
     assert!(asked.is_none(), "the request asked for a panic");
 }

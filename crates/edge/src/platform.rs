@@ -16,9 +16,6 @@ use web_sys::{
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_name = fetch)]
-    fn fetch(url: &str, init: &RequestInit) -> Promise;
-
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
 
@@ -29,16 +26,24 @@ extern "C" {
     fn get_random_values(bytes: &mut [u8]);
 }
 
-pub(crate) struct Deno;
+/// Deno, as one request sees it.
+pub(crate) struct Deno {
+    /// In the asynchronous context of the request, by which Supabase counts calls to other functions.
+    pub(crate) fetch: Function,
+}
 
 impl Http for Deno {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure> {
-        exchange(request, timeout).await.map_err(|error| http_failure(&error))
+        exchange(&self.fetch, request, timeout).await.map_err(|error| http_failure(&error))
     }
 }
 
 /// The one fetch. Its time limit covers the body too.
-async fn exchange(request: HttpRequest, timeout: Duration) -> Result<HttpResponse, JsValue> {
+async fn exchange(
+    fetch: &Function,
+    request: HttpRequest,
+    timeout: Duration,
+) -> Result<HttpResponse, JsValue> {
     let init = RequestInit::new();
     init.set_method(request.method.name());
     let headers = Headers::new()?;
@@ -58,7 +63,8 @@ async fn exchange(request: HttpRequest, timeout: Duration) -> Result<HttpRespons
     init.set_redirect(RequestRedirect::Manual);
     let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     init.set_signal(Some(&AbortSignal::timeout_with_u32(milliseconds)));
-    let response: Response = JsFuture::from(fetch(&request.url, &init)).await?.unchecked_into();
+    let answer: Promise = fetch.call2(&JsValue::NULL, &request.url.into(), &init)?.unchecked_into();
+    let response: Response = JsFuture::from(answer).await?.unchecked_into();
     let body = JsFuture::from(response.text()?).await?;
     Ok(HttpResponse {
         status: response.status(),
@@ -89,17 +95,25 @@ fn http_failure(error: &JsValue) -> HttpFailure {
 
 impl Clock for Deno {
     fn now(&self) -> Timestamp {
-        Timestamp::from_timestamp_millis(Date::now() as i64).unwrap_or_default()
+        now()
     }
 
     async fn sleep(&self, duration: Duration) {
-        let mut timer = None;
-        let elapsed = Promise::new(&mut |resolve, _| {
-            timer = Some(Timer(set_timeout(&resolve, duration.as_millis() as f64)));
-        });
-        // A timer does not fail.
-        let _ = JsFuture::from(elapsed).await;
+        sleep(duration).await;
     }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_timestamp_millis(Date::now() as i64).unwrap_or_default()
+}
+
+pub(crate) async fn sleep(duration: Duration) {
+    let mut timer = None;
+    let elapsed = Promise::new(&mut |resolve, _| {
+        timer = Some(Timer(set_timeout(&resolve, duration.as_millis() as f64)));
+    });
+    // A timer does not fail.
+    let _ = JsFuture::from(elapsed).await;
 }
 
 /// A running timer; one that nobody waits for any more does not keep the process alive.

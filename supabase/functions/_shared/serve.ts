@@ -4,16 +4,14 @@ import { __wbg_reset_state, handle, initSync, start } from "./wasm/calendar_webh
 import { base64 } from "./wasm/module.js";
 
 /** Compiled on other threads, while the runtime gets ready to serve. */
-const compiling = WebAssembly.compile(decode(base64));
+const compiling = decode(base64).then((bytes) => WebAssembly.compile(bytes));
 
-/** Runs at every cold start: natively where the runtime can, else in a loop (2 ms; `Uint8Array.from` takes 30). */
-function decode(base64: string) {
+/** Natively where the runtime can, else by Node's `Buffer` (a loop over `atob` is most of a cold start on Deno 2.1). */
+async function decode(base64: string): Promise<BufferSource> {
   const native = Uint8Array as { fromBase64?: (base64: string) => BufferSource };
   if (native.fromBase64) return native.fromBase64(base64);
-  const binary = atob(base64);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+  const { Buffer } = await import("node:buffer");
+  return Buffer.from(base64, "base64");
 }
 
 /** The requests in flight, by how to answer them should their instance be lost. */
@@ -42,13 +40,23 @@ function internalError(): Response {
   return Response.json({ error }, { status: 500, headers: { "access-control-allow-origin": "*" } });
 }
 
+function log(error: unknown) {
+  console.error(JSON.stringify({ level: "error", event: "internal_error", problem: String(error) }));
+}
+
 /**
  * A panic traps in whatever callback ran the code, and what the lost instance waited for still calls back. Neither
- * has anybody to catch it, and both would end the process.
+ * has anybody to catch it, and both would end the process. A trap without a panic, as when memory runs out, comes to
+ * light here.
  */
 function forgive(event: Event, error: unknown) {
-  const stale = error instanceof Error && error.message.includes("previous WASM instance");
-  if (stale || error instanceof WebAssembly.RuntimeError) event.preventDefault();
+  const isTrap = error instanceof WebAssembly.RuntimeError;
+  const isStale = error instanceof Error && error.message.includes("previous WASM instance");
+  if (isTrap || isStale) event.preventDefault();
+  if (isTrap && instance === "running") {
+    log(error);
+    lose();
+  }
 }
 addEventListener("error", (event) => forgive(event, event.error));
 addEventListener("unhandledrejection", (event) => forgive(event, event.reason));
@@ -62,6 +70,27 @@ function waitUntil(promise: Promise<unknown>) {
   (globalThis as Runtime).EdgeRuntime?.waitUntil(promise);
 }
 
+/**
+ * Has `call` made in the asynchronous context of here. Supabase counts a function's calls to others by the request in
+ * whose context they are made, and WASM wakes the tasks of several requests in the context of one of them.
+ */
+function inThisContext<Values extends unknown[], Result>(call: (...values: Values) => Promise<Result>) {
+  const calls: (() => void)[] = [];
+  let wake = () => {};
+  const make = async () => {
+    for (;;) {
+      await new Promise<void>((resolve) => wake = resolve);
+      for (const call of calls.splice(0)) call();
+    }
+  };
+  make();
+  return (...values: Values) =>
+    new Promise<Result>((resolve) => {
+      calls.push(() => resolve(call(...values)));
+      wake();
+    });
+}
+
 /** The server of one of the three functions. */
 export function serve(name: string): { fetch(request: Request): Promise<Response> } {
   return {
@@ -73,11 +102,15 @@ export function serve(name: string): { fetch(request: Request): Promise<Response
           inFlight.delete(resolve);
           resolve(response);
         };
+        const fail = (error: unknown) => {
+          log(error);
+          answer(internalError());
+        };
         try {
           run(module);
-          handle(name, request, waitUntil).then(answer, () => answer(internalError()));
-        } catch {
-          answer(internalError());
+          handle(name, request, inThisContext(fetch), waitUntil).then(answer, fail);
+        } catch (error) {
+          fail(error);
         }
       });
     },
