@@ -22,34 +22,58 @@ begin
     );
   end if;
 
-  -- The published four may be missing; a provider may be of any type, and a domain of one that fits.
+  -- A provider may be of any type, and a domain of one that fits. What the host must bring is required; what is added
+  -- may be there from an earlier application, and is then never null, or it is the host's own of that name.
   select string_agg(
       case when attname is null then name || ' is missing'
-           else format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1]) end,
+           when is_of_another_type then format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1])
+           else name || ' is not the one that this migration adds' end,
       '; ' order by position) into unfit
-    from (values (1, 'id', '{uuid}'::regtype[], true), (2, 'user_id', '{uuid}', true), (3, 'provider', null, true),
-                 (4, 'access_token', '{text}', true), (5, 'refresh_token', '{text}', true),
+    from (values (1, 'id', '{uuid}'::regtype[], 'required'), (2, 'user_id', '{uuid}', 'required'),
+                 (3, 'provider', null, 'required'), (4, 'access_token', '{text}', 'required'),
+                 (5, 'refresh_token', '{text}', 'required'),
                  -- Without a time zone they are read as UTC.
-                 (6, 'expires_at', '{timestamptz, timestamp}', true), (7, 'calendar_id', '{text}', true),
-                 (8, 'is_active', '{boolean}', true), (9, 'created_at', '{timestamptz, timestamp}', true),
-                 (10, 'webhook_id', '{text}', false), (11, 'webhook_expiration', '{timestamptz}', false),
-                 (12, 'sync_enabled', '{boolean}', false), (13, 'last_sync_at', '{timestamptz}', false))
-        as expected (position, name, needed, required)
+                 (6, 'expires_at', '{timestamptz, timestamp}', 'required'), (7, 'calendar_id', '{text}', 'required'),
+                 (8, 'is_active', '{boolean}', 'required'), (9, 'created_at', '{timestamptz, timestamp}', 'required'),
+                 (10, 'webhook_id', '{text}', 'added'), (11, 'webhook_expiration', '{timestamptz}', 'added'),
+                 (12, 'sync_enabled', '{boolean}', 'added'), (13, 'last_sync_at', '{timestamptz}', 'added'),
+                 (14, 'webhook_token', '{text}', 'added, never null'), (15, 'webhook_token_hash', '{text}', 'added'),
+                 (16, 'webhook_source', '{text}', 'added'), (17, 'webhook_resource_id', '{text}', 'added'),
+                 (18, 'webhook_pending_id', '{text}', 'added'),
+                 (19, 'webhook_opened_at', '{timestamptz}', 'added, never null'),
+                 (20, 'webhook_confirmed_id', '{text}', 'added'),
+                 (21, 'webhook_message_number', '{bigint}', 'added, never null'),
+                 (22, 'webhook_lease_until', '{timestamptz}', 'added, never null'),
+                 (23, 'webhook_not_before', '{timestamptz}', 'added, never null'),
+                 (24, 'webhook_attempts', '{integer, bigint}', 'added, never null'),
+                 (25, 'webhook_error', '{text}', 'added'), (26, 'sync_request_id', '{uuid}', 'added'),
+                 (27, 'sync_owed_since', '{timestamptz}', 'added'),
+                 (28, 'sync_lease_until', '{timestamptz}', 'added, never null'),
+                 (29, 'sync_not_before', '{timestamptz}', 'added, never null'),
+                 (30, 'sync_attempts', '{integer, bigint}', 'added, never null'),
+                 (31, 'sync_streak', '{integer, bigint}', 'added, never null'), (32, 'sync_error', '{text}', 'added'))
+        as expected (position, name, needed, presence)
       left join pg_catalog.pg_attribute
         on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
       left join pg_catalog.pg_type as type on type.oid = atttypid
-    where case
-      when attname is null then required
       -- varchar, citext and the like serve as well.
-      when needed = '{text}' then typcategory <> 'S'
-      else type.oid <> all (needed) and typbasetype <> all (needed)
-    end;
+      cross join lateral (select case when needed = '{text}' then typcategory <> 'S'
+                                      else type.oid <> all (needed) and typbasetype <> all (needed) end)
+        as compared (is_of_another_type)
+    where case when attname is null then presence = 'required'
+               else is_of_another_type or presence = 'added, never null' and not (attnotnull and atthasdef) end;
   if unfit is not null then
     raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
-      using hint = 'Add what is missing and convert the rest (see the README, "The table"), then apply this migration '
-        'again. Seconds since 1970: alter table public.calendar_connections alter column expires_at type timestamptz '
-        'using to_timestamp(expires_at). Milliseconds: using to_timestamp(expires_at / 1000.0). A timestamp without '
-        'time zone: using expires_at at time zone ''UTC''.';
+      using hint = 'Add what is missing, convert the rest, and rename columns of your own that have a name of ours (see '
+        'the README, "The table"), then apply this migration again. Seconds since 1970: alter table '
+        'public.calendar_connections alter column expires_at type timestamptz using to_timestamp(expires_at). '
+        'Milliseconds: using to_timestamp(expires_at / 1000.0). A timestamp without time zone: using expires_at at time '
+        'zone ''UTC''.';
+  end if;
+
+  -- Behind a long transaction of the host's this would wait, and everybody else behind this: better to try again.
+  if current_setting('lock_timeout') = '0' then
+    perform set_config('lock_timeout', '10s', true);
   end if;
 
   alter table public.calendar_connections
@@ -84,7 +108,7 @@ begin
     add column if not exists sync_error text;
 
   -- Rows from before the trigger. No update, which the host's own triggers would take for a change by a user.
-  if exists (select from public.calendar_connections where webhook_token_hash is null) then
+  if exists (select from public.calendar_connections where webhook_token_hash is null or webhook_token_hash = '') then
     alter table public.calendar_connections
       alter column webhook_token_hash type text
         using encode(sha256(convert_to(webhook_token, 'UTF8')), 'hex'),
@@ -129,8 +153,13 @@ declare
     and current_user not in ('anon', 'authenticated');
 begin
   if current_user in ('anon', 'authenticated') then
-    -- Several times what Google gives out. A sweep reads hundreds of rows, and a worker has 256 MB.
-    if greatest(length(new.calendar_id), length(new.access_token), length(new.refresh_token)) > 4096 then
+    -- Several times what Google gives out. A sweep reads hundreds of rows, and a worker has 256 MB. In an insert the
+    -- old row is null.
+    if new.provider::text = 'google'
+      and greatest(length(new.calendar_id), length(new.access_token), length(new.refresh_token)) > 4096
+      and (new.provider, new.calendar_id, new.access_token, new.refresh_token)
+        is distinct from (old.provider, old.calendar_id, old.access_token, old.refresh_token)
+    then
       raise exception 'calendar_id, access_token and refresh_token have at most 4096 characters'
         using errcode = 'check_violation';
     end if;
@@ -188,8 +217,9 @@ begin
   -- that no run has answered. Nobody writes it; a run that succeeds while a newer request waits starts it anew.
   new.sync_owed_since := case
     when new.sync_request_id is null then null
-    when tg_op = 'INSERT' or old.sync_owed_since is null or new.last_sync_at is distinct from old.last_sync_at
-      then now()
+    -- A row that is restored brings its own.
+    when tg_op = 'INSERT' then coalesce(new.sync_owed_since, now())
+    when old.sync_owed_since is null or new.last_sync_at is distinct from old.last_sync_at then now()
     else old.sync_owed_since
   end;
 
@@ -213,6 +243,8 @@ $$;
 create or replace trigger keep_calendar_webhook_columns
   before insert or update on public.calendar_connections
   for each row execute function public.keep_calendar_webhook_columns();
+-- Also where a dump is restored with triggers off, which may be one of before this migration.
+alter table public.calendar_connections enable always trigger keep_calendar_webhook_columns;
 
 create unique index if not exists calendar_connections_webhook_token_hash
   on public.calendar_connections (webhook_token_hash);

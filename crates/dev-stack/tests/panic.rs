@@ -43,7 +43,7 @@ async fn ask(stack: &Stack, panic: &str) -> Response {
 async fn a_panic_costs_one_request(deno: Deno, project: &Path) {
     let functions_dir = project.join("functions");
     let stack = Stack::start(Config { deno, functions_dir, ..Config::default() }, |_| {}).await.unwrap();
-    for panic in ["at once", "later", "at once"] {
+    for panic in ["at once", "later", "not at all", "at once"] {
         let asked_at = Instant::now();
         let answer = ask(&stack, panic).await;
         assert_eq!(answer.status(), 500, "{panic}");
@@ -56,6 +56,8 @@ async fn a_panic_costs_one_request(deno: Deno, project: &Path) {
     let log = stack.function_log(FUNCTION);
     assert!(log.contains("crates/edge/src/lib.rs"), "the log says where:\n{log}");
     assert!(log.contains("the request asked for a panic"), "the log says what:\n{log}");
+    let traps = log.matches(r#""event":"internal_error","problem":"RuntimeError: unreachable""#).count();
+    assert_eq!(traps, 1, "the log says which instance was lost without a panic:\n{log}");
     assert!(!log.contains("the process has ended"), "the process goes on:\n{log}");
     stack.stop().await;
 }

@@ -24,17 +24,14 @@ const OWED: (&str, &str) = ("sync_request_id", "gen_random_uuid()");
 const PAUSED: (&str, &str) = ("sync_enabled", "false");
 const DISCONNECTED: (&str, &str) = ("is_active", "false");
 
-/// Adds a connection that is well but for `different`. What the trigger keeps is written as it stands.
+/// Adds a connection that is well but for `different`.
 async fn add(project: &Project, different: Columns<'_>) {
     let values: BTreeMap<_, _> = WELL.iter().chain(different).copied().collect();
     let columns: Vec<_> = values.keys().copied().collect();
     let values: Vec<_> = values.values().copied().collect();
-    let source = "webhook_token_hash, webhook_source";
     project
         .sql(&format!(
-            "set session_replication_role = replica;
-             insert into public.calendar_connections ({source}, {}) values (gen_random_uuid(), '', {});
-             set session_replication_role = origin;",
+            "insert into public.calendar_connections ({}) values ({})",
             columns.join(", "),
             values.join(", ")
         ))

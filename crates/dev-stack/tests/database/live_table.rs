@@ -284,7 +284,7 @@ async fn create_table_with(project: &Project, columns: &[(&str, &str)]) {
     project.sql(TABLE).await;
     project.sql(PUBLISHED_COLUMNS).await;
     for (column, kind) in columns {
-        let change = format!("drop column {column} cascade, add column {column} {kind}");
+        let change = format!("drop column if exists {column} cascade, add column {column} {kind}");
         project.sql(&format!("alter table public.calendar_connections {change}")).await;
     }
 }
@@ -306,6 +306,10 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
         ("webhook_expiration", "timestamp(3) without time zone", "timestamp with time zone"),
         ("sync_enabled", "text", "boolean"),
         ("last_sync_at", "character varying(40)", "timestamp with time zone"),
+        ("webhook_error", "jsonb", "text"),
+        ("webhook_message_number", "integer", "bigint"),
+        ("sync_request_id", "text", "uuid"),
+        ("sync_attempts", "text", "integer"),
     ] {
         create_table_with(&project, &[(column, kind)]).await;
         let before = catalog(&project).await;
@@ -315,6 +319,43 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
         assert_eq!(catalog(&project).await, before, "{column}");
         project.sql("drop table public.calendar_connections").await;
     }
+}
+
+#[tokio::test]
+async fn a_hosts_own_column_of_one_of_our_names_is_named_and_left_alone() {
+    let project = Project::new().await;
+    for (column, kind) in [("webhook_token", "text"), ("sync_attempts", "integer default 0")] {
+        create_table_with(&project, &[(column, kind)]).await;
+        let before = catalog(&project).await;
+        let error = message(&project.migrate().await.unwrap_err());
+        let expected = format!("do not fit: {column} is not the one that this migration adds ");
+        assert!(error.contains(&expected) && error.contains("rename columns of your own"), "{error}");
+        assert_eq!(catalog(&project).await, before, "{column}");
+        project.sql(&format!("alter table public.calendar_connections rename {column} to my_{column}")).await;
+        project.migrate().await.unwrap();
+        project.migrate().await.unwrap();
+        project.sql("drop table public.calendar_connections cascade").await;
+    }
+}
+
+#[tokio::test]
+async fn a_dump_of_before_the_migration_is_restored_with_tokens_that_are_known() {
+    let project = host(Published::Present).await;
+    project.migrate().await.unwrap();
+    // As `pg_dump --data-only` and `supabase db dump --data-only` have it done.
+    project
+        .sql(
+            "set session_replication_role = replica;
+             insert into public.calendar_connections (user_id, provider, refresh_token)
+               select gen_random_uuid(), 'google', 'token ' || number from generate_series(1, 2) as number;
+             set session_replication_role = origin",
+        )
+        .await;
+    let known = "select count(*) from public.calendar_connections
+        where webhook_token_hash = encode(sha256(convert_to(webhook_token, 'UTF8')), 'hex')
+          and webhook_source = encode(sha256(convert_to(refresh_token || E'\\nprimary', 'UTF8')), 'hex')
+          and refresh_token like 'token _'";
+    assert_eq!(project.value::<i64>(known, &[]).await, 2);
 }
 
 #[tokio::test]

@@ -441,13 +441,13 @@ async fn the_time_since_which_a_run_is_owed_is_kept_whoever_writes() {
         for (caller, expected) in [(Service, by_service), (User(USER), by_page), (Anon, by_page)] {
             let what = format!("{caller:?} writes {change} over {start}");
             let id = connection(&project, json!({})).await;
-            project.sql("set session_replication_role = replica").await;
+            project.sql("alter table public.calendar_connections disable trigger user").await;
             let update = "update public.calendar_connections set
                 (last_sync_at, sync_request_id, sync_owed_since) =
                 (select last_sync_at, sync_request_id, sync_owed_since
                    from jsonb_populate_record(null::public.calendar_connections, $1)) where id = $2";
             assert_eq!(project.act(Service, update, &[start, &id]).await, Rows(1));
-            project.sql("set session_replication_role = origin").await;
+            project.sql("alter table public.calendar_connections enable trigger user").await;
 
             assert_eq!(project.update(caller, id, &change).await, Rows(1), "{what}");
             let after = project.row(id).await["sync_owed_since"].clone();
@@ -464,13 +464,23 @@ async fn the_time_since_which_a_run_is_owed_is_kept_whoever_writes() {
             }
         }
     }
-    for (caller, expected) in [(Service, true), (User(USER), false), (Anon, false)] {
+    // A row that is restored brings its time; a page owes nothing.
+    for (caller, brought, expected) in [
+        (Service, json!(null), Now),
+        (Service, json!(time(3)), Before),
+        (User(USER), json!(time(3)), Never),
+        (Anon, json!(time(3)), Never),
+    ] {
         let id = Uuid::new_v4();
         let row =
-            json!({ "id": id, "user_id": USER, "sync_request_id": request(1), "sync_owed_since": time(3) });
+            json!({ "id": id, "user_id": USER, "sync_request_id": request(1), "sync_owed_since": brought });
         assert_eq!(project.insert(caller, &row).await, Rows(1));
         let since = project.row(id).await["sync_owed_since"].clone();
-        assert_eq!(since.is_string() && since != json!(time(3)), expected, "{caller:?}: {since}");
+        match expected {
+            Never => assert_eq!(since, Value::Null, "{caller:?}"),
+            Before => assert_eq!(since, brought, "{caller:?}"),
+            Now => assert!(since.is_string(), "{caller:?}"),
+        }
     }
 }
 
@@ -490,4 +500,17 @@ async fn no_page_can_store_what_would_choke_a_sweep() {
         let changed = changed(&before, &project.row(id).await);
         assert_eq!(changed, [""; 0], "{column}");
     }
+}
+
+#[tokio::test]
+async fn a_page_writes_to_a_row_that_was_large_before_and_to_those_of_other_providers() {
+    let project = permissive_host().await;
+    let large = || "x".repeat(5000);
+    let id = connection(&project, json!({ "access_token": large() })).await;
+    assert_eq!(project.update(User(USER), id, &json!({ "is_active": false })).await, Rows(1));
+    let other = json!({ "user_id": USER, "provider": "outlook", "access_token": large() });
+    assert_eq!(project.insert(User(USER), &other).await, Rows(1));
+    let smuggled = connection(&project, other).await;
+    let outcome = project.update(User(USER), smuggled, &json!({ "provider": "google" })).await;
+    assert!(matches!(&outcome, Outcome::Failed(error) if error.starts_with("23514")), "{outcome:?}");
 }
