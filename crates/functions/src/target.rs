@@ -12,7 +12,7 @@ use protocol::invocation::{Invocation, Kind};
 use protocol::ports::Connections;
 use protocol::refusal::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
-use protocol::table::{Column, Filter, Query, google};
+use protocol::table::{Column, Filter, Query, google, live};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -72,17 +72,30 @@ impl Target {
         };
         let users = self.user_id.into_iter().chain(user).map(|id| Filter::Eq(Column::UserId, id.into()));
         let connection = self.connection_id.map(|id| Filter::Eq(Column::Id, id.into()));
-        let filters = [google()].into_iter().chain(connection).chain(users).collect();
-        let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
-        let rows = deployment.select(query, DATABASE_TIMEOUT).await?;
-        let readable = rows.into_iter().flatten();
-        let (mut connections, others): (Vec<_>, Vec<_>) = readable.partition(Connection::is_live);
+        let named: Vec<_> = [google()].into_iter().chain(connection).chain(users).collect();
+        let (mut connections, others): (Vec<_>, Vec<_>) =
+            read(deployment, named.clone()).await?.into_iter().partition(Connection::is_live);
+        if connections.len() + others.len() == MOST_CONNECTIONS {
+            // There may be more, and the live ones among those.
+            connections = read(deployment, [named, live().into()].concat()).await?;
+        }
         connections.extend(others);
+        connections.truncate(MOST_CONNECTIONS);
         if connections.is_empty() {
             return Err(Problem::Refused(Refusal::NoConnection));
         }
         Ok(connections)
     }
+}
+
+/// The oldest connections that meet the filters, those that can be read.
+async fn read<P: Platform>(
+    deployment: &Deployment<P>,
+    filters: Vec<Filter>,
+) -> Result<Vec<Connection>, Problem> {
+    let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
+    let rows = deployment.select(query, DATABASE_TIMEOUT).await?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// What was done for one connection, and what remains to be done once the caller is answered.
@@ -122,5 +135,8 @@ async fn statuses<P: Platform>(
     let statuses = deployment.statuses(&ids).await?;
     let status = |id: &ConnectionId| statuses.iter().find(|(of, _)| of == id).map(|(_, row)| row.clone());
     let in_order: Vec<String> = ids.iter().filter_map(status).collect();
+    if in_order.is_empty() {
+        return Err(Problem::Refused(Refusal::NoConnection));
+    }
     Ok(Answer::ok(object(&[("connections", Field::Json(array(&in_order)))])))
 }

@@ -92,7 +92,7 @@ pub async fn renew<P: Ports>(
         invocation,
         attempts: row.webhook_attempts,
         lease_until,
-        abandoned: row.webhook_pending_id.clone(),
+        abandoned: row.webhook_pending_id.clone().into_iter().collect(),
         pending,
         source: claimed.webhook_source.clone(),
         claimed,
@@ -140,7 +140,7 @@ fn claim<P: Ports>(
         .set(Column::WebhookPendingId, pending)
         .set(Column::WebhookLeaseUntil, lease_until)
         .set(Column::WebhookNotBefore, lease_until.max(retry_at))
-        .set(Column::WebhookAttempts, row.webhook_attempts.saturating_add(1));
+        .set(Column::WebhookAttempts, schedule::one_more(row.webhook_attempts));
     match trigger {
         Trigger::Setup => update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at),
         Trigger::Button => update
@@ -170,7 +170,8 @@ struct Opening<'a, P> {
     claimed: Connection,
     attempts: i64,
     lease_until: Timestamp,
-    abandoned: Option<ChannelId>,
+    /// Channels that may have been opened, by another renewal or by a request that the runtime repeated.
+    abandoned: Vec<ChannelId>,
     pending: ChannelId,
     source: Source,
 }
@@ -264,7 +265,7 @@ impl<P: Ports> Opening<'_, P> {
         let update = self.if_pending().set(Column::WebhookPendingId, &fresh);
         match self.ports.update(update, DATABASE_TIMEOUT).await {
             Ok(Some(_)) => {
-                self.pending = fresh;
+                self.abandoned.push(std::mem::replace(&mut self.pending, fresh));
                 Ok(())
             }
             Ok(None) => Err(End::Superseded),

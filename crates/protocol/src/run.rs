@@ -85,7 +85,7 @@ async fn claim<'a, P: Ports>(
         .when_eq(Column::SyncAttempts, row.sync_attempts)
         .when_live()
         .set(Column::SyncLeaseUntil, lease)
-        .set(Column::SyncAttempts, row.sync_attempts.saturating_add(1))
+        .set(Column::SyncAttempts, schedule::one_more(row.sync_attempts))
         .set(
             Column::SyncNotBefore,
             schedule::run_retry_after_crash(lease, row.sync_attempts, ports.random()),

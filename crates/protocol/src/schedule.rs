@@ -100,7 +100,7 @@ pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
 pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> i64 {
     match (arose_at, last_sync_at) {
         (Some(arose_at), Some(ended_at)) if arose_at.signed_duration_since(ended_at) < ECHO => {
-            streak.saturating_add(1)
+            one_more(streak)
         }
         _ => 0,
     }
@@ -110,6 +110,11 @@ pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Opti
 /// calendar, so that every run causes the next notification.
 pub fn brake(streak: i64) -> TimeDelta {
     if streak < 3 { TimeDelta::zero() } else { doubled(TimeDelta::seconds(1), streak).min(LONGEST_BRAKE) }
+}
+
+/// Counts on, as far as a column of PostgreSQL's `integer` can.
+pub fn one_more(count: i64) -> i64 {
+    count.saturating_add(1).min(i32::MAX.into())
 }
 
 /// `base` × 2^`times`, far beyond any limit rather than overflowing.

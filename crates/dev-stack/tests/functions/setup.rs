@@ -24,6 +24,8 @@ cases! {
         a_service_names_a_connection_or_a_user,
         a_failing_connection_does_not_hide_the_one_that_is_well,
         without_a_well_connection_the_first_live_one_answers,
+        a_live_connection_is_found_behind_any_number_of_old_ones,
+        a_connection_that_is_deleted_before_the_answer_is_not_there,
         a_channel_that_is_not_well_is_replaced_and_stopped,
         any_calendar_id_reaches_google,
         null_in_sync_enabled_means_enabled,
@@ -253,6 +255,39 @@ async fn without_a_well_connection_the_first_live_one_answers(scene: &Scene) {
         assert_eq!(answer.outcome(), expected, "{}", answer.text);
     })
     .await;
+}
+
+async fn a_live_connection_is_found_behind_any_number_of_old_ones(scene: &Scene) {
+    let user = Uuid::new_v4();
+    let connection = scene.connection_of(user).await;
+    scene
+        .sql(
+            "insert into calendar_connections (user_id, provider, is_active, created_at)
+               select $1, 'google', false, now() - number * interval '1 day' from generate_series(1, 60) as number",
+            &[&user],
+        )
+        .await
+        .unwrap();
+    let answer = scene.call(SETUP, Caller::Service, json!({ "user_id": user })).await;
+    assert_eq!(answer.connections()[0]["id"], json!(connection.id), "{}", answer.text);
+    assert_eq!(answer.connections()[0]["status"], "active");
+    assert_eq!(answer.connections().len(), 50);
+}
+
+async fn a_connection_that_is_deleted_before_the_answer_is_not_there(scene: &Scene) {
+    let connection = scene.connection().await;
+    let id = connection.id.to_string();
+    let view = move |asked: &crate::tap::Asked| {
+        asked.uri.starts_with("/rest/v1/calendar_connection_status") && asked.uri.contains(&id)
+    };
+    let held = scene.world.tap.hold(view);
+    let delete = async {
+        held.reached().await;
+        scene.sql("delete from calendar_connections where id = $1", &[&connection.id]).await.unwrap();
+        held.release();
+    };
+    let (answer, ()) = join(scene.call(SETUP, Caller::Service, connection.target()), delete).await;
+    assert_eq!(answer.outcome(), (404, "no_connection"), "{}", answer.text);
 }
 
 async fn a_channel_that_is_not_well_is_replaced_and_stopped(scene: &Scene) {

@@ -111,6 +111,8 @@ fn an_id_that_google_has_seen_is_replaced_once() {
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.row(id).webhook_id.as_ref(), world.opened.borrow().first());
     assert_ne!(world.asked.borrow().first(), world.opened.borrow().first());
+    // It was seen, then, because the runtime had asked before.
+    assert_eq!(world.stopped.borrow().first(), world.asked.borrow().first());
 
     let world = World::new();
     let id = world.connect(1, []);
