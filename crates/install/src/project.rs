@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     path::{Component, Path, PathBuf},
 };
 
@@ -53,13 +53,8 @@ impl Project {
         match fs::read(self.path(path)) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let dangling = Path::new(path).ancestors().find(|path| self.root.join(path).is_symlink());
-                match dangling {
-                    Some(link) if !self.root.join(link).exists() => {
-                        bail!("{} is a symbolic link to nothing: remove or mend it", link.display())
-                    }
-                    _ => Ok(None),
-                }
+                self.refuse_dangling_link(path)?;
+                Ok(None)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
         }
@@ -71,14 +66,19 @@ impl Project {
 
     /// The names of what is in a directory, in order; nothing if there is no such directory.
     pub(crate) fn entries(&self, directory: &str) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        if let Ok(entries) = self.path(directory).read_dir() {
-            for entry in entries {
-                names.push(entry?.file_name().to_string_lossy().into_owned());
+        match self.path(directory).read_dir().and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => {
+                let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+                let mut names: Vec<_> = names.collect();
+                names.sort();
+                Ok(names)
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.refuse_dangling_link(directory)?;
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {directory}")),
         }
-        names.sort();
-        Ok(names)
     }
 
     /// Replaces a file in one step, so that nobody ever finds half of it.
@@ -120,6 +120,16 @@ impl Project {
             .with_context(|| format!("cannot move {from} to {to}"))?;
         self.remove_empty_parents(from);
         Ok(())
+    }
+
+    /// For a path at which nothing was found: a link to nothing on the way to it is no place to write to.
+    fn refuse_dangling_link(&self, path: &str) -> Result<()> {
+        match Path::new(path).ancestors().find(|path| self.root.join(path).is_symlink()) {
+            Some(link) if !self.root.join(link).exists() => {
+                bail!("{} is a symbolic link to nothing: remove or mend it", link.display())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn remove_empty_parents(&self, path: &str) {

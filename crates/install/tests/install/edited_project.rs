@@ -143,7 +143,7 @@ fn a_damaged_record_or_configuration_is_named() {
 
 #[test]
 fn a_link_to_nothing_is_named_before_anything_is_written() {
-    for link in [SERVE, "supabase/functions/_shared", "supabase/functions"] {
+    for link in [SERVE, "supabase/functions/_shared", "supabase/functions", "supabase/migrations"] {
         let sandbox = Sandbox::fresh();
         let path = sandbox.path(link);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -151,4 +151,13 @@ fn a_link_to_nothing_is_named_before_anything_is_written() {
         sandbox.install(&["--yes"]).failed().with(&format!("{link} is a symbolic link to nothing"));
         assert!(!sandbox.has(RECORD) && sandbox.path(link).is_symlink());
     }
+}
+
+#[test]
+fn a_file_in_the_place_of_the_migrations_is_named_before_anything_is_written() {
+    let sandbox = Sandbox::fresh();
+    sandbox.write("supabase/migrations", "");
+    let before = sandbox.tree();
+    sandbox.install(&["--yes"]).failed().with("cannot read supabase/migrations");
+    assert_same(&sandbox.tree(), &before);
 }
