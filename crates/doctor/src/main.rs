@@ -8,14 +8,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{self, BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use adapters::configuration::VARIABLES;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use clap::Parser;
 use doctor::{
@@ -138,30 +137,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
 
 /// From the command line, else the environment, else the file. An empty value is none.
 fn gather_variables(arguments: &Arguments) -> Result<BTreeMap<String, String>> {
-    let mut variables = match &arguments.env_file {
-        Some(path) => read_env_file(path)?,
-        None if Path::new(DEFAULT_ENV_FILE).is_file() => read_env_file(Path::new(DEFAULT_ENV_FILE))?,
-        None => BTreeMap::new(),
-    };
-    let names = VARIABLES.into_iter().chain([SECRET_KEY]);
-    variables.retain(|name, _| names.clone().any(|known| known == name));
-    for name in names {
-        match std::env::var(name) {
-            Ok(value) if !value.is_empty() => drop(variables.insert(name.to_owned(), value)),
-            Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
-            _ => {}
-        }
-    }
+    let default = Path::new(DEFAULT_ENV_FILE);
+    let file = arguments.env_file.as_deref().or_else(|| default.is_file().then_some(default));
+    let file = file.map(EnvFile::read).transpose()?.unwrap_or_default();
+    let mut variables = file.with_environment(VARIABLES.into_iter().chain([SECRET_KEY]))?;
     if let Some(url) = &arguments.url {
-        variables.insert(SUPABASE_URL.to_owned(), url.clone());
+        variables.set(SUPABASE_URL, url);
     }
-    Ok(variables)
-}
-
-fn read_env_file(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let file = EnvFile::parse(&text);
-    Ok(file.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    Ok(variables.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// Examines, and says so where somebody waits.

@@ -1,14 +1,23 @@
 //! A file of environment variables, such as `supabase/.env`, as the Supabase CLI reads it: npm's dotenv.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
+use std::env::{self, VarError};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Has no `Debug`: the values are secrets.
 #[derive(Default)]
 pub struct EnvFile(BTreeMap<String, String>);
 
 impl EnvFile {
+    pub fn read(path: &Path) -> Result<EnvFile> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(EnvFile::parse(&text))
+    }
+
     /// `NAME=value`, with or without `export`. A value may be quoted by `'`, `"` or `` ` ``, and then go over several
     /// lines; only within `"` do `\n` and `\r` mean line ends. What is no assignment is passed over.
     pub fn parse(text: &str) -> EnvFile {
@@ -49,6 +58,30 @@ impl EnvFile {
             variables.insert(name.to_owned(), value);
         }
         EnvFile(variables)
+    }
+
+    /// These variables and no others: from the environment, else from the file. An empty value is none.
+    #[allow(clippy::disallowed_methods, reason = "for programs of the terminal, which are configured by it")]
+    pub fn with_environment<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<EnvFile> {
+        self.below(|name| env::var(name), names)
+    }
+
+    fn below<'a>(
+        mut self,
+        environment: impl Fn(&str) -> Result<String, VarError>,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<EnvFile> {
+        let mut variables = BTreeMap::new();
+        for name in names {
+            let value = match environment(name) {
+                Ok(value) if !value.is_empty() => Some(value),
+                // The file's value would be another than the one that was meant.
+                Err(VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
+                _ => self.0.remove(name).filter(|value| !value.is_empty()),
+            };
+            variables.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        Ok(EnvFile(variables))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -97,7 +130,34 @@ fn closing(text: &str, quote: char) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::env::VarError;
+
     use super::EnvFile;
+
+    const NAMES: [&str; 3] = ["ID", "SECRET", "URL"];
+
+    fn file() -> EnvFile {
+        EnvFile::parse("ID=of the file\nSECRET=of the file\nURL=\nOTHER=of the file\n")
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_an_empty_value_is_none() {
+        let environment = |name: &str| match name {
+            "ID" => Ok("of the environment".to_owned()),
+            "SECRET" => Ok(String::new()),
+            _ => Err(VarError::NotPresent),
+        };
+        let variables = file().below(environment, NAMES).unwrap();
+        let expected = [("ID", "of the environment"), ("SECRET", "of the file")];
+        assert_eq!(variables.variables().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_named_and_the_file_is_not_taken_instead() {
+        let environment = |_: &str| Err(VarError::NotUnicode("hunter2".into()));
+        let Err(error) = file().below(environment, NAMES) else { panic!("taken") };
+        assert_eq!(error.to_string(), "ID is not UTF-8");
+    }
 
     #[test]
     fn the_last_line_reads_the_same_without_an_end() {

@@ -1,9 +1,8 @@
 //! Brings a project online, step by step, with the pinned Supabase CLI.
 
 use std::{
-    env,
     ffi::OsStr,
-    fmt, fs,
+    fmt,
     io::{Seek, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -100,23 +99,8 @@ impl Deployment {
                 "that is no project ref: it is the 20 letters in the address of the project's dashboard"
             );
         }
-        let variables = match &env_file {
-            Some(file) => {
-                let text =
-                    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-                EnvFile::parse(&text)
-            }
-            None => EnvFile::default(),
-        };
-        let mut secrets = EnvFile::default();
-        for name in secret_names() {
-            // As everywhere, the environment wins over the file, and an empty value is none.
-            let set = env::var(name).ok().filter(|value| !value.is_empty());
-            let value = set.or_else(|| variables.get(name).map(str::to_owned));
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                secrets.set(name, &value);
-            }
-        }
+        let file = env_file.as_deref().map(EnvFile::read).transpose()?.unwrap_or_default();
+        let secrets = file.with_environment(secret_names())?;
         if steps.contains(&Step::Secrets) {
             for name in REQUIRED {
                 ensure!(
