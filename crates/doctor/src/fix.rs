@@ -1,6 +1,10 @@
 //! What can be put right from here: broken channels are renewed, failing runs asked for again, a sweep made.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use adapters::http::HttpRequest;
 use serde_json::{Value as Json, json};
@@ -130,7 +134,8 @@ pub fn make(repair: Repair, variables: &Variables, http: &Http) -> Outcome {
 /// Waits until no run is owed any more, but not for long.
 pub fn settle(variables: &Variables, http: &Http) {
     const PAUSE: Duration = Duration::from_millis(500);
-    for _ in 0..RUNS_WITHIN.as_millis() / PAUSE.as_millis() {
+    let started = Instant::now();
+    while started.elapsed() < RUNS_WITHIN {
         match look_at_health(variables, http) {
             Some((health, _)) if health.owed_runs > 0 => thread::sleep(PAUSE),
             _ => return,
