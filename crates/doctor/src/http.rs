@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use adapters::http::{HttpRequest, HttpResponse, Method};
+use adapters::http::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use ureq::{Agent, http::Response};
 
@@ -108,13 +108,8 @@ impl Http {
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }
-        let configured = |request| self.0.configure_request(request).timeout_global(Some(timeout)).build();
-        match (request.method, request.body) {
-            (Method::Get, _) => self.0.run(configured(builder.body(String::new())?)),
-            (Method::Post | Method::Patch, body) => {
-                self.0.run(configured(builder.body(body.unwrap_or_default())?))
-            }
-        }
+        let request = builder.body(request.body.unwrap_or_default())?;
+        self.0.run(self.0.configure_request(request).timeout_global(Some(timeout)).build())
     }
 }
 
