@@ -62,9 +62,8 @@ pub fn examine(variables: &Variables, http: &Http) -> Examination {
     judge_functions(variables, &outside, host_answers, &mut checks);
     let health = database.and_then(|database| Some((database.health?, database.members, database.readings)));
     judge_ways_in(variables, &outside, health.as_ref().map(|(health, ..)| health), &mut checks);
-    let readings = health.as_ref().map(|(.., readings)| *readings);
-    let readings = readings.unwrap_or((outside.project_clock, None));
-    checks.push(clocks::judge(readings.0.or(outside.project_clock), readings.1));
+    let (gateway, database) = health.as_ref().map(|(.., readings)| *readings).unwrap_or_default();
+    checks.push(clocks::judge(gateway.or(outside.project_clock), database));
     judge_google_client(variables, &outside, &mut checks);
     let health = health.map(|(health, members, _)| (health, members));
     judge_operation(variables, health.as_ref(), &mut checks);
