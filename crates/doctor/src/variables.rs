@@ -21,6 +21,8 @@ const SECRET_KEYS: &str = "SUPABASE_SECRET_KEYS";
 pub const SECRET_KEY: &str = "SUPABASE_SECRET_KEY";
 const SERVICE_ROLE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
 const KEYS: [&str; 3] = [SECRET_KEYS, SECRET_KEY, SERVICE_ROLE_KEY];
+const TAKE_A_SECRET_KEY: &str = "take a secret key (sb_secret_…, or the legacy service_role key) of this project \
+                                 from the dashboard: Project Settings, API Keys";
 
 /// The variables as the functions understand them.
 pub struct Variables {
@@ -201,14 +203,10 @@ fn key_problems(variables: &BTreeMap<String, String>, now: DateTime<Utc>) -> Vec
             _ => vec![value.as_str()],
         };
         let found = keys.into_iter().find_map(|key| wrong_kind(key, url, now));
-        problems.extend(found.map(|(code, what)| {
-            Problem {
+        problems.extend(found.map(|(code, what)| Problem {
             code,
             line: format!("{variable} {what}"),
-            next: "take a secret key (sb_secret_…, or the legacy service_role key) of this project from the \
-                   dashboard: Project Settings, API Keys"
-                .to_owned(),
-        }
+            next: TAKE_A_SECRET_KEY.to_owned(),
         }));
     }
     problems
