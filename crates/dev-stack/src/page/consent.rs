@@ -41,7 +41,10 @@ pub(super) async fn answered(
         Ok(()) => "connected",
         Err(ConnectError::Denied) => "denied",
         Err(ConnectError::UnknownState) => "expired",
-        Err(ConnectError::Failed(_)) => "failed",
+        Err(ConnectError::Failed(error)) => {
+            eprintln!("connecting failed: {error:#}");
+            "failed"
+        }
     };
     Redirect::to(&format!("/?calendar={outcome}"))
 }
