@@ -11,7 +11,7 @@ use std::{
 
 use adapters::configuration::VARIABLES;
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 use env_file::EnvFile;
 use serde_json::Value as Json;
 use url::Url;
@@ -41,13 +41,9 @@ pub enum Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Step::Build => "build",
-            Step::Secrets => "secrets",
-            Step::Migrations => "migrations",
-            Step::Functions => "functions",
-            Step::Doctor => "doctor",
-        })
+        // As it is named on the command line; none is skipped there.
+        let name = self.to_possible_value();
+        formatter.write_str(name.as_ref().map_or("", PossibleValue::get_name))
     }
 }
 
