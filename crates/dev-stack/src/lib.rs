@@ -32,5 +32,5 @@ mod services;
 mod stack;
 
 pub use keys::{ApiKeys, Role};
-pub use npm_tools::{Deno, repository};
+pub use npm_tools::{Deno, deno, repository};
 pub use stack::{Backend, Config, Keys, Stack};

@@ -17,7 +17,7 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
 }
 
-pub(crate) fn deno(version: Deno) -> Result<PathBuf> {
+pub fn deno(version: Deno) -> Result<PathBuf> {
     let platforms = match version {
         Deno::Newest => "@deno",
         Deno::Floor => "deno-floor/node_modules/@deno",

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 
-use dev_stack::{Deno, Keys, repository};
+use dev_stack::{Keys, deno, repository};
 use futures_util::future::join;
 use reqwest::Method;
 use serde_json::json;
@@ -27,7 +27,7 @@ impl Standalone {
     /// Starts a function with the usual environment but for these variables; `None` = not set.
     pub(crate) async fn start(scene: &Scene, function: &str, changes: &[(&str, Option<&str>)]) -> Standalone {
         let functions = repository().join("supabase/functions");
-        let mut command = Command::new(deno(scene.world.kind.deno));
+        let mut command = Command::new(deno(scene.world.kind.deno).expect("Deno from npm"));
         command
             .args(["serve", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
             .args(["--host", "127.0.0.1", "--port", "0"])
@@ -115,15 +115,4 @@ fn environment(scene: &Scene) -> Vec<(&'static str, String)> {
         ("GOOGLE_CALENDAR_API_URL", scene.google().calendar_api_url()),
         ("GOOGLE_OAUTH_TOKEN_URL", scene.google().oauth_token_url()),
     ]
-}
-
-/// Where `scripts/setup` has put it, whatever the platform is.
-fn deno(version: Deno) -> std::path::PathBuf {
-    let packages = match version {
-        Deno::Newest => "scripts/node_modules/@deno",
-        Deno::Floor => "scripts/node_modules/deno-floor/node_modules/@deno",
-    };
-    let platforms = repository().join(packages).read_dir().expect("Deno from npm");
-    let mut programs = platforms.filter_map(|platform| Some(platform.ok()?.path().join("deno")));
-    programs.find(|program| program.is_file()).expect("Deno for this platform")
 }
