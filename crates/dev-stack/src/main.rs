@@ -11,7 +11,7 @@ mod demo;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, anyhow};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use dev_stack::{Backend, Config, Deno, Keys, Stack, repository};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -34,17 +34,17 @@ struct Arguments {
     #[arg(long)]
     demo: bool,
     /// What serves REST
-    #[arg(long, value_enum, default_value = "lite")]
-    backend: BackendName,
+    #[arg(long, value_enum, default_value_t)]
+    backend: Backend,
     /// The gateway's port; 0 = any that is free, as is the default for the demo
     #[arg(long, default_value_t = 54321, default_value_if("demo", "true", "0"))]
     port: u16,
     /// The Deno that runs the functions
-    #[arg(long, value_enum, default_value = "newest")]
-    deno: DenoName,
+    #[arg(long, value_enum, default_value_t)]
+    deno: Deno,
     /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS or SUPABASE_SERVICE_ROLE_KEY
-    #[arg(long, value_enum, default_value = "current")]
-    keys: KeysName,
+    #[arg(long, value_enum, default_value_t)]
+    keys: Keys,
     /// Seconds between two sweeps, as by cron; 0 = none. The demo asks for its own, each at its moment
     #[arg(
         long,
@@ -57,27 +57,6 @@ struct Arguments {
     /// The project whose functions and migrations run: the directory that holds supabase/; without it, this repository
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum BackendName {
-    /// @supabase/lite on PGlite
-    Lite,
-    /// PostgreSQL and PostgREST 12.0.2 (Linux on x64)
-    Postgrest,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum DenoName {
-    Newest,
-    /// The version that hosted Edge Functions are compatible with
-    Floor,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum KeysName {
-    Current,
-    Legacy,
 }
 
 #[tokio::main]
@@ -134,18 +113,9 @@ fn config(arguments: &Arguments) -> Config {
     Config {
         functions_dir: supabase.join("functions"),
         migrations_dir: supabase.join("migrations"),
-        backend: match arguments.backend {
-            BackendName::Lite => Backend::Lite,
-            BackendName::Postgrest => Backend::Postgrest,
-        },
-        deno: match arguments.deno {
-            DenoName::Newest => Deno::Newest,
-            DenoName::Floor => Deno::Floor,
-        },
-        keys: match arguments.keys {
-            KeysName::Current => Keys::Current,
-            KeysName::Legacy => Keys::Legacy,
-        },
+        backend: arguments.backend,
+        deno: arguments.deno,
+        keys: arguments.keys,
         port: arguments.port,
         sweep_every: (arguments.sweep_every > 0).then(|| Duration::from_secs(arguments.sweep_every)),
         show_output: !arguments.demo,

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, serve::ListenerExt};
+use clap::ValueEnum;
 use fake_google::FakeGoogle;
 use serde_json::json;
 use tempfile::TempDir;
@@ -36,15 +37,17 @@ use crate::{
 };
 
 /// What serves REST. Auth is lite's with either.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
+    /// @supabase/lite on PGlite.
     #[default]
     Lite,
+    /// PostgreSQL and PostgREST 12.0.2 (Linux on x64).
     Postgrest,
 }
 
 /// Which generation of Supabase's keys the functions find in their environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Keys {
     #[default]
     Current,
