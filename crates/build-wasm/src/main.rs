@@ -13,7 +13,7 @@ use clap::Parser;
 
 /// Builds supabase/functions/_shared/wasm from the crate `edge`, and crates/element/package from the crate `element`.
 #[derive(Parser)]
-#[command(name = "scripts/build")]
+#[command(name = "scripts/build", bin_name = "scripts/build")]
 struct Options {
     /// Build again even where nothing changed.
     #[arg(long)]

@@ -23,6 +23,7 @@ use tokio::{
 #[derive(Parser)]
 #[command(
     name = "scripts/dev",
+    bin_name = "scripts/dev",
     after_help = "Examples:
   scripts/dev                          REST and Auth on PGlite, at http://127.0.0.1:54321
   scripts/dev --backend postgrest      the same on PostgreSQL and the real PostgREST

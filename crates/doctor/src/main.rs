@@ -33,6 +33,7 @@ const DEFAULT_ENV_FILE: &str = "supabase/.env";
 #[derive(Parser)]
 #[command(
     name = "scripts/doctor",
+    bin_name = "scripts/doctor",
     after_help = "Keys and the Google client come from the environment, or else from supabase/.env:
   SUPABASE_SECRET_KEY (or SUPABASE_SECRET_KEYS, SUPABASE_SERVICE_ROLE_KEY), GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET;
   if the functions have them: CALENDAR_WEBHOOK_URL, RECALCULATE_SCHEDULE_URL
