@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
@@ -72,11 +72,17 @@ pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) 
 /// Returns when no run was going on for a while. With no sweep and no notification, nothing else is either.
 async fn until_idle(project: &Project) -> Result<()> {
     let last_write = chrono::TimeDelta::from_std(LAST_WRITE)?;
+    let started = Instant::now();
     loop {
-        let ends = project.runs::<Run>().await?.into_iter().map(|run| run.finished_at);
+        let runs = project.runs::<Run>().await?;
+        let ends = runs.iter().map(|run| run.finished_at);
         let last: Option<DateTime<Utc>> = ends.map(|end| end.unwrap_or(DateTime::<Utc>::MAX_UTC)).max();
         if last.is_none_or(|last| last < Utc::now() - last_write) {
             return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            let endless: Vec<_> = runs.iter().filter(|run| run.finished_at.is_none()).collect();
+            bail!("{} s without a sweep, and still runs are going on: {endless:?}", PATIENCE.as_secs());
         }
         sleep(Duration::from_millis(200)).await;
     }
