@@ -176,7 +176,7 @@ async fn a_large_body_is_refused_and_harms_nobody(scene: &Scene) {
     ];
     let (bodies, token) = (&bodies, &user.token);
     each(FOR_BROWSERS.map(|function| (function, function)), |function| async move {
-        let standalone = Standalone::start(scene, function, &[]).await;
+        let mut standalone = Standalone::start(scene, function, &[]).await;
         for body in bodies {
             let length = body.len();
             let request = format!(
@@ -199,7 +199,7 @@ async fn a_body_without_end_is_answered_and_given_up(scene: &Scene) {
     let flood = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
     each([trickle, ("a flood", (flood, Duration::ZERO))], |(piece, pause)| async move {
         for function in FUNCTIONS {
-            let standalone = Standalone::start(scene, function, &[]).await;
+            let mut standalone = Standalone::start(scene, function, &[]).await;
             let stream = TcpStream::connect(standalone.address()).await.unwrap();
             let (mut reader, mut writer) = stream.into_split();
             let mut sent = 0;
@@ -281,7 +281,7 @@ async fn a_body_that_ends_early_is_refused_and_harms_nobody(scene: &Scene) {
     let cases =
         cases.map(|(function, (name, headers))| (format!("{name} at {function}"), (function, headers)));
     each(cases, |(function, headers)| async move {
-        let standalone = Standalone::start(scene, function, &[]).await;
+        let mut standalone = Standalone::start(scene, function, &[]).await;
         for body in bodies {
             let request = format!("POST /{function} HTTP/1.1\r\n{headers}{body}");
             let answer = send_raw(&standalone, request.as_bytes()).await;

@@ -16,6 +16,8 @@ use tokio::{
 use crate::scene::{Answer, Caller, Scene};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The end of a process takes a moment after its cause.
+const DIES_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Standalone {
     process: Child,
@@ -78,11 +80,11 @@ impl Standalone {
         scene.send(request).await
     }
 
-    /// The answer to a request without a body; `None` if the process has died.
-    pub(crate) async fn try_call(&self, scene: &Scene, caller: Caller<'_>) -> Option<Answer> {
-        // The end of a process takes a moment after its cause.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        tokio::net::TcpStream::connect(self.address).await.ok()?;
+    /// The answer to a request without a body; `None` if the process dies, for which it is watched a while.
+    pub(crate) async fn try_call(&mut self, scene: &Scene, caller: Caller<'_>) -> Option<Answer> {
+        if timeout(DIES_WITHIN, self.process.wait()).await.is_ok() {
+            return None;
+        }
         Some(self.call(scene, caller, "").await)
     }
 
