@@ -5,14 +5,13 @@ use std::fmt;
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
-    plan::Slot,
-    services::{Services, rows},
-};
+use crate::plan::Slot;
+use crate::services::{Services, rows};
 
 pub(crate) struct ConnectedCalendar<'a> {
     services: &'a Services,

@@ -11,10 +11,8 @@ mod person;
 
 use anyhow::{Context, Result, ensure};
 use axum::extract::Query;
-use dev_stack::{
-    Keys, Stack,
-    host_app::{Callback, HostApp},
-};
+use dev_stack::host_app::{Callback, HostApp};
+use dev_stack::{Keys, Stack};
 use futures_util::try_join;
 
 use backend::Backend;

@@ -1,28 +1,22 @@
 //! A function of `supabase/functions`, served by a Deno process of its own and restarted when that ends.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
-use tokio::{
-    process::Command,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::process::Command;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::{
-    npm_tools,
-    output::Output,
-    process::{Process, accepts_connections, free_port},
-};
+use crate::npm_tools;
+use crate::output::Output;
+use crate::process::{Process, accepts_connections, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -1,7 +1,8 @@
 //! The extensions that the schedule needs, as after enabling them in a hosted project's dashboard. pg_cron is the real
 //! one; Vault and pg_net are stand-ins with the documented signatures, of which pg_net's worker is here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;

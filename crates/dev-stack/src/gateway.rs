@@ -1,34 +1,29 @@
 //! One port for the whole project, as on hosted Supabase: `/rest/v1`, `/auth/v1` and `/functions/v1`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::{
-    Json, Router,
-    body::Body,
-    extract::{Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-        header::{self, AUTHORIZATION},
-        request::Parts,
-    },
-    response::{IntoResponse, Response},
-    routing::any,
-};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{self, AUTHORIZATION};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::{Json, Router};
 use chrono::Utc;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::{
-    caller::{Caller, Refusal, bearer, identify},
-    edge_function::Address,
-    keys::{ApiKeys, Role},
-};
+use crate::caller::{Caller, Refusal, bearer, identify};
+use crate::edge_function::Address;
+use crate::keys::{ApiKeys, Role};
 
 /// How long a request waits for a function that is being restarted; hosted workers start on demand.
 const RESTART_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,12 +1,10 @@
 //! The host app's backend: what an app around the shipped functions brings itself. The OAuth flow, the row of a
 //! connection, and the sessions.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{TimeDelta, Utc};
@@ -16,10 +14,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{
-    connected_calendar::{CalendarError, ConnectedCalendar, format_time},
-    services::{Services, rows},
-};
+use crate::connected_calendar::{CalendarError, ConnectedCalendar, format_time};
+use crate::services::{Services, rows};
 
 /// Where Google sends the browser back to, below the address of the stack.
 pub(crate) const CALLBACK: &str = "/app/calendar/connected";

@@ -1,7 +1,8 @@
 //! The API keys of the local project, and the JSON Web Tokens that stand for its roles.
 
 use anyhow::{Context, Result};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};

@@ -1,18 +1,19 @@
 //! `@supabase/lite` on PGlite: Auth for every backend, and REST for its own.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{
-    keys::ApiKeys,
-    npm_tools,
-    output::Output,
-    process::{Process, accepts_connections, free_port},
-    schema::{self, Migration},
-};
+use crate::keys::ApiKeys;
+use crate::npm_tools;
+use crate::output::Output;
+use crate::process::{Process, accepts_connections, free_port};
+use crate::schema::{self, Migration};
 
 /// PGlite creates its database in WASM at the first start.
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -8,15 +8,15 @@
 
 mod demo;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use dev_stack::{Backend, Config, Deno, Keys, Stack, repository};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 /// A local Supabase with the three functions, a fake Google, a stand-in for recalculate-schedule, and a page that shows
 /// them at work.

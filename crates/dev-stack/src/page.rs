@@ -9,20 +9,16 @@ mod user;
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderValue, header},
-    middleware,
-    response::Response,
-    routing::{get, patch, post},
-};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
-use crate::{
-    host_app::{self, HostApp, User},
-    page::{faults::Outage, refusal::Refusal},
-};
+use crate::host_app::{self, HostApp, User};
+use crate::page::faults::Outage;
+use crate::page::refusal::Refusal;
 
 /// No inline script or style, and nothing from anywhere else; the element's WASM may be compiled.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \

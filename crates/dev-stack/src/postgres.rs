@@ -1,11 +1,9 @@
 //! A PostgreSQL server with a throw-away database.
 
-use std::{
-    os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, geteuid};
@@ -13,10 +11,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{
-    output::Output,
-    process::{Process, free_port},
-};
+use crate::output::Output;
+use crate::process::{Process, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::{
-    keys::ApiKeys,
-    npm_tools,
-    output::Output,
-    postgres::Cluster,
-    process::{Process, free_port},
-};
+use crate::keys::ApiKeys;
+use crate::npm_tools;
+use crate::output::Output;
+use crate::postgres::Cluster;
+use crate::process::{Process, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 

@@ -1,14 +1,14 @@
 //! A child process that ends when its owner does.
 
-use std::{os::unix::process::ExitStatusExt, process::Stdio, time::Duration};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    process::{Child, Command},
-    time::{sleep, timeout},
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
 
 use crate::output::Output;
 

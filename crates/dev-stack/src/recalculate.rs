@@ -1,20 +1,17 @@
 //! A stand-in for the host app's own `recalculate-schedule`, and a control API that makes it misbehave.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
-use axum::{
-    Json, Router,
-    body::{Body, Bytes},
-    extract::{Query, State},
-    http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -22,7 +19,9 @@ use serde_json::json;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::{caller::bearer, keys::ApiKeys, services::Services};
+use crate::caller::bearer;
+use crate::keys::ApiKeys;
+use crate::services::Services;
 
 /// The body that a run is called with.
 #[derive(Deserialize)]

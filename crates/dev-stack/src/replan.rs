@@ -1,10 +1,8 @@
 //! What the stand-in does in a run: reads the user's events from Google, and moves the sessions out of
 //! their way.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,11 +12,9 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use crate::{
-    connected_calendar::{Event, format_time},
-    plan::{Slot, plan},
-    services::{Services, rows},
-};
+use crate::connected_calendar::{Event, format_time};
+use crate::plan::{Slot, plan};
+use crate::services::{Services, rows};
 
 /// How far after the last session a free slot is looked for.
 const HORIZON: TimeDelta = TimeDelta::days(14);

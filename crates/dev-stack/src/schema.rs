@@ -1,12 +1,11 @@
 //! What the database is made of: Supabase's own part, the project's migrations, and the stand-in's tables.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tokio_postgres::{Client, error::ErrorPosition};
+use tokio_postgres::Client;
+use tokio_postgres::error::ErrorPosition;
 
 pub const PLANNER: &str = include_str!("../sql/planner.sql");
 const SUPABASE: &str = include_str!("../sql/supabase.sql");

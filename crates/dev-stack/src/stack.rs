@@ -1,40 +1,39 @@
 //! Everything together: starts in order, stops in the reverse one.
 
-use std::{
-    collections::HashMap,
-    io::ErrorKind,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
+use axum::serve::ListenerExt;
 use clap::ValueEnum;
 use fake_google::FakeGoogle;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinSet};
-use tokio_postgres::{Client, Row, types::ToSql};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
-use crate::{
-    cron,
-    edge_function::{self, EdgeFunction, Runtime},
-    gateway::{self, Function, Routes, Upstream},
-    host_app::HostApp,
-    keys::ApiKeys,
-    lite::Lite,
-    npm_tools::{self, Deno},
-    output::Output,
-    page,
-    postgres::Cluster,
-    postgrest::Postgrest,
-    recalculate::Recalculate,
-    replan::Turns,
-    schema,
-    services::Services,
-};
+use crate::cron;
+use crate::edge_function::{self, EdgeFunction, Runtime};
+use crate::gateway::{self, Function, Routes, Upstream};
+use crate::host_app::HostApp;
+use crate::keys::ApiKeys;
+use crate::lite::Lite;
+use crate::npm_tools::{self, Deno};
+use crate::output::Output;
+use crate::page;
+use crate::postgres::Cluster;
+use crate::postgrest::Postgrest;
+use crate::recalculate::Recalculate;
+use crate::replan::Turns;
+use crate::schema;
+use crate::services::Services;
 
 /// What serves REST. Auth is lite's with either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

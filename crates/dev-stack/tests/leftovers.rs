@@ -6,12 +6,10 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dev_stack::{Backend, Config, Stack};
 use tempfile::TempDir;

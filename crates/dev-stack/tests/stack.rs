@@ -7,7 +7,8 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use dev_stack::{Backend, Config, Deno, Keys, Stack};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};

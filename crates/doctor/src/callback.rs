@@ -4,11 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-use crate::{
-    check::{Check, Id, count},
-    functions::Probe,
-    variables::{is_loopback, shown},
-};
+use crate::check::{Check, Id, count};
+use crate::functions::Probe;
+use crate::variables::{is_loopback, shown};
 
 /// What was seen of the callback.
 pub struct Seen<'a> {
@@ -136,7 +134,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::Verdict, http::Silence};
+    use crate::check::Verdict;
+    use crate::http::Silence;
 
     const PROJECT: &str = "https://abc.supabase.co";
     const DEFAULT: &str = "https://abc.supabase.co/functions/v1/google-calendar-webhook";

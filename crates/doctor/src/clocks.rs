@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{
-    check::{Check, Id},
-    health::duration,
-};
+use crate::check::{Check, Id};
+use crate::health::duration;
 
 const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 

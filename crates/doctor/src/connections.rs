@@ -1,9 +1,7 @@
 //! Every connection that is not well, by its id: who must act.
 
-use crate::{
-    check::{Check, Id, count},
-    health::{Group, Health, Members, word},
-};
+use crate::check::{Check, Id, count};
+use crate::health::{Group, Health, Members, word};
 
 pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
     let mut checks = vec![Check::ok(Id::Connections, overview(health))];
@@ -107,7 +105,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{check::Verdict, health::healthy};
+    use crate::check::Verdict;
+    use crate::health::healthy;
 
     #[test]
     fn each_status_has_its_line_and_those_to_act_on_come_first() {

@@ -1,33 +1,32 @@
 //! Gathers the facts, reading only, and has them judged in order.
 
-use std::{
-    net::{IpAddr, ToSocketAddrs},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use adapters::{google::refresh_request, http::HttpRequest};
+use adapters::google::refresh_request;
+use adapters::http::HttpRequest;
 use chrono::{DateTime, Utc};
 use protocol::connection::RefreshToken;
 use serde_json::Value as Json;
 use url::Url;
 
-use crate::{
-    callback,
-    check::{Check, Id},
-    clocks::{self, Reading},
-    connections,
-    functions::{self, Probe, probe},
-    google,
-    health::{Health, Members, parse_health},
-    http::{ANSWER_WITHIN, Answer, Http, Reply},
-    owed_runs,
-    project::{self, Access},
-    recalculation, robots, schedule,
-    schema::{self, parse_description},
-    variables::{Variables, shown},
-};
+use crate::callback;
+use crate::check::{Check, Id};
+use crate::clocks::{self, Reading};
+use crate::connections;
+use crate::functions::{self, Probe, probe};
+use crate::google;
+use crate::health::{Health, Members, parse_health};
+use crate::http::{ANSWER_WITHIN, Answer, Http, Reply};
+use crate::owed_runs;
+use crate::project::{self, Access};
+use crate::recalculation;
+use crate::robots;
+use crate::schedule;
+use crate::schema::{self, parse_description};
+use crate::variables::{Variables, shown};
 
 const FUNCTIONS: [Id; 3] = [Id::SetupCalendarWebhook, Id::GoogleCalendarWebhook, Id::RefreshCalendarWebhook];
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);

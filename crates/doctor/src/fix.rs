@@ -1,22 +1,18 @@
 //! What can be put right from here: broken channels are renewed, failing runs asked for again, a sweep made.
 
-use std::{
-    collections::BTreeSet,
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use adapters::http::HttpRequest;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::{
-    check::Id,
-    examine::{Examination, look_at_health},
-    health::{Group, Members, word},
-    http::Http,
-    variables::Variables,
-};
+use crate::check::Id;
+use crate::examine::{Examination, look_at_health};
+use crate::health::{Group, Members, word};
+use crate::http::Http;
+use crate::variables::Variables;
 
 /// An invocation ends within 70 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(80);
@@ -148,7 +144,8 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::{check::Check, health::healthy};
+    use crate::check::Check;
+    use crate::health::healthy;
 
     fn examination(members: &[(Group, u128)], wrong: &[Id]) -> Examination {
         let members = members.iter().map(|(group, id)| (group.clone(), vec![Uuid::from_u128(*id)])).collect();

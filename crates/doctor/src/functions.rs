@@ -3,10 +3,8 @@
 use adapters::configuration::VARIABLES;
 use serde_json::Value as Json;
 
-use crate::{
-    check::{Check, Id},
-    http::{Reply, Silence},
-};
+use crate::check::{Check, Id};
+use crate::http::{Reply, Silence};
 
 /// What an unauthenticated, empty POST meets. Ours answer it with 401, and nothing comes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,10 @@
 use adapters::google::{error_reason, parse_refresh_response};
 use protocol::failure::RenewalFailure;
 
-use crate::{
-    check::{Affected, Check, Id, count},
-    health::{Group, Health, Members, word},
-    http::Reply,
-    variables::shown,
-};
+use crate::check::{Affected, Check, Id, count};
+use crate::health::{Group, Health, Members, word};
+use crate::http::Reply;
+use crate::variables::shown;
 
 /// Judges the token endpoint's answer to a refresh token that nobody was ever given: a client that is accepted is told
 /// `invalid_grant`.
@@ -144,11 +142,9 @@ fn explain(code: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        check::Verdict,
-        health::healthy,
-        http::{Silence, answer},
-    };
+    use crate::check::Verdict;
+    use crate::health::healthy;
+    use crate::http::{Silence, answer};
 
     #[test]
     fn a_client_that_is_accepted_is_told_that_the_token_is_not() {

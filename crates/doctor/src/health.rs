@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use adapters::timestamp::parse_timestamp;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use uuid::Uuid;
 

@@ -1,10 +1,12 @@
 //! Asking servers, each call with a time limit and none following a redirect on its own.
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
 use adapters::http::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use ureq::{Agent, http::Response};
+use ureq::Agent;
+use ureq::http::Response;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(12);
@@ -155,11 +157,9 @@ pub(crate) fn answer(status: u16, body: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Write},
-        net::TcpListener,
-        thread,
-    };
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
 
     use super::*;
 

@@ -6,25 +6,21 @@
     reason = "a program for the terminal: it reads the environment, prints and asks"
 )]
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead, IsTerminal, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use adapters::configuration::VARIABLES;
 use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use clap::Parser;
-use doctor::{
-    examine::{Examination, examine},
-    fix::{self, Outcome, Repair, repairs},
-    http::Http,
-    redact::Redactor,
-    report::Reporter,
-    variables::{SECRET_KEY, SUPABASE_URL, Variables, secrets},
-};
+use doctor::examine::{Examination, examine};
+use doctor::fix::{self, Outcome, Repair, repairs};
+use doctor::http::Http;
+use doctor::redact::Redactor;
+use doctor::report::Reporter;
+use doctor::variables::{SECRET_KEY, SUPABASE_URL, Variables, secrets};
 use env_file::EnvFile;
 
 const DEFAULT_ENV_FILE: &str = "supabase/.env";

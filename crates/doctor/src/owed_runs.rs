@@ -2,10 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    check::{Check, Id, count},
-    health::{Health, duration},
-};
+use crate::check::{Check, Id, count};
+use crate::health::{Health, duration};
 
 /// A change is followed by its run within seconds, by the storm brake after two minutes at most.
 const LONG: TimeDelta = TimeDelta::minutes(10);

@@ -1,10 +1,8 @@
 //! Whether the project answers at this address, and whether it accepts the key.
 
-use crate::{
-    check::{Check, Id},
-    http::{Reply, Silence},
-    variables::shown,
-};
+use crate::check::{Check, Id};
+use crate::http::{Reply, Silence};
+use crate::variables::shown;
 
 /// What stands between us and the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

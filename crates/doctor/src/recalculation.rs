@@ -1,10 +1,8 @@
 //! Whether the app's own `recalculate-schedule` does what it is asked. It is never called to find out: what became of
 //! its last calls tells.
 
-use crate::{
-    check::{Check, Id, count},
-    health::{Group, Health, Members, duration, word},
-};
+use crate::check::{Check, Id, count};
+use crate::health::{Group, Health, Members, duration, word};
 
 pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
     let id = Id::RecalculateSchedule;
@@ -73,7 +71,8 @@ fn explain(code: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::Verdict, health::healthy};
+    use crate::check::Verdict;
+    use crate::health::healthy;
 
     #[test]
     fn it_is_judged_by_what_became_of_its_calls() {

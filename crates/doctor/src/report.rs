@@ -5,13 +5,11 @@ use std::fmt::Write as _;
 use chrono::SecondsFormat;
 use serde_json::{Value as Json, json};
 
-use crate::{
-    check::{Affected, Check, Verdict, count},
-    examine::Examination,
-    fix::Outcome,
-    redact::Redactor,
-    variables::shown,
-};
+use crate::check::{Affected, Check, Verdict, count};
+use crate::examine::Examination;
+use crate::fix::Outcome;
+use crate::redact::Redactor;
+use crate::variables::shown;
 
 /// As wide as the longest id.
 const ID_WIDTH: usize = 24;

@@ -3,10 +3,8 @@
 //! Their user agent is `APIs-Google`. It obeys the groups that name it, and those alone: Google documents that it
 //! ignores the group for `*` ("List of Google's special-case crawlers"). Groups and rules are read as RFC 9309 says.
 
-use crate::{
-    check::{Check, Id},
-    http::Reply,
-};
+use crate::check::{Check, Id};
+use crate::http::Reply;
 
 const AGENT: &str = "APIs-Google";
 
@@ -204,10 +202,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_file_is_read_as_rfc_9309_says() {
-        use crate::{
-            check::Verdict,
-            http::{Silence, answer},
-        };
+        use crate::check::Verdict;
+        use crate::http::{Silence, answer};
         for (robots, expected) in [
             (Ok(answer(200, "User-agent: APIs-Google\nDisallow: /")), Verdict::Wrong),
             (Ok(answer(200, "<html>")), Verdict::Ok),

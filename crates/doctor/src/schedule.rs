@@ -2,10 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    check::{Check, Id},
-    health::{Health, Schedule, duration},
-};
+use crate::check::{Check, Id};
+use crate::health::{Health, Schedule, duration};
 
 /// A sweep that is older says that nobody calls any more: the README asks for one a minute.
 const RECENT: TimeDelta = TimeDelta::minutes(10);

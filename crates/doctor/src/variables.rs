@@ -1,12 +1,11 @@
 //! The variables that the functions are deployed with, as this machine has them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use adapters::configuration::{Configuration, Environment, Misconfigured, VARIABLES};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use url::{Host, Url};

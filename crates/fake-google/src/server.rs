@@ -11,10 +11,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::channels;
 use crate::connection::{CuttableListener, Line};
+use crate::consent;
+use crate::control;
 use crate::errors::ApiError;
+use crate::events;
+use crate::gate;
+use crate::oauth;
 use crate::state::{Google, Shared};
-use crate::{channels, consent, control, events, gate, oauth};
 
 /// How long `stop` waits for answers in flight.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);

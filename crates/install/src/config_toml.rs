@@ -1,16 +1,16 @@
 //! The tables `[functions.…]` of `config.toml`: what is not changed stays as it is, comments and all.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    iter,
-    ops::Range,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use similar::TextDiff;
 use toml_edit::{Document, DocumentMut, Item, TableLike, Value, value};
 
-use crate::{payload::Payload, project::CONFIG, record::Table};
+use crate::payload::Payload;
+use crate::project::CONFIG;
+use crate::record::Table;
 
 /// Editors of Windows put it before the first line.
 const MARK: &str = "\u{feff}";

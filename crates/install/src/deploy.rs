@@ -1,27 +1,24 @@
 //! Brings a project online, step by step, with the pinned Supabase CLI.
 
-use std::{
-    ffi::OsStr,
-    fmt,
-    io::{Seek, Write},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use adapters::configuration::VARIABLES;
 use anyhow::{Context, Result, bail, ensure};
-use clap::{ValueEnum, builder::PossibleValue};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use env_file::EnvFile;
 use serde_json::Value as Json;
 use url::Url;
 
-use crate::{
-    install::install,
-    payload::{MODULE, Payload, function_names, repository},
-    project::Project,
-    terminal::quoted,
-};
+use crate::install::install;
+use crate::payload::{MODULE, Payload, function_names, repository};
+use crate::project::Project;
+use crate::terminal::quoted;
 
 const REQUIRED: [&str; 2] = ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"];
 

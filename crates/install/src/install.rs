@@ -1,21 +1,17 @@
 //! Which changes bring a project up to date.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
 use similar::TextDiff;
 
-use crate::{
-    config_toml,
-    migrations::{self, Step},
-    payload::Payload,
-    plan::{Change, Plan, readable},
-    project::{CONFIG, FUNCTIONS, MIGRATIONS, Project},
-    record::{RECORD, Record, hash},
-};
+use crate::config_toml;
+use crate::migrations::{self, Step};
+use crate::payload::Payload;
+use crate::plan::{Change, Plan, readable};
+use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
+use crate::record::{RECORD, Record, hash};
 
 /// Where functions of the project are moved to: what begins with an underscore is no function.
 const REPLACED: &str = "supabase/functions/_replaced";

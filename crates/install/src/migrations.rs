@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
-use crate::{payload::Migration, project::MIGRATIONS, record::hash};
+use crate::payload::Migration;
+use crate::project::MIGRATIONS;
+use crate::record::hash;
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {

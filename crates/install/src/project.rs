@@ -1,10 +1,8 @@
 //! A Supabase project on disk: the directory that holds `supabase/`.
 
-use std::{
-    fs,
-    io::{self, ErrorKind},
-    path::{Component, Path, PathBuf},
-};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 

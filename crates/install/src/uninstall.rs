@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::{
-    config_toml,
-    plan::{Change, Plan},
-    project::{CONFIG, Project},
-    record::{RECORD, Record},
-};
+use crate::config_toml;
+use crate::plan::{Change, Plan};
+use crate::project::{CONFIG, Project};
+use crate::record::{RECORD, Record};
 
 /// Removes what the migrations made from a database; the table with the connections stays.
 pub const DROP: &str = include_str!("drop.sql");

@@ -1,7 +1,9 @@
 //! What a browser and its user do on Google's consent page.
 
 use anyhow::{Context, Result, ensure};
-use reqwest::{Client, Url, header::LOCATION, redirect::Policy};
+use reqwest::header::LOCATION;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
 
 /// Opens the page, agrees as `email`, and returns where Google sends the browser then.
 pub(super) async fn agree(page: Url, email: &str) -> Result<Url> {

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{google::Google, official_clients::OfficialClients};
+use super::google::Google;
+use super::official_clients::OfficialClients;
 
 pub(super) struct Person {
     pub name: &'static str,

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    connected_calendar::{Event, format_time},
-    host_app::{HostApp, User},
-    page::refusal::Refusal,
-    plan::Slot,
-};
+use crate::connected_calendar::{Event, format_time};
+use crate::host_app::{HostApp, User};
+use crate::page::refusal::Refusal;
+use crate::plan::Slot;
 
 /// An event, named like a row of `sessions`.
 #[derive(Serialize)]

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Query, State},
-    http::{HeaderMap, HeaderName, header},
-    response::Redirect,
-};
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::Redirect;
 use serde_json::{Value, json};
 
-use crate::{
-    host_app::{Callback, ConnectError, HostApp, User, secret},
-    page::refusal::Refusal,
-};
+use crate::host_app::{Callback, ConnectError, HostApp, User, secret};
+use crate::page::refusal::Refusal;
 
 /// Known to one browser, over all its windows and users. A real host adds `Secure` and the prefix `__Host-`.
 const COOKIE: &str = "browser";

@@ -1,19 +1,19 @@
 //! Honest faults at the fake Google, for somebody who wants to see what becomes of them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use reqwest::Client;
 use serde_json::{Value, json};
-use tokio::{task::AbortHandle, time::sleep};
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
-use crate::{
-    host_app::{HostApp, User},
-    page::refusal::Refusal,
-};
+use crate::host_app::{HostApp, User};
+use crate::page::refusal::Refusal;
 
 const OUTAGE: Duration = Duration::from_secs(30);
 

@@ -1,17 +1,13 @@
 //! The page's files, read anew for every request: whoever changes one only has to load the page again.
 
-use std::{
-    io::ErrorKind,
-    path::{Component, Path as FilePath, PathBuf},
-};
+use std::io::ErrorKind;
+use std::path::{Component, Path as FilePath, PathBuf};
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
-    routing::get,
-};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
 use tokio::fs;
 
 use crate::npm_tools::repository;

@@ -1,10 +1,8 @@
 //! What the page is told when it cannot have what it asked for.
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::connected_calendar::CalendarError;

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header::AUTHORIZATION, request::Parts},
-};
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 
-use crate::{
-    host_app::{HostApp, User},
-    page::refusal::Refusal,
-};
+use crate::host_app::{HostApp, User};
+use crate::page::refusal::Refusal;
 
 impl FromRequestParts<Arc<HostApp>> for User {
     type Rejection = Refusal;

@@ -1,6 +1,7 @@
 //! How much work was interrupted: a test in which nothing is proves nothing.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
+use std::fmt;
 
 use chrono::TimeDelta;
 

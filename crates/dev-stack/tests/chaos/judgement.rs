@@ -9,10 +9,8 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::{
-    history::{History, Run, State},
-    project::Habit,
-};
+use crate::history::{History, Run, State};
+use crate::project::Habit;
 
 /// A claim's answer may take 5 s until it counts as lost, and the call follows it.
 const CLAIM_TO_RUN: TimeDelta = TimeDelta::seconds(10);

@@ -1,27 +1,20 @@
 //! What users, backends and cron do all the while, whatever breaks.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{SecondsFormat, TimeDelta};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{interval, sleep},
-};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 
-use crate::{
-    dice::Dice,
-    project::{Connection, Habit, Project, REFRESH, SETUP, text},
-};
+use crate::dice::Dice;
+use crate::project::{Connection, Habit, Project, REFRESH, SETUP, text};
 
 const SWEEPS_AT_ONCE: usize = 4;
 

@@ -36,17 +36,15 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::{
-    damage::damage,
-    dice::Dice,
-    history::History,
-    judgement::Violation,
-    load::{Cron, Load},
-    phases::{KILLS, Phases},
-    progress::Progress,
-    project::{Habit, Project},
-    scissors::Scissors,
-};
+use crate::damage::damage;
+use crate::dice::Dice;
+use crate::history::History;
+use crate::judgement::Violation;
+use crate::load::{Cron, Load};
+use crate::phases::{KILLS, Phases};
+use crate::progress::Progress;
+use crate::project::{Habit, Project};
+use crate::scissors::Scissors;
 
 const LEASE_SECONDS: &str = "60";
 /// Channels live so long while things break, so that they expire and are renewed all the while.

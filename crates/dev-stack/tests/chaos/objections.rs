@@ -4,11 +4,9 @@ use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::{
-    history::{Channel, History, Notification, Run, State},
-    judgement::{Promise, judge, judge_channels},
-    project::{Connection, Habit},
-};
+use crate::history::{Channel, History, Notification, Run, State};
+use crate::judgement::{Promise, judge, judge_channels};
+use crate::project::{Connection, Habit};
 
 /// What breaks a promise.
 type Spoil = fn(&mut History);

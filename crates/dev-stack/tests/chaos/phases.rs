@@ -1,22 +1,19 @@
 //! What breaks, one after the other, while the load goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use dev_stack::Stack;
 use serde_json::{Value, json};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-use crate::{
-    dice::Dice,
-    load::change_once,
-    progress::Progress,
-    project::{Habit, Project, RECEIVE, REFRESH, SETUP},
-    scissors::Scissors,
-};
+use crate::dice::Dice;
+use crate::load::change_once;
+use crate::progress::Progress;
+use crate::project::{Habit, Project, RECEIVE, REFRESH, SETUP};
+use crate::scissors::Scissors;
 
 pub(crate) const KILLS: u32 = 100;
 

@@ -1,18 +1,13 @@
 //! A line every few seconds, so that nobody wonders.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, interval},
-};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval};
 
 use crate::project::Project;
 

@@ -7,13 +7,11 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 
-use crate::{
-    history::Run,
-    judgement::{Promise, Violation},
-    load::Cron,
-    progress::Progress,
-    project::Project,
-};
+use crate::history::Run;
+use crate::judgement::{Promise, Violation};
+use crate::load::Cron;
+use crate::progress::Progress;
+use crate::project::Project;
 
 /// Longer than Google retries a notification, so that nothing is under way that nobody sees.
 const GOOGLE_RETRIES: Duration = Duration::from_secs(27);

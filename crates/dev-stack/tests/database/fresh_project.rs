@@ -3,10 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    catalog::{catalog, rows},
-    project::{Caller, Outcome, Project},
-};
+use crate::catalog::{catalog, rows};
+use crate::project::{Caller, Outcome, Project};
 
 #[tokio::test]
 async fn a_second_application_changes_neither_rows_nor_rights_nor_anything_else() {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::project::{Caller::Service, Outcome::Rows, Project};
+use crate::project::Caller::Service;
+use crate::project::Outcome::Rows;
+use crate::project::Project;
 
 type Columns<'a> = &'a [(&'a str, &'a str)];
 

@@ -1,17 +1,17 @@
 //! No request scans a table of 100,000 connections, half of which are nobody's business any more.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use dev_stack::{ApiKeys, postgrest::Postgrest};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use dev_stack::ApiKeys;
+use dev_stack::postgrest::Postgrest;
 use functions::Function;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::{
-    platform::{ANALYZED_PLAN, Functions, Plans},
-    project::{Caller, Project},
-};
+use crate::platform::{ANALYZED_PLAN, Functions, Plans};
+use crate::project::{Caller, Project};
 
 /// Of ten connections, five are live, two paused, two disconnected, one of another provider. Those that are not live
 /// look as urgent as can be. Of the live ones a few owe a run, a few are due for renewal, and a few were not looked

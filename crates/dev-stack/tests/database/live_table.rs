@@ -6,14 +6,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    catalog::{catalog, rows},
-    project::{
-        Caller::{Service, User},
-        Outcome::{self, Rows},
-        Project, message,
-    },
-};
+use crate::catalog::{catalog, rows};
+use crate::project::Caller::{Service, User};
+use crate::project::Outcome::{self, Rows};
+use crate::project::{Project, message};
 
 /// Extra columns, a generated one among them; names and order differ from a table of the migration's own.
 const TABLE: &str = "

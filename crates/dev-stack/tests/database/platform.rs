@@ -1,20 +1,20 @@
 //! A runtime for the functions' code outside of Deno: the database is real, everything else answers at once.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
 
-use adapters::{
-    configuration::{Configuration, Environment},
-    deployment::Deployment,
-    http::{Http, HttpFailure, HttpRequest, HttpResponse, Method},
-};
+use adapters::configuration::{Configuration, Environment};
+use adapters::deployment::Deployment;
+use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse, Method};
 use chrono::Utc;
-use dev_stack::{ApiKeys, postgrest::Postgrest};
+use dev_stack::ApiKeys;
+use dev_stack::postgrest::Postgrest;
 use functions::{Function, Incoming, handle};
-use protocol::{
-    Timestamp,
-    event::Event,
-    ports::{Clock, Entropy, Log},
-};
+use protocol::Timestamp;
+use protocol::event::Event;
+use protocol::ports::{Clock, Entropy, Log};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -1,15 +1,15 @@
 //! A Supabase project's database, and what is done to it by whom.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use dev_stack::{postgres::Cluster, repository, schema};
+use dev_stack::postgres::Cluster;
+use dev_stack::{repository, schema};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{
-    Client, Error,
-    error::SqlState,
-    types::{FromSqlOwned, ToSql},
-};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];

@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::project::{
-    Caller::{Anon, Service, User},
-    Outcome::{Denied, Failed, Rows},
-    Project,
-};
+use crate::project::Caller::{Anon, Service, User};
+use crate::project::Outcome::{Denied, Failed, Rows};
+use crate::project::Project;
 
 /// What a signed-in user may do with a column of their own rows.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use crate::project::{Caller::Service, Project, message};
+use crate::project::Caller::Service;
+use crate::project::{Project, message};
 
 /// What Supabase grants the role `postgres` when the extensions are enabled.
 const OWNER: &str = "

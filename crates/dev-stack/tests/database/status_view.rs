@@ -3,11 +3,9 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::project::{
-    Caller::{Anon, Service, User},
-    Outcome::{Denied, Rows},
-    Project,
-};
+use crate::project::Caller::{Anon, Service, User};
+use crate::project::Outcome::{Denied, Rows};
+use crate::project::Project;
 
 const VIEW: &str = "public.calendar_connection_status";
 

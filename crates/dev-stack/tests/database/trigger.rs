@@ -4,11 +4,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::project::{
-    Caller::{Anon, Service, User},
-    Outcome::{self, Rows},
-    Project, changed, with,
-};
+use crate::project::Caller::{Anon, Service, User};
+use crate::project::Outcome::{self, Rows};
+use crate::project::{Project, changed, with};
 
 const USER: Uuid = Uuid::from_u128(7);
 const EPOCH: &str = "1970-01-01T00:00:00+00:00";

@@ -4,18 +4,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::{
-    scene::{Answer, Caller, FUNCTIONS, RECEIVE, REFRESH, SETUP, Scene, assert_error_shape, cases},
-    standalone::Standalone,
-    table::each,
-};
+use crate::scene::{Answer, Caller, FUNCTIONS, RECEIVE, REFRESH, SETUP, Scene, assert_error_shape, cases};
+use crate::standalone::Standalone;
+use crate::table::each;
 
 cases! {
     shared: [

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    scene::{Caller, REFRESH, SETUP, Scene, assert_between, cases},
-    table::each,
-    tap::Spoil,
-};
+use crate::scene::{Caller, REFRESH, SETUP, Scene, assert_between, cases};
+use crate::table::each;
+use crate::tap::Spoil;
 
 cases! {
     shared: [

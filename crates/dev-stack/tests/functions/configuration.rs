@@ -1,10 +1,8 @@
 //! A project that is not configured says so at every request, by the name of the variable, and in its log.
 
-use crate::{
-    scene::{Caller, FUNCTIONS, REFRESH, Scene, cases},
-    standalone::Standalone,
-    table::each,
-};
+use crate::scene::{Caller, FUNCTIONS, REFRESH, Scene, cases};
+use crate::standalone::Standalone;
+use crate::table::each;
 
 cases! {
     shared: [

@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    fixture::seconds_ahead,
-    notification::Notification,
-    scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, assert_between, cases, until},
-};
+use crate::fixture::seconds_ahead;
+use crate::notification::Notification;
+use crate::scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, assert_between, cases, until};
 
 cases! {
     shared: [],

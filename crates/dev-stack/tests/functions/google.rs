@@ -3,10 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    fixture::Connection,
-    scene::{Scene, until},
-};
+use crate::fixture::Connection;
+use crate::scene::{Scene, until};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Channel {

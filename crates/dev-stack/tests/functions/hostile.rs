@@ -13,13 +13,11 @@ use dev_stack::{Deno, Keys};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::{
-    fixture::{Connection, User},
-    notification::Notification,
-    scene::{FUNCTIONS, Scene, cases, until},
-    standalone::Standalone,
-    wire::Wire,
-};
+use crate::fixture::{Connection, User};
+use crate::notification::Notification;
+use crate::scene::{FUNCTIONS, Scene, cases, until};
+use crate::standalone::Standalone;
+use crate::wire::Wire;
 
 cases! {
     shared: [a_valid_token_does_not_reach_the_channel_of_another_connection,],

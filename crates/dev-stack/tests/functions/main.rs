@@ -38,14 +38,13 @@ mod token;
 mod wire;
 mod world;
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::{
-    scene::Case,
-    world::{WORLDS, Worlds},
-};
+use crate::scene::Case;
+use crate::world::{WORLDS, Worlds};
 
 /// Trials mostly wait, so more of them run at once than there are processors.
 const AT_ONCE: usize = 20;

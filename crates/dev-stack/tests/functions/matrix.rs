@@ -4,12 +4,10 @@ use dev_stack::Keys;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
-    fixture::{Connection, User},
-    hostile::asked_of_others,
-    scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, cases},
-    token,
-};
+use crate::fixture::{Connection, User};
+use crate::hostile::asked_of_others;
+use crate::scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, cases};
+use crate::token;
 
 cases! {
     shared: [],

@@ -1,15 +1,11 @@
 //! One POST of Google's, or of somebody who pretends to be Google.
 
-use reqwest::{
-    Method,
-    header::{HeaderName, HeaderValue},
-};
+use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::{
-    fixture::Connection,
-    scene::{Answer, RECEIVE, Scene},
-};
+use crate::fixture::Connection;
+use crate::scene::{Answer, RECEIVE, Scene};
 
 const NAMES: [&str; 5] = [
     "x-goog-channel-id",

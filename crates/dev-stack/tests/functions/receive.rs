@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{
-    fixture::{Connection, ago, born, is_epoch, time},
-    notification::Notification,
-    scene::{Caller, SETUP, Scene, assert_between, cases, until},
-    table::each,
-    tap::{Asked, Spoil},
-};
+use crate::fixture::{Connection, ago, born, is_epoch, time};
+use crate::notification::Notification;
+use crate::scene::{Caller, SETUP, Scene, assert_between, cases, until};
+use crate::table::each;
+use crate::tap::{Asked, Spoil};
 
 cases! {
     shared: [

@@ -4,11 +4,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
-    fixture::{Connection, is_epoch},
-    scene::{Caller, REFRESH, Scene, cases, until},
-    table::each,
-};
+use crate::fixture::{Connection, is_epoch};
+use crate::scene::{Caller, REFRESH, Scene, cases, until};
+use crate::table::each;
 
 cases! {
     shared: [

@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    fixture::{is_epoch, seconds_ahead},
-    scene::{Caller, SETUP, Scene, assert_between, cases},
-    table::each,
-};
+use crate::fixture::{is_epoch, seconds_ahead};
+use crate::scene::{Caller, SETUP, Scene, assert_between, cases};
+use crate::table::each;
 
 cases! {
     shared: [

@@ -4,13 +4,11 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join;
 use serde_json::{Value, json};
 
-use crate::{
-    fixture::{Connection, is_epoch, seconds_ahead, time},
-    notification::Notification,
-    scene::{Answer, Caller, REFRESH, SETUP, Scene, assert_between, cases, until},
-    table::each,
-    tap::{Asked, Spoil},
-};
+use crate::fixture::{Connection, is_epoch, seconds_ahead, time};
+use crate::notification::Notification;
+use crate::scene::{Answer, Caller, REFRESH, SETUP, Scene, assert_between, cases, until};
+use crate::table::each;
+use crate::tap::{Asked, Spoil};
 
 cases! {
     shared: [

@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::{
-    fixture::{Connection, ago, born, is_epoch, seconds_ahead, time, uuid_born},
-    notification::Notification,
-    scene::{Scene, assert_between, cases, until, within},
-    table::each,
-    tap::{Asked, Spoil},
-};
+use crate::fixture::{Connection, ago, born, is_epoch, seconds_ahead, time, uuid_born};
+use crate::notification::Notification;
+use crate::scene::{Scene, assert_between, cases, until, within};
+use crate::table::each;
+use crate::tap::{Asked, Spoil};
 
 cases! {
     shared: [

@@ -1,27 +1,23 @@
 //! What a trial plays in: a stack, a client that remembers what it hears, and the rows it has made.
 
-use std::{
-    fmt::Debug,
-    ops::Deref,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
-use dev_stack::{Keys, Stack, postgrest::Postgrest};
+use dev_stack::postgrest::Postgrest;
+use dev_stack::{Keys, Stack};
 use futures_util::future::LocalBoxFuture;
-use reqwest::{
-    Method, RequestBuilder,
-    header::{HeaderMap, HeaderName},
-};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
-use tokio::{
-    sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard},
-    time::{Instant, sleep},
-};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::{fixture::User, world::World};
+use crate::fixture::User;
+use crate::world::World;
 
 pub(crate) const SETUP: &str = "setup-calendar-webhook";
 pub(crate) const RECEIVE: &str = "google-calendar-webhook";

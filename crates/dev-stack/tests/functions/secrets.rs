@@ -1,14 +1,13 @@
 //! After all trials: no secret has appeared in an answer, in a log, or in the address of a request.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use libtest_mimic::Failed;
 use tokio::time::sleep;
 
-use crate::{scene::FUNCTIONS, world::World};
+use crate::scene::FUNCTIONS;
+use crate::world::World;
 
 pub(crate) const NAME: &str = "secrets::no_secret_appears_in_any_answer_log_or_address";
 

@@ -5,11 +5,9 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
-    fixture::{ago, born, is_epoch, time},
-    scene::{Caller, SETUP, Scene, assert_between, cases, until},
-    table::each,
-};
+use crate::fixture::{ago, born, is_epoch, time};
+use crate::scene::{Caller, SETUP, Scene, assert_between, cases, until};
+use crate::table::each;
 
 cases! {
     shared: [

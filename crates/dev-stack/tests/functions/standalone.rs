@@ -1,17 +1,17 @@
 //! One shipped function in a Deno process of its own, with an environment of its own.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
 
 use dev_stack::{Keys, deno, repository};
 use futures_util::future::join;
 use reqwest::Method;
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines},
-    process::{Child, Command},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::scene::{Answer, Caller, Scene};
 

@@ -4,10 +4,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
-    fixture::{Connection, ago, is_epoch, seconds_ahead, uuid_born},
-    scene::{Answer, Caller, REFRESH, Scene, assert_between, cases, until},
-};
+use crate::fixture::{Connection, ago, is_epoch, seconds_ahead, uuid_born};
+use crate::scene::{Answer, Caller, REFRESH, Scene, assert_between, cases, until};
 
 cases! {
     shared: [],

@@ -1,6 +1,7 @@
 //! Many cases of one rule: checked side by side, and all that fail are reported.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 
 use futures_util::{FutureExt, StreamExt, stream};
 

@@ -1,27 +1,21 @@
 //! A running stack, shared by the trials, and what is remembered of all of them together.
 
-use std::{
-    collections::BTreeSet,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use dev_stack::{Backend, Config, Deno, Keys, Stack};
 use futures_util::FutureExt;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
-use tokio::{
-    sync::{OnceCell, RwLock},
-    time::timeout,
-};
+use tokio::sync::{OnceCell, RwLock};
+use tokio::time::timeout;
 
-use crate::{
-    scene::{Case, Lock, Scene},
-    table,
-    tap::Tap,
-};
+use crate::scene::{Case, Lock, Scene};
+use crate::table;
+use crate::tap::Tap;
 
 /// No trial takes nearly as long; one that hangs must not hang the suite.
 const PATIENCE: Duration = Duration::from_secs(150);

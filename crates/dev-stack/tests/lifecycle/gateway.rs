@@ -3,12 +3,10 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
-use axum::{
-    Json, Router,
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

@@ -8,7 +8,8 @@ use dev_stack::{Backend, Config, Stack, extensions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Row, types::ToSql};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 pub(crate) const SETUP: &str = "setup-calendar-webhook";

@@ -7,10 +7,8 @@ use chrono::{DateTime, Utc};
 use dev_stack::{ApiKeys, Config, Keys, Role, repository};
 use serde_json::{Value, json};
 
-use crate::{
-    gateway::Gateway,
-    project::{Connection, Project, REFRESH, SETUP, until},
-};
+use crate::gateway::Gateway;
+use crate::project::{Connection, Project, REFRESH, SETUP, until};
 
 const OLD: &str = "sb_secret_old";
 const NEW: &str = "sb_secret_new";

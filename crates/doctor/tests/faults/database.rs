@@ -1,6 +1,7 @@
 //! Migrations that are missing, and tables that are not what they should be.
 
-use crate::{cases, world::World};
+use crate::cases;
+use crate::world::World;
 
 cases! {
     a_missing_migration_is_told,

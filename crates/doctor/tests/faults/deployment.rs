@@ -1,16 +1,17 @@
 //! The project, its functions, and the ways in.
 
-use std::{fs, path::Path, time::Duration};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use chrono::{Datelike, Utc};
 use dev_stack::{Backend, Config, repository};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
-use crate::{
-    cases,
-    detour::Spoil,
-    world::{Report, World},
-};
+use crate::cases;
+use crate::detour::Spoil;
+use crate::world::{Report, World};
 
 cases! {
     a_dead_host_ends_in_seconds_and_nothing_else_is_judged,

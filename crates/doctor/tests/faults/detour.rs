@@ -1,17 +1,13 @@
 //! A proxy before a project: it shows the project as it is but for what it was told to spoil.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-use axum::{
-    Router,
-    body::to_bytes,
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{TimeDelta, Utc};
 use tokio::net::TcpListener;
 

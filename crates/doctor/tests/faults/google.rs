@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{cases, world::World};
+use crate::cases;
+use crate::world::World;
 
 cases! {
     a_dead_consent_is_told_with_both_its_causes,

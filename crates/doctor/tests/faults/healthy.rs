@@ -2,7 +2,8 @@
 
 use dev_stack::Config;
 
-use crate::{cases, world::World};
+use crate::cases;
+use crate::world::World;
 
 cases! {
     a_healthy_project_passes_every_check,

@@ -21,10 +21,13 @@ mod repair;
 mod usage;
 mod world;
 
-use std::{pin::Pin, process::ExitCode, sync::Arc};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use tokio::{runtime::Runtime, sync::Mutex};
+use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 
 use crate::world::World;
 

@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use crate::{
-    cases,
-    world::{Connection, GREETED, World},
-};
+use crate::cases;
+use crate::world::{Connection, GREETED, World};
 
 cases! {
     a_recalculate_schedule_that_refuses_service_calls_is_told,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{cases, world::World};
+use crate::cases;
+use crate::world::World;
 
 cases! {
     fix_puts_right_what_is_broken_and_leaves_alone_what_is_not,

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::{cases, world::World};
+use crate::cases;
+use crate::world::World;
 
 cases! {
     help_names_every_option_and_exit_code,

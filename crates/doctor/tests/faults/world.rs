@@ -1,14 +1,14 @@
 //! A running project, the doctor beside it, and what must hold whatever it finds.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dev_stack::{Backend, Config, Stack};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    process::Command,
-    time::{Instant, sleep},
-};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::detour::Detour;

@@ -2,16 +2,14 @@
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a program for the terminal")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use install::{
-    Project,
-    deploy::{Deployment, Step},
-    repository,
-    terminal::confirm,
-};
+use install::deploy::{Deployment, Step};
+use install::terminal::confirm;
+use install::{Project, repository};
 use url::Url;
 
 /// Brings the functions online: build, secrets, migrations, functions, doctor. Stops at the first step that fails

@@ -2,18 +2,15 @@
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a program for the terminal")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use chrono::Utc;
 use clap::Parser;
-use install::{
-    DROP, Payload, Project,
-    deploy::secret_names,
-    function_names, install, repository,
-    terminal::{confirm, quoted},
-    uninstall,
-};
+use install::deploy::secret_names;
+use install::terminal::{confirm, quoted};
+use install::{DROP, Payload, Project, function_names, install, repository, uninstall};
 
 /// Brings the three functions, their module, the migrations and their config keys into a Supabase project, or up to
 /// date there. Shows a diff and asks before it writes; what is the project's own is never overwritten

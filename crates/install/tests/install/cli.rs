@@ -1,12 +1,10 @@
 //! Programs under test and the real Supabase CLI, away from this machine's own settings.
 
-use std::{
-    ffi::OsStr,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use dev_stack::repository;
 use tempfile::TempDir;

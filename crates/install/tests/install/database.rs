@@ -1,6 +1,7 @@
 //! What `--uninstall` says to do in the database does it.
 
-use dev_stack::{postgres::Cluster, schema};
+use dev_stack::postgres::Cluster;
+use dev_stack::schema;
 use tokio_postgres::Client;
 
 use crate::sandbox::payload;

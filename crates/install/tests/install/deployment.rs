@@ -1,12 +1,12 @@
-use std::{collections::BTreeSet, fs, process::Command};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
 
 use dev_stack::postgres::Cluster;
 
-use crate::{
-    cli::{DEPLOY, Said, said, said_on_terminal},
-    management_api::{LENT_ROLE, ManagementApi, PROJECT},
-    sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox},
-};
+use crate::cli::{DEPLOY, Said, said, said_on_terminal};
+use crate::management_api::{LENT_ROLE, ManagementApi, PROJECT};
+use crate::sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox};
 
 /// A kilobyte is 1000 bytes, as scripts/build counts.
 const LARGEST_UPLOAD: usize = 500_000;

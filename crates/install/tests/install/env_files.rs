@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use env_file::EnvFile;
 
-use crate::{
-    cli::Home,
-    management_api::{ManagementApi, PROJECT},
-};
+use crate::cli::Home;
+use crate::management_api::{ManagementApi, PROJECT};
 
 const FILE: &str = "# a comment
 PLAIN=value

@@ -3,10 +3,8 @@ use std::fs;
 use install::Payload;
 use toml_edit::DocumentMut;
 
-use crate::{
-    cli::{INSTALL, said, said_on_terminal},
-    sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same, payload},
-};
+use crate::cli::{INSTALL, said, said_on_terminal};
+use crate::sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same, payload};
 
 #[test]
 fn a_fresh_project_gets_everything() {

@@ -1,11 +1,9 @@
 //! A project of the CLI's making, to install into.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use dev_stack::repository;
 use install::{Payload, Project};

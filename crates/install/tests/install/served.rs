@@ -1,15 +1,16 @@
 //! What the CLI uploads, and nothing else, plays the whole story.
 
-use std::{fs, path::Path, process::Command, sync::Mutex};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
 
 use dev_stack::repository;
 use tempfile::TempDir;
 
-use crate::{
-    cli::{DEPLOY, said},
-    management_api::{ManagementApi, PROJECT},
-    sandbox::Sandbox,
-};
+use crate::cli::{DEPLOY, said};
+use crate::management_api::{ManagementApi, PROJECT};
+use crate::sandbox::Sandbox;
 
 /// Installed into a project with functions of its own, deployed from there, and unpacked into an empty one.
 fn deployed() -> TempDir {

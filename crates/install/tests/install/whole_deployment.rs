@@ -1,23 +1,22 @@
 //! All that scripts/deploy does, to a project that is well in the end: what the CLI uploads is served by Deno, what it
 //! sets is the functions' environment, pg_cron has them sweep, and a calendar is connected.
 
-use std::{fs, path::Path, time::Duration};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use dev_stack::{Backend, Config, Stack, extensions, repository};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc::UnboundedReceiver, oneshot},
-    task::spawn_blocking,
-    time::{Instant, sleep},
-};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{
-    cli::{Said, said},
-    management_api::{ManagementApi, PROJECT},
-    sandbox::{FUNCTIONS, Sandbox},
-};
+use crate::cli::{Said, said};
+use crate::management_api::{ManagementApi, PROJECT};
+use crate::sandbox::{FUNCTIONS, Sandbox};
 
 /// What Supabase answers in the place of a function that is not deployed.
 const NOT_DEPLOYED: &str = r#"export default {

@@ -1,15 +1,14 @@
 //! Keys and tokens that prove nothing, at setup and refresh. A body names the connection that they are after.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
-use crate::{
-    scene::{REFRESH, SETUP},
-    token,
-    wire::Wire,
-};
+use crate::scene::{REFRESH, SETUP};
+use crate::token;
+use crate::wire::Wire;
 
 const WHO: Outcome = (401, "unauthenticated");
 

@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
-use crate::{notification::Notification, scene::RECEIVE, wire::Wire};
+use crate::notification::Notification;
+use crate::scene::RECEIVE;
+use crate::wire::Wire;
 
 const MALFORMED: Outcome = (400, "invalid_request");
 const NO_TOKEN: Outcome = (401, "unauthenticated");

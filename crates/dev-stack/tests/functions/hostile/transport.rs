@@ -4,11 +4,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
-use crate::{
-    notification::Notification,
-    scene::{FUNCTIONS, RECEIVE, REFRESH, SETUP},
-    wire::Wire,
-};
+use crate::notification::Notification;
+use crate::scene::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
+use crate::wire::Wire;
 
 const METHOD: Outcome = (405, "method_not_allowed");
 const WHO: Outcome = (401, "unauthenticated");
