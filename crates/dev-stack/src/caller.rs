@@ -21,9 +21,9 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Refusal::NoKey => "No API key found in request",
-            Refusal::InvalidKey => "Invalid API key",
-            Refusal::InvalidToken => "Invalid JWT",
+            Self::NoKey => "No API key found in request",
+            Self::InvalidKey => "Invalid API key",
+            Self::InvalidToken => "Invalid JWT",
         }
     }
 }

@@ -34,12 +34,10 @@ pub(crate) enum CalendarError {
 impl fmt::Display for CalendarError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CalendarError::NotConnected => formatter.write_str("the user has no such connection"),
-            CalendarError::ReconnectRequired => {
-                formatter.write_str("Google no longer accepts the user's consent")
-            }
-            CalendarError::Refused(status) => write!(formatter, "Google answered {status}"),
-            CalendarError::Failed(error) => write!(formatter, "{error:#}"),
+            Self::NotConnected => formatter.write_str("the user has no such connection"),
+            Self::ReconnectRequired => formatter.write_str("Google no longer accepts the user's consent"),
+            Self::Refused(status) => write!(formatter, "Google answered {status}"),
+            Self::Failed(error) => write!(formatter, "{error:#}"),
         }
     }
 }
@@ -47,14 +45,14 @@ impl fmt::Display for CalendarError {
 impl std::error::Error for CalendarError {}
 
 impl From<anyhow::Error> for CalendarError {
-    fn from(error: anyhow::Error) -> CalendarError {
-        CalendarError::Failed(error)
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
     }
 }
 
 impl From<reqwest::Error> for CalendarError {
-    fn from(error: reqwest::Error) -> CalendarError {
-        CalendarError::Failed(error.into())
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 

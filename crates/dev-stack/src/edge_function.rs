@@ -105,7 +105,7 @@ pub(crate) struct EdgeFunction {
 }
 
 impl EdgeFunction {
-    pub(crate) async fn start(runtime: &Runtime, source: &Source, output: Output) -> Result<EdgeFunction> {
+    pub(crate) async fn start(runtime: &Runtime, source: &Source, output: Output) -> Result<Self> {
         let command = Launch::new(runtime, source)?;
         let process =
             command.launch(&output).await.with_context(|| format!("{} did not start", source.name))?;
@@ -113,7 +113,7 @@ impl EdgeFunction {
         let (stop, stopped) = oneshot::channel();
         let launch = Arc::new(Mutex::new(command));
         let supervisor = tokio::spawn(supervise(launch.clone(), process, output.clone(), report, stopped));
-        Ok(EdgeFunction { running, launch, output, stop, supervisor })
+        Ok(Self { running, launch, output, stop, supervisor })
     }
 
     /// Goes on with another code or environment.
@@ -157,7 +157,7 @@ struct Launch {
 }
 
 impl Launch {
-    fn new(runtime: &Runtime, source: &Source) -> Result<Launch> {
+    fn new(runtime: &Runtime, source: &Source) -> Result<Self> {
         let entry = runtime.directory.join(format!("{}.ts", source.name));
         let globals = npm_tools::repository().join("crates/dev-stack/edge_runtime.ts");
         // Static imports, which are evaluated in this order and need no permission to read files.
@@ -166,7 +166,7 @@ impl Launch {
             format!("import {globals:?};\nexport {{ default }} from {index:?};\n", index = source.index),
         )?;
         let working_directory = source.index.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Launch { runtime: runtime.clone(), working_directory, entry })
+        Ok(Self { runtime: runtime.clone(), working_directory, entry })
     }
 
     async fn launch(&self, output: &Output) -> Result<(Process, Running)> {

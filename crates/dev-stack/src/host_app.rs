@@ -61,9 +61,9 @@ pub enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectError::Denied => formatter.write_str("the user did not agree"),
-            ConnectError::UnknownState => formatter.write_str("the state is not that of a consent asked for"),
-            ConnectError::Failed(error) => write!(formatter, "{error:#}"),
+            Self::Denied => formatter.write_str("the user did not agree"),
+            Self::UnknownState => formatter.write_str("the state is not that of a consent asked for"),
+            Self::Failed(error) => write!(formatter, "{error:#}"),
         }
     }
 }
@@ -71,8 +71,8 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl HostApp {
-    pub(crate) fn new(services: Arc<Services>) -> HostApp {
-        HostApp { services, consents: Mutex::default(), storing: tokio::sync::Mutex::default() }
+    pub(crate) fn new(services: Arc<Services>) -> Self {
+        Self { services, consents: Mutex::default(), storing: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn services(&self) -> &Services {

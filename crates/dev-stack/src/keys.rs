@@ -18,8 +18,8 @@ pub enum Role {
 impl Role {
     fn name(self) -> &'static str {
         match self {
-            Role::Anon => "anon",
-            Role::ServiceRole => "service_role",
+            Self::Anon => "anon",
+            Self::ServiceRole => "service_role",
         }
     }
 }
@@ -37,10 +37,10 @@ pub struct ApiKeys {
 impl ApiKeys {
     /// The same keys at every start, so that a frontend's configuration stays valid. They protect nothing:
     /// everything listens on the loopback interface only.
-    pub fn local() -> Result<ApiKeys> {
+    pub fn local() -> Result<Self> {
         let jwt_secret = "local-development-only-json-web-token-signing-key".to_owned();
         let (issued, expires) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(365 * 100));
-        Ok(ApiKeys {
+        Ok(Self {
             publishable: "sb_publishable_local_development_only".to_owned(),
             secret: "sb_secret_local_development_only".to_owned(),
             legacy_anon: sign(&jwt_secret, &role_claims(Role::Anon, issued, expires))?,

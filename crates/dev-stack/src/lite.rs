@@ -26,13 +26,13 @@ pub(crate) struct Lite {
 
 impl Lite {
     /// Auth alone, on a database without a single table of the project.
-    pub(crate) async fn auth(keys: &ApiKeys) -> Result<Lite> {
-        Lite::start(keys, None).await
+    pub(crate) async fn auth(keys: &ApiKeys) -> Result<Self> {
+        Self::start(keys, None).await
     }
 
     /// Auth and REST, on a database with the project's migrations.
-    pub(crate) async fn auth_and_rest(keys: &ApiKeys, migrations: &[Migration]) -> Result<Lite> {
-        Lite::start(keys, Some(migrations)).await
+    pub(crate) async fn auth_and_rest(keys: &ApiKeys, migrations: &[Migration]) -> Result<Self> {
+        Self::start(keys, Some(migrations)).await
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -43,7 +43,7 @@ impl Lite {
         self.server.stop().await;
     }
 
-    async fn start(keys: &ApiKeys, migrations: Option<&[Migration]>) -> Result<Lite> {
+    async fn start(keys: &ApiKeys, migrations: Option<&[Migration]>) -> Result<Self> {
         let project = tempfile::Builder::new().prefix("dev-stack-lite-").tempdir()?;
         let port = free_port().await?;
         let directory = project.path().join("supabase/migrations");
@@ -73,7 +73,7 @@ impl Lite {
             .wait_until(READY_WITHIN, || accepts_connections(port))
             .await
             .context("@supabase/lite did not start")?;
-        Ok(Lite { server, port, _project: project })
+        Ok(Self { server, port, _project: project })
     }
 }
 

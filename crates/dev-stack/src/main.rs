@@ -157,8 +157,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Signals> {
-        Ok(Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,

@@ -17,13 +17,13 @@ pub(crate) struct Output {
 
 impl Output {
     /// Output that is only kept.
-    pub(crate) fn kept(name: &str) -> Output {
-        Output { name: name.into(), lines: Arc::default(), shown: false }
+    pub(crate) fn kept(name: &str) -> Self {
+        Self { name: name.into(), lines: Arc::default(), shown: false }
     }
 
     /// Output that also appears on the terminal when `shown`, each line behind the process's name.
-    pub(crate) fn shown_if(name: &str, shown: bool) -> Output {
-        Output { shown, ..Output::kept(name) }
+    pub(crate) fn shown_if(name: &str, shown: bool) -> Self {
+        Self { shown, ..Self::kept(name) }
     }
 
     /// Everything so far.

@@ -10,12 +10,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn overlaps(&self, other: &Slot) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    fn moved_to(&self, start: DateTime<Utc>) -> Slot {
-        Slot { start, end: start + self.length() }
+    fn moved_to(&self, start: DateTime<Utc>) -> Self {
+        Self { start, end: start + self.length() }
     }
 
     fn length(&self) -> TimeDelta {

@@ -41,13 +41,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub async fn start() -> Result<Cluster> {
-        Cluster::start_with(&[]).await
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
     }
 
     /// A cluster in whose database `create extension pg_cron` works, and jobs run.
-    pub async fn start_with_pg_cron() -> Result<Cluster> {
-        Cluster::start_with(PG_CRON).await.with_context(|| {
+    pub async fn start_with_pg_cron() -> Result<Self> {
+        Self::start_with(PG_CRON).await.with_context(|| {
             let program = programs().ok().and_then(|programs| programs.join("postgres").canonicalize().ok());
             let version = program.and_then(|program| version(program.parent()?));
             let version = version.map_or("NN".to_owned(), |version| version.to_string());
@@ -57,13 +57,13 @@ impl Cluster {
         })
     }
 
-    async fn start_with(settings: &[&'static str]) -> Result<Cluster> {
+    async fn start_with(settings: &[&'static str]) -> Result<Self> {
         let account = if geteuid().is_root() { Some(Account::unprivileged().await?) } else { None };
         let directory = tempfile::Builder::new().prefix("dev-stack-postgres-").tempdir()?;
         if let Some(account) = &account {
             chown(directory.path(), Some(account.user), Some(account.group))?;
         }
-        let mut cluster = Cluster {
+        let mut cluster = Self {
             server: None,
             settings: [SETTINGS, settings].concat(),
             programs: programs()?,
@@ -163,10 +163,10 @@ struct Account {
 }
 
 impl Account {
-    async fn unprivileged() -> Result<Account> {
+    async fn unprivileged() -> Result<Self> {
         for name in ["postgres", "nobody"] {
             if let (Ok(user), Ok(group)) = (id("-u", name).await, id("-g", name).await) {
-                return Ok(Account { user, group });
+                return Ok(Self { user, group });
             }
         }
         bail!("PostgreSQL does not run as root, and there is no account postgres or nobody to run it as")

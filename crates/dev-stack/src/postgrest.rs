@@ -23,8 +23,8 @@ pub struct Postgrest {
 }
 
 impl Postgrest {
-    pub async fn start(cluster: &Cluster, keys: &ApiKeys) -> Result<Postgrest> {
-        let mut postgrest = Postgrest {
+    pub async fn start(cluster: &Cluster, keys: &ApiKeys) -> Result<Self> {
+        let mut postgrest = Self {
             server: None,
             database_url: cluster.url_as("authenticator"),
             jwt_secret: keys.jwt_secret.clone(),

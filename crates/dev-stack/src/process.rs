@@ -25,7 +25,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a command in a process group of its own, so that Ctrl-C on the terminal reaches only this
     /// program, which then ends its children in order.
-    pub(crate) fn spawn(mut command: Command, output: &Output) -> Result<Process> {
+    pub(crate) fn spawn(mut command: Command, output: &Output) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -39,11 +39,11 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             output.follow(stderr);
         }
-        Ok(Process { child, output: output.clone(), stop: Signal::TERM, abandon: Signal::KILL })
+        Ok(Self { child, output: output.clone(), stop: Signal::TERM, abandon: Signal::KILL })
     }
 
     /// The signals that ask for an orderly end, and for the quickest one that leaves nothing behind.
-    pub(crate) fn ended_by(mut self, stop: Signal, abandon: Signal) -> Process {
+    pub(crate) fn ended_by(mut self, stop: Signal, abandon: Signal) -> Self {
         (self.stop, self.abandon) = (stop, abandon);
         self
     }

@@ -77,17 +77,17 @@ pub(crate) struct Recalculate {
 }
 
 impl Recalculate {
-    pub(crate) fn new(keys: Arc<ApiKeys>, services: Arc<Services>) -> Arc<Recalculate> {
-        Arc::new(Recalculate { keys, services, behaviours: Mutex::default(), runs: Mutex::default() })
+    pub(crate) fn new(keys: Arc<ApiKeys>, services: Arc<Services>) -> Arc<Self> {
+        Arc::new(Self { keys, services, behaviours: Mutex::default(), runs: Mutex::default() })
     }
 
     /// The function itself, whatever path it is asked at.
-    pub(crate) fn function(self: &Arc<Recalculate>) -> Router {
+    pub(crate) fn function(self: &Arc<Self>) -> Router {
         Router::new().fallback(recalculate).with_state(self.clone())
     }
 
     /// `POST /control/behaviour` adds one, `DELETE` forgets all; `GET /control/runs?user_id=` lists.
-    pub(crate) fn control(self: &Arc<Recalculate>) -> Router {
+    pub(crate) fn control(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/control/behaviour", post(add_behaviour).delete(forget_behaviours))
             .route("/control/runs", get(list_runs))
@@ -136,7 +136,7 @@ impl Recalculate {
         }
     }
 
-    async fn run(self: Arc<Recalculate>, call: Call) -> Response {
+    async fn run(self: Arc<Self>, call: Call) -> Response {
         let run = self.begin(&call);
         let behaviour = self.behaviour_for(call.user_id);
         if let Some(behaviour) = &behaviour {

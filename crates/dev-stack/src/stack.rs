@@ -72,9 +72,9 @@ pub struct Config {
 }
 
 impl Default for Config {
-    fn default() -> Config {
+    fn default() -> Self {
         let supabase = npm_tools::repository().join("supabase");
-        Config {
+        Self {
             backend: Backend::default(),
             deno: Deno::default(),
             keys: Keys::default(),
@@ -107,7 +107,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    pub async fn start(config: Config, progress: impl Fn(&str)) -> Result<Stack> {
+    pub async fn start(config: Config, progress: impl Fn(&str)) -> Result<Self> {
         let deno = npm_tools::deno(config.deno)?;
         let listener = listen(config.port).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -219,7 +219,7 @@ impl Stack {
         }
         progress("gateway");
 
-        Ok(Stack {
+        Ok(Self {
             url,
             recalculate_url,
             keys,
@@ -326,7 +326,7 @@ impl Stack {
     }
 
     pub async fn stop(self) {
-        let Stack { google, functions, postgrest, cluster, database, lite, mut servers, .. } = self;
+        let Self { google, functions, postgrest, cluster, database, lite, mut servers, .. } = self;
         servers.shutdown().await;
         let mut stopping: JoinSet<()> = functions.into_values().map(EdgeFunction::stop).collect();
         stopping.spawn(lite.stop());

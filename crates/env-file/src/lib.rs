@@ -13,14 +13,14 @@ use anyhow::{Context, Result, bail};
 pub struct EnvFile(BTreeMap<String, String>);
 
 impl EnvFile {
-    pub fn read(path: &Path) -> Result<EnvFile> {
+    pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(EnvFile::parse(&text))
+        Ok(Self::parse(&text))
     }
 
     /// `NAME=value`, with or without `export`. A value may be quoted by `'`, `"` or `` ` ``, and then go over several
     /// lines; only within `"` do `\n` and `\r` mean line ends. What is no assignment is passed over.
-    pub fn parse(text: &str) -> EnvFile {
+    pub fn parse(text: &str) -> Self {
         let mut variables = BTreeMap::new();
         // Editors of Windows put a mark before the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
@@ -57,12 +57,12 @@ impl EnvFile {
             };
             variables.insert(name.to_owned(), value);
         }
-        EnvFile(variables)
+        Self(variables)
     }
 
     /// These variables and no others: from the environment, else from the file. An empty value is none.
     #[allow(clippy::disallowed_methods, reason = "for programs of the terminal, which are configured by it")]
-    pub fn with_environment<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<EnvFile> {
+    pub fn with_environment<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         self.below(|name| env::var(name), names)
     }
 
@@ -70,7 +70,7 @@ impl EnvFile {
         mut self,
         environment: impl Fn(&str) -> Result<String, VarError>,
         names: impl IntoIterator<Item = &'a str>,
-    ) -> Result<EnvFile> {
+    ) -> Result<Self> {
         let mut variables = BTreeMap::new();
         for name in names {
             let value = match environment(name) {
@@ -81,7 +81,7 @@ impl EnvFile {
             };
             variables.extend(value.map(|value| (name.to_owned(), value)));
         }
-        Ok(EnvFile(variables))
+        Ok(Self(variables))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -48,8 +48,8 @@ impl StoredEvent {
 }
 
 impl Calendar {
-    pub(crate) fn new(id: &str) -> Calendar {
-        Calendar {
+    pub(crate) fn new(id: &str) -> Self {
+        Self {
             id: id.to_owned(),
             resource_id: opaque_id(),
             push: true,
@@ -60,9 +60,9 @@ impl Calendar {
         }
     }
 
-    pub(crate) fn primary(email: &str) -> Calendar {
+    pub(crate) fn primary(email: &str) -> Self {
         let members = BTreeMap::from([(email.to_owned(), AccessRole::Owner)]);
-        Calendar { members, ..Calendar::new(email) }
+        Self { members, ..Self::new(email) }
     }
 
     /// Unlike any that was or will be given out, because the version of a calendar only grows.

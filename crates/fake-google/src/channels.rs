@@ -28,8 +28,8 @@ pub(crate) struct Ttl {
 }
 
 impl Default for Ttl {
-    fn default() -> Ttl {
-        Ttl { cap: 30 * 86_400, default: 7 * 86_400 }
+    fn default() -> Self {
+        Self { cap: 30 * 86_400, default: 7 * 86_400 }
     }
 }
 

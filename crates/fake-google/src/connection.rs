@@ -37,8 +37,8 @@ pub(crate) struct CuttableListener {
 }
 
 impl CuttableListener {
-    pub(crate) fn new(listener: TcpListener, all: Line) -> CuttableListener {
-        CuttableListener { listener, all }
+    pub(crate) fn new(listener: TcpListener, all: Line) -> Self {
+        Self { listener, all }
     }
 }
 
@@ -57,7 +57,7 @@ impl Listener for CuttableListener {
 }
 
 impl Connected<IncomingStream<'_, CuttableListener>> for Line {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Line {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         stream.io().own.clone()
     }
 }

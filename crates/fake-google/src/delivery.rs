@@ -85,9 +85,9 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    fn new(number: u64, resource_state: &str, delay: Duration) -> Message {
+    fn new(number: u64, resource_state: &str, delay: Duration) -> Self {
         let resource_state = resource_state.to_owned();
-        Message {
+        Self {
             number,
             resource_state,
             queued_at: now(),

@@ -15,23 +15,23 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    pub(crate) fn new(status: u16, reason: &str, message: impl Into<String>) -> ApiError {
-        ApiError { status, reason: reason.to_owned(), message: message.into() }
+    pub(crate) fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
+        Self { status, reason: reason.to_owned(), message: message.into() }
     }
 
     /// A 400 that says what is wrong with one value of the request.
-    pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
-        ApiError::new(400, "invalid", message)
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(400, "invalid", message)
     }
 
     /// The documented error of this reason, with its usual status and message.
-    pub(crate) fn of(reason: &str) -> ApiError {
+    pub(crate) fn of(reason: &str) -> Self {
         let (status, message) = documented(reason).unwrap_or((500, reason));
-        ApiError::new(status, reason, message)
+        Self::new(status, reason, message)
     }
 
     /// The documented error of this status, and of this reason if one is given.
-    pub(crate) fn of_status(status: u16, reason: Option<&str>) -> ApiError {
+    pub(crate) fn of_status(status: u16, reason: Option<&str>) -> Self {
         let reason = reason.unwrap_or(match status {
             401 => "authError",
             403 => "forbidden",
@@ -44,7 +44,7 @@ impl ApiError {
             500.. => "backendError",
             _ => "badRequest",
         });
-        ApiError { status, ..ApiError::of(reason) }
+        Self { status, ..Self::of(reason) }
     }
 
     fn domain(&self) -> &'static str {
@@ -155,12 +155,12 @@ pub(crate) struct OAuthError {
 }
 
 impl OAuthError {
-    pub(crate) fn new(status: u16, error: &str, description: impl Into<String>) -> OAuthError {
-        OAuthError { status, error: error.to_owned(), description: description.into() }
+    pub(crate) fn new(status: u16, error: &str, description: impl Into<String>) -> Self {
+        Self { status, error: error.to_owned(), description: description.into() }
     }
 
     /// The usual error of this status, or the named one.
-    pub(crate) fn of_status(status: u16, error: Option<&str>) -> OAuthError {
+    pub(crate) fn of_status(status: u16, error: Option<&str>) -> Self {
         let error = error.unwrap_or(match status {
             401 => "invalid_client",
             429 => "rate_limit_exceeded",
@@ -173,7 +173,7 @@ impl OAuthError {
             "internal_failure" => "Internal error. Try again later.",
             _ => "Bad Request",
         };
-        OAuthError::new(status, error, description)
+        Self::new(status, error, description)
     }
 }
 

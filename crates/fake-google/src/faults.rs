@@ -23,13 +23,13 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(crate) fn of_path(path: &str) -> Operation {
+    pub(crate) fn of_path(path: &str) -> Self {
         match path {
-            "/token" => Operation::Token,
-            "/revoke" => Operation::Revoke,
-            _ if path.ends_with("/channels/stop") => Operation::Stop,
-            _ if path.ends_with("/events/watch") => Operation::Watch,
-            _ => Operation::Events,
+            "/token" => Self::Token,
+            "/revoke" => Self::Revoke,
+            _ if path.ends_with("/channels/stop") => Self::Stop,
+            _ if path.ends_with("/events/watch") => Self::Watch,
+            _ => Self::Events,
         }
     }
 }

@@ -167,7 +167,7 @@ struct Query {
 }
 
 impl Query {
-    fn parse(parameters: &Form) -> Result<Query, ApiError> {
+    fn parse(parameters: &Form) -> Result<Self, ApiError> {
         let restricted = |field: &&str| parameters.get(field).is_some();
         if parameters.get("syncToken").is_some()
             && (RESTRICTIONS.iter().any(restricted) || parameters.get("showDeleted") == Some("false"))
@@ -205,7 +205,7 @@ impl Query {
             }
         }
         let unsyncable = |field: &&str| !matches!(*field, "timeMin" | "timeMax") && restricted(field);
-        Ok(Query {
+        Ok(Self {
             time_min,
             time_max,
             updated_min: time(parameters, "updatedMin")?,

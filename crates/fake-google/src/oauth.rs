@@ -16,8 +16,8 @@ use crate::state::{self, Shared, now};
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    pub(crate) fn parse(bytes: &[u8]) -> Form {
-        Form(form_urlencoded::parse(bytes).into_owned().collect())
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        Self(form_urlencoded::parse(bytes).into_owned().collect())
     }
 
     /// Empty counts as missing.

@@ -45,8 +45,8 @@ pub struct Config {
 }
 
 impl Default for Config {
-    fn default() -> Config {
-        Config {
+    fn default() -> Self {
+        Self {
             port: 0,
             client_id: "fake-client-id".to_owned(),
             client_secret: "fake-client-secret".to_owned(),
@@ -68,7 +68,7 @@ pub struct FakeGoogle {
 }
 
 impl FakeGoogle {
-    pub async fn start(config: Config) -> anyhow::Result<FakeGoogle> {
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{}", config.port))?;
@@ -83,7 +83,7 @@ impl FakeGoogle {
             // Serving only ends by the shutdown: `axum::serve` deals with the errors of single connections.
             let _ = axum::serve(listener, service).with_graceful_shutdown(ended).await;
         });
-        Ok(FakeGoogle { google, line, shutdown: Some(shutdown), serving: Some(serving) })
+        Ok(Self { google, line, shutdown: Some(shutdown), serving: Some(serving) })
     }
 
     /// `http://127.0.0.1:PORT`

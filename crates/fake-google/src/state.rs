@@ -28,7 +28,7 @@ pub(crate) struct Google {
 }
 
 impl Google {
-    pub(crate) fn new(config: Config, url: String) -> anyhow::Result<Google> {
+    pub(crate) fn new(config: Config, url: String) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -36,7 +36,7 @@ impl Google {
             .user_agent("APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)")
             .build()?;
         let state = Mutex::new(State::new(&config));
-        Ok(Google { config, url, http, state })
+        Ok(Self { config, url, http, state })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -72,8 +72,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(config: &Config) -> State {
-        State {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
             client_id: config.client_id.clone(),
             client_secret: config.client_secret.clone(),
             accounts: BTreeMap::new(),
@@ -112,8 +112,8 @@ pub(crate) struct Account {
 }
 
 impl Default for Account {
-    fn default() -> Account {
-        Account { access_token_seconds: 3599, rotate_refresh_tokens: false }
+    fn default() -> Self {
+        Self { access_token_seconds: 3599, rotate_refresh_tokens: false }
     }
 }
 

@@ -211,7 +211,7 @@ struct Form<'a> {
 
 impl<'a> Form<'a> {
     /// Also the text as toml_edit writes it: lines that all end, with line feeds only.
-    fn of(text: &'a str) -> (Form<'a>, String) {
+    fn of(text: &'a str) -> (Self, String) {
         let (byte_order_mark, text) = text.strip_prefix(MARK).map_or(("", text), |text| (MARK, text));
         let is_last_open = !text.is_empty() && !text.ends_with('\n');
         let ended = text.matches('\n').count();

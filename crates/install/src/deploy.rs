@@ -71,7 +71,7 @@ impl Deployment {
         database: Option<Url>,
         url: Option<String>,
         env_file: Option<PathBuf>,
-    ) -> Result<Deployment> {
+    ) -> Result<Self> {
         let steps: Vec<Step> =
             Step::value_variants().iter().copied().filter(|step| !skip.contains(step)).collect();
         let reference = reference.or_else(|| linked_reference(&project));
@@ -113,7 +113,7 @@ impl Deployment {
                 "{url} is not an address of a project, such as https://abcdefghijklmnopqrst.supabase.co"
             );
         }
-        let deployment = Deployment { project, steps, reference, database, url, env_file, secrets };
+        let deployment = Self { project, steps, reference, database, url, env_file, secrets };
         if deployment.steps.contains(&Step::Functions) && !deployment.steps.contains(&Step::Build) {
             deployment.check_files()?;
         }

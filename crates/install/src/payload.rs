@@ -43,7 +43,7 @@ pub fn function_names(repository: &Path) -> Result<Vec<String>> {
 }
 
 impl Payload {
-    pub fn read(repository: &Path) -> Result<Payload> {
+    pub fn read(repository: &Path) -> Result<Self> {
         let functions = function_names(repository)?;
         let mut files = BTreeMap::new();
         for directory in functions.iter().map(String::as_str).chain(["_shared"]) {
@@ -60,7 +60,7 @@ impl Payload {
             let (_, name) = file.split_once('_').with_context(|| format!("{file} has no version"))?;
             migrations.push(Migration { name: name.to_owned(), sql: fs::read(&path)? });
         }
-        Ok(Payload { functions, files, migrations })
+        Ok(Self { functions, files, migrations })
     }
 
     pub(crate) fn index(function: &str) -> String {

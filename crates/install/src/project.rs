@@ -16,7 +16,7 @@ pub struct Project {
 }
 
 impl Project {
-    pub fn open(directory: &Path) -> Result<Project> {
+    pub fn open(directory: &Path) -> Result<Self> {
         if !directory.join(CONFIG).is_file() {
             let parent = directory.parent().filter(|parent| parent.join(CONFIG).is_file());
             let parent = parent.map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
@@ -35,7 +35,7 @@ impl Project {
         }
         let root =
             directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
-        Ok(Project { root })
+        Ok(Self { root })
     }
 
     pub fn root(&self) -> &Path {

@@ -49,12 +49,12 @@ pub(crate) struct Table {
 }
 
 impl Record {
-    pub(crate) fn read(project: &Project) -> Result<Record> {
+    pub(crate) fn read(project: &Project) -> Result<Self> {
         let Some(content) = project.read(RECORD)? else {
-            return Ok(Record { version: VERSION, ..Record::default() });
+            return Ok(Self { version: VERSION, ..Self::default() });
         };
         let damaged = || format!("{RECORD} is damaged: restore it from your version control");
-        let record: Record = toml_edit::de::from_slice(&content).with_context(damaged)?;
+        let record: Self = toml_edit::de::from_slice(&content).with_context(damaged)?;
         ensure!(record.version == VERSION, "{RECORD} was written by a newer version: update this repository");
         let moved = record.moved.iter().flat_map(|(to, from)| [to, from]);
         let paths = record.files.keys().chain(record.migrations.keys()).chain(record.writing.keys());

@@ -16,8 +16,8 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    pub(super) fn new(stack: &Stack, service_key: &str) -> Result<Backend> {
-        Ok(Backend {
+    pub(super) fn new(stack: &Stack, service_key: &str) -> Result<Self> {
+        Ok(Self {
             client: Client::builder().timeout(CALL_TIMEOUT).build()?,
             supabase_url: stack.url().to_owned(),
             service_key: service_key.to_owned(),

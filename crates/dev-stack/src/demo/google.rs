@@ -23,8 +23,8 @@ pub(super) struct Channel {
 }
 
 impl Google {
-    pub(super) fn new(url: String) -> Result<Google> {
-        Ok(Google { client: Client::builder().timeout(CALL_TIMEOUT).build()?, url })
+    pub(super) fn new(url: String) -> Result<Self> {
+        Ok(Self { client: Client::builder().timeout(CALL_TIMEOUT).build()?, url })
     }
 
     pub(super) fn url(&self) -> &str {

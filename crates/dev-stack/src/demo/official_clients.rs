@@ -32,7 +32,7 @@ enum Answer {
 }
 
 impl OfficialClients {
-    pub(super) fn start(supabase_url: &str, supabase_key: &str, google_url: &str) -> Result<OfficialClients> {
+    pub(super) fn start(supabase_url: &str, supabase_key: &str, google_url: &str) -> Result<Self> {
         let mut process = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/official_clients.mjs"))
             .env("NODE_MODULES", dev_stack::repository().join("scripts/node_modules"))
@@ -50,7 +50,7 @@ impl OfficialClients {
         let calls = process.stdin.take().context("node has no input")?;
         let answers = process.stdout.take().context("node has no output")?;
         let pipes = Mutex::new(Pipes { calls, answers: BufReader::new(answers).lines() });
-        Ok(OfficialClients { pipes, _process: process })
+        Ok(Self { pipes, _process: process })
     }
 
     /// Calls a function of `official_clients.mjs`.

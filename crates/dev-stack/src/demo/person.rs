@@ -32,11 +32,11 @@ impl Person {
         supabase_url: &str,
         supabase_key: &str,
         google: &Google,
-    ) -> Result<Person> {
+    ) -> Result<Self> {
         let email = format!("{name}@example.com");
         let calendar_token = google.access_token(&email).await?;
         let clients = OfficialClients::start(supabase_url, supabase_key, google.url())?;
-        Ok(Person { name, email, calendar_token, clients })
+        Ok(Self { name, email, calendar_token, clients })
     }
 
     pub(super) async fn sign_up(&self) -> Result<()> {

@@ -26,10 +26,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn of(event: Event) -> Option<Shown> {
+    fn of(event: Event) -> Option<Self> {
         let Slot { start, end } = event.slot()?;
         let Event { id, summary, updated, .. } = event;
-        Some(Shown { id, title: summary, starts_at: start, ends_at: end, updated_at: updated })
+        Some(Self { id, title: summary, starts_at: start, ends_at: end, updated_at: updated })
     }
 }
 

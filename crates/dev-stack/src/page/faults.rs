@@ -75,9 +75,9 @@ struct Faults {
 }
 
 impl Faults {
-    fn of(host_app: &HostApp) -> Faults {
+    fn of(host_app: &HostApp) -> Self {
         let services = host_app.services();
-        Faults { client: services.client.clone(), url: format!("{}/control/faults", services.google_url) }
+        Self { client: services.client.clone(), url: format!("{}/control/faults", services.google_url) }
     }
 
     async fn add(&self, fault: Value) -> Result<(), Refusal> {

@@ -14,24 +14,24 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn unauthenticated() -> Refusal {
-        Refusal::new(StatusCode::UNAUTHORIZED, "unauthenticated", "sign in first")
+    pub(super) fn unauthenticated() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "sign in first")
     }
 
-    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
-        Refusal { status, code, message: message.to_string() }
+    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
+        Self { status, code, message: message.to_string() }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Refusal { status, code, message } = self;
+        let Self { status, code, message } = self;
         (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
     }
 }
 
 impl From<CalendarError> for Refusal {
-    fn from(error: CalendarError) -> Refusal {
+    fn from(error: CalendarError) -> Self {
         let (status, code) = match &error {
             CalendarError::NotConnected => (StatusCode::CONFLICT, "not_connected"),
             CalendarError::ReconnectRequired => (StatusCode::CONFLICT, "reconnect_required"),
@@ -41,21 +41,21 @@ impl From<CalendarError> for Refusal {
             CalendarError::Refused(_) => (StatusCode::BAD_GATEWAY, "google_unavailable"),
             CalendarError::Failed(_) => (StatusCode::BAD_GATEWAY, "failed"),
         };
-        Refusal::new(status, code, error)
+        Self::new(status, code, error)
     }
 }
 
 impl From<anyhow::Error> for Refusal {
-    fn from(error: anyhow::Error) -> Refusal {
+    fn from(error: anyhow::Error) -> Self {
         match error.downcast::<CalendarError>() {
             Ok(error) => error.into(),
-            Err(error) => Refusal::new(StatusCode::BAD_GATEWAY, "failed", format!("{error:#}")),
+            Err(error) => Self::new(StatusCode::BAD_GATEWAY, "failed", format!("{error:#}")),
         }
     }
 }
 
 impl From<reqwest::Error> for Refusal {
-    fn from(error: reqwest::Error) -> Refusal {
+    fn from(error: reqwest::Error) -> Self {
         anyhow::Error::new(error).into()
     }
 }

@@ -12,7 +12,7 @@ use crate::page::refusal::Refusal;
 impl FromRequestParts<Arc<HostApp>> for User {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, host_app: &Arc<HostApp>) -> Result<User, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, host_app: &Arc<HostApp>) -> Result<Self, Refusal> {
         let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let authorization = authorization.ok_or_else(Refusal::unauthenticated)?;
         host_app.user(authorization).await?.ok_or_else(Refusal::unauthenticated)

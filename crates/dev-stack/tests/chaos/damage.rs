@@ -27,7 +27,7 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { notifications, repeated, runs, unfinished, renewals, abandoned } = self;
+        let Self { notifications, repeated, runs, unfinished, renewals, abandoned } = self;
         write!(
             f,
             "{repeated} of {notifications} notifications were repeated by Google, {unfinished} of {runs} good runs \

@@ -6,13 +6,13 @@ use std::sync::Mutex;
 pub(crate) struct Dice(Mutex<u64>);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Dice {
-        Dice(Mutex::new(seed))
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
     }
 
     /// Dice of a task's own, so that what it decides does not depend on what others did before.
-    pub(crate) fn fork(&self) -> Dice {
-        Dice::new(self.next())
+    pub(crate) fn fork(&self) -> Self {
+        Self::new(self.next())
     }
 
     pub(crate) fn chance(&self, percent: u64) -> bool {

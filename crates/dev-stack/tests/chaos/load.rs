@@ -25,7 +25,7 @@ pub(crate) struct Cron {
 }
 
 impl Cron {
-    pub(crate) fn start(project: &Arc<Project>) -> Cron {
+    pub(crate) fn start(project: &Arc<Project>) -> Self {
         let (project, sweeps) = (project.clone(), Arc::new(Semaphore::new(SWEEPS_AT_ONCE)));
         let permits = sweeps.clone();
         let task = tokio::spawn(async move {
@@ -40,7 +40,7 @@ impl Cron {
                 });
             }
         });
-        Cron { sweeps, task }
+        Self { sweeps, task }
     }
 
     /// Returns once no sweep is going on and none starts while the permit is held.
@@ -62,7 +62,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(project: &Arc<Project>, dice: &Dice) -> Load {
+    pub(crate) fn start(project: &Arc<Project>, dice: &Dice) -> Self {
         let (changes, mut tasks) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
         for connection in project.connections.iter().filter(|connection| connection.habit != Habit::Quiet) {
             let editor = Editor {
@@ -76,7 +76,7 @@ impl Load {
         tasks.spawn(press_buttons(project.clone(), dice.fork()));
         tasks.spawn(change_minds(project.clone(), dice.fork()));
         tasks.spawn(vary_runs(project.clone(), dice.fork()));
-        Load { changes, _tasks: tasks }
+        Self { changes, _tasks: tasks }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn start(project: &Arc<Project>, changes: &Arc<AtomicU64>) -> Progress {
+    pub(crate) fn start(project: &Arc<Project>, changes: &Arc<AtomicU64>) -> Self {
         let (project, changes) = (project.clone(), changes.clone());
         let phase = Arc::new(Mutex::new(String::new()));
         let current = phase.clone();
@@ -37,7 +37,7 @@ impl Progress {
                 );
             }
         });
-        Progress { phase, task }
+        Self { phase, task }
     }
 
     pub(crate) fn phase(&self, phase: String) {

@@ -59,8 +59,8 @@ pub(crate) struct Project {
 
 impl Project {
     /// Gives a running stack its users, and has all that happens to their connections remembered.
-    pub(crate) async fn populate(stack: &Stack, habits: &[Habit]) -> Result<Arc<Project>> {
-        let mut project = Project {
+    pub(crate) async fn populate(stack: &Stack, habits: &[Habit]) -> Result<Arc<Self>> {
+        let mut project = Self {
             connections: Vec::new(),
             http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
             url: stack.url().to_owned(),

@@ -22,14 +22,14 @@ pub(crate) struct Scissors {
 
 impl Scissors {
     /// Listens at once; what comes in waits for `connect`.
-    pub(crate) async fn listen(dice: Dice) -> Result<(Arc<Scissors>, TcpListener)> {
+    pub(crate) async fn listen(dice: Dice) -> Result<(Arc<Self>, TcpListener)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        Ok((Arc::new(Scissors { address, percent: 0.into(), cuts: 0.into(), dice }), listener))
+        Ok((Arc::new(Self { address, percent: 0.into(), cuts: 0.into(), dice }), listener))
     }
 
     /// Passes everything on to a gateway.
-    pub(crate) fn connect(self: &Arc<Scissors>, listener: TcpListener, gateway: &str) {
+    pub(crate) fn connect(self: &Arc<Self>, listener: TcpListener, gateway: &str) {
         let gateway = gateway.trim_start_matches("http://").to_owned();
         let scissors = self.clone();
         tokio::spawn(async move {

@@ -170,14 +170,14 @@ struct Table {
 }
 
 impl Table {
-    async fn new() -> Table {
+    async fn new() -> Self {
         let project = Project::migrated().await;
         project.sql("alter role authenticator set pgrst.db_plan_enabled = 'true'").await;
         project.sql(ROWS).await;
         let keys = ApiKeys::local().unwrap();
         let rest = Postgrest::start(project.cluster(), &keys).await.unwrap();
         let functions = Functions::new(&rest, &keys);
-        Table { project, rest, keys, functions }
+        Self { project, rest, keys, functions }
     }
 
     /// The plan of a read that no function makes, but a page or an operator does.

@@ -34,7 +34,7 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    pub(crate) fn new(rest: &Postgrest, keys: &ApiKeys) -> Functions {
+    pub(crate) fn new(rest: &Postgrest, keys: &ApiKeys) -> Self {
         let variables = [
             ("SUPABASE_URL", SUPABASE_URL),
             ("SUPABASE_SERVICE_ROLE_KEY", keys.legacy_service_role.as_str()),
@@ -48,7 +48,7 @@ impl Functions {
         let platform =
             Platform { client: reqwest::Client::new(), rest_url: rest.url(), plans: Rc::clone(&plans) };
         let deployment = Rc::new(Deployment::new(platform, configuration));
-        Functions { deployment, plans, key: keys.legacy_service_role.clone() }
+        Self { deployment, plans, key: keys.legacy_service_role.clone() }
     }
 
     /// One request of a service; what follows the answer is waited for.

@@ -25,17 +25,17 @@ pub(crate) enum Caller {
 impl Caller {
     pub(crate) fn claims(self) -> Value {
         match self {
-            Caller::Anon => json!({ "role": "anon" }),
-            Caller::User(user) => json!({ "role": "authenticated", "sub": user }),
-            Caller::Service => json!({ "role": "service_role" }),
+            Self::Anon => json!({ "role": "anon" }),
+            Self::User(user) => json!({ "role": "authenticated", "sub": user }),
+            Self::Service => json!({ "role": "service_role" }),
         }
     }
 
     pub(crate) fn role(self) -> &'static str {
         match self {
-            Caller::Anon => "anon",
-            Caller::User(_) => "authenticated",
-            Caller::Service => "service_role",
+            Self::Anon => "anon",
+            Self::User(_) => "authenticated",
+            Self::Service => "service_role",
         }
     }
 }
@@ -57,23 +57,23 @@ pub(crate) struct Project {
 
 impl Project {
     /// A project before its first migration.
-    pub(crate) async fn new() -> Project {
-        Project::on(Cluster::start().await.unwrap()).await
+    pub(crate) async fn new() -> Self {
+        Self::on(Cluster::start().await.unwrap()).await
     }
 
     /// One whose server can have the extension.
-    pub(crate) async fn with_pg_cron() -> Project {
-        Project::on(Cluster::start_with_pg_cron().await.unwrap()).await
+    pub(crate) async fn with_pg_cron() -> Self {
+        Self::on(Cluster::start_with_pg_cron().await.unwrap()).await
     }
 
-    async fn on(cluster: Cluster) -> Project {
+    async fn on(cluster: Cluster) -> Self {
         let client = cluster.connect().await.unwrap();
         schema::create(&client, &[]).await.unwrap();
-        Project { cluster, client }
+        Self { cluster, client }
     }
 
-    pub(crate) async fn migrated() -> Project {
-        let project = Project::new().await;
+    pub(crate) async fn migrated() -> Self {
+        let project = Self::new().await;
         project.migrate().await.unwrap();
         project
     }

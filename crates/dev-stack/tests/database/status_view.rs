@@ -46,11 +46,11 @@ struct Connection {
 }
 
 impl Connection {
-    async fn new() -> Connection {
+    async fn new() -> Self {
         let project = Project::migrated().await;
         let user = Uuid::new_v4();
         assert_eq!(project.insert(Service, &json!({ "user_id": user })).await, Rows(1));
-        Connection { project, user }
+        Self { project, user }
     }
 
     /// What its user sees when it is well but for `layers`, the last of which wins.

@@ -44,12 +44,12 @@ struct Bad {
 }
 
 impl Bad {
-    fn new(function: &'static str, label: impl ToString, request: Wire, expected: Outcome) -> Bad {
-        Bad { label: label.to_string(), function, request, expected, on_floor: expected }
+    fn new(function: &'static str, label: impl ToString, request: Wire, expected: Outcome) -> Self {
+        Self { label: label.to_string(), function, request, expected, on_floor: expected }
     }
 
-    fn on_floor(self, on_floor: Outcome) -> Bad {
-        Bad { on_floor, ..self }
+    fn on_floor(self, on_floor: Outcome) -> Self {
+        Self { on_floor, ..self }
     }
 
     /// Sends the request; what is wrong with the answer.
@@ -68,7 +68,7 @@ impl Bad {
         let met = (heard.status, heard.code.as_str());
         let wrong = met != expected || heard.status >= 500 || heard.took > AT_ONCE;
         wrong.then(|| {
-            let Bad { function, label, .. } = self;
+            let Self { function, label, .. } = self;
             format!("{function}, {label}: {met:?} after {:?}, not {expected:?}: {}", heard.took, heard.text)
         })
     }
@@ -90,7 +90,7 @@ struct Cast {
 }
 
 impl Cast {
-    async fn new(scene: &Scene) -> Cast {
+    async fn new(scene: &Scene) -> Self {
         let user = scene.user().await;
         let own = scene.connection_of(user.id).await;
         scene.open_channel(&own).await;
@@ -102,7 +102,7 @@ impl Cast {
             Keys::Current => scene.secret_key(),
             Keys::Legacy => scene.legacy_service_role_key(),
         };
-        Cast {
+        Self {
             own_row: scene.row(&own).await,
             key: key.to_owned(),
             publishable_key: scene.publishable_key().to_owned(),

@@ -271,12 +271,12 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new(scene: &Scene) -> Stage {
+    async fn new(scene: &Scene) -> Self {
         let (owner, other, stranger) = (scene.user().await, scene.user().await, scene.user().await);
         let own = scene.connection_of(owner.id).await;
         let second = scene.connection_of(owner.id).await;
         let theirs = scene.connection_of(other.id).await;
-        let stage = Stage { owner, other, stranger, own, second, theirs };
+        let stage = Self { owner, other, stranger, own, second, theirs };
         for whose in [Own, Second, Theirs] {
             scene.open_channel(stage.connection(whose)).await;
             stage.age(scene, whose).await;

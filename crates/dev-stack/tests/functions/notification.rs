@@ -31,8 +31,8 @@ fn bytes(text: impl ToString) -> Option<Vec<u8>> {
 
 impl Notification {
     /// A change, on the connection's current channel.
-    pub(crate) fn of(connection: &Connection, row: &Value, number: u64) -> Notification {
-        Notification {
+    pub(crate) fn of(connection: &Connection, row: &Value, number: u64) -> Self {
+        Self {
             channel: bytes(row["webhook_id"].as_str().expect("a channel")),
             token: bytes(&connection.token),
             resource: bytes(row["webhook_resource_id"].as_str().expect("a resource id")),
@@ -41,24 +41,24 @@ impl Notification {
         }
     }
 
-    pub(crate) fn channel(self, channel: impl ToString) -> Notification {
-        Notification { channel: bytes(channel), ..self }
+    pub(crate) fn channel(self, channel: impl ToString) -> Self {
+        Self { channel: bytes(channel), ..self }
     }
 
-    pub(crate) fn token(self, token: impl ToString) -> Notification {
-        Notification { token: bytes(token), ..self }
+    pub(crate) fn token(self, token: impl ToString) -> Self {
+        Self { token: bytes(token), ..self }
     }
 
-    pub(crate) fn resource(self, resource: impl ToString) -> Notification {
-        Notification { resource: bytes(resource), ..self }
+    pub(crate) fn resource(self, resource: impl ToString) -> Self {
+        Self { resource: bytes(resource), ..self }
     }
 
-    pub(crate) fn state(self, state: impl ToString) -> Notification {
-        Notification { state: bytes(state), ..self }
+    pub(crate) fn state(self, state: impl ToString) -> Self {
+        Self { state: bytes(state), ..self }
     }
 
-    pub(crate) fn number(self, number: impl ToString) -> Notification {
-        Notification { number: bytes(number), ..self }
+    pub(crate) fn number(self, number: impl ToString) -> Self {
+        Self { number: bytes(number), ..self }
     }
 
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {

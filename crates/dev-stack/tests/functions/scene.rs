@@ -39,12 +39,12 @@ pub(crate) enum Case {
 
 impl Case {
     pub(crate) fn name(&self) -> &'static str {
-        let (Case::Shared(name, _) | Case::Alone(name, _)) = self;
+        let (Self::Shared(name, _) | Self::Alone(name, _)) = self;
         name.split_once("::").map_or(*name, |(_, name)| name)
     }
 
     pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Case::Alone(..))
+        matches!(self, Self::Alone(..))
     }
 }
 
@@ -125,8 +125,8 @@ impl Answer {
 }
 
 impl Scene {
-    pub(crate) fn new(world: Arc<World>, lock: Lock) -> Scene {
-        Scene { world, lock, users: Mutex::default() }
+    pub(crate) fn new(world: Arc<World>, lock: Lock) -> Self {
+        Self { world, lock, users: Mutex::default() }
     }
 
     pub(crate) fn postgrest(&mut self) -> &mut Postgrest {

@@ -27,7 +27,7 @@ pub(crate) struct Standalone {
 
 impl Standalone {
     /// Starts a function with the usual environment but for these variables; `None` = not set.
-    pub(crate) async fn start(scene: &Scene, function: &str, changes: &[(&str, Option<&str>)]) -> Standalone {
+    pub(crate) async fn start(scene: &Scene, function: &str, changes: &[(&str, Option<&str>)]) -> Self {
         let functions = repository().join("supabase/functions");
         let mut command = Command::new(deno(scene.world.kind.deno).expect("Deno from npm"));
         command
@@ -67,7 +67,7 @@ impl Standalone {
             let (printed, said) = join(to_the_end(output), to_the_end(errors)).await;
             printed + &said
         });
-        Standalone { process, address, log }
+        Self { process, address, log }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

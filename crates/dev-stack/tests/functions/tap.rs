@@ -91,9 +91,9 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    pub(crate) async fn start() -> Result<Arc<Tap>> {
+    pub(crate) async fn start() -> Result<Arc<Self>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let tap = Arc::new(Tap {
+        let tap = Arc::new(Self {
             url: format!("http://{}", listener.local_addr()?),
             upstream: OnceLock::new(),
             client: reqwest::Client::builder().no_proxy().build()?,

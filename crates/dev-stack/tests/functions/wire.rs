@@ -37,8 +37,8 @@ pub(crate) struct Heard {
 }
 
 impl Wire {
-    pub(crate) fn post(function: &str) -> Wire {
-        Wire {
+    pub(crate) fn post(function: &str) -> Self {
+        Self {
             method: "POST".to_owned(),
             target: format!("/{function}").into_bytes(),
             version: "HTTP/1.1",
@@ -48,48 +48,48 @@ impl Wire {
         }
     }
 
-    pub(crate) fn method(self, method: &str) -> Wire {
-        Wire { method: method.to_owned(), ..self }
+    pub(crate) fn method(self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self }
     }
 
-    pub(crate) fn target(self, target: impl AsRef<[u8]>) -> Wire {
-        Wire { target: target.as_ref().to_vec(), ..self }
+    pub(crate) fn target(self, target: impl AsRef<[u8]>) -> Self {
+        Self { target: target.as_ref().to_vec(), ..self }
     }
 
-    pub(crate) fn version(self, version: &'static str) -> Wire {
-        Wire { version, ..self }
+    pub(crate) fn version(self, version: &'static str) -> Self {
+        Self { version, ..self }
     }
 
-    pub(crate) fn header(self, name: &str, value: impl AsRef<[u8]>) -> Wire {
+    pub(crate) fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.line([name.as_bytes(), b": ", value.as_ref()].concat())
     }
 
     /// A line of the head, as it is.
-    pub(crate) fn line(mut self, line: impl AsRef<[u8]>) -> Wire {
+    pub(crate) fn line(mut self, line: impl AsRef<[u8]>) -> Self {
         self.lines.push(line.as_ref().to_vec());
         self
     }
 
     /// Without the lines that every request has.
-    pub(crate) fn bare(self) -> Wire {
-        Wire { lines: vec![], ..self }
+    pub(crate) fn bare(self) -> Self {
+        Self { lines: vec![], ..self }
     }
 
     /// A body and its length.
-    pub(crate) fn body(self, body: impl AsRef<[u8]>) -> Wire {
+    pub(crate) fn body(self, body: impl AsRef<[u8]>) -> Self {
         let length = body.as_ref().len().to_string();
         self.header("content-length", length).pieces([body])
     }
 
     /// What follows the head, whatever the head says of it.
-    pub(crate) fn pieces<P: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = P>) -> Wire {
+    pub(crate) fn pieces<P: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = P>) -> Self {
         let pieces = pieces.into_iter().map(|piece| piece.as_ref().to_vec()).collect();
-        Wire { pieces, ..self }
+        Self { pieces, ..self }
     }
 
     /// The client says that nothing more comes, and listens on.
-    pub(crate) fn hang_up(self) -> Wire {
-        Wire { hangs_up: true, ..self }
+    pub(crate) fn hang_up(self) -> Self {
+        Self { hangs_up: true, ..self }
     }
 
     fn head(&self) -> Vec<u8> {
@@ -140,7 +140,7 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 impl Heard {
-    fn read(text: String, took: Duration) -> Heard {
+    fn read(text: String, took: Duration) -> Self {
         let text = match text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n") {
             Some(rest) => rest.to_owned(),
             None => text,
@@ -154,6 +154,6 @@ impl Heard {
             assert_error_shape(&json, &text);
         }
         let code = json["error"]["code"].as_str().unwrap_or_default().to_owned();
-        Heard { status, code, text, took }
+        Self { status, code, text, took }
     }
 }

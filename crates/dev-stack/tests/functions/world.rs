@@ -68,7 +68,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    async fn start(kind: Kind) -> Result<World> {
+    async fn start(kind: Kind) -> Result<Self> {
         let tap = Tap::start().await?;
         let config = Config {
             backend: Backend::Postgrest,
@@ -81,7 +81,7 @@ impl World {
         let stack = Stack::start(config, |_| {}).await?;
         tap.connect(stack.url());
         let secrets = [stack.secret_key(), stack.legacy_service_role_key(), stack.jwt_secret(), &secret];
-        Ok(World {
+        Ok(Self {
             kind,
             tap,
             http: reqwest::Client::builder().no_proxy().build()?,
@@ -93,7 +93,7 @@ impl World {
     }
 
     /// Plays one trial, and removes what it has made.
-    pub(crate) async fn play(self: Arc<World>, case: Case) -> Result<(), Failed> {
+    pub(crate) async fn play(self: Arc<Self>, case: Case) -> Result<(), Failed> {
         let lock = match case {
             Case::Shared(..) => Lock::Shared(self.stack.clone().read_owned().await),
             Case::Alone(..) => Lock::Alone(self.stack.clone().write_owned().await),

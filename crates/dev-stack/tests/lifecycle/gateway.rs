@@ -24,9 +24,9 @@ struct Upstream {
 }
 
 impl Gateway {
-    pub(crate) async fn start() -> Result<Arc<Gateway>> {
+    pub(crate) async fn start() -> Result<Arc<Self>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let gateway = Arc::new(Gateway {
+        let gateway = Arc::new(Self {
             url: format!("http://{}", listener.local_addr()?),
             valid: Mutex::default(),
             upstream: OnceLock::new(),

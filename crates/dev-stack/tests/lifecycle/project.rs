@@ -57,10 +57,10 @@ impl Answer {
 }
 
 impl Project {
-    pub(crate) async fn start(config: Config) -> Result<Project> {
+    pub(crate) async fn start(config: Config) -> Result<Self> {
         let config = Config { backend: Backend::Postgrest, ..config };
         let mut stack = Stack::start(config, |_| {}).await?;
-        Ok(Project {
+        Ok(Self {
             database: stack.cluster().context("no PostgreSQL")?.connect().await?,
             stack,
             http: reqwest::Client::builder().no_proxy().build()?,

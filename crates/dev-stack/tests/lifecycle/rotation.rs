@@ -22,7 +22,7 @@ struct Rotation {
 }
 
 impl Rotation {
-    async fn start(keys: Keys, environment: &[(&str, String)], key: &str) -> Result<Rotation> {
+    async fn start(keys: Keys, environment: &[(&str, String)], key: &str) -> Result<Self> {
         let gateway = Gateway::start().await?;
         gateway.accept(&[key]);
         let mut extra_env = vec![("SUPABASE_URL".to_owned(), gateway.url().to_owned())];
@@ -34,7 +34,7 @@ impl Rotation {
         project.schedule(key).await?;
         assert_eq!(project.run_job().await?, 200);
         project.until_idle(&connection).await;
-        Ok(Rotation { project, gateway, connection })
+        Ok(Self { project, gateway, connection })
     }
 
     /// What Supabase does by itself when keys change, and `supabase secrets set` when told to.
@@ -85,7 +85,7 @@ impl Rotation {
     async fn assert_refused_until(
         &mut self,
         status: u64,
-        mend: impl AsyncFnOnce(&mut Rotation) -> Result<()>,
+        mend: impl AsyncFnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let changed_at = self.change().await?;
         let what = format!("a notification answered with {status}");

@@ -109,8 +109,8 @@ struct Host {
 }
 
 impl Host {
-    async fn populate(project: &Project) -> Result<Host> {
-        let host = Host {
+    async fn populate(project: &Project) -> Result<Self> {
+        let host = Self {
             plain: project.connect("plain").await?,
             shared_token: project.connect("shared-token").await?,
             hex_token: project.connect("hex-token").await?,

@@ -29,9 +29,9 @@ pub(crate) struct Detour {
 }
 
 impl Detour {
-    pub(crate) async fn start(upstream: &str) -> Arc<Detour> {
+    pub(crate) async fn start(upstream: &str) -> Arc<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let detour = Arc::new(Detour {
+        let detour = Arc::new(Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             upstream: upstream.to_owned(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),

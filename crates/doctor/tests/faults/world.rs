@@ -87,10 +87,10 @@ impl Report {
 }
 
 impl World {
-    pub(crate) async fn start(config: Config) -> World {
+    pub(crate) async fn start(config: Config) -> Self {
         let client_secret = config.google.client_secret.clone();
         let stack = Stack::start(config, |_| {}).await.unwrap();
-        World {
+        Self {
             detour: Detour::start(stack.url()).await,
             stack,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -99,8 +99,8 @@ impl World {
         }
     }
 
-    pub(crate) async fn on_postgres() -> World {
-        World::start(Config { backend: Backend::Postgrest, ..Config::default() }).await
+    pub(crate) async fn on_postgres() -> Self {
+        Self::start(Config { backend: Backend::Postgrest, ..Config::default() }).await
     }
 
     /// As after the start, and swept a moment ago.

@@ -40,13 +40,13 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) async fn start() -> Receiver {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let inbox = Arc::<Mutex<Inbox>>::default();
         let router = Router::new().fallback(receive).with_state(inbox.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Receiver { url, inbox }
+        Self { url, inbox }
     }
 
     pub(crate) fn answer_with(&self, statuses: impl IntoIterator<Item = u16>) {

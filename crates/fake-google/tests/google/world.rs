@@ -20,13 +20,13 @@ pub(crate) struct World {
 pub(crate) type Answer = (StatusCode, Value);
 
 impl World {
-    pub(crate) async fn start() -> World {
-        World::start_with(Config::default()).await
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Config::default()).await
     }
 
-    pub(crate) async fn start_with(config: Config) -> World {
+    pub(crate) async fn start_with(config: Config) -> Self {
         let http = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        World { google: FakeGoogle::start(config).await.unwrap(), http }
+        Self { google: FakeGoogle::start(config).await.unwrap(), http }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {

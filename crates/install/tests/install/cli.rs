@@ -18,8 +18,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn new() -> Home {
-        let home = Home { directory: tempfile::tempdir().unwrap() };
+    pub(crate) fn new() -> Self {
+        let home = Self { directory: tempfile::tempdir().unwrap() };
         let wrapper = format!(
             "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\nprintf '%s\\n' \"$PGPASSWORD\" >> '{}'\nexec '{}' \"$@\"\n",
             home.path("arguments").display(),
@@ -91,25 +91,25 @@ pub(crate) struct Said {
 
 impl Said {
     #[track_caller]
-    pub(crate) fn succeeded(self) -> Said {
+    pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.text);
         self
     }
 
     #[track_caller]
-    pub(crate) fn failed(self) -> Said {
+    pub(crate) fn failed(self) -> Self {
         assert_eq!(self.code, Some(1), "{}", self.text);
         self
     }
 
     #[track_caller]
-    pub(crate) fn with(self, expected: &str) -> Said {
+    pub(crate) fn with(self, expected: &str) -> Self {
         assert!(self.text.contains(expected), "no {expected:?} in:\n{}", self.text);
         self
     }
 
     #[track_caller]
-    pub(crate) fn without(self, unexpected: &str) -> Said {
+    pub(crate) fn without(self, unexpected: &str) -> Self {
         assert!(!self.text.contains(unexpected), "{unexpected:?} in:\n{}", self.text);
         self
     }

@@ -18,18 +18,18 @@ struct Deployment {
 }
 
 impl Deployment {
-    fn installed() -> Deployment {
-        Deployment::from(Sandbox::fresh())
+    fn installed() -> Self {
+        Self::from(Sandbox::fresh())
     }
 
-    fn from(sandbox: Sandbox) -> Deployment {
+    fn from(sandbox: Sandbox) -> Self {
         sandbox.install(&["--yes"]).succeeded();
         let secrets = format!(
             "GOOGLE_CLIENT_ID=1234.apps.googleusercontent.com\nexport GOOGLE_CLIENT_SECRET=\"{CLIENT_SECRET}\"\n\
              SUPABASE_SECRET_KEY=sb_secret_of_the_project\nSTRIPE_KEY=sk_of_the_project\n"
         );
         sandbox.write("supabase/.env", &secrets);
-        Deployment { sandbox, api: ManagementApi::start() }
+        Self { sandbox, api: ManagementApi::start() }
     }
 
     fn command(&self) -> Command {

@@ -60,7 +60,7 @@ type Refusal = (StatusCode, Json<Value>);
 type Shared = State<Arc<Mutex<Received>>>;
 
 impl ManagementApi {
-    pub(crate) fn start() -> ManagementApi {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let received = Arc::new(Mutex::new(Received::default()));
         let router = Router::new()
@@ -76,7 +76,7 @@ impl ManagementApi {
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async { axum::serve(TcpListener::from_std(listener).unwrap(), router).await });
-        ManagementApi { url, received, runtime: Some(runtime) }
+        Self { url, received, runtime: Some(runtime) }
     }
 
     /// Where a command in this home finds it.

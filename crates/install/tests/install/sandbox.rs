@@ -28,20 +28,20 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     /// As `supabase init` leaves it.
-    pub(crate) fn fresh() -> Sandbox {
+    pub(crate) fn fresh() -> Self {
         static FRESH: OnceLock<Tree> = OnceLock::new();
-        Sandbox::copy(FRESH.get_or_init(|| {
-            let sandbox = Sandbox::copy(&Tree::default());
+        Self::copy(FRESH.get_or_init(|| {
+            let sandbox = Self::copy(&Tree::default());
             sandbox.home.supabase(sandbox.root(), &["init", "--yes"]).succeeded();
             sandbox.tree()
         }))
     }
 
     /// With a function, shared code, import maps, a migration and remarks of its own.
-    pub(crate) fn lived_in() -> Sandbox {
+    pub(crate) fn lived_in() -> Self {
         static LIVED_IN: OnceLock<Tree> = OnceLock::new();
-        Sandbox::copy(LIVED_IN.get_or_init(|| {
-            let sandbox = Sandbox::fresh();
+        Self::copy(LIVED_IN.get_or_init(|| {
+            let sandbox = Self::fresh();
             sandbox.new_function("hello");
             sandbox.write("supabase/functions/_shared/cors.ts", "export const cors = {};\n");
             // The CLI gives the latter to functions that have none.
@@ -56,8 +56,8 @@ impl Sandbox {
         }))
     }
 
-    fn copy(tree: &Tree) -> Sandbox {
-        let sandbox = Sandbox { home: Home::new(), directory: tempfile::tempdir().unwrap() };
+    fn copy(tree: &Tree) -> Self {
+        let sandbox = Self { home: Home::new(), directory: tempfile::tempdir().unwrap() };
         for (path, content) in tree {
             if path.ends_with('/') {
                 fs::create_dir_all(sandbox.path(path)).unwrap();
@@ -73,8 +73,8 @@ impl Sandbox {
         self.home.supabase(self.root(), &["functions", "new", name, "--yes"]).succeeded();
     }
 
-    pub(crate) fn installed() -> Sandbox {
-        let sandbox = Sandbox::fresh();
+    pub(crate) fn installed() -> Self {
+        let sandbox = Self::fresh();
         sandbox.install(&["--yes"]).succeeded();
         sandbox
     }

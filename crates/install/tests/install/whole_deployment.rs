@@ -35,7 +35,7 @@ struct Hosted {
 }
 
 impl Hosted {
-    async fn start() -> Hosted {
+    async fn start() -> Self {
         let supabase = tempfile::tempdir().unwrap();
         let directory = |path: &str| supabase.path().join(path);
         fs::create_dir(directory("migrations")).unwrap();
@@ -75,7 +75,7 @@ impl Hosted {
         let api = ManagementApi::start();
         let publications = api.publications();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Hosted { stack, database, http, api, publications, sandbox }
+        Self { stack, database, http, api, publications, sandbox }
     }
 
     /// Runs the whole script, and puts online what the CLI publishes meanwhile.
