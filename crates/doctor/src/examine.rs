@@ -126,8 +126,8 @@ fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
 fn rest(variables: &Variables, http: &Http, path: &str) -> Reply {
     let configuration = &variables.configuration;
     let request = HttpRequest::get(format!("{}/rest/v1/{path}", configuration.supabase_url));
-    let headers = configuration.key.headers().into_iter();
-    let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+    // Named as the functions do, for a project may expose another schema first.
+    let request = request.header("accept-profile", "public").authorized_by(&configuration.key);
     http.send(request, ANSWER_WITHIN)
 }
 

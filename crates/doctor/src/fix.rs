@@ -114,9 +114,8 @@ pub fn make(repair: Repair, variables: &Variables, http: &Http) -> Outcome {
     let configuration = &variables.configuration;
     let url = format!("{}/functions/v1/{}", configuration.supabase_url, repair.function());
     let body = repair.connection().map_or_else(|| json!({}), |id| json!({ "connection_id": id }));
-    let request = HttpRequest::post(url, "application/json", body.to_string());
-    let headers = configuration.key.headers().into_iter();
-    let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+    let request =
+        HttpRequest::post(url, "application/json", body.to_string()).authorized_by(&configuration.key);
     match http.send(request, ANSWER_WITHIN) {
         Ok(answer) => {
             let body = answer.json();

@@ -15,6 +15,8 @@ pub enum Access {
     KeyRefused,
     /// The key is one of the project's, and may not read what only the service may.
     NotTheService,
+    /// PostgREST serves other schemas than `public`.
+    PublicNotExposed,
     DatabaseDown(u16),
     Silent(Silence),
 }
@@ -35,6 +37,7 @@ pub fn access(view: &Reply) -> Access {
         403 if code == "42501" => Access::NotTheService,
         // There is no such view: the schema's matter.
         404 if !code.is_empty() => Access::Open,
+        406 if code == "PGRST106" => Access::PublicNotExposed,
         540 => Access::Paused,
         status @ 500.. => Access::DatabaseDown(status),
         status => Access::NotSupabase(status),
@@ -90,6 +93,12 @@ pub fn judge(url: &str, access: Access) -> Check {
             format!("{url} accepts the key, but it does not act as the service"),
             "take a secret key (sb_secret_…, or the legacy service_role key), not a publishable or anon one",
         ),
+        Access::PublicNotExposed => Check::wrong(
+            id,
+            "public_not_exposed",
+            format!("{url} answers, but its Data API does not expose the schema public"),
+            "add it in the dashboard: Project Settings, Data API, Exposed schemas",
+        ),
         Access::DatabaseDown(status) => Check::wrong(
             id,
             "database_unavailable",
@@ -111,6 +120,7 @@ mod tests {
             (Ok(answer(404, r#"{"code":"PGRST205"}"#)), Access::Open),
             (Ok(answer(403, r#"{"code":"42501"}"#)), Access::NotTheService),
             (Ok(answer(401, r#"{"message":"Invalid API key"}"#)), Access::KeyRefused),
+            (Ok(answer(406, r#"{"code":"PGRST106"}"#)), Access::PublicNotExposed),
             (Ok(answer(402, "")), Access::Restricted),
             (Ok(answer(540, "")), Access::Paused),
             (Ok(answer(503, r#"{"code":"PGRST002"}"#)), Access::DatabaseDown(503)),
