@@ -85,8 +85,14 @@ function inThisContext<Values extends unknown[], Result>(call: (...values: Value
   };
   make();
   return (...values: Values) =>
-    new Promise<Result>((resolve) => {
-      calls.push(() => resolve(call(...values)));
+    new Promise<Result>((resolve, reject) => {
+      calls.push(() => {
+        try {
+          resolve(call(...values));
+        } catch (error) {
+          reject(error);
+        }
+      });
       wake();
     });
 }
