@@ -5,6 +5,10 @@
 do $$
 declare
   fresh constant boolean := to_regclass('public.calendar_connections') is null;
+  -- By the one of our columns whose name a host is least likely to use.
+  applied constant boolean := exists (
+    select from pg_catalog.pg_attribute
+      where attrelid = to_regclass('public.calendar_connections') and attname = 'sync_streak' and not attisdropped);
   unfit text;
 begin
   if fresh then
@@ -22,37 +26,32 @@ begin
     );
   end if;
 
-  -- A provider may be of any type, and a domain of one that fits. What the host must bring is required; what is added
-  -- may be there from an earlier application, and is then never null, or it is the host's own of that name.
+  -- A provider may be of any type, and a domain of one that fits. The published four may be there; any other of our names
+  -- that is there before the first application is a column of the host's.
   select string_agg(
       case when attname is null then name || ' is missing'
+           when whose = 'ours' and not applied then name || ' is the name of a column that this migration adds'
            when is_of_another_type then format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1])
-           else name || ' is not the one that this migration adds' end,
+           else name || ' does not take nulls' end,
       '; ' order by position) into unfit
-    from (values (1, 'id', '{uuid}'::regtype[], 'required'), (2, 'user_id', '{uuid}', 'required'),
-                 (3, 'provider', null, 'required'), (4, 'access_token', '{text}', 'required'),
-                 (5, 'refresh_token', '{text}', 'required'),
+    from (values (1, 'id', '{uuid}'::regtype[], 'host'), (2, 'user_id', '{uuid}', 'host'), (3, 'provider', null, 'host'),
+                 (4, 'access_token', '{text}', 'host'), (5, 'refresh_token', '{text}', 'host'),
                  -- Without a time zone they are read as UTC.
-                 (6, 'expires_at', '{timestamptz, timestamp}', 'required'), (7, 'calendar_id', '{text}', 'required'),
-                 (8, 'is_active', '{boolean}', 'required'), (9, 'created_at', '{timestamptz, timestamp}', 'required'),
-                 (10, 'webhook_id', '{text}', 'added'), (11, 'webhook_expiration', '{timestamptz}', 'added'),
-                 (12, 'sync_enabled', '{boolean}', 'added'), (13, 'last_sync_at', '{timestamptz}', 'added'),
-                 (14, 'webhook_token', '{text}', 'added, never null'), (15, 'webhook_token_hash', '{text}', 'added'),
-                 (16, 'webhook_source', '{text}', 'added'), (17, 'webhook_resource_id', '{text}', 'added'),
-                 (18, 'webhook_pending_id', '{text}', 'added'),
-                 (19, 'webhook_opened_at', '{timestamptz}', 'added, never null'),
-                 (20, 'webhook_confirmed_id', '{text}', 'added'),
-                 (21, 'webhook_message_number', '{bigint}', 'added, never null'),
-                 (22, 'webhook_lease_until', '{timestamptz}', 'added, never null'),
-                 (23, 'webhook_not_before', '{timestamptz}', 'added, never null'),
-                 (24, 'webhook_attempts', '{integer, bigint}', 'added, never null'),
-                 (25, 'webhook_error', '{text}', 'added'), (26, 'sync_request_id', '{uuid}', 'added'),
-                 (27, 'sync_owed_since', '{timestamptz}', 'added'),
-                 (28, 'sync_lease_until', '{timestamptz}', 'added, never null'),
-                 (29, 'sync_not_before', '{timestamptz}', 'added, never null'),
-                 (30, 'sync_attempts', '{integer, bigint}', 'added, never null'),
-                 (31, 'sync_streak', '{integer, bigint}', 'added, never null'), (32, 'sync_error', '{text}', 'added'))
-        as expected (position, name, needed, presence)
+                 (6, 'expires_at', '{timestamptz, timestamp}', 'host'), (7, 'calendar_id', '{text}', 'host'),
+                 (8, 'is_active', '{boolean}', 'host'), (9, 'created_at', '{timestamptz, timestamp}', 'host'),
+                 (10, 'webhook_id', '{text}', 'published'), (11, 'webhook_expiration', '{timestamptz}', 'published'),
+                 (12, 'sync_enabled', '{boolean}', 'published'), (13, 'last_sync_at', '{timestamptz}', 'published'),
+                 (14, 'webhook_token', '{text}', 'ours'), (15, 'webhook_token_hash', '{text}', 'ours'),
+                 (16, 'webhook_source', '{text}', 'ours'), (17, 'webhook_resource_id', '{text}', 'ours'),
+                 (18, 'webhook_pending_id', '{text}', 'ours'), (19, 'webhook_opened_at', '{timestamptz}', 'ours'),
+                 (20, 'webhook_confirmed_id', '{text}', 'ours'), (21, 'webhook_message_number', '{bigint}', 'ours'),
+                 (22, 'webhook_lease_until', '{timestamptz}', 'ours'), (23, 'webhook_not_before', '{timestamptz}', 'ours'),
+                 (24, 'webhook_attempts', '{integer, bigint}', 'ours'), (25, 'webhook_error', '{text}', 'ours'),
+                 (26, 'sync_request_id', '{uuid}', 'ours'), (27, 'sync_owed_since', '{timestamptz}', 'ours'),
+                 (28, 'sync_lease_until', '{timestamptz}', 'ours'), (29, 'sync_not_before', '{timestamptz}', 'ours'),
+                 (30, 'sync_attempts', '{integer, bigint}', 'ours'), (31, 'sync_streak', '{integer, bigint}', 'ours'),
+                 (32, 'sync_error', '{text}', 'ours'))
+        as expected (position, name, needed, whose)
       left join pg_catalog.pg_attribute
         on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
       left join pg_catalog.pg_type as type on type.oid = atttypid
@@ -60,8 +59,9 @@ begin
       cross join lateral (select case when needed = '{text}' then typcategory <> 'S'
                                       else type.oid <> all (needed) and typbasetype <> all (needed) end)
         as compared (is_of_another_type)
-    where case when attname is null then presence = 'required'
-               else is_of_another_type or presence = 'added, never null' and not (attnotnull and atthasdef) end;
+    where case when attname is null then whose = 'host'
+               else is_of_another_type or whose = 'ours' and not applied
+                 or attnotnull and name in ('webhook_id', 'webhook_expiration') end;
   if unfit is not null then
     raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
       using hint = 'Add what is missing, convert the rest, and rename columns of your own that have a name of ours (see '
@@ -155,7 +155,7 @@ begin
   if current_user in ('anon', 'authenticated') then
     -- Several times what Google gives out. A sweep reads hundreds of rows, and a worker has 256 MB. In an insert the
     -- old row is null.
-    if new.provider::text = 'google'
+    if lower(new.provider::text) = 'google'
       and greatest(length(new.calendar_id), length(new.access_token), length(new.refresh_token)) > 4096
       and (new.provider, new.calendar_id, new.access_token, new.refresh_token)
         is distinct from (old.provider, old.calendar_id, old.access_token, old.refresh_token)
@@ -243,7 +243,7 @@ $$;
 create or replace trigger keep_calendar_webhook_columns
   before insert or update on public.calendar_connections
   for each row execute function public.keep_calendar_webhook_columns();
--- Also where a dump is restored with triggers off, which may be one of before this migration.
+-- Also in replica mode, in which a data-only dump is restored, perhaps one of before this migration.
 alter table public.calendar_connections enable always trigger keep_calendar_webhook_columns;
 
 create unique index if not exists calendar_connections_webhook_token_hash

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use dev_stack::{Config, Deno, Stack, repository};
 use futures_util::future::join_all;
@@ -60,7 +61,7 @@ async fn every_call_is_made_in_its_requests_context(deno: Deno, project: &Path) 
     let functions_dir = project.join("functions");
     let stack = Stack::start(Config { deno, functions_dir, ..Config::default() }, |_| {}).await.unwrap();
     let url = format!("{}/functions/v1/{FUNCTION}", stack.url());
-    let client = Client::new();
+    let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
     let notifications = (0..REQUESTS).map(|number| {
         client
             .post(&url)

@@ -7,7 +7,7 @@ use adapters::json::{Field, array, object};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use protocol::Timestamp;
-use protocol::connection::{Connection, ConnectionId, UserId};
+use protocol::connection::{Connection, ConnectionId, UnreadableRow, UserId};
 use protocol::invocation::{Invocation, Kind};
 use protocol::ports::Connections;
 use protocol::refusal::Refusal;
@@ -73,11 +73,13 @@ impl Target {
         let users = self.user_id.into_iter().chain(user).map(|id| Filter::Eq(Column::UserId, id.into()));
         let connection = self.connection_id.map(|id| Filter::Eq(Column::Id, id.into()));
         let named: Vec<_> = [google()].into_iter().chain(connection).chain(users).collect();
+        let oldest = read(deployment, named.clone()).await?;
+        let are_all = oldest.len() < MOST_CONNECTIONS;
         let (mut connections, others): (Vec<_>, Vec<_>) =
-            read(deployment, named.clone()).await?.into_iter().partition(Connection::is_live);
-        if connections.len() + others.len() == MOST_CONNECTIONS {
-            // There may be more, and the live ones among those.
-            connections = read(deployment, [named, live().into()].concat()).await?;
+            oldest.into_iter().flatten().partition(Connection::is_live);
+        if !are_all {
+            connections =
+                read(deployment, [named, live().into()].concat()).await?.into_iter().flatten().collect();
         }
         connections.extend(others);
         connections.truncate(MOST_CONNECTIONS);
@@ -88,14 +90,13 @@ impl Target {
     }
 }
 
-/// The oldest connections that meet the filters, those that can be read.
+/// The oldest rows that meet the filters.
 async fn read<P: Platform>(
     deployment: &Deployment<P>,
     filters: Vec<Filter>,
-) -> Result<Vec<Connection>, Problem> {
+) -> Result<Vec<Result<Connection, UnreadableRow>>, Problem> {
     let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
-    let rows = deployment.select(query, DATABASE_TIMEOUT).await?;
-    Ok(rows.into_iter().flatten().collect())
+    Ok(deployment.select(query, DATABASE_TIMEOUT).await?)
 }
 
 /// What was done for one connection, and what remains to be done once the caller is answered.

@@ -166,7 +166,8 @@ pub struct Connection {
     pub last_sync_at: Option<Timestamp>,
 }
 
-/// What every read and every update returns of a row.
+/// What every read and every update returns of a row: named, so that nothing that a host or a user keeps beside it, of
+/// whatever size, is read with every one of them. (PostgREST takes twice as long for it as for `*`, 11 ms against 6.)
 pub const COLUMNS: &[Column] = &[
     Column::Id,
     Column::UserId,

@@ -23,7 +23,7 @@ pub trait Connections {
         timeout: Duration,
     ) -> Result<Option<Connection>, DatabaseUnavailable>;
 
-    /// Rows are read one by one: an odd one does not hide the others. Whoever reads them logs it.
+    /// Rows are read one by one: an odd one does not hide the others, and is logged by the implementation.
     async fn select(
         &self,
         query: Query,

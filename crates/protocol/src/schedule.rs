@@ -29,7 +29,7 @@ pub const CHANNEL_TTL: Duration = Duration::from_secs(2_592_000);
 /// Google's notifications are not 100 % reliable: a connection is looked at once a day whatever they say.
 pub const RECONCILE_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// Hosted workers take no new work after half their wall clock (75 of 150 s on the free plan).
+/// Everything ends by then: hosted workers take no new work after half their wall clock (75 of 150 s on the free plan).
 pub const INVOCATION_END: TimeDelta = TimeDelta::seconds(70);
 /// No renewal starts after this second of an invocation.
 pub const LAST_RENEWAL: TimeDelta = TimeDelta::seconds(45);
@@ -39,7 +39,7 @@ pub const LAST_RUN_OF_A_SWEEP: TimeDelta = TimeDelta::seconds(10);
 pub const SHORTEST_RUN: TimeDelta = TimeDelta::seconds(5);
 /// And after it, for the write that ends it.
 pub const SPARE: TimeDelta = TimeDelta::seconds(5);
-/// How often a notification's row is looked at again because it moved between two looks.
+/// How often a notification's row is looked at, should it move between two looks.
 pub const LOOKS: usize = 3;
 /// Another setup may be opening the channel right now: worth waiting for this long, with a look this often.
 pub const SETUP_PATIENCE: TimeDelta = TimeDelta::seconds(15);

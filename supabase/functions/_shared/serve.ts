@@ -24,13 +24,14 @@ function run(module: WebAssembly.Module) {
   if (instance === "running") return;
   if (instance === "none") initSync({ module });
   else __wbg_reset_state();
-  start(Deno.env.toObject(), lose);
+  start(Deno.env.toObject(), () => lose("a panic, whose message stands above"));
   instance = "running";
 }
 
-/** A panic loses the instance with all that it was doing. */
-function lose() {
+/** An instance that has panicked or trapped is lost, with all that it was doing. */
+function lose(problem: unknown) {
   instance = "lost";
+  log(problem);
   for (const answer of inFlight) answer(internalError());
   inFlight.clear();
 }
@@ -40,23 +41,23 @@ function internalError(): Response {
   return Response.json({ error }, { status: 500, headers: { "access-control-allow-origin": "*" } });
 }
 
-function log(error: unknown) {
-  console.error(JSON.stringify({ level: "error", event: "internal_error", problem: String(error) }));
+function log(problem: unknown) {
+  console.error(JSON.stringify({ level: "error", event: "internal_error", problem: String(problem) }));
+}
+
+function isTrap(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError;
 }
 
 /**
  * A panic traps in whatever callback ran the code, and what the lost instance waited for still calls back. Neither
  * has anybody to catch it, and both would end the process. A trap without a panic, as when memory runs out, comes to
- * light here.
+ * light here; rejections come so late that they may be those of an instance before.
  */
 function forgive(event: Event, error: unknown) {
-  const isTrap = error instanceof WebAssembly.RuntimeError;
   const isStale = error instanceof Error && error.message.includes("previous WASM instance");
-  if (isTrap || isStale) event.preventDefault();
-  if (isTrap && instance === "running") {
-    log(error);
-    lose();
-  }
+  if (isTrap(error) || isStale) event.preventDefault();
+  if (isTrap(error) && event.type === "error" && instance === "running") lose(error);
 }
 addEventListener("error", (event) => forgive(event, event.error));
 addEventListener("unhandledrejection", (event) => forgive(event, event.reason));
@@ -75,18 +76,18 @@ function waitUntil(promise: Promise<unknown>) {
  * whose context they are made, and WASM wakes the tasks of several requests in the context of one of them.
  */
 function inThisContext<Values extends unknown[], Result>(call: (...values: Values) => Promise<Result>) {
-  const calls: (() => void)[] = [];
+  const due: (() => void)[] = [];
   let wake = () => {};
   const make = async () => {
     for (;;) {
       await new Promise<void>((resolve) => wake = resolve);
-      for (const call of calls.splice(0)) call();
+      for (const begin of due.splice(0)) begin();
     }
   };
   make();
   return (...values: Values) =>
     new Promise<Result>((resolve, reject) => {
-      calls.push(() => {
+      due.push(() => {
         try {
           resolve(call(...values));
         } catch (error) {
@@ -109,6 +110,7 @@ export function serve(name: string): { fetch(request: Request): Promise<Response
           resolve(response);
         };
         const fail = (error: unknown) => {
+          if (isTrap(error) && instance === "running") return lose(error);
           log(error);
           answer(internalError());
         };

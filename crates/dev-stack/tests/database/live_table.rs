@@ -302,10 +302,6 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
         ("webhook_expiration", "timestamp(3) without time zone", "timestamp with time zone"),
         ("sync_enabled", "text", "boolean"),
         ("last_sync_at", "character varying(40)", "timestamp with time zone"),
-        ("webhook_error", "jsonb", "text"),
-        ("webhook_message_number", "integer", "bigint"),
-        ("sync_request_id", "text", "uuid"),
-        ("sync_attempts", "text", "integer"),
     ] {
         create_table_with(&project, &[(column, kind)]).await;
         let before = catalog(&project).await;
@@ -318,13 +314,44 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
 }
 
 #[tokio::test]
+async fn a_published_column_that_retiring_could_not_empty_is_named() {
+    let project = Project::new().await;
+    create_table_with(&project, &[("webhook_id", "text not null")]).await;
+    let error = message(&project.migrate().await.unwrap_err());
+    assert!(error.contains("do not fit: webhook_id does not take nulls "), "{error}");
+    project.sql("alter table public.calendar_connections alter column webhook_id drop not null").await;
+    project.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_behind_a_long_transaction_gives_up_and_is_applied_later() {
+    let project = host(Published::Present).await;
+    let before = catalog(&project).await;
+    let other = project.cluster().connect().await.unwrap();
+    other.batch_execute("begin; lock table public.calendar_connections in access share mode").await.unwrap();
+    let error = message(&project.migrate().await.unwrap_err());
+    assert!(error.contains("lock timeout"), "{error}");
+    assert_eq!(catalog(&project).await, before);
+    other.batch_execute("rollback").await.unwrap();
+    project.migrate().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hosts_own_column_of_one_of_our_names_is_named_and_left_alone() {
     let project = Project::new().await;
-    for (column, kind) in [("webhook_token", "text"), ("sync_attempts", "integer default 0")] {
+    for (column, kind) in [
+        ("webhook_token", "text"),
+        ("webhook_token_hash", "text"),
+        ("webhook_error", "jsonb"),
+        ("webhook_resource_id", "text"),
+        ("sync_request_id", "uuid"),
+        ("sync_attempts", "integer not null default 0"),
+        ("sync_error", "text not null default ''"),
+    ] {
         create_table_with(&project, &[(column, kind)]).await;
         let before = catalog(&project).await;
         let error = message(&project.migrate().await.unwrap_err());
-        let expected = format!("do not fit: {column} is not the one that this migration adds ");
+        let expected = format!("do not fit: {column} is the name of a column that this migration adds ");
         assert!(error.contains(&expected) && error.contains("rename columns of your own"), "{error}");
         assert_eq!(catalog(&project).await, before, "{column}");
         project.sql(&format!("alter table public.calendar_connections rename {column} to my_{column}")).await;
@@ -338,7 +365,7 @@ async fn a_hosts_own_column_of_one_of_our_names_is_named_and_left_alone() {
 async fn a_dump_of_before_the_migration_is_restored_with_tokens_that_are_known() {
     let project = host(Published::Present).await;
     project.migrate().await.unwrap();
-    // As `pg_dump --data-only` and `supabase db dump --data-only` have it done.
+    // As `supabase db dump --data-only` has it done.
     project
         .sql(
             "set session_replication_role = replica;
