@@ -26,8 +26,8 @@ begin
     );
   end if;
 
-  -- A provider may be of any type, and a domain of one that fits. The published four may be there; any other of our names
-  -- that is there before the first application is a column of the host's.
+  -- A provider may be of any type, and a domain of one that fits. What may be shared with a host that has a column of that
+  -- name takes nulls; any other of our names that is there before the first application is the host's for something else.
   select string_agg(
       case when attname is null then name || ' is missing'
            when whose = 'ours' and not applied then name || ' is the name of a column that this migration adds'
@@ -39,18 +39,18 @@ begin
                  -- Without a time zone they are read as UTC.
                  (6, 'expires_at', '{timestamptz, timestamp}', 'host'), (7, 'calendar_id', '{text}', 'host'),
                  (8, 'is_active', '{boolean}', 'host'), (9, 'created_at', '{timestamptz, timestamp}', 'host'),
-                 (10, 'webhook_id', '{text}', 'published'), (11, 'webhook_expiration', '{timestamptz}', 'published'),
-                 (12, 'sync_enabled', '{boolean}', 'published'), (13, 'last_sync_at', '{timestamptz}', 'published'),
+                 (10, 'webhook_id', '{text}', 'shared'), (11, 'webhook_expiration', '{timestamptz}', 'shared'),
+                 (12, 'sync_enabled', '{boolean}', 'shared'), (13, 'last_sync_at', '{timestamptz}', 'shared'),
                  (14, 'webhook_token', '{text}', 'ours'), (15, 'webhook_token_hash', '{text}', 'ours'),
-                 (16, 'webhook_source', '{text}', 'ours'), (17, 'webhook_resource_id', '{text}', 'ours'),
-                 (18, 'webhook_pending_id', '{text}', 'ours'), (19, 'webhook_opened_at', '{timestamptz}', 'ours'),
-                 (20, 'webhook_confirmed_id', '{text}', 'ours'), (21, 'webhook_message_number', '{bigint}', 'ours'),
+                 (16, 'webhook_source', '{text}', 'ours'), (17, 'webhook_resource_id', '{text}', 'shared'),
+                 (18, 'webhook_pending_id', '{text}', 'shared'), (19, 'webhook_opened_at', '{timestamptz}', 'ours'),
+                 (20, 'webhook_confirmed_id', '{text}', 'shared'), (21, 'webhook_message_number', '{bigint}', 'ours'),
                  (22, 'webhook_lease_until', '{timestamptz}', 'ours'), (23, 'webhook_not_before', '{timestamptz}', 'ours'),
-                 (24, 'webhook_attempts', '{integer, bigint}', 'ours'), (25, 'webhook_error', '{text}', 'ours'),
-                 (26, 'sync_request_id', '{uuid}', 'ours'), (27, 'sync_owed_since', '{timestamptz}', 'ours'),
+                 (24, 'webhook_attempts', '{integer, bigint}', 'ours'), (25, 'webhook_error', '{text}', 'shared'),
+                 (26, 'sync_request_id', '{uuid}', 'shared'), (27, 'sync_owed_since', '{timestamptz}', 'shared'),
                  (28, 'sync_lease_until', '{timestamptz}', 'ours'), (29, 'sync_not_before', '{timestamptz}', 'ours'),
                  (30, 'sync_attempts', '{integer, bigint}', 'ours'), (31, 'sync_streak', '{integer, bigint}', 'ours'),
-                 (32, 'sync_error', '{text}', 'ours'))
+                 (32, 'sync_error', '{text}', 'shared'))
         as expected (position, name, needed, whose)
       left join pg_catalog.pg_attribute
         on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
@@ -59,9 +59,12 @@ begin
       cross join lateral (select case when needed = '{text}' then typcategory <> 'S'
                                       else type.oid <> all (needed) and typbasetype <> all (needed) end)
         as compared (is_of_another_type)
-    where case when attname is null then whose = 'host'
-               else is_of_another_type or whose = 'ours' and not applied
-                 or attnotnull and name in ('webhook_id', 'webhook_expiration') end;
+    where case
+      when attname is null then whose = 'host'
+      when whose = 'ours' and not applied then true
+      else is_of_another_type
+        or whose = 'shared' and attnotnull and name not in ('sync_enabled', 'last_sync_at')
+    end;
   if unfit is not null then
     raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
       using hint = 'Add what is missing, convert the rest, and rename columns of your own that have a name of ours (see '

@@ -302,6 +302,8 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
         ("webhook_expiration", "timestamp(3) without time zone", "timestamp with time zone"),
         ("sync_enabled", "text", "boolean"),
         ("last_sync_at", "character varying(40)", "timestamp with time zone"),
+        ("webhook_error", "jsonb", "text"),
+        ("sync_request_id", "text", "uuid"),
     ] {
         create_table_with(&project, &[(column, kind)]).await;
         let before = catalog(&project).await;
@@ -314,13 +316,20 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
 }
 
 #[tokio::test]
-async fn a_published_column_that_retiring_could_not_empty_is_named() {
+async fn a_hosts_own_column_of_the_same_meaning_is_shared_if_it_takes_nulls() {
     let project = Project::new().await;
-    create_table_with(&project, &[("webhook_id", "text not null")]).await;
-    let error = message(&project.migrate().await.unwrap_err());
-    assert!(error.contains("do not fit: webhook_id does not take nulls "), "{error}");
-    project.sql("alter table public.calendar_connections alter column webhook_id drop not null").await;
-    project.migrate().await.unwrap();
+    for (column, kind) in [("webhook_id", "text"), ("webhook_resource_id", "text"), ("sync_error", "varchar")]
+    {
+        let not_null = format!("{kind} not null default ''");
+        create_table_with(&project, &[(column, &not_null)]).await;
+        let error = message(&project.migrate().await.unwrap_err());
+        assert!(error.contains(&format!("do not fit: {column} does not take nulls ")), "{error}");
+        project.sql(&format!("alter table public.calendar_connections alter {column} drop not null")).await;
+        for _ in 0..2 {
+            project.migrate().await.unwrap();
+        }
+        project.sql("drop table public.calendar_connections cascade").await;
+    }
 }
 
 #[tokio::test]
@@ -342,11 +351,8 @@ async fn a_hosts_own_column_of_one_of_our_names_is_named_and_left_alone() {
     for (column, kind) in [
         ("webhook_token", "text"),
         ("webhook_token_hash", "text"),
-        ("webhook_error", "jsonb"),
-        ("webhook_resource_id", "text"),
-        ("sync_request_id", "uuid"),
+        ("webhook_source", "text"),
         ("sync_attempts", "integer not null default 0"),
-        ("sync_error", "text not null default ''"),
     ] {
         create_table_with(&project, &[(column, kind)]).await;
         let before = catalog(&project).await;
