@@ -7,7 +7,8 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::invocation::Invocation;
-use protocol::setup::{SetUp, follow_up, setup};
+use protocol::ports::Reason;
+use protocol::setup::{SetUp, setup};
 
 use crate::authenticate::{Caller, authenticate};
 use crate::problem::Problem;
@@ -37,7 +38,7 @@ fn attempt<P: Platform + 'static>(
         let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let follow_up = async move {
             if let Ok(SetUp::Opened(renewed)) = set_up {
-                follow_up(&*deployment, &invocation, *renewed).await;
+                renewed.follow_up(&*deployment, &invocation, Reason::ChannelOpened).await;
             }
         };
         Attempt { result, follow_up: follow_up.boxed_local() }

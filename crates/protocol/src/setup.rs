@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
-use crate::ports::{Ports, Reason};
+use crate::ports::Ports;
 use crate::refusal::Refusal;
 use crate::renew::{Renewal, Renewed, Trigger, renew};
 use crate::schedule::{SETUP_LOOKS_EVERY, SETUP_PATIENCE};
@@ -41,9 +41,4 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
             Err(DatabaseUnavailable) => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
         };
     }
-}
-
-/// Once the caller is answered.
-pub async fn follow_up<P: Ports>(ports: &P, invocation: &Invocation, renewed: Renewed) {
-    renewed.follow_up(ports, invocation, Reason::ChannelOpened).await;
 }

@@ -14,7 +14,7 @@ use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::invocation::{Invocation, Kind};
 use protocol::ports::{
-    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
+    Clock, Connections, Entropy, Google, Log, OpenedChannel, Reason, Recalculation, RefreshedToken, Run,
 };
 use protocol::receive::{self, Notification, Verdict};
 use protocol::setup::SetUp;
@@ -85,7 +85,7 @@ pub(crate) fn set_up(world: &Rc<World>, connection: usize) {
         let answer = setup::setup(&instance, &invocation, row).await;
         instance.judge_set_up(&answer);
         if let Ok(SetUp::Opened(renewed)) = answer {
-            setup::follow_up(&instance, &invocation, *renewed).await;
+            renewed.follow_up(&instance, &invocation, Reason::ChannelOpened).await;
         }
     });
 }
