@@ -15,6 +15,7 @@ use protocol::ports::{
 };
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Filter, Query, Update};
+use protocol::transition::Transition;
 
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -53,7 +54,7 @@ impl<P: Platform> Deployment<P> {
             Err(_) => Err(UserFailure::Unavailable),
         };
         if user == Err(UserFailure::Unavailable) {
-            self.log_failure(Service::Auth, &answer, |_| "unexpected".to_owned());
+            self.log_failure(Service::Auth, None, &answer, |_| "unexpected".to_owned());
         }
         user
     }
@@ -64,39 +65,28 @@ impl<P: Platform> Deployment<P> {
         connections: &[ConnectionId],
     ) -> Result<Vec<(ConnectionId, String)>, DatabaseUnavailable> {
         let request = self.database.status_request(connections);
-        let response = self.ask_database(request, DATABASE_TIMEOUT).await?;
-        self.understood(&response, database::parse_statuses(&response))
+        self.ask_database(request, DATABASE_TIMEOUT, None, database::parse_statuses).await
     }
 
     /// Keeps what a sweep did, a JSON object; a failure is logged, and nothing else depends on it.
     pub async fn record_sweep(&self, row: String) {
         let request = self.database.record_sweep_request(row);
-        if let Ok(response) = self.ask_database(request, DATABASE_TIMEOUT).await {
-            let _ = self.understood(&response, response.is_success().then_some(()));
-        }
+        let recorded = |response: &HttpResponse| response.is_success().then_some(());
+        let _ = self.ask_database(request, DATABASE_TIMEOUT, None, recorded).await;
     }
 
-    async fn ask_database(
+    /// What `parse` reads from the database's answer. `transition` is the step that the request is to take, if one.
+    async fn ask_database<T>(
         &self,
         request: HttpRequest,
         timeout: Duration,
-    ) -> Result<HttpResponse, DatabaseUnavailable> {
+        transition: Option<Transition>,
+        parse: impl FnOnce(&HttpResponse) -> Option<T>,
+    ) -> Result<T, DatabaseUnavailable> {
         let answer = self.platform.send(request, timeout).await;
-        answer.map_err(|failure| {
-            let code = failure.code().to_owned();
-            self.platform.log(Event::CallFailed { service: Service::Database, status: None, code });
-            DatabaseUnavailable
-        })
-    }
-
-    /// What was read from an answer of the database, if anything could be.
-    fn understood<T>(&self, response: &HttpResponse, parsed: Option<T>) -> Result<T, DatabaseUnavailable> {
+        let parsed = answer.as_ref().ok().and_then(parse);
         parsed.ok_or_else(|| {
-            self.platform.log(Event::CallFailed {
-                service: Service::Database,
-                status: Some(response.status),
-                code: database::error_code(response),
-            });
+            self.log_failure(Service::Database, transition, &answer, database::error_code);
             DatabaseUnavailable
         })
     }
@@ -104,6 +94,7 @@ impl<P: Platform> Deployment<P> {
     fn log_failure(
         &self,
         service: Service,
+        transition: Option<Transition>,
         answer: &Result<HttpResponse, HttpFailure>,
         code: impl FnOnce(&HttpResponse) -> String,
     ) {
@@ -111,7 +102,7 @@ impl<P: Platform> Deployment<P> {
             Ok(response) => (Some(response.status), code(response)),
             Err(failure) => (None, failure.code().to_owned()),
         };
-        self.platform.log(Event::CallFailed { service, status, code });
+        self.platform.log(Event::CallFailed { service, transition, status, code });
     }
 }
 
@@ -121,8 +112,9 @@ impl<P: Platform> Connections for Deployment<P> {
         update: Update,
         timeout: Duration,
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let response = self.ask_database(self.database.update_request(&update), timeout).await?;
-        let mut rows = self.understood(&response, database::parse_rows(&response))?;
+        let request = self.database.update_request(&update);
+        let mut rows =
+            self.ask_database(request, timeout, Some(update.transition), database::parse_rows).await?;
         rows.pop().transpose().map_err(|unreadable| {
             self.platform.log(Event::UnreadableRow(unreadable));
             DatabaseUnavailable
@@ -134,8 +126,8 @@ impl<P: Platform> Connections for Deployment<P> {
         query: Query,
         timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        let response = self.ask_database(self.database.select_request(&query), timeout).await?;
-        let rows = self.understood(&response, database::parse_rows(&response))?;
+        let request = self.database.select_request(&query);
+        let rows = self.ask_database(request, timeout, None, database::parse_rows).await?;
         for unreadable in rows.iter().filter_map(|row| row.as_ref().err()) {
             self.platform.log(Event::UnreadableRow(*unreadable));
         }
@@ -143,8 +135,8 @@ impl<P: Platform> Connections for Deployment<P> {
     }
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
-        let response = self.ask_database(self.database.count_request(&filters), timeout).await?;
-        self.understood(&response, database::parse_count(&response))
+        let request = self.database.count_request(&filters);
+        self.ask_database(request, timeout, None, database::parse_count).await
     }
 }
 
@@ -164,7 +156,7 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)),
         };
         if opened.is_err() {
-            self.log_failure(Service::Calendar, &answer, |response| {
+            self.log_failure(Service::Calendar, None, &answer, |response| {
                 google::error_reason(response).to_owned()
             });
         }
@@ -197,7 +189,9 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(RenewalFailure::GoogleUnavailable),
         };
         if refreshed.is_err() {
-            self.log_failure(Service::Oauth, &answer, |response| google::error_reason(response).to_owned());
+            self.log_failure(Service::Oauth, None, &answer, |response| {
+                google::error_reason(response).to_owned()
+            });
         }
         refreshed
     }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, ConnectionId};
 use protocol::event::{Event, Level};
+use protocol::transition::Transition;
 
 use crate::problem::Problem;
 use crate::{Function, Note};
@@ -94,8 +95,9 @@ pub fn event_line(event: &Event) -> (Level, String) {
             let connection = row.id.map(|connection| connection.to_string());
             vec![("connection_id", connection.into()), ("column", row.column.name().into())]
         }
-        Event::CallFailed { service, status, code } => vec![
+        Event::CallFailed { service, transition, status, code } => vec![
             ("service", service.name().into()),
+            ("transition", transition.map(Transition::name).into()),
             ("status", (*status).into()),
             ("code", code.as_str().into()),
         ],

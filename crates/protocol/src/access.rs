@@ -6,7 +6,7 @@ use crate::connection::{AccessToken, Connection};
 use crate::failure::RenewalFailure;
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, TOKEN_MARGIN};
-use crate::table::{Column, Update, Value};
+use crate::transition;
 
 /// An access token, and the row after it was stored if it had to be refreshed.
 pub(crate) struct Access {
@@ -36,17 +36,7 @@ pub(crate) async fn refreshed_access<P: Ports>(ports: &P, row: &Connection) -> R
     };
     let answer = ports.refresh(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
     let expires_at = ports.now() + TimeDelta::from_std(answer.expires_in).unwrap_or(TimeDelta::zero());
-    let mut update = Update::of(row.id)
-        .when_eq(Column::WebhookSource, &row.webhook_source)
-        .set(Column::AccessToken, &answer.access_token)
-        .set(Column::ExpiresAt, expires_at);
-    if let Some(rotated) = &answer.refresh_token {
-        // Tells the trigger that this is the same consent.
-        update = update
-            .set(Column::RefreshToken, rotated)
-            .set(Column::WebhookSource, Value::Text("rotated".to_owned()));
-    }
-    match ports.update(update, DATABASE_TIMEOUT).await {
+    match ports.update(transition::store_token(row, &answer, expires_at), DATABASE_TIMEOUT).await {
         Ok(Some(stored)) => Ok(Access { token: answer.access_token, refreshed: Some(stored) }),
         Ok(None) => Err(NoAccess::Superseded),
         Err(unavailable) => Err(NoAccess::Failed(unavailable.into())),

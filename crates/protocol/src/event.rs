@@ -6,6 +6,7 @@ use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
 use crate::failure::{RenewalFailure, RunFailure, StopFailure};
 use crate::ports::Reason;
+use crate::transition::Transition;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -62,6 +63,8 @@ pub enum Event {
     /// A service refused a call, or did not answer it.
     CallFailed {
         service: Service,
+        /// The step that did not take effect, as far as is known; only of the database.
+        transition: Option<Transition>,
         /// The HTTP status; none where no answer came.
         status: Option<u16>,
         /// The service's own word for it (`PGRST204`, `rateLimitExceeded`, `timed_out`).

@@ -9,7 +9,8 @@
 //! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
 //!
-//! Every step is a conditional update of one row ([`table`]); a crash may come between any two.
+//! Every step is a conditional update of one row: [`transition`] is the table of them, [`table`] what they are made
+//! of. A crash may come between any two.
 
 pub mod access;
 pub mod connection;
@@ -30,6 +31,7 @@ pub mod setup;
 pub mod stop;
 pub mod sweep;
 pub mod table;
+pub mod transition;
 
 /// A point in time, to the microsecond that PostgreSQL keeps.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

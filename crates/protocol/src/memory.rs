@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::Timestamp;
 use crate::connection::{Connection, ConnectionId, UnreadableRow};
 use crate::table::{Column, Filter, Query, Update, Value};
+use crate::transition::ROTATED;
 
 pub type Row = BTreeMap<Column, Value>;
 
@@ -44,6 +45,12 @@ impl Table {
         if let Some(row) = self.rows.borrow_mut().get_mut(&id.0) {
             apply(row, &set.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    /// The first row that meets every filter.
+    pub fn find(&self, filters: &[Filter]) -> Option<Connection> {
+        let rows = self.rows.borrow();
+        read(rows.values().find(|row| filters.iter().all(|filter| meets(row, filter)))?).ok()
     }
 
     pub fn update(&self, update: &Update) -> Option<Connection> {
@@ -91,7 +98,7 @@ fn defaults(id: ConnectionId) -> Row {
 fn apply(row: &mut Row, set: &[(Column, Value)]) {
     let before = row.clone();
     row.extend(set.iter().cloned());
-    let rotated = value(row, Column::WebhookSource) == Value::Text("rotated".to_owned());
+    let rotated = value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
     keep_digests(row);
     let changed = |column| value(row, column) != value(&before, column);
     let switched = changed(Column::IsActive) || changed(Column::SyncEnabled);

@@ -15,7 +15,8 @@ use crate::retire::retire;
 use crate::run::run;
 use crate::schedule::{LOOKS, RECEIVE_TIMEOUT};
 use crate::stop::stop_with_access;
-use crate::table::{Column, Filter, Query, Update, google};
+use crate::table::{Column, Query, Update, google};
+use crate::transition::{confirm_current, confirm_pending, note_change, note_orphan, note_pending, of_hash};
 
 /// One POST from Google, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,17 +92,11 @@ async fn confirm<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Verdict, DatabaseUnavailable> {
-    let pending = of_token(notification)
-        .when_eq(Column::WebhookPendingId, &notification.channel)
-        .set(Column::WebhookConfirmedId, &notification.channel);
-    if let Some(row) = update(ports, invocation, pending).await? {
-        return Ok(Verdict::Opened(Some(Box::new(row))));
-    }
-    let current = of_token(notification)
-        .when_eq(Column::WebhookId, &notification.channel)
-        .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
-        .set(Column::WebhookMessageNumber, 1);
-    Ok(Verdict::Opened(update(ports, invocation, current).await?.map(Box::new)))
+    let confirmed = match update(ports, invocation, confirm_pending(notification)).await? {
+        Some(row) => Some(row),
+        None => update(ports, invocation, confirm_current(notification)).await?,
+    };
+    Ok(Verdict::Opened(confirmed.map(Box::new)))
 }
 
 async fn judge<P: Ports>(
@@ -112,30 +107,17 @@ async fn judge<P: Ports>(
     let request = RequestId::fresh(ports.now(), ports.random());
     let channel = &notification.channel;
     for _ in 0..LOOKS {
-        // The request is stored even while the connection is paused: it may be resumed before anybody looks again.
-        let current = of_token(notification)
-            .when_eq(Column::WebhookId, channel)
-            .when(Filter::Lt(Column::WebhookMessageNumber, notification.number.into()))
-            .set(Column::WebhookMessageNumber, notification.number)
-            .set(Column::SyncRequestId, request);
-        if let Some(row) = update(ports, invocation, current).await? {
+        if let Some(row) = update(ports, invocation, note_change(notification, request)).await? {
             return Ok(Verdict::Changed(Box::new(row)));
         }
-        let orphan = of_token(notification)
-            .when(Filter::IsDistinct(Column::WebhookId, channel.into()))
-            .when(Filter::IsDistinct(Column::WebhookPendingId, channel.into()))
-            .set(Column::SyncRequestId, request);
-        if let Some(row) = update(ports, invocation, orphan).await? {
+        if let Some(row) = update(ports, invocation, note_orphan(notification, request)).await? {
             return Ok(Verdict::Orphan(Box::new(row)));
         }
         let Some(row) = read(ports, invocation, notification).await? else {
             return Ok(Verdict::Unknown);
         };
         if row.webhook_pending_id.as_ref() == Some(channel) {
-            let pending = of_token(notification)
-                .when_eq(Column::WebhookPendingId, channel)
-                .set(Column::SyncRequestId, request);
-            if let Some(row) = update(ports, invocation, pending).await? {
+            if let Some(row) = update(ports, invocation, note_pending(notification, request)).await? {
                 return Ok(Verdict::Changed(Box::new(row)));
             }
         } else if row.webhook_id.as_ref() == Some(channel)
@@ -146,10 +128,6 @@ async fn judge<P: Ports>(
         // The row moved between two looks.
     }
     Err(DatabaseUnavailable)
-}
-
-fn of_token(notification: &Notification) -> Update {
-    Update::matching(Filter::Eq(Column::WebhookTokenHash, (&notification.token_hash).into())).when(google())
 }
 
 async fn update<P: Ports>(
@@ -165,7 +143,8 @@ async fn read<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Option<Connection>, DatabaseUnavailable> {
-    let query = Query { filters: of_token(notification).filters, order: Column::Id, limit: 1 };
+    let filters = vec![of_hash(notification), google()];
+    let query = Query { filters, order: Column::Id, limit: 1 };
     let rows = ports.select(query, time_left(ports, invocation)?).await?;
     rows.into_iter().next().transpose().map_err(|_| DatabaseUnavailable)
 }

@@ -15,11 +15,14 @@ use crate::invocation::Invocation;
 use crate::ports::{OpenedChannel, Ports, Reason};
 use crate::run::{Outcome, run};
 use crate::schedule::{
-    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, REFRESH_INTERVAL, RENEWAL_LEASE,
-    TIME_TO_WATCH,
+    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH,
 };
 use crate::stop::stop;
-use crate::table::{Column, Filter, Update};
+use crate::table::Update;
+use crate::transition::{
+    Failed, Pending, claim_renewal, commit_channel, disown_channel, doubt_channel, fail_renewal,
+    look_up_channel, reissue_channel, release_renewal,
+};
 
 /// On whose behalf a channel is renewed: what the claim asks of the row besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub async fn renew<P: Ports>(
     }
     let pending = fresh_channel_id(ports);
     let lease_until = now + RENEWAL_LEASE;
-    let claim = claim(ports, row, trigger, &pending, now, lease_until);
+    let claim = claim_renewal(row, trigger, &pending, now, lease_until, || ports.random());
     let claimed = match ports.update(claim, DATABASE_TIMEOUT).await {
         Ok(Some(claimed)) => claimed,
         Ok(None) => return Renewal::NotOurs,
@@ -120,35 +123,6 @@ pub async fn renew<P: Ports>(
         ports.log(event);
     }
     renewal
-}
-
-fn claim<P: Ports>(
-    ports: &P,
-    row: &Connection,
-    trigger: Trigger,
-    pending: &ChannelId,
-    now: Timestamp,
-    lease_until: Timestamp,
-) -> Update {
-    let retry_at = schedule::renewal_retry(now, row.webhook_attempts, None, ports.random());
-    let update = Update::of(row.id)
-        .when(Filter::Lt(Column::WebhookLeaseUntil, now.into()))
-        .when_live()
-        .when_eq(Column::WebhookAttempts, row.webhook_attempts)
-        // Proves which abandoned channel the claim replaces, so that it can be stopped.
-        .when_still(Column::WebhookPendingId, row.webhook_pending_id.as_ref())
-        .set(Column::WebhookPendingId, pending)
-        .set(Column::WebhookLeaseUntil, lease_until)
-        .set(Column::WebhookNotBefore, lease_until.max(retry_at))
-        .set(Column::WebhookAttempts, schedule::one_more(row.webhook_attempts));
-    match trigger {
-        Trigger::Setup => update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at),
-        Trigger::Button => update
-            .when(Filter::Lt(Column::WebhookOpenedAt, (now - REFRESH_INTERVAL).into()))
-            .set(Column::SyncRequestId, RequestId::fresh(now, ports.random()))
-            .set_epoch(Column::SyncNotBefore),
-        Trigger::Sweep => update.when(Filter::Lte(Column::WebhookNotBefore, now.into())),
-    }
 }
 
 fn fresh_channel_id<P: Ports>(ports: &P) -> ChannelId {
@@ -262,8 +236,7 @@ impl<P: Ports> Opening<'_, P> {
     /// Writes another pending id over one that Google has seen before.
     async fn reissue(&mut self) -> Result<(), End> {
         let fresh = fresh_channel_id(self.ports);
-        let update = self.if_pending().set(Column::WebhookPendingId, &fresh);
-        match self.ports.update(update, DATABASE_TIMEOUT).await {
+        match self.update(reissue_channel(self.opening(), &fresh)).await {
             Ok(Some(_)) => {
                 self.abandoned.push(std::mem::replace(&mut self.pending, fresh));
                 Ok(())
@@ -275,23 +248,8 @@ impl<P: Ports> Opening<'_, P> {
 
     async fn commit(&self, opened: &OpenedChannel, access_token: &AccessToken) -> Result<Connection, End> {
         let now = self.ports.now();
-        let update = self
-            .if_pending()
-            .when_eq(Column::WebhookSource, &self.source)
-            .when_live()
-            .set(Column::WebhookId, &self.pending)
-            .set(Column::WebhookResourceId, &opened.resource_id)
-            .set(Column::WebhookExpiration, opened.expiration)
-            .set(Column::WebhookOpenedAt, now)
-            .set(Column::WebhookMessageNumber, 0)
-            .set_null(Column::WebhookPendingId)
-            .set_epoch(Column::WebhookLeaseUntil)
-            .set(Column::WebhookAttempts, 0)
-            .set_null(Column::WebhookError)
-            .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
-            // A change between the old channel's last word and the new one's first would go unseen.
-            .set(Column::SyncRequestId, RequestId::fresh(now, self.ports.random()));
-        let answer = self.ports.update(update, DATABASE_TIMEOUT).await;
+        let request = RequestId::fresh(now, self.ports.random());
+        let answer = self.update(commit_channel(self.opening(), &self.source, opened, now, request)).await;
         if let Ok(Some(committed)) = answer {
             return Ok(committed);
         }
@@ -318,23 +276,10 @@ impl<P: Ports> Opening<'_, P> {
     /// Gives the pending id up before its channel is stopped. Looked up by a write, never by a read: a lagging read
     /// or a lost answer would make us stop the channel just stored.
     async fn disown(&self) -> Result<Disowned, DatabaseUnavailable> {
-        let give_up =
-            self.if_pending().set_null(Column::WebhookPendingId).set_epoch(Column::WebhookLeaseUntil);
-        let answer = match self.ports.update(give_up.clone(), DATABASE_TIMEOUT).await {
-            Err(DatabaseUnavailable) => self.ports.update(give_up, DATABASE_TIMEOUT).await,
-            answer => answer,
-        };
-        if answer?.is_some() {
+        if self.insist(disown_channel(self.opening())).await?.is_some() {
             return Ok(Disowned::Gone { row_deleted: false });
         }
-        let look_up = Update::of(self.claimed.id)
-            .when_eq(Column::WebhookId, &self.pending)
-            .set(Column::WebhookId, &self.pending);
-        let answer = match self.ports.update(look_up.clone(), DATABASE_TIMEOUT).await {
-            Err(DatabaseUnavailable) => self.ports.update(look_up, DATABASE_TIMEOUT).await,
-            answer => answer,
-        };
-        if let Some(row) = answer? {
+        if let Some(row) = self.insist(look_up_channel(self.opening())).await? {
             return Ok(Disowned::Committed(Box::new(row)));
         }
         Ok(Disowned::Gone { row_deleted: matches!(self.ports.find(self.claimed.id).await, Ok(None)) })
@@ -344,18 +289,12 @@ impl<P: Ports> Opening<'_, P> {
     async fn fail(&self, failure: RenewalFailure, channel: Channel) -> End {
         let now = self.ports.now();
         let retry_at = schedule::renewal_retry(now, self.attempts, Some(failure), self.ports.random());
-        let update = self
-            .if_pending()
-            .when_eq(Column::WebhookSource, &self.source)
-            .set(Column::WebhookLeaseUntil, now + LEASE_AFTER_FAILURE)
-            .set(Column::WebhookNotBefore, retry_at)
-            .set(Column::WebhookError, failure.code());
+        let failed = Failed { failure, lease_until: now + LEASE_AFTER_FAILURE, retry_at };
         let update = match channel {
-            Channel::NotOpened => update.set_null(Column::WebhookPendingId),
-            // The next claim stops it.
-            Channel::MayExist => update,
+            Channel::NotOpened => fail_renewal(self.opening(), &self.source, failed),
+            Channel::MayExist => doubt_channel(self.opening(), &self.source, failed),
         };
-        match self.ports.update(update, DATABASE_TIMEOUT).await {
+        match self.update(update).await {
             Ok(Some(row)) => End::Failed { failure, row: Box::new(row), retry_at: Some(retry_at) },
             Ok(None) => {
                 // Without its resource id a channel that may exist cannot be stopped: it is when it speaks.
@@ -373,18 +312,25 @@ impl<P: Ports> Opening<'_, P> {
 
     /// Gives the claim back as if it had not been: there was no time to ask Google.
     async fn release(&self) -> End {
-        let update = self
-            .if_pending()
-            .set_null(Column::WebhookPendingId)
-            .set_epoch(Column::WebhookLeaseUntil)
-            .set(Column::WebhookAttempts, self.attempts)
-            .set(Column::WebhookNotBefore, self.ports.now());
-        let _ = self.ports.update(update, DATABASE_TIMEOUT).await;
+        let update = release_renewal(self.opening(), self.attempts, self.ports.now());
+        let _ = self.update(update).await;
         End::OutOfTime
     }
 
-    fn if_pending(&self) -> Update {
-        Update::of(self.claimed.id).when_eq(Column::WebhookPendingId, &self.pending)
+    fn opening(&self) -> Pending<'_> {
+        Pending { connection: self.claimed.id, pending: &self.pending }
+    }
+
+    async fn update(&self, update: Update) -> Result<Option<Connection>, DatabaseUnavailable> {
+        self.ports.update(update, DATABASE_TIMEOUT).await
+    }
+
+    /// Asks once more where no answer came.
+    async fn insist(&self, update: Update) -> Result<Option<Connection>, DatabaseUnavailable> {
+        match self.update(update.clone()).await {
+            Err(DatabaseUnavailable) => self.update(update).await,
+            answer => answer,
+        }
     }
 
     /// The channels that the new one replaces. Channels on one calendar share their resource id, so that one

@@ -15,7 +15,8 @@ use crate::failure::{DatabaseUnavailable, RunFailure};
 use crate::invocation::Invocation;
 use crate::ports::{Ports, Reason, Run};
 use crate::schedule::{self, DATABASE_TIMEOUT};
-use crate::table::{Column, Filter, Update};
+use crate::table::Update;
+use crate::transition::{self, Success};
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +79,7 @@ async fn claim<'a, P: Ports>(
 ) -> Result<Option<Holder<'a, P>>, DatabaseUnavailable> {
     let now = ports.now();
     let lease = new_lease(ports, now);
-    let update = Update::of(row.id)
-        .when(Filter::NotNull(Column::SyncRequestId))
-        .when(Filter::Lt(Column::SyncLeaseUntil, now.into()))
-        .when(Filter::Lte(Column::SyncNotBefore, now.into()))
-        .when_eq(Column::SyncAttempts, row.sync_attempts)
-        .when_live()
-        .set(Column::SyncLeaseUntil, lease)
-        .set(Column::SyncAttempts, schedule::one_more(row.sync_attempts))
-        .set(
-            Column::SyncNotBefore,
-            schedule::run_retry_after_crash(lease, row.sync_attempts, ports.random()),
-        );
+    let update = transition::claim_run(row, now, lease, ports.random());
     let claimed = ports.update(update, DATABASE_TIMEOUT).await?;
     Ok(claimed.map(|row| Holder { ports, invocation, reason, lease, row }))
 }
@@ -119,24 +109,6 @@ struct Held {
     duration: TimeDelta,
     /// The row, if the lease was given back and something is still owed.
     released: Option<Connection>,
-}
-
-struct Success {
-    ended_at: Timestamp,
-    streak: i64,
-}
-
-impl Success {
-    fn record(&self, update: Update) -> Update {
-        update
-            .set(Column::LastSyncAt, self.ended_at)
-            .set_null(Column::SyncError)
-            .set(Column::SyncStreak, self.streak)
-    }
-
-    fn not_before(&self) -> Timestamp {
-        self.ended_at + schedule::brake(self.streak)
-    }
 }
 
 impl<P: Ports> Holder<'_, P> {
@@ -172,7 +144,7 @@ impl<P: Ports> Holder<'_, P> {
                     self.row.last_sync_at,
                 ),
             };
-            match self.finish(request, &success).await {
+            match self.update(transition::finish_run(self.held(), request, &success)).await {
                 Ok(Some(_)) | Err(DatabaseUnavailable) => return synced(None),
                 Ok(None) => {}
             }
@@ -180,7 +152,11 @@ impl<P: Ports> Holder<'_, P> {
             let go_on = schedule::brake(success.streak) == TimeDelta::zero()
                 && self.invocation.take_run(ended_at, Some(duration));
             let next_lease = go_on.then(|| new_lease(self.ports, ended_at));
-            match self.keep_or_release(&success, next_lease).await {
+            let go_on_or_leave = match next_lease {
+                Some(next_lease) => transition::keep_run(self.held(), &success, next_lease),
+                None => transition::leave_run(self.held(), &success),
+            };
+            match self.update(go_on_or_leave).await {
                 Ok(Some(newer)) => {
                     let Some(next_lease) = next_lease else { return synced(Some(newer)) };
                     self.lease = next_lease;
@@ -188,7 +164,7 @@ impl<P: Ports> Holder<'_, P> {
                     if !self.row.is_live() {
                         // Paused meanwhile: the request stays owed, the lease need not.
                         self.invocation.give_run_back();
-                        let _ = self.release(0, ended_at, None).await;
+                        let _ = self.update(transition::pause_run(self.held(), ended_at)).await;
                         return synced(None);
                     }
                 }
@@ -210,64 +186,27 @@ impl<P: Ports> Holder<'_, P> {
         self.ports.recalculate(run, self.invocation.run_timeout(now)).await
     }
 
-    /// The request is done, unless a newer one took its place.
-    async fn finish(
-        &self,
-        request: RequestId,
-        success: &Success,
-    ) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let update = self
-            .if_held()
-            .when_eq(Column::SyncRequestId, request)
-            .set_null(Column::SyncRequestId)
-            .set_epoch(Column::SyncLeaseUntil)
-            .set(Column::SyncAttempts, 0)
-            .set(Column::SyncNotBefore, success.not_before());
-        self.ports.update(success.record(update), DATABASE_TIMEOUT).await
-    }
-
-    /// Goes on with the newer request under `next_lease`, or, without one, leaves it owed.
-    async fn keep_or_release(
-        &self,
-        success: &Success,
-        next_lease: Option<Timestamp>,
-    ) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let update = self.if_held().when(Filter::NotNull(Column::SyncRequestId));
-        let update = match next_lease {
-            Some(next_lease) => update
-                .set(Column::SyncLeaseUntil, next_lease)
-                .set(Column::SyncAttempts, 1)
-                .set(Column::SyncNotBefore, success.ended_at),
-            None => update
-                .set_epoch(Column::SyncLeaseUntil)
-                .set(Column::SyncAttempts, 0)
-                .set(Column::SyncNotBefore, success.not_before()),
-        };
-        self.ports.update(success.record(update), DATABASE_TIMEOUT).await
-    }
-
     /// Books a failed run. Returns the row if its lease was given back.
     async fn fail(&self, request: RequestId, failure: RunFailure) -> Option<Connection> {
         let now = self.ports.now();
         let attempts = self.row.sync_attempts;
-        let (retry_at, answer) = match failure {
+        let (retry_at, update) = match failure {
             RunFailure::Answered(_) | RunFailure::NoUser => {
                 let retry_at = schedule::run_retry(now, attempts, self.ports.random());
-                (retry_at, self.release(attempts, retry_at, Some(failure)).await)
+                (retry_at, transition::fail_run(self.held(), attempts, retry_at, failure))
             }
             RunFailure::RateLimited { retry_after } => {
                 self.invocation.end_runs();
                 let wait =
                     TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX).min(TimeDelta::hours(1));
-                (now + wait, self.release(attempts.saturating_sub(1), now + wait, None).await)
+                (now + wait, transition::refuse_run(self.held(), attempts, now + wait))
             }
-            // The callee may still be working: until the lease ends nobody runs this connection, whoever asks.
+            // Until the lease ends nobody runs this connection, whoever asks.
             RunFailure::TimedOut | RunFailure::Unreachable => {
-                let update = self.if_held().set(Column::SyncError, failure.code().as_str());
-                let answer = self.ports.update(update, DATABASE_TIMEOUT).await;
-                (self.row.sync_not_before.max(self.lease), answer)
+                (self.row.sync_not_before.max(self.lease), transition::doubt_run(self.held(), failure))
             }
         };
+        let answer = self.update(update).await;
         self.ports.log(Event::RunFailed {
             connection: self.row.id,
             request,
@@ -285,36 +224,20 @@ impl<P: Ports> Holder<'_, P> {
         }
     }
 
-    /// Gives the lease back; the request stays owed.
-    async fn release(
-        &self,
-        attempts: i64,
-        not_before: Timestamp,
-        failure: Option<RunFailure>,
-    ) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let update = self
-            .if_held()
-            .set_epoch(Column::SyncLeaseUntil)
-            .set(Column::SyncAttempts, attempts)
-            .set(Column::SyncNotBefore, not_before);
-        let update = match failure {
-            Some(failure) => update.set(Column::SyncError, failure.code().as_str()),
-            None => update,
-        };
-        self.ports.update(update, DATABASE_TIMEOUT).await
-    }
-
-    /// Another run may have begun, and our callee may have written after it: one more is owed, whatever the row says.
+    /// One more run is owed.
     async fn lease_lost(&self) {
         self.ports.log(Event::RunLeaseLost { connection: self.row.id });
         let request = RequestId::fresh(self.ports.now(), self.ports.random());
-        let update = Update::of(self.row.id).set(Column::SyncRequestId, request);
         // Known limit: a holder that lost its lease alive and dies here, or is not answered, goes unnoticed. Hence
         // the lease must outlive the callee.
-        let _ = self.ports.update(update, DATABASE_TIMEOUT).await;
+        let _ = self.update(transition::lose_run(self.row.id, request)).await;
     }
 
-    fn if_held(&self) -> Update {
-        Update::of(self.row.id).when_eq(Column::SyncLeaseUntil, self.lease)
+    fn held(&self) -> transition::Held {
+        transition::Held { connection: self.row.id, lease: self.lease }
+    }
+
+    async fn update(&self, update: Update) -> Result<Option<Connection>, DatabaseUnavailable> {
+        self.ports.update(update, DATABASE_TIMEOUT).await
     }
 }

@@ -16,7 +16,8 @@ use crate::run::{Outcome, run};
 use crate::schedule::{
     DATABASE_TIMEOUT, RECONCILE_AFTER, RENEWALS_AT_ONCE, ROWS_PER_STEP, RUNS_PER_INVOCATION,
 };
-use crate::table::{Column, Filter, Query, Update, google, live};
+use crate::table::{Column, Filter, Query, google, live};
+use crate::transition::reconcile;
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,12 +138,7 @@ impl<P: Ports> Sweep<'_, P> {
         loop {
             let Some((row, last_sync)) = self.silent.borrow_mut().next() else { return Ok(Next::NOTHING) };
             let request = RequestId::fresh(self.ports.now(), self.ports.random());
-            let update = Update::of(row.id)
-                .when(Filter::IsNull(Column::SyncRequestId))
-                .when(last_sync)
-                .when_live()
-                .set(Column::SyncRequestId, request);
-            match self.ports.update(update, DATABASE_TIMEOUT).await {
+            match self.ports.update(reconcile(row.id, last_sync, request), DATABASE_TIMEOUT).await {
                 Ok(Some(row)) => {
                     self.swept.borrow_mut().reconciled += 1;
                     self.run(row, Reason::Reconciliation).await;

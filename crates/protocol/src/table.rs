@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::connection::ConnectionId;
+use crate::transition::Transition;
 
 macro_rules! columns {
     ($($variant:ident $name:literal $kind:ident,)*) => {
@@ -148,19 +149,21 @@ pub enum Filter {
 /// A conditional update of the one row that meets every filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
+    /// Which step it is.
+    pub transition: Transition,
     pub filters: Vec<Filter>,
     pub set: Vec<(Column, Value)>,
 }
 
 impl Update {
     /// Starts an update of the row with this id.
-    pub fn of(id: ConnectionId) -> Self {
-        Self::matching(Filter::Eq(Column::Id, id.into()))
+    pub fn of(transition: Transition, id: ConnectionId) -> Self {
+        Self::matching(transition, Filter::Eq(Column::Id, id.into()))
     }
 
     /// Starts an update of the row that meets `filter`, which must name a unique value.
-    pub fn matching(filter: Filter) -> Self {
-        Self { filters: vec![filter], set: Vec::new() }
+    pub fn matching(transition: Transition, filter: Filter) -> Self {
+        Self { transition, filters: vec![filter], set: Vec::new() }
     }
 
     pub fn when(mut self, filter: Filter) -> Self {

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::failure::{DatabaseUnavailable, RunFailure};
 use protocol::refresh::Refreshed;
 use protocol::refusal::Refusal;
 use protocol::setup::SetUp;
 use protocol::sweep::Swept;
-use protocol::table::{Column, Filter, Update, Value};
+use protocol::transition::Transition;
 
 use crate::executor::{Instant, SECOND};
 use crate::instance::{Instance, micros};
@@ -38,24 +37,18 @@ pub(crate) struct Deeds {
 
 impl Deeds {
     /// An update met `row`.
-    pub(crate) fn note(&mut self, update: &Update, row: &Connection) {
+    pub(crate) fn note(&mut self, transition: Transition, row: &Connection) {
         let connection = connection_number(row.id);
-        let sets = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
-        match sets(Column::WebhookId) {
-            Some(Value::Null) => self.stopped += 1,
-            Some(_) => self.renewed += 1,
-            None => {}
-        }
-        if let Some(Value::Text(code)) = sets(Column::WebhookError) {
-            self.failures.push((connection, code.clone()));
-        }
-        if let (Some(Value::Time(lease)), None) = (sets(Column::SyncLeaseUntil), sets(Column::LastSyncAt))
-            && *lease > Timestamp::default()
-        {
-            self.runs.push((connection, None));
-        }
-        if update.filters.contains(&Filter::IsNull(Column::SyncRequestId)) {
-            self.reconciled += 1;
+        match transition {
+            Transition::RetireChannel => self.stopped += 1,
+            // Looked up, a channel is found stored whose commit was not answered.
+            Transition::CommitChannel | Transition::LookUpChannel => self.renewed += 1,
+            Transition::FailRenewal | Transition::DoubtChannel => {
+                self.failures.push((connection, row.webhook_error.clone().unwrap_or_default()));
+            }
+            Transition::ClaimRun => self.runs.push((connection, None)),
+            Transition::Reconcile => self.reconciled += 1,
+            _ => {}
         }
     }
 

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
-use protocol::table::{Column, Value};
+use protocol::table::Column;
+use protocol::transition::Transition;
 
 use crate::database;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
@@ -26,31 +27,18 @@ pub(crate) fn judge(world: &World, life: &Rc<Life>, step: &Step<'_>) {
     let Step { before, after, .. } = *step;
     let entry = Entry { world, life, step, before, after, clock: life.clock(step.sent_at) };
     entry.leaves_alone_what_is_not_its_own();
-    if step.sets(Column::WebhookId) == Some(&Value::Null) {
-        entry.gives_up_a_channel();
-    } else if before.webhook_id != after.webhook_id {
-        entry.stores_a_channel();
-    } else if let Some(Value::Text(error)) = step.sets(Column::WebhookError) {
-        entry.fails_to_renew(error);
-    } else if step.sets(Column::WebhookNotBefore).is_some() {
-        if after.webhook_pending_id.is_some() {
-            entry.claims_a_renewal();
-        } else {
-            entry.gives_a_renewal_back();
-        }
-    }
     entry.heeds_who_speaks();
-    if step.sets(Column::LastSyncAt).is_some() {
-        entry.ran();
-    } else if step.sets(Column::SyncLeaseUntil).is_some() {
-        if after.sync_lease_until == Timestamp::default() {
-            entry.gives_a_run_back();
-        } else {
-            entry.claims_a_run();
-        }
-    }
-    if step.sets(Column::AccessToken).is_some() {
-        entry.stores_an_access_token();
+    match step.transition {
+        Transition::RetireChannel => entry.gives_up_a_channel(),
+        Transition::CommitChannel => entry.stores_a_channel(),
+        Transition::FailRenewal | Transition::DoubtChannel => entry.fails_to_renew(),
+        Transition::ClaimRenewal => entry.claims_a_renewal(),
+        Transition::ReleaseRenewal => entry.gives_a_renewal_back(),
+        Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => entry.ran(),
+        Transition::ClaimRun => entry.claims_a_run(),
+        Transition::PauseRun | Transition::FailRun | Transition::RefuseRun => entry.gives_a_run_back(),
+        Transition::StoreToken => entry.stores_an_access_token(),
+        _ => {}
     }
 }
 
@@ -94,7 +82,7 @@ impl Entry<'_> {
             (row.user_id, row.is_active, row.sync_enabled, row.calendar_id.clone(), row.webhook_token.clone())
         };
         self.demand(host(self.before) == host(self.after), "writes what the host or the user decides");
-        let retires = self.step.sets(Column::WebhookId) == Some(&Value::Null);
+        let retires = self.step.transition == Transition::RetireChannel;
         if self.before.webhook_pending_id.is_some() && self.after.webhook_pending_id.is_none() && !retires {
             let pending = self.life.pending.borrow();
             let own = pending.get(&self.step.connection) == self.before.webhook_pending_id.as_ref();
@@ -185,7 +173,8 @@ impl Entry<'_> {
         self.demand(instant(after.webhook_not_before) <= self.clock, "gives a renewal back for later");
     }
 
-    fn fails_to_renew(&self, error: &str) {
+    fn fails_to_renew(&self) {
+        let error = self.after.webhook_error.as_deref().unwrap_or("nothing");
         let delay = instant(self.after.webhook_not_before) - self.clock;
         let attempts = self.before.webhook_attempts - 1;
         let backoff = doubled(30 * SECOND, attempts);
@@ -248,7 +237,7 @@ impl Entry<'_> {
     fn gives_a_run_back(&self) {
         let (before, after) = (self.before.sync_attempts, self.after.sync_attempts);
         let delay = instant(self.after.sync_not_before) - self.clock;
-        if let Some(Value::Text(_)) = self.step.sets(Column::SyncError) {
+        if self.step.transition == Transition::FailRun {
             self.demand(after == before, "changes the attempts that its claim counted");
             let backoff = doubled(SECOND, before);
             let tried_later = (backoff..=jittered(backoff)).contains(&delay);

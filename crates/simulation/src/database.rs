@@ -8,6 +8,7 @@ use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::transition::Transition;
 
 use crate::executor::{Instant, SECOND};
 use crate::fault::Fault;
@@ -129,11 +130,11 @@ pub(crate) fn update(
         Some(mutation) => mutation.rewrite(update, |filters| matching(world, filters)),
         None => update,
     };
-    let set = update.set.clone();
+    let (transition, set) = (update.transition, update.set.clone());
     let connection = target(world, &update);
     let before = connection.and_then(|connection| world.row(connection));
     let after = world.database.make(world.now(), Change::Update(update));
-    world.trace(connection, || format!("{life} {}", describe(&set, after.is_some())));
+    world.trace(connection, || format!("{life} {}", describe(transition, &set, after.is_some())));
     let after = after?;
     if !set.is_empty() {
         life.wrote.set(true);
@@ -144,7 +145,11 @@ pub(crate) fn update(
     }
     world.ledger(connection, |ledger| ledger.row = Some(after.clone()));
     let before = before?;
-    step::judge(world, life, &Step { connection, sent_at, set: &set, before: &before, after: &after });
+    step::judge(
+        world,
+        life,
+        &Step { transition, connection, sent_at, set: &set, before: &before, after: &after },
+    );
     Some(after)
 }
 
@@ -163,22 +168,18 @@ pub(crate) fn target(world: &World, update: &Update) -> Option<usize> {
 
 /// Whose lease an update depends on, if a run was made under it.
 pub(crate) fn held_lease(world: &World, life: &Life, update: &Update) -> Option<usize> {
-    let fenced_by =
-        |column| update.filters.iter().any(|filter| matches!(filter, Filter::Eq(by, _) if *by == column));
-    // One that depends on the request as well may also meet a newer request.
-    let fenced = fenced_by(Column::SyncLeaseUntil) && !fenced_by(Column::SyncRequestId);
+    // FinishRun depends on the request as well, and may also meet a newer one.
+    let fenced = matches!(
+        update.transition,
+        Transition::KeepRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun
+            | Transition::DoubtRun
+    );
     let connection = target(world, update).filter(|_| fenced)?;
     life.claims.borrow().get(&connection).filter(|claim| claim.called).map(|_| connection)
-}
-
-/// Whom an update asks another run of, whatever the row says.
-pub(crate) fn asks_for_a_run(update: &Update) -> Option<usize> {
-    match (&update.filters[..], &update.set[..]) {
-        ([Filter::Eq(Column::Id, Value::Uuid(id))], [(Column::SyncRequestId, Value::Uuid(_))]) => {
-            Some(connection_number(ConnectionId(*id)))
-        }
-        _ => None,
-    }
 }
 
 /// Whether a row tells that its runs fail.
@@ -198,10 +199,10 @@ pub(crate) fn is_confirmed(world: &World, connection: usize, channel: &ChannelId
 }
 
 fn matching(world: &World, filters: &[Filter]) -> Option<Connection> {
-    world.database.table.update(&Update { filters: filters.to_vec(), set: Vec::new() })
+    world.database.table.find(filters)
 }
 
-fn describe(set: &[(Column, Value)], applied: bool) -> String {
+fn describe(transition: Transition, set: &[(Column, Value)], applied: bool) -> String {
     let set: Vec<_> = set
         .iter()
         .map(|(column, value)| match value {
@@ -216,7 +217,8 @@ fn describe(set: &[(Column, Value)], applied: bool) -> String {
             value => format!("{}={value:?}", column.name()),
         })
         .collect();
-    format!("{}: {}", if applied { "writes" } else { "would write, but no row" }, set.join(" "))
+    let name = transition.name();
+    format!("{name}{}: {}", if applied { "" } else { " meets no row" }, set.join(" "))
 }
 
 /// The random end of a UUID.

@@ -19,6 +19,7 @@ use protocol::ports::{
 use protocol::receive::{self, Notification, Verdict};
 use protocol::setup::SetUp;
 use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::transition::Transition;
 use protocol::{refresh, setup, sweep};
 
 use crate::actors;
@@ -187,12 +188,12 @@ impl Instance {
     }
 
     /// An update was answered: what it replaced or gave up is to be stopped.
-    fn learn(&self, update: &Update, row: &Connection) {
+    fn learn(&self, transition: Transition, row: &Connection) {
         let connection = connection_number(row.id);
-        let stored = match update.set.iter().find(|(column, _)| *column == Column::WebhookId) {
-            Some((_, Value::Null)) => false,
-            Some(_) => true,
-            None => return,
+        let stored = match transition {
+            Transition::RetireChannel => false,
+            Transition::CommitChannel | Transition::LookUpChannel => true,
+            _ => return,
         };
         if let Some(replaced) = self.life.replaces.borrow_mut().remove(&connection)
             && (stored || self.may_stop(row))
@@ -332,15 +333,15 @@ impl Connections for Instance {
             }
         }
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
-        let looks_up = update.clone();
+        let transition = update.transition;
         let connection = database::target(&self.world, &update);
         if let Some(connection) = connection {
-            self.life.sequel.borrow_mut().asks(connection, &update);
-            order::claims(&self.world, &self.life, connection, &update);
-            self.life.sends(connection, &update);
+            self.life.sequel.borrow_mut().asks(connection, transition);
+            order::claims(&self.world, &self.life, connection, transition);
+            self.life.sends(connection, transition);
         }
         let lease = database::held_lease(&self.world, &self.life, &update);
-        if let Some(connection) = database::asks_for_a_run(&update) {
+        if let (Transition::LoseRun, Some(connection)) = (transition, connection) {
             self.life.lost.borrow_mut().remove(&connection);
         }
         let answer = self
@@ -359,12 +360,12 @@ impl Connections for Instance {
         if let (Some(connection), Some(None)) = (lease, &answer) {
             self.life.lost.borrow_mut().insert(connection);
         }
-        if order::is_lost_renewal(&looks_up, answer.as_ref()) {
+        if order::is_lost_renewal(transition, answer.as_ref()) {
             order::ends(&self.world, &self.life);
         }
         if let Some(connection) = connection {
-            self.life.sequel.borrow_mut().hears(connection, &looks_up, answer.as_ref());
-            let doubt = (connection, Matter::of(&looks_up));
+            self.life.sequel.borrow_mut().hears(connection, transition, answer.as_ref());
+            let doubt = (connection, Matter::of(transition));
             let mut doubted = self.life.doubted.borrow_mut();
             if answer.is_none() {
                 doubted.insert(doubt);
@@ -374,12 +375,12 @@ impl Connections for Instance {
             }
         }
         if let Some(Some(row)) = &answer {
-            self.life.deeds.borrow_mut().note(&looks_up, row);
-            self.life.gives_back(&looks_up, row, self.world.now());
-            self.learn(&looks_up, row);
+            self.life.deeds.borrow_mut().note(transition, row);
+            self.life.gives_back(transition, row, self.world.now());
+            self.learn(transition, row);
         }
         match answer {
-            None if mutation.is_some_and(|mutation| mutation.guesses(&looks_up)) => Ok(None),
+            None if mutation.is_some_and(|mutation| mutation.guesses(transition)) => Ok(None),
             answer => answer.ok_or(DatabaseUnavailable),
         }
     }

@@ -4,10 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, RefreshToken, ResourceId, Source};
 use protocol::failure::{RenewalFailure, WatchFailure};
-use protocol::table::{Column, Update, Value};
+use protocol::transition::Transition;
 
 use crate::answer::Deeds;
 use crate::executor::{Instant, SECOND, TaskId};
@@ -95,9 +94,23 @@ pub(crate) enum Matter {
 }
 
 impl Matter {
-    pub(crate) fn of(update: &Update) -> Self {
-        let channel = update.set.iter().any(|(column, _)| column.name().starts_with("webhook_"));
-        if channel { Self::Channel } else { Self::Run }
+    pub(crate) fn of(transition: Transition) -> Self {
+        match transition {
+            Transition::NoteOrphan
+            | Transition::NotePending
+            | Transition::ClaimRun
+            | Transition::FinishRun
+            | Transition::KeepRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun
+            | Transition::DoubtRun
+            | Transition::LoseRun
+            | Transition::Reconcile
+            | Transition::StoreToken => Self::Run,
+            _ => Self::Channel,
+        }
     }
 }
 
@@ -186,20 +199,29 @@ impl Life {
     }
 
     /// An update of a connection is sent.
-    pub(crate) fn sends(&self, connection: usize, update: &Update) {
-        let sets = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
-        if sets(Column::WebhookId) == Some(&Value::Null) {
-            self.is_to_retire.set(false);
-        }
-        if sets(Column::SyncLeaseUntil).is_some() {
-            self.released.borrow_mut().remove(&connection);
+    pub(crate) fn sends(&self, connection: usize, transition: Transition) {
+        match transition {
+            Transition::RetireChannel => self.is_to_retire.set(false),
+            Transition::ClaimRun
+            | Transition::FinishRun
+            | Transition::KeepRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun => {
+                self.released.borrow_mut().remove(&connection);
+            }
+            _ => {}
         }
     }
 
     /// An update met `row`.
-    pub(crate) fn gives_back(&self, update: &Update, row: &Connection, now: Instant) {
-        let releases = update.set.iter().any(|(set, _)| *set == Column::SyncLeaseUntil);
-        if releases && row.sync_lease_until == Timestamp::default() && row.sync_request_id.is_some() {
+    pub(crate) fn gives_back(&self, transition: Transition, row: &Connection, now: Instant) {
+        let releases = matches!(
+            transition,
+            Transition::LeaveRun | Transition::PauseRun | Transition::FailRun | Transition::RefuseRun
+        );
+        if releases {
             self.released.borrow_mut().insert(connection_number(row.id), (now, row.clone()));
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::transition::Transition;
 
 use crate::google;
 use crate::instance::RUN_LEASE;
@@ -138,21 +139,22 @@ impl Mutation {
         update: Update,
         matching: impl Fn(&[Filter]) -> Option<Connection>,
     ) -> Update {
-        let kind = Kind::of(&update);
         let mut update = update;
-        match (self, kind) {
+        match (self, update.transition) {
             (Self::UnfencedRuns, _) => {
                 update.filters.retain(|filter| !matches!(filter, Filter::Eq(Column::SyncLeaseUntil, _)));
             }
-            (Self::UnconditionalClear, Kind::Finish) => drop_filter(&mut update, Column::SyncRequestId),
-            (Self::LeaseReleasedAfterTimeout, Kind::RunUnanswered) => {
+            (Self::UnconditionalClear, Transition::FinishRun) => {
+                drop_filter(&mut update, Column::SyncRequestId)
+            }
+            (Self::LeaseReleasedAfterTimeout, Transition::DoubtRun) => {
                 set(&mut update, Column::SyncLeaseUntil, Value::Time(Timestamp::default()));
                 set(&mut update, Column::SyncNotBefore, Value::Time(Timestamp::default()));
             }
-            (Self::PausedRuns, Kind::RunClaim) | (Self::PausedRenewals, Kind::RenewalClaim) => {
+            (Self::PausedRuns, Transition::ClaimRun) | (Self::PausedRenewals, Transition::ClaimRenewal) => {
                 PAUSING.into_iter().for_each(|column| drop_filter(&mut update, column));
             }
-            (Self::ForgottenWhilePaused | Self::ForgottenDuringRun, Kind::Notification) => {
+            (Self::ForgottenWhilePaused | Self::ForgottenDuringRun, Transition::NoteChange) => {
                 let forgotten = matching(&update.filters).is_some_and(|row| match self {
                     Self::ForgottenWhilePaused => !row.is_live(),
                     _ => row.sync_lease_until > Timestamp::default(),
@@ -161,38 +163,48 @@ impl Mutation {
                     drop_set(&mut update, Column::SyncRequestId);
                 }
             }
-            (Self::UnfencedCommit, Kind::Commit) => drop_filter(&mut update, Column::WebhookPendingId),
-            (Self::CommitForAnySource, Kind::Commit)
-            | (Self::TokenForAnySource, Kind::Token)
-            | (Self::ErrorForAnySource, Kind::RenewalFailed) => {
+            (Self::UnfencedCommit, Transition::CommitChannel) => {
+                drop_filter(&mut update, Column::WebhookPendingId)
+            }
+            (Self::CommitForAnySource, Transition::CommitChannel)
+            | (Self::TokenForAnySource, Transition::StoreToken)
+            | (Self::ErrorForAnySource, Transition::FailRenewal | Transition::DoubtChannel) => {
                 drop_filter(&mut update, Column::WebhookSource);
                 if self == Self::ErrorForAnySource {
                     drop_filter(&mut update, Column::WebhookPendingId);
                 }
             }
-            (Self::CommitWithoutRun, Kind::Commit) => drop_set(&mut update, Column::SyncRequestId),
-            (Self::NumbersCarriedOver, Kind::Commit) => drop_set(&mut update, Column::WebhookMessageNumber),
-            (Self::OrphanThoughCurrent, Kind::Orphan) => drop_filter(&mut update, Column::WebhookId),
-            (Self::OrphanThoughPending, Kind::Orphan) => drop_filter(&mut update, Column::WebhookPendingId),
-            (Self::TokenPerChannel, Kind::RenewalClaim) => {
+            (Self::CommitWithoutRun, Transition::CommitChannel) => {
+                drop_set(&mut update, Column::SyncRequestId)
+            }
+            (Self::NumbersCarriedOver, Transition::CommitChannel) => {
+                drop_set(&mut update, Column::WebhookMessageNumber)
+            }
+            (Self::OrphanThoughCurrent, Transition::NoteOrphan) => {
+                drop_filter(&mut update, Column::WebhookId)
+            }
+            (Self::OrphanThoughPending, Transition::NoteOrphan) => {
+                drop_filter(&mut update, Column::WebhookPendingId)
+            }
+            (Self::TokenPerChannel, Transition::ClaimRenewal) => {
                 let pending = update.set.iter().find(|(column, _)| *column == Column::WebhookPendingId);
                 if let Some((_, Value::Text(id))) = pending {
                     let token = Value::Secret(format!("token of channel {id}"));
                     set(&mut update, Column::WebhookToken, token);
                 }
             }
-            (Self::UnbookedRenewals, Kind::RenewalClaim) => {
+            (Self::UnbookedRenewals, Transition::ClaimRenewal) => {
                 drop_set(&mut update, Column::WebhookNotBefore);
                 drop_set(&mut update, Column::WebhookAttempts);
             }
-            (Self::UnbookedRuns, Kind::RunClaim) => {
+            (Self::UnbookedRuns, Transition::ClaimRun) => {
                 drop_set(&mut update, Column::SyncNotBefore);
                 drop_set(&mut update, Column::SyncAttempts);
             }
-            (Self::NoBrake, Kind::Finish | Kind::RunSucceeded) => {
+            (Self::NoBrake, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
                 set(&mut update, Column::SyncStreak, Value::Integer(0));
             }
-            (Self::BrakeForEver, Kind::Finish | Kind::RunSucceeded) => {
+            (Self::BrakeForEver, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
                 if let Some(row) = matching(&update.filters) {
                     let streak = row.sync_streak + 1;
                     set(&mut update, Column::SyncStreak, Value::Integer(streak));
@@ -203,24 +215,28 @@ impl Mutation {
                     }
                 }
             }
-            (Self::TimelessEchoes, Kind::Finish) => {
+            (Self::TimelessEchoes, Transition::FinishRun) => {
                 if let Some(row) = matching(&update.filters)
                     && row.sync_request_id.is_some_and(|request| arose_at(request).is_none())
                 {
                     set(&mut update, Column::SyncStreak, Value::Integer(row.sync_streak + 1));
                 }
             }
-            (Self::ReusedRequests, Kind::Commit) => {
+            (Self::ReusedRequests, Transition::CommitChannel) => {
                 if let Some(request) = matching(&update.filters).and_then(|row| row.sync_request_id) {
                     set(&mut update, Column::SyncRequestId, request.into());
                 }
             }
-            (Self::SilentFailures, Kind::RenewalFailed) => drop_set(&mut update, Column::WebhookError),
-            (Self::UnnotedConfirmations, Kind::Confirmation) => {
+            (Self::SilentFailures, Transition::FailRenewal | Transition::DoubtChannel) => {
+                drop_set(&mut update, Column::WebhookError)
+            }
+            (Self::UnnotedConfirmations, Transition::ConfirmPending) => {
                 drop_set(&mut update, Column::WebhookConfirmedId);
             }
             (Self::EveryProvider, _) => drop_filter(&mut update, Column::Provider),
-            (Self::EagerButton, Kind::RenewalClaim) => drop_filter(&mut update, Column::WebhookOpenedAt),
+            (Self::EagerButton, Transition::ClaimRenewal) => {
+                drop_filter(&mut update, Column::WebhookOpenedAt)
+            }
             _ => {}
         }
         update
@@ -228,7 +244,7 @@ impl Mutation {
 
     /// What happens before an update is sent.
     pub(crate) fn before_update(self, world: &Rc<World>, update: &Update) {
-        if self != Self::StopBeforeDisown || Kind::of(update) != Kind::Retire {
+        if self != Self::StopBeforeDisown || update.transition != Transition::RetireChannel {
             return;
         }
         let rows: Vec<_> = world.ledgers.borrow().iter().filter_map(|ledger| ledger.row.clone()).collect();
@@ -244,20 +260,22 @@ impl Mutation {
     /// Whether an update is not made at all.
     pub(crate) fn swallows(self, update: &Update, purpose: Purpose) -> bool {
         match self {
-            Self::LostLeaseUnnoticed => Kind::of(update) == Kind::LeaseLost,
-            Self::LeftToTheSweep => Kind::of(update) == Kind::Retire && purpose != Purpose::Sweep,
+            Self::LostLeaseUnnoticed => update.transition == Transition::LoseRun,
+            Self::LeftToTheSweep => {
+                update.transition == Transition::RetireChannel && purpose != Purpose::Sweep
+            }
             _ => false,
         }
     }
 
     /// Whether an update is made by a read.
     pub(crate) fn reads_instead(self, update: &Update) -> bool {
-        self == Self::LookUpByRead && Kind::of(update) == Kind::LookUp
+        self == Self::LookUpByRead && update.transition == Transition::LookUpChannel
     }
 
     /// Whether an update that is not answered counts as one that met no row.
-    pub(crate) fn guesses(self, update: &Update) -> bool {
-        self == Self::LookUpByGuess && Kind::of(update) == Kind::LookUp
+    pub(crate) fn guesses(self, transition: Transition) -> bool {
+        self == Self::LookUpByGuess && transition == Transition::LookUpChannel
     }
 
     /// What is read in place of a query.
@@ -299,58 +317,6 @@ impl Mutation {
             }
             _ => false,
         }
-    }
-}
-
-/// What an update is for, read off its shape.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Notification,
-    Confirmation,
-    Orphan,
-    RunClaim,
-    Finish,
-    RunSucceeded,
-    RunUnanswered,
-    LeaseLost,
-    RenewalClaim,
-    Commit,
-    RenewalFailed,
-    LookUp,
-    Token,
-    Retire,
-    Other,
-}
-
-impl Kind {
-    fn of(update: &Update) -> Self {
-        let value = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
-        let sets = |column| value(column).is_some();
-        let asks = |column| update.filters.iter().any(|filter| filtered(filter) == column);
-        let only = |column| sets(column) && update.set.len() == 1;
-        let kinds = [
-            (
-                sets(Column::WebhookMessageNumber) && sets(Column::SyncRequestId) && !sets(Column::WebhookId),
-                Self::Notification,
-            ),
-            (
-                only(Column::SyncRequestId) && asks(Column::WebhookTokenHash) && asks(Column::WebhookId),
-                Self::Orphan,
-            ),
-            (only(Column::WebhookConfirmedId), Self::Confirmation),
-            (only(Column::SyncRequestId) && update.filters.len() == 1, Self::LeaseLost),
-            (value(Column::SyncRequestId) == Some(&Value::Null), Self::Finish),
-            (sets(Column::LastSyncAt), Self::RunSucceeded),
-            (sets(Column::SyncLeaseUntil) && asks(Column::SyncAttempts), Self::RunClaim),
-            (only(Column::SyncError), Self::RunUnanswered),
-            (sets(Column::WebhookPendingId) && asks(Column::WebhookLeaseUntil), Self::RenewalClaim),
-            (only(Column::WebhookId), Self::LookUp),
-            (value(Column::WebhookId) == Some(&Value::Null), Self::Retire),
-            (sets(Column::WebhookId), Self::Commit),
-            (matches!(value(Column::WebhookError), Some(Value::Text(_))), Self::RenewalFailed),
-            (sets(Column::AccessToken), Self::Token),
-        ];
-        kinds.into_iter().find(|(is, _)| *is).map_or(Self::Other, |(_, kind)| kind)
     }
 }
 

@@ -2,7 +2,8 @@
 //! eight renewals at once.
 
 use protocol::connection::Connection;
-use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::table::{Column, Filter, Query};
+use protocol::transition::Transition;
 
 use crate::executor::{Instant, SECOND};
 use crate::life::{Life, Purpose};
@@ -44,12 +45,12 @@ impl Matter {
         asks(Column::WebhookNotBefore).then_some(Self::Renewals).or_else(runs)
     }
 
-    fn claimed_by(update: &Update) -> Option<Self> {
-        let value = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
-        let renews = matches!(value(Column::WebhookPendingId), Some(Value::Text(_))) && update.set.len() > 1;
-        let runs = value(Column::SyncLeaseUntil).is_some() && value(Column::SyncAttempts).is_some();
-        let claims_run = runs && value(Column::LastSyncAt).is_none() && value(Column::SyncError).is_none();
-        if renews { Some(Self::Renewals) } else { claims_run.then_some(Self::Runs) }
+    fn claimed_by(transition: Transition) -> Option<Self> {
+        match transition {
+            Transition::ClaimRenewal => Some(Self::Renewals),
+            Transition::ClaimRun => Some(Self::Runs),
+            _ => None,
+        }
     }
 }
 
@@ -87,8 +88,8 @@ pub(crate) fn finds<'a>(
 }
 
 /// An update of a connection is sent.
-pub(crate) fn claims(world: &World, life: &Life, connection: usize, update: &Update) {
-    let Some(matter) = Matter::claimed_by(update) else { return };
+pub(crate) fn claims(world: &World, life: &Life, connection: usize, transition: Transition) {
+    let Some(matter) = Matter::claimed_by(transition) else { return };
     if matter == Matter::Renewals && life.age(world.now()) > LAST_RENEWAL {
         let what = format!("{life} starts a renewal that may not end in time");
         world.broke(Promise::WorkIsBounded, Some(connection), what);
@@ -132,8 +133,8 @@ pub(crate) fn ends(world: &World, life: &Life) {
     life.order.borrow_mut().ended.push(world.now());
 }
 
-pub(crate) fn is_lost_renewal(update: &Update, answer: Option<&Option<Connection>>) -> bool {
-    Matter::claimed_by(update) == Some(Matter::Renewals) && !matches!(answer, Some(Some(_)))
+pub(crate) fn is_lost_renewal(transition: Transition, answer: Option<&Option<Connection>>) -> bool {
+    transition == Transition::ClaimRenewal && !matches!(answer, Some(Some(_)))
 }
 
 /// Whether nobody in the queue has waited longer.

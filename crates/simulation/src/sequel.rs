@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::{Connection, ResourceId};
-use protocol::table::{Column, Update, Value};
+use protocol::transition::Transition;
 
 use crate::life::Life;
 use crate::promise::Promise;
@@ -29,36 +29,12 @@ pub(crate) struct Sequel {
     unknown: BTreeSet<usize>,
 }
 
-/// What an update of a renewal is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Claim,
-    Commit,
-    Failure,
-    Disown,
-    LookUp,
-}
-
-impl Kind {
-    fn of(update: &Update) -> Option<Self> {
-        let value = |column| update.set.iter().find(|(set, _)| *set == column).map(|(_, value)| value);
-        match (value(Column::WebhookId), value(Column::WebhookPendingId), value(Column::WebhookError)) {
-            (Some(Value::Text(_)), None, _) => Some(Self::LookUp),
-            (Some(Value::Text(_)), Some(_), _) => Some(Self::Commit),
-            (None, Some(Value::Text(_)), _) => Some(Self::Claim),
-            (None, _, Some(Value::Text(_))) => Some(Self::Failure),
-            (None, Some(Value::Null), None) if update.set.len() == 2 => Some(Self::Disown),
-            _ => None,
-        }
-    }
-}
-
 impl Sequel {
-    pub(crate) fn asks(&mut self, connection: usize, update: &Update) {
-        let asked = match Kind::of(update) {
-            Some(Kind::Disown) => Some(Question::Disown),
-            Some(Kind::LookUp) => Some(Question::LookUp),
-            Some(Kind::Claim) => {
+    pub(crate) fn asks(&mut self, connection: usize, transition: Transition) {
+        let asked = match transition {
+            Transition::DisownChannel => Some(Question::Disown),
+            Transition::LookUpChannel => Some(Question::LookUp),
+            Transition::ClaimRenewal | Transition::ReissueChannel => {
                 self.unknown.remove(&connection);
                 self.repeated.remove(&connection);
                 self.next.get(&connection).copied()
@@ -71,17 +47,29 @@ impl Sequel {
     }
 
     /// What it heard: none = no answer, and in it none = no row.
-    pub(crate) fn hears(&mut self, connection: usize, update: &Update, answer: Option<&Option<Connection>>) {
-        let next = match (Kind::of(update), answer) {
-            (None, _) => return,
-            (Some(Kind::Claim | Kind::Failure), None) | (_, Some(Some(_))) => None,
-            (Some(Kind::Claim), Some(None)) => None,
-            (Some(Kind::Commit), _) | (Some(Kind::Failure), Some(None)) => Some(Question::Disown),
-            (Some(Kind::Disown), None) => Some(Question::Disown),
-            (Some(Kind::Disown), Some(None)) | (Some(Kind::LookUp), None) => Some(Question::LookUp),
-            (Some(Kind::LookUp), Some(None)) => Some(Question::Read),
+    pub(crate) fn hears(
+        &mut self,
+        connection: usize,
+        transition: Transition,
+        answer: Option<&Option<Connection>>,
+    ) {
+        use Transition::{
+            ClaimRenewal, CommitChannel, DisownChannel, DoubtChannel, FailRenewal, LookUpChannel,
+            ReissueChannel,
         };
-        let unanswered = matches!(Kind::of(update), Some(Kind::Disown | Kind::LookUp)) && answer.is_none();
+        let next = match (transition, answer) {
+            (ClaimRenewal | ReissueChannel, _) | (FailRenewal | DoubtChannel, None) => None,
+            (CommitChannel | FailRenewal | DoubtChannel | DisownChannel | LookUpChannel, Some(Some(_))) => {
+                None
+            }
+            (CommitChannel, _) | (FailRenewal | DoubtChannel, Some(None)) | (DisownChannel, None) => {
+                Some(Question::Disown)
+            }
+            (DisownChannel, Some(None)) | (LookUpChannel, None) => Some(Question::LookUp),
+            (LookUpChannel, Some(None)) => Some(Question::Read),
+            _ => return,
+        };
+        let unanswered = matches!(transition, DisownChannel | LookUpChannel) && answer.is_none();
         let repeated = self.repeated.remove(&connection);
         match next {
             Some(next) if unanswered && repeated == Some(next) => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection};
 use protocol::table::{Column, Value};
+use protocol::transition::Transition;
 
 use crate::booking;
 use crate::executor::{HOUR, Instant, MINUTE, SECOND};
@@ -20,6 +21,7 @@ pub(crate) const SKEW: Instant = 10 * SECOND;
 
 /// An update that took effect on one row.
 pub(crate) struct Step<'a> {
+    pub(crate) transition: Transition,
     pub(crate) connection: usize,
     pub(crate) sent_at: Instant,
     pub(crate) set: &'a [(Column, Value)],
@@ -38,16 +40,23 @@ pub(crate) fn judge(world: &Rc<World>, life: &Rc<Life>, step: &Step<'_>) {
     judge_ids(world, step);
     judge_request(world, life, step);
     judge_consent(world, life, step);
-    if step.sets(Column::WebhookError).is_some() || step.sets(Column::WebhookPendingId) == Some(&Value::Null)
-    {
+    if matches!(
+        step.transition,
+        Transition::CommitChannel
+            | Transition::DisownChannel
+            | Transition::FailRenewal
+            | Transition::DoubtChannel
+            | Transition::ReleaseRenewal
+            | Transition::RetireChannel
+    ) {
         life.renewing.borrow_mut().remove(&step.connection);
     }
     booking::judge(world, life, step);
     note_replaced(life, step);
     note_asked(life, step, world.now());
-    if let Some(Value::Text(_)) = step.sets(Column::WebhookPendingId) {
+    if matches!(step.transition, Transition::ClaimRenewal | Transition::ReissueChannel) {
         // An id written over another one goes on with the other's claim.
-        let claims = step.sets(Column::WebhookLeaseUntil).is_some();
+        let claims = step.transition == Transition::ClaimRenewal;
         world.ledger(step.connection, |ledger| {
             let live = !claims || step.after.is_live();
             let replaced = ledger
@@ -82,13 +91,11 @@ fn note_replaced(life: &Life, step: &Step<'_>) {
         life.opened.borrow_mut().remove(id);
     }
     let current = || before.webhook_id.clone().map(|id| (id, before.webhook_resource_id.clone()));
-    let retires = step.sets(Column::WebhookId) == Some(&Value::Null);
-    let claims = matches!(step.sets(Column::WebhookPendingId), Some(Value::Text(_))) && step.set.len() > 1;
-    if retires {
+    if step.transition == Transition::RetireChannel {
         // Without its resource id it cannot be stopped.
         let known = current().filter(|(_, resource)| resource.is_some());
         life.replaces.borrow_mut().insert(connection, known.into_iter().collect());
-    } else if claims {
+    } else if step.transition == Transition::ClaimRenewal {
         // What became of an earlier renewal's may not be known.
         life.opened.borrow_mut().retain(|_, of| *of != connection);
         let abandoned = before.webhook_pending_id.clone().map(|id| (id, None));
@@ -220,14 +227,14 @@ fn judge_consent(world: &World, life: &Life, step: &Step<'_>) {
     {
         mixed("a refresh token that Google gave was not stored");
     }
-    if let Some(Value::Text(error)) = step.sets(Column::WebhookError)
+    let failed = matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel);
+    if failed
+        && let Some(error) = &after.webhook_error
         && life.sources.borrow().get(&connection).is_some_and(|source| *source != before.webhook_source)
     {
         mixed(&format!("{error} of another consent or calendar was stored"));
     }
-    if let Some(Value::Text(_)) = step.sets(Column::WebhookError)
-        && life.pending.borrow().get(&connection) != before.webhook_pending_id.as_ref()
-    {
+    if failed && life.pending.borrow().get(&connection) != before.webhook_pending_id.as_ref() {
         let what = format!("{life} wrote its failure over somebody else's renewal");
         world.broke(Promise::OneLiveChannel, Some(connection), what);
     }

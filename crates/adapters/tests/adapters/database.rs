@@ -10,6 +10,7 @@ use protocol::connection::{ChannelId, Connection, ConnectionId, Source};
 use protocol::memory::Table;
 use protocol::ports::Connections;
 use protocol::table::{Column, Filter, Query, Update, Value, google, live};
+use protocol::transition::Transition;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,6 +25,11 @@ fn time(seconds: i64, microseconds: u32) -> Timestamp {
 fn id(number: u128) -> ConnectionId {
     // Spread out, so that the order of ids is not the order of anything else.
     ConnectionId(Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)))
+}
+
+/// An update whose step does not matter here.
+fn patch(id: ConnectionId) -> Update {
+    Update::of(Transition::RetireChannel, id)
 }
 
 /// A table in memory beside a real one, with the same rows.
@@ -144,7 +150,7 @@ async fn filters_mean_the_same(pair: &Pair) {
         )
         .await;
     let check = async |filter: Filter, expected: bool| {
-        let update = Update::of(connection).when(filter.clone()).set(Column::WebhookError, "seen");
+        let update = patch(connection).when(filter.clone()).set(Column::WebhookError, "seen");
         assert_eq!(pair.update(update).await, expected, "{filter:?}");
     };
     check(Filter::Eq(Column::WebhookId, "a b&c=d+e/f%\"'(),.:".into()), true).await;
@@ -171,14 +177,14 @@ async fn filters_mean_the_same(pair: &Pair) {
         (Value::Boolean(false), false, true),
         (Value::Null, false, false),
     ] {
-        pair.update(Update { set: vec![(Column::SyncEnabled, value)], ..Update::of(connection) }).await;
+        pair.update(Update { set: vec![(Column::SyncEnabled, value)], ..patch(connection) }).await;
         check(Filter::IsTrue(Column::SyncEnabled), is_true).await;
         check(Filter::NotTrue(Column::SyncEnabled), !is_true).await;
         check(Filter::IsFalse(Column::SyncEnabled), is_false).await;
         check(Filter::NotFalse(Column::SyncEnabled), !is_false).await;
     }
     // The update writes what its own filter asked for: the row is returned all the same.
-    let claim = Update::of(connection)
+    let claim = patch(connection)
         .when(Filter::Lt(Column::SyncLeaseUntil, time(0, 0).into()))
         .set(Column::SyncLeaseUntil, time(180, 1));
     assert!(pair.update(claim.clone()).await);
@@ -188,30 +194,30 @@ async fn filters_mean_the_same(pair: &Pair) {
 async fn the_trigger_does_the_same(pair: &Pair) {
     let connection = pair.insert(2, &[(Column::RefreshToken, Value::Secret("first".to_owned()))]).await;
     let booked = || {
-        Update::of(connection)
+        patch(connection)
             .set(Column::WebhookNotBefore, time(60, 0))
             .set(Column::WebhookLeaseUntil, time(90, 0))
             .set(Column::WebhookAttempts, 3)
             .set(Column::WebhookError, "google_unavailable")
     };
-    let pending = || Update::of(connection).set(Column::WebhookPendingId, &ChannelId::new("pending"));
+    let pending = || patch(connection).set(Column::WebhookPendingId, &ChannelId::new("pending"));
     for change in [
-        Update::of(connection).set(Column::RefreshToken, Value::Secret("second".to_owned())),
-        Update::of(connection).set(Column::CalendarId, "work@example.com"),
-        Update::of(connection).set(Column::CalendarId, Value::Null),
-        Update::of(connection).set(Column::SyncEnabled, Value::Boolean(false)),
-        Update::of(connection).set(Column::IsActive, Value::Boolean(false)),
-        Update::of(connection)
+        patch(connection).set(Column::RefreshToken, Value::Secret("second".to_owned())),
+        patch(connection).set(Column::CalendarId, "work@example.com"),
+        patch(connection).set(Column::CalendarId, Value::Null),
+        patch(connection).set(Column::SyncEnabled, Value::Boolean(false)),
+        patch(connection).set(Column::IsActive, Value::Boolean(false)),
+        patch(connection)
             .set(Column::RefreshToken, Value::Secret("third".to_owned()))
             .set(Column::WebhookSource, "rotated"),
-        Update::of(connection).set(Column::AccessToken, Value::Secret("access".to_owned())),
+        patch(connection).set(Column::AccessToken, Value::Secret("access".to_owned())),
     ] {
         assert!(pair.update(booked()).await);
         assert!(pair.update(change.clone()).await);
         assert!(pair.update(booked()).await);
         assert!(pair.update(pending()).await);
         assert!(pair.update(change).await);
-        assert!(pair.update(Update::of(connection).set_null(Column::WebhookPendingId)).await);
+        assert!(pair.update(patch(connection).set_null(Column::WebhookPendingId)).await);
     }
 }
 
@@ -250,7 +256,7 @@ async fn reads_are_in_the_same_order(pair: &Pair) {
 async fn one_of_many_claims_wins(pair: &Pair) {
     let connection = pair.insert(30, &[]).await;
     let claims = (0..40).map(|claim| {
-        let update = Update::of(connection)
+        let update = patch(connection)
             .when(Filter::Lt(Column::SyncLeaseUntil, time(0, 0).into()))
             .set(Column::SyncLeaseUntil, time(180, claim));
         pair.real.update(update, TIMEOUT)
@@ -267,8 +273,8 @@ async fn odd_rows_are_read(pair: &Pair) {
         (Column::AccessToken, Value::Secret("token\nwith a newline".to_owned())),
     ];
     let odd = pair.insert(40, &far).await;
-    assert!(pair.update(Update::of(odd).set(Column::IsActive, Value::Null)).await);
-    assert!(pair.update(Update::of(odd).set(Column::SyncEnabled, Value::Null)).await);
+    assert!(pair.update(patch(odd).set(Column::IsActive, Value::Null)).await);
+    assert!(pair.update(patch(odd).set(Column::SyncEnabled, Value::Null)).await);
     let row = pair.real.select(Query::by_id(odd), TIMEOUT).await.unwrap().remove(0).unwrap();
     assert!(!row.is_active && row.sync_enabled);
     assert!(row.webhook_expiration.unwrap() < time(0, 0) - TimeDelta::days(1_000_000));

@@ -7,6 +7,7 @@ use fuzz::project::{Project, empty, finish};
 use protocol::Timestamp;
 use protocol::ports::Connections;
 use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::transition::Transition;
 use serde_json::{Value as Json, json};
 use url::Url;
 use uuid::Uuid;
@@ -85,7 +86,11 @@ fn the_filters_of_a_read_a_count_and_an_update_are_those_that_were_meant() {
         assert_eq!(parameters(&project), expected(filters));
         assert!(finish(project.deployment.count(meant.clone(), TIMEOUT)).is_ok());
         assert_eq!(parameters(&project), expected(filters));
-        let update = Update { filters: meant, set: vec![(Column::WebhookError, Value::Null)] };
+        let update = Update {
+            transition: Transition::RetireChannel,
+            filters: meant,
+            set: vec![(Column::WebhookError, Value::Null)],
+        };
         assert!(finish(project.deployment.update(update, TIMEOUT)).is_ok());
         assert_eq!(parameters(&project), expected(filters));
     });
@@ -95,7 +100,7 @@ fn the_filters_of_a_read_a_count_and_an_update_are_those_that_were_meant() {
 fn what_is_written_is_what_was_meant_and_nothing_else() {
     for_all(text, |text| {
         let project = Project::new(empty);
-        let update = Update::matching(Filter::IsNull(Column::WebhookId))
+        let update = Update::matching(Transition::StoreToken, Filter::IsNull(Column::WebhookId))
             .set(Column::WebhookResourceId, text.as_str())
             .set(Column::RefreshToken, Value::Secret(text.clone()));
         assert!(finish(project.deployment.update(update, TIMEOUT)).is_ok());

@@ -9,6 +9,7 @@ use protocol::ports::{OpenedChannel, Reason};
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, Trigger, renew};
+use protocol::retire::retire;
 use protocol::setup::{SetUp, setup};
 use protocol::sweep::sweep;
 use protocol::table::{Column, Value};
@@ -207,6 +208,59 @@ fn a_rotated_refresh_token_is_stored_without_starting_over() {
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.table.value(id, Column::RefreshToken), Value::Secret("rotated token".to_owned()));
     assert!(world.row(id).webhook_id.is_some());
+}
+
+#[test]
+fn a_rotated_refresh_token_leaves_what_the_claim_booked() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
+    world.refresh_answers.replace(
+        [Ok(protocol::ports::RefreshedToken {
+            access_token: protocol::connection::AccessToken::new("a"),
+            expires_in: std::time::Duration::from_secs(3600),
+            refresh_token: Some(protocol::connection::RefreshToken::new("rotated token")),
+        })]
+        .into(),
+    );
+    world.during_watch.replace(Some(Box::new(move |world| {
+        let row = world.row(id);
+        assert_eq!(row.webhook_attempts, 1, "it is the same consent");
+        assert!(row.webhook_not_before > world.now.get());
+    })));
+    renew_once(&world, id, Trigger::Sweep);
+    assert_eq!(world.asked.borrow().len(), 1);
+}
+
+#[test]
+fn a_renewal_replaces_no_pending_channel_but_the_one_that_was_read() {
+    for (read, pending) in [(None, Some("another")), (Some("read"), Some("another")), (Some("read"), None)] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        world.table.write(id, [(Column::WebhookPendingId, read.into())]);
+        let row = world.row(id);
+        world.table.write(id, [(Column::WebhookPendingId, pending.into())]);
+        let renewal = finish(renew(&world, &world.targeted(), &row, Trigger::Sweep));
+        assert_eq!(renewal, Renewal::NotOurs, "{read:?} read, {pending:?} by then");
+        let stays = pending.map(ChannelId::new);
+        assert_eq!(world.row(id).webhook_pending_id, stays, "or it would never be stopped");
+    }
+}
+
+#[test]
+fn resumed_since_it_was_read_a_connection_keeps_its_channel() {
+    for (column, paused) in
+        [(Column::SyncEnabled, Value::Boolean(false)), (Column::IsActive, Value::Boolean(false))]
+    {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(column, paused)]);
+        let row = world.row(id);
+        world.table.write(id, [(column, Value::Boolean(true))]);
+        assert!(!finish(retire(&world, &row)), "{column:?}");
+        assert_eq!(world.row(id).webhook_id, Some(ChannelId::new("current")));
+        assert!(world.stopped.borrow().is_empty());
+    }
 }
 
 #[test]

@@ -182,6 +182,34 @@ fn a_holder_that_lost_its_lease_owes_one_more_run() {
 }
 
 #[test]
+fn a_holder_that_lost_its_lease_owes_one_more_run_than_the_newer_holder_knows_of() {
+    let world = World::new();
+    let id = owing(&world);
+    let newer = world.request();
+    let owed = newer.clone();
+    world.during_run.replace(Some(Box::new(move |world| {
+        let lease = world.now.get() + TimeDelta::minutes(3);
+        world
+            .table
+            .write(id, [(Column::SyncLeaseUntil, lease.into()), (Column::SyncRequestId, owed.clone())]);
+    })));
+    run_once(&world, id);
+    let owed = world.table.value(id, Column::SyncRequestId);
+    assert!(owed != Value::Null && owed != newer, "the newer holder's run may have read before ours wrote");
+}
+
+#[test]
+fn a_run_that_was_put_off_since_the_row_was_read_is_not_claimed() {
+    let world = World::new();
+    let id = owing(&world);
+    let read = world.row(id);
+    let later = world.now.get() + TimeDelta::minutes(1);
+    world.table.write(id, [(Column::SyncNotBefore, later.into())]);
+    assert_eq!(finish(run(&world, &world.targeted(), read, Reason::Owed)), Outcome::NotRun);
+    assert!(world.runs.borrow().is_empty());
+}
+
+#[test]
 fn a_newer_holders_lease_is_not_touched() {
     let world = World::new();
     let id = owing(&world);

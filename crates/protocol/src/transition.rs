@@ -1,0 +1,414 @@
+//! The state machine of a connection as a table: every step there is, when it takes effect, what it sets, and what it
+//! means where no row meets its conditions. Nothing else builds an [`Update`], so that nobody has to guess a step from
+//! its columns.
+//!
+//! | of | steps |
+//! |---|---|
+//! | a notification | [`confirm_pending`], [`confirm_current`], [`note_change`], [`note_orphan`], [`note_pending`] |
+//! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`reconcile`] |
+//! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
+//! | a consent | [`store_token`] |
+
+use crate::Timestamp;
+use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
+use crate::failure::{RenewalFailure, RunFailure};
+use crate::ports::{OpenedChannel, RefreshedToken};
+use crate::receive::Notification;
+use crate::renew::Trigger;
+use crate::schedule::{self, REFRESH_INTERVAL};
+use crate::table::{Column, Filter, Update, Value, google};
+
+macro_rules! transitions {
+    ($($variant:ident $name:literal,)*) => {
+        /// A step of a connection; each is built by the function of its name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Transition { $($variant,)* }
+
+        impl Transition {
+            /// As it stands in the log.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+transitions! {
+    ConfirmPending "confirm_pending",
+    ConfirmCurrent "confirm_current",
+    NoteChange "note_change",
+    NoteOrphan "note_orphan",
+    NotePending "note_pending",
+    ClaimRun "claim_run",
+    FinishRun "finish_run",
+    KeepRun "keep_run",
+    LeaveRun "leave_run",
+    PauseRun "pause_run",
+    FailRun "fail_run",
+    RefuseRun "refuse_run",
+    DoubtRun "doubt_run",
+    LoseRun "lose_run",
+    Reconcile "reconcile",
+    ClaimRenewal "claim_renewal",
+    ReissueChannel "reissue_channel",
+    CommitChannel "commit_channel",
+    DisownChannel "disown_channel",
+    LookUpChannel "look_up_channel",
+    FailRenewal "fail_renewal",
+    DoubtChannel "doubt_channel",
+    ReleaseRenewal "release_renewal",
+    RetireChannel "retire_channel",
+    StoreToken "store_token",
+}
+
+/// What `webhook_source` is set to where the refresh token rotated: tells the trigger that the consent is the same.
+pub const ROTATED: &str = "rotated";
+
+// Notifications. The row is looked up by the token's hash, which every channel of a connection shares.
+
+/// `sync` of the channel that is being opened. No row: it is not being opened, or not any more.
+pub(crate) fn confirm_pending(notification: &Notification) -> Update {
+    of_token(Transition::ConfirmPending, notification)
+        .when_eq(Column::WebhookPendingId, &notification.channel)
+        .set(Column::WebhookConfirmedId, &notification.channel)
+}
+
+/// `sync` of the current channel, as its first word. No row: it has spoken before, or is nobody's.
+pub(crate) fn confirm_current(notification: &Notification) -> Update {
+    of_token(Transition::ConfirmCurrent, notification)
+        .when_eq(Column::WebhookId, &notification.channel)
+        .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
+        .set(Column::WebhookMessageNumber, 1)
+}
+
+/// A change told by the current channel with a new number, paused or not: it may be resumed before the row is read
+/// again. No row: another channel, or a number that is not new.
+pub(crate) fn note_change(notification: &Notification, request: RequestId) -> Update {
+    of_token(Transition::NoteChange, notification)
+        .when_eq(Column::WebhookId, &notification.channel)
+        .when(Filter::Lt(Column::WebhookMessageNumber, notification.number.into()))
+        .set(Column::WebhookMessageNumber, notification.number)
+        .set(Column::SyncRequestId, request)
+}
+
+/// A change told by a channel that is neither current nor being opened. A verdict by a write, for the channel is
+/// stopped by it. No row: the channel is the row's own.
+pub(crate) fn note_orphan(notification: &Notification, request: RequestId) -> Update {
+    of_token(Transition::NoteOrphan, notification)
+        .when(Filter::IsDistinct(Column::WebhookId, (&notification.channel).into()))
+        .when(Filter::IsDistinct(Column::WebhookPendingId, (&notification.channel).into()))
+        .set(Column::SyncRequestId, request)
+}
+
+/// A change told by the channel that is being opened. No row: it was committed or given up meanwhile.
+pub(crate) fn note_pending(notification: &Notification, request: RequestId) -> Update {
+    of_token(Transition::NotePending, notification)
+        .when_eq(Column::WebhookPendingId, &notification.channel)
+        .set(Column::SyncRequestId, request)
+}
+
+// Runs. A lease's exact value is the fencing token: what its holder writes takes effect only while it still stands in
+// the row.
+
+/// Takes an owed run that is due. Books the attempt and when the next may start before `recalculate-schedule` is
+/// called, so that a run that kills its isolate backs off too. No row: another was faster, or the row was paused.
+pub(crate) fn claim_run(row: &Connection, now: Timestamp, lease: Timestamp, random: u128) -> Update {
+    Update::of(Transition::ClaimRun, row.id)
+        .when(Filter::NotNull(Column::SyncRequestId))
+        .when(Filter::Lt(Column::SyncLeaseUntil, now.into()))
+        .when(Filter::Lte(Column::SyncNotBefore, now.into()))
+        .when_eq(Column::SyncAttempts, row.sync_attempts)
+        .when_live()
+        .set(Column::SyncLeaseUntil, lease)
+        .set(Column::SyncAttempts, schedule::one_more(row.sync_attempts))
+        .set(Column::SyncNotBefore, schedule::run_retry_after_crash(lease, row.sync_attempts, random))
+}
+
+/// What a run leaves behind that succeeded.
+pub(crate) struct Success {
+    pub(crate) ended_at: Timestamp,
+    pub(crate) streak: i64,
+}
+
+impl Success {
+    fn record(&self, update: Update) -> Update {
+        update
+            .set(Column::LastSyncAt, self.ended_at)
+            .set_null(Column::SyncError)
+            .set(Column::SyncStreak, self.streak)
+    }
+
+    fn not_before(&self) -> Timestamp {
+        self.ended_at + schedule::brake(self.streak)
+    }
+}
+
+/// The run that was made is done, and nothing is owed. No row: a newer request came, or the lease was lost.
+pub(crate) fn finish_run(held: Held, request: RequestId, success: &Success) -> Update {
+    let update = held
+        .update(Transition::FinishRun)
+        .when_eq(Column::SyncRequestId, request)
+        .set_null(Column::SyncRequestId)
+        .set_epoch(Column::SyncLeaseUntil)
+        .set(Column::SyncAttempts, 0)
+        .set(Column::SyncNotBefore, success.not_before());
+    success.record(update)
+}
+
+/// Goes on with the newer request under another lease. No row: the lease was lost.
+pub(crate) fn keep_run(held: Held, success: &Success, next_lease: Timestamp) -> Update {
+    let update = held
+        .update(Transition::KeepRun)
+        .when(Filter::NotNull(Column::SyncRequestId))
+        .set(Column::SyncLeaseUntil, next_lease)
+        .set(Column::SyncAttempts, 1)
+        .set(Column::SyncNotBefore, success.ended_at);
+    success.record(update)
+}
+
+/// Leaves the newer request owed: the brake or the budget forbids another run. No row: the lease was lost.
+pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
+    let update = held
+        .update(Transition::LeaveRun)
+        .when(Filter::NotNull(Column::SyncRequestId))
+        .set_epoch(Column::SyncLeaseUntil)
+        .set(Column::SyncAttempts, 0)
+        .set(Column::SyncNotBefore, success.not_before());
+    success.record(update)
+}
+
+/// Gives back what was kept of a connection that was paused meanwhile. No row: the lease was lost.
+pub(crate) fn pause_run(held: Held, ended_at: Timestamp) -> Update {
+    held.update(Transition::PauseRun).released(0, ended_at)
+}
+
+/// `recalculate-schedule` refused: the request stays owed, and is tried later. No row: the lease was lost.
+pub(crate) fn fail_run(held: Held, attempts: i64, retry_at: Timestamp, failure: RunFailure) -> Update {
+    held.update(Transition::FailRun)
+        .released(attempts, retry_at)
+        .set(Column::SyncError, failure.code().as_str())
+}
+
+/// Supabase refused the nested call: nothing was called, and the attempt is taken back. No row: the lease was lost.
+pub(crate) fn refuse_run(held: Held, attempts: i64, retry_at: Timestamp) -> Update {
+    held.update(Transition::RefuseRun).released(attempts.saturating_sub(1), retry_at)
+}
+
+/// The callee may still be working: its lease stays, and only the error is told. No row: the lease was lost.
+pub(crate) fn doubt_run(held: Held, failure: RunFailure) -> Update {
+    held.update(Transition::DoubtRun).set(Column::SyncError, failure.code().as_str())
+}
+
+/// Asks for one more run, whatever the row says: another run may have begun under another lease, and our callee may
+/// have written after it. No row: the connection was deleted.
+pub(crate) fn lose_run(connection: ConnectionId, request: RequestId) -> Update {
+    Update::of(Transition::LoseRun, connection).set(Column::SyncRequestId, request)
+}
+
+/// Asks for a run of a connection that was silent for a day; `silent` says so. No row: it was not, or another sweep was
+/// faster.
+pub(crate) fn reconcile(connection: ConnectionId, silent: Filter, request: RequestId) -> Update {
+    Update::of(Transition::Reconcile, connection)
+        .when(Filter::IsNull(Column::SyncRequestId))
+        .when(silent)
+        .when_live()
+        .set(Column::SyncRequestId, request)
+}
+
+/// A run's lease, as it stands in the row that it was claimed of.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) connection: ConnectionId,
+    pub(crate) lease: Timestamp,
+}
+
+impl Held {
+    fn update(self, transition: Transition) -> Update {
+        Update::of(transition, self.connection).when_eq(Column::SyncLeaseUntil, self.lease)
+    }
+}
+
+impl Update {
+    /// Gives the lease back; the request stays owed.
+    fn released(self, attempts: i64, not_before: Timestamp) -> Self {
+        self.set_epoch(Column::SyncLeaseUntil)
+            .set(Column::SyncAttempts, attempts)
+            .set(Column::SyncNotBefore, not_before)
+    }
+}
+
+// Channels. The pending id is the fencing token: an id that is out of both columns never comes back.
+
+/// Takes a renewal over. Books the attempt and when the next is due before Google is asked, so that a crash does not
+/// open a channel a minute. No row: another is at it, the row was paused, or what `trigger` asks for does not hold.
+pub(crate) fn claim_renewal(
+    row: &Connection,
+    trigger: Trigger,
+    pending: &ChannelId,
+    now: Timestamp,
+    lease_until: Timestamp,
+    mut random: impl FnMut() -> u128,
+) -> Update {
+    let retry_at = schedule::renewal_retry(now, row.webhook_attempts, None, random());
+    let update = Update::of(Transition::ClaimRenewal, row.id)
+        .when(Filter::Lt(Column::WebhookLeaseUntil, now.into()))
+        .when_live()
+        .when_eq(Column::WebhookAttempts, row.webhook_attempts)
+        // Proves which abandoned channel the claim replaces, so that it can be stopped.
+        .when_still(Column::WebhookPendingId, row.webhook_pending_id.as_ref())
+        .set(Column::WebhookPendingId, pending)
+        .set(Column::WebhookLeaseUntil, lease_until)
+        .set(Column::WebhookNotBefore, lease_until.max(retry_at))
+        .set(Column::WebhookAttempts, schedule::one_more(row.webhook_attempts));
+    match trigger {
+        Trigger::Setup => update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at),
+        Trigger::Button => update
+            .when(Filter::Lt(Column::WebhookOpenedAt, (now - REFRESH_INTERVAL).into()))
+            .set(Column::SyncRequestId, RequestId::fresh(now, random()))
+            .set_epoch(Column::SyncNotBefore),
+        Trigger::Sweep => update.when(Filter::Lte(Column::WebhookNotBefore, now.into())),
+    }
+}
+
+/// Writes another id over one that Google has seen before. No row: the renewal was superseded.
+pub(crate) fn reissue_channel(opening: Pending<'_>, fresh: &ChannelId) -> Update {
+    opening.update(Transition::ReissueChannel).set(Column::WebhookPendingId, fresh)
+}
+
+/// Stores the channel that Google opened, and asks for a run: a change between the old channel's last word and the new
+/// one's first would go unseen. No row: paused, reconnected or superseded meanwhile; disown it.
+pub(crate) fn commit_channel(
+    opening: Pending<'_>,
+    source: &Source,
+    opened: &OpenedChannel,
+    now: Timestamp,
+    request: RequestId,
+) -> Update {
+    opening
+        .update(Transition::CommitChannel)
+        .when_eq(Column::WebhookSource, source)
+        .when_live()
+        .set(Column::WebhookId, opening.pending)
+        .set(Column::WebhookResourceId, &opened.resource_id)
+        .set(Column::WebhookExpiration, opened.expiration)
+        .set(Column::WebhookOpenedAt, now)
+        .set(Column::WebhookMessageNumber, 0)
+        .set_null(Column::WebhookPendingId)
+        .set_epoch(Column::WebhookLeaseUntil)
+        .set(Column::WebhookAttempts, 0)
+        .set_null(Column::WebhookError)
+        .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
+        .set(Column::SyncRequestId, request)
+}
+
+/// Gives the pending id up before its channel is stopped. No row: it was committed after all, or is somebody else's to
+/// stop; look it up.
+pub(crate) fn disown_channel(opening: Pending<'_>) -> Update {
+    opening
+        .update(Transition::DisownChannel)
+        .set_null(Column::WebhookPendingId)
+        .set_epoch(Column::WebhookLeaseUntil)
+}
+
+/// Finds the channel committed, by a write that changes nothing: a read may lag. No row: the channel is not stored.
+pub(crate) fn look_up_channel(opening: Pending<'_>) -> Update {
+    Update::of(Transition::LookUpChannel, opening.connection)
+        .when_eq(Column::WebhookId, opening.pending)
+        .set(Column::WebhookId, opening.pending)
+}
+
+/// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded.
+pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Failed) -> Update {
+    failure.tell(opening.update(Transition::FailRenewal), source).set_null(Column::WebhookPendingId)
+}
+
+/// Google did not answer, and the channel may exist: its id stays pending, for the next claim to stop it. No row: the
+/// renewal was superseded.
+pub(crate) fn doubt_channel(opening: Pending<'_>, source: &Source, failure: Failed) -> Update {
+    failure.tell(opening.update(Transition::DoubtChannel), source)
+}
+
+/// Gives the claim back as if it had not been: there was no time to ask Google. No row: the renewal was superseded.
+pub(crate) fn release_renewal(opening: Pending<'_>, attempts: i64, now: Timestamp) -> Update {
+    opening
+        .update(Transition::ReleaseRenewal)
+        .set_null(Column::WebhookPendingId)
+        .set_epoch(Column::WebhookLeaseUntil)
+        .set(Column::WebhookAttempts, attempts)
+        .set(Column::WebhookNotBefore, now)
+}
+
+/// Gives up the channel of a connection that `row` shows paused or disconnected. No row: it was resumed meanwhile, or
+/// names another channel.
+pub(crate) fn retire_channel(row: &Connection) -> Update {
+    let seen =
+        if row.is_active { Filter::IsFalse(Column::SyncEnabled) } else { Filter::NotTrue(Column::IsActive) };
+    Update::of(Transition::RetireChannel, row.id)
+        .when_still(Column::WebhookId, row.webhook_id.as_ref())
+        .when(seen)
+        .set_null(Column::WebhookId)
+        .set_null(Column::WebhookExpiration)
+        .set_null(Column::WebhookResourceId)
+        .set_null(Column::WebhookPendingId)
+        .set_null(Column::WebhookError)
+        .set(Column::WebhookMessageNumber, 0)
+        .set(Column::WebhookAttempts, 0)
+        .set_epoch(Column::WebhookOpenedAt)
+        .set_epoch(Column::WebhookNotBefore)
+}
+
+/// A channel that is being opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Pending<'a> {
+    pub(crate) connection: ConnectionId,
+    pub(crate) pending: &'a ChannelId,
+}
+
+impl Pending<'_> {
+    fn update(self, transition: Transition) -> Update {
+        Update::of(transition, self.connection).when_eq(Column::WebhookPendingId, self.pending)
+    }
+}
+
+/// What a failed renewal tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Failed {
+    pub(crate) failure: RenewalFailure,
+    pub(crate) lease_until: Timestamp,
+    pub(crate) retry_at: Timestamp,
+}
+
+impl Failed {
+    fn tell(self, update: Update, source: &Source) -> Update {
+        update
+            .when_eq(Column::WebhookSource, source)
+            .set(Column::WebhookLeaseUntil, self.lease_until)
+            .set(Column::WebhookNotBefore, self.retry_at)
+            .set(Column::WebhookError, self.failure.code())
+    }
+}
+
+// Consents.
+
+/// Stores a renewed access token, and the refresh token if it rotated. No row: reconnected meanwhile, or deleted.
+pub(crate) fn store_token(row: &Connection, token: &RefreshedToken, expires_at: Timestamp) -> Update {
+    let update = Update::of(Transition::StoreToken, row.id)
+        .when_eq(Column::WebhookSource, &row.webhook_source)
+        .set(Column::AccessToken, &token.access_token)
+        .set(Column::ExpiresAt, expires_at);
+    match &token.refresh_token {
+        Some(rotated) => update
+            .set(Column::RefreshToken, rotated)
+            .set(Column::WebhookSource, Value::Text(ROTATED.to_owned())),
+        None => update,
+    }
+}
+
+fn of_token(transition: Transition, notification: &Notification) -> Update {
+    Update::matching(transition, of_hash(notification)).when(google())
+}
+
+/// The row of a notification's token.
+pub(crate) fn of_hash(notification: &Notification) -> Filter {
+    Filter::Eq(Column::WebhookTokenHash, (&notification.token_hash).into())
+}
