@@ -6,6 +6,7 @@ use protocol::connection::{COLUMNS, Connection, UnreadableRow};
 use protocol::failure::DatabaseUnavailable;
 use protocol::ports::Connections;
 use protocol::table::{Column, Kind, Query, Update, Value};
+use protocol::transition::Transition;
 use serde_json::Value as Json;
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ fn moment(time: Timestamp) -> Time {
 
 /// Written by an update and read again, a row is what it was, to the microsecond that the database keeps.
 fn comes_back(connection: &Connection) {
-    let mut update = Update::of(connection.id);
+    let mut update = Update::of(Transition::RetireChannel, connection.id);
     update.set = vec![
         (Column::Id, connection.id.into()),
         (Column::UserId, connection.user_id.into()),
