@@ -201,7 +201,7 @@ impl<P: Ports> Holder<'_, P> {
                     TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX).min(TimeDelta::hours(1));
                 (now + wait, transition::refuse_run(self.held(), attempts, now + wait))
             }
-            // Until the lease ends nobody runs this connection, whoever asks.
+            // The connection has no other run until the lease ends, not even one that the button asks for.
             RunFailure::TimedOut | RunFailure::Unreachable => {
                 (self.row.sync_not_before.max(self.lease), transition::doubt_run(self.held(), failure))
             }

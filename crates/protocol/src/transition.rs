@@ -73,7 +73,7 @@ pub(crate) fn confirm_pending(notification: &Notification) -> Update {
         .set(Column::WebhookConfirmedId, &notification.channel)
 }
 
-/// `sync` of the current channel, as its first word. No row: it has spoken before, or is nobody's.
+/// `sync` of the current channel, as its first word. No row: the channel has spoken before, or no row names it.
 pub(crate) fn confirm_current(notification: &Notification) -> Update {
     of_token(Transition::ConfirmCurrent, notification)
         .when_eq(Column::WebhookId, &notification.channel)
@@ -301,8 +301,8 @@ pub(crate) fn commit_channel(
         .set(Column::SyncRequestId, request)
 }
 
-/// Gives the pending id up before its channel is stopped. No row: it was committed after all, or is somebody else's to
-/// stop; look it up.
+/// Gives the pending id up before its channel is stopped. No row: it was committed after all, or another renewal took
+/// it over; look it up.
 pub(crate) fn disown_channel(opening: Pending<'_>) -> Update {
     opening
         .update(Transition::DisownChannel)
