@@ -11,9 +11,10 @@ mod person;
 
 use anyhow::{Context, Result, ensure};
 use axum::extract::Query;
-use dev_stack::host_app::{Callback, HostApp};
-use dev_stack::{Keys, Stack};
+use dev_stack::Stack;
 use futures_util::try_join;
+use local_supabase::Keys;
+use sample_app::host_app::{Callback, HostApp};
 
 use backend::Backend;
 use google::Google;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use dev_stack::{Backend, Config, Deno, Keys, Stack, repository};
+use dev_stack::{Config, Stack};
+use local_supabase::{Backend, Deno, Keys, repository};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 

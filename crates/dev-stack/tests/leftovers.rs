@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dev_stack::{Backend, Config, Stack};
+use dev_stack::{Config, Stack};
+use local_supabase::Backend;
 use tempfile::TempDir;
 use tokio::time::sleep;
 

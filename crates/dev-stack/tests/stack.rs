@@ -10,7 +10,8 @@
 use std::fs;
 use std::path::Path;
 
-use dev_stack::{Backend, Config, Deno, Keys, Stack};
+use dev_stack::{Config, Stack};
+use local_supabase::{Backend, Deno, Keys};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use adapters::deployment::Deployment;
 use chrono::{DateTime, TimeDelta};
-use dev_stack::{Backend, Config, Stack};
+use dev_stack::{Config, Stack};
+use local_supabase::Backend;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, Source};
 use protocol::memory::Table;

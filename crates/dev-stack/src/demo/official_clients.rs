@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use local_supabase::repository;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -34,8 +35,8 @@ enum Answer {
 impl OfficialClients {
     pub(super) fn start(supabase_url: &str, supabase_key: &str, google_url: &str) -> Result<Self> {
         let mut process = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/official_clients.mjs"))
-            .env("NODE_MODULES", dev_stack::repository().join("scripts/node_modules"))
+            .arg(repository().join("crates/dev-stack/src/demo/official_clients.mjs"))
+            .env("NODE_MODULES", repository().join("scripts/node_modules"))
             .env("NODE_NO_WARNINGS", "1")
             .env("SUPABASE_URL", supabase_url)
             .env("SUPABASE_KEY", supabase_key)

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{Datelike, Utc};
-use dev_stack::{Backend, Config, repository};
+use dev_stack::Config;
+use local_supabase::{Backend, repository};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 

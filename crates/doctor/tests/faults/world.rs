@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dev_stack::{Backend, Config, Stack};
+use dev_stack::{Config, Stack};
+use local_supabase::Backend;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use dev_stack::repository;
+use local_supabase::repository;
 use tempfile::TempDir;
 
 pub(crate) const INSTALL: &str = env!("CARGO_BIN_EXE_install");

@@ -1,7 +1,7 @@
 //! What `--uninstall` says to do in the database does it.
 
-use dev_stack::postgres::Cluster;
-use dev_stack::schema;
+use local_supabase::postgres::Cluster;
+use local_supabase::schema;
 use tokio_postgres::Client;
 
 use crate::sandbox::payload;

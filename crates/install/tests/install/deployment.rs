@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use dev_stack::postgres::Cluster;
+use local_supabase::postgres::Cluster;
 
 use crate::cli::{DEPLOY, Said, said, said_on_terminal};
 use crate::management_api::{LENT_ROLE, ManagementApi, PROJECT};
@@ -251,7 +251,7 @@ fn on_a_terminal_it_tells_what_it_will_do_and_asks() {
 async fn migrations_are_pushed_to_a_database_once() {
     let cluster = Cluster::start().await.unwrap();
     let client = cluster.connect().await.unwrap();
-    dev_stack::schema::create(&client, &[]).await.unwrap();
+    local_supabase::schema::create(&client, &[]).await.unwrap();
     let sandbox = Sandbox::installed();
     let address = cluster.url().replace("postgres@", "postgres:p%40ss@");
     let url = format!("{address}?sslmode=disable");
@@ -279,7 +279,7 @@ async fn migrations_are_pushed_to_a_database_once() {
 async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or_a_lent_role() {
     let cluster = Cluster::start().await.unwrap();
     let client = cluster.connect().await.unwrap();
-    dev_stack::schema::create(&client, &[]).await.unwrap();
+    local_supabase::schema::create(&client, &[]).await.unwrap();
     for (role, password) in [("postgres", "its password"), (LENT_ROLE, "a lent password")] {
         // Supabase's pooler knows the project by the name of the user.
         let sql = format!("create role \"{role}.{PROJECT}\" superuser login password '{password}'");
@@ -324,7 +324,7 @@ async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or
 async fn an_updated_project_is_pushed_without_being_told_to_include_anything() {
     let cluster = Cluster::start().await.unwrap();
     let client = cluster.connect().await.unwrap();
-    dev_stack::schema::create(&client, &[]).await.unwrap();
+    local_supabase::schema::create(&client, &[]).await.unwrap();
     let sandbox = Sandbox::lived_in();
     let url = format!("{}?sslmode=disable", cluster.url());
     let push = || sandbox.home.supabase(sandbox.root(), &["db", "push", "--yes", &format!("--remote={url}")]);

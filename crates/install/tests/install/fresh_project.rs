@@ -184,6 +184,6 @@ fn a_directory_that_is_no_project_is_refused() {
     let mut inside = sandbox.home.command(INSTALL);
     said(inside.args(["--into", "supabase"]).current_dir(sandbox.root())).failed().with("name its root, .");
     into("supabase/functions").failed().with("supabase init");
-    let repository = dev_stack::repository();
+    let repository = local_supabase::repository();
     said(sandbox.home.command(INSTALL).arg("--into").arg(repository)).failed().with("this repository");
 }

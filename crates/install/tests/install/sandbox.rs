@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use dev_stack::repository;
 use install::{Payload, Project};
+use local_supabase::repository;
 use tempfile::TempDir;
 
 use crate::cli::{Home, INSTALL, Said, said};

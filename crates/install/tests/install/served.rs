@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-use dev_stack::repository;
+use local_supabase::repository;
 use tempfile::TempDir;
 
 use crate::cli::{DEPLOY, said};

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use dev_stack::{Backend, Config, Stack, extensions, repository};
+use dev_stack::{Config, Stack};
+use local_supabase::{Backend, extensions, repository};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;

@@ -1,0 +1,30 @@
+//! A Supabase project on this machine: gateway, REST, Auth, PostgreSQL and Edge Functions. It knows no calendar and no
+//! app: both are in the directory of functions and in the migrations that it is given.
+//!
+//! Everything listens on the loopback interface, keeps its files in temporary directories and ends with its
+//! owner.
+
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "a development program: it reads the clock and the environment, and prints what its processes print"
+)]
+
+mod caller;
+mod cron;
+mod edge_function;
+pub mod extensions;
+mod gateway;
+mod keys;
+mod lite;
+mod npm_tools;
+mod output;
+pub mod postgres;
+pub mod postgrest;
+mod process;
+pub mod schema;
+mod supabase;
+
+pub use keys::{ApiKeys, Role};
+pub use npm_tools::{Deno, deno, repository};
+pub use supabase::{Backend, Config, Entrance, Keys, Supabase};

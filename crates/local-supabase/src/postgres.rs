@@ -1,0 +1,243 @@
+//! A PostgreSQL server with a throw-away database.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio_postgres::{Client, NoTls};
+
+use crate::output::Output;
+use crate::process::{Process, free_port};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What every server is started with.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    // What is lost with the machine may be lost; what was committed outlives a crash of the server.
+    "fsync=off",
+    "full_page_writes=off",
+    "timezone=UTC",
+];
+
+/// Its workers run jobs over connections of their own.
+const PG_CRON: &[&str] =
+    &["shared_preload_libraries=pg_cron", "cron.database_name=postgres", "cron.host=127.0.0.1"];
+
+pub struct Cluster {
+    server: Option<Process>,
+    settings: Vec<&'static str>,
+    programs: PathBuf,
+    directory: TempDir,
+    account: Option<Account>,
+    port: u16,
+    output: Output,
+}
+
+impl Cluster {
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// A cluster in whose database `create extension pg_cron` works, and jobs run.
+    pub async fn start_with_pg_cron() -> Result<Self> {
+        Self::start_with(PG_CRON).await.with_context(|| {
+            let program = programs().ok().and_then(|programs| programs.join("postgres").canonicalize().ok());
+            let version = program.and_then(|program| version(program.parent()?));
+            let version = version.map_or("NN".to_owned(), |version| version.to_string());
+            format!(
+                "is pg_cron missing? Install it, on Debian with `apt-get install postgresql-{version}-cron`"
+            )
+        })
+    }
+
+    async fn start_with(settings: &[&'static str]) -> Result<Self> {
+        let account = if geteuid().is_root() { Some(Account::unprivileged().await?) } else { None };
+        let directory = tempfile::Builder::new().prefix("local-supabase-postgres-").tempdir()?;
+        if let Some(account) = &account {
+            chown(directory.path(), Some(account.user), Some(account.group))?;
+        }
+        let mut cluster = Self {
+            server: None,
+            settings: [SETTINGS, settings].concat(),
+            programs: programs()?,
+            directory,
+            account,
+            port: free_port().await?,
+            output: Output::kept("postgres"),
+        };
+        cluster.initialise().await.context("PostgreSQL's initdb failed")?;
+        cluster.restart().await?;
+        Ok(cluster)
+    }
+
+    /// The database's address for its superuser.
+    pub fn url(&self) -> String {
+        self.url_as("postgres")
+    }
+
+    /// The database's address for another role; nobody needs a password.
+    pub fn url_as(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub async fn connect(&self) -> Result<Client> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Ends the server, and with it every connection; the data stays.
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// Ends the server as a crash does: every connection breaks, and the next start recovers what was committed.
+    pub async fn crash(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.crash().await;
+        }
+    }
+
+    /// Starts the server, after ending the one that runs, on the same port and with the same data.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        // INT is a fast shutdown; QUIT an immediate one, after which no backend and no shared memory is left,
+        // as there would be after KILL.
+        let mut server = Process::spawn(command, &self.output)?.ended_by(Signal::INT, Signal::QUIT);
+        let url = self.url();
+        server
+            .wait_until(READY_WITHIN, || async { tokio_postgres::connect(&url, NoTls).await.is_ok() })
+            .await
+            .context("PostgreSQL did not start")?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    async fn initialise(&self) -> Result<()> {
+        let result = self
+            .program("initdb")
+            .arg("-D")
+            .arg(self.data())
+            .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .args(["--no-sync", "--no-instructions"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        ensure!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.env("LC_ALL", "C").current_dir(self.directory.path());
+        if let Some(account) = &self.account {
+            command.uid(account.user).gid(account.group);
+        }
+        command
+    }
+}
+
+/// Whom PostgreSQL runs as when this program runs as root, which PostgreSQL refuses.
+struct Account {
+    user: u32,
+    group: u32,
+}
+
+impl Account {
+    async fn unprivileged() -> Result<Self> {
+        for name in ["postgres", "nobody"] {
+            if let (Ok(user), Ok(group)) = (id("-u", name).await, id("-g", name).await) {
+                return Ok(Self { user, group });
+            }
+        }
+        bail!("PostgreSQL does not run as root, and there is no account postgres or nobody to run it as")
+    }
+}
+
+async fn id(what: &str, account: &str) -> Result<u32> {
+    let result = Command::new("id").args([what, account]).output().await?;
+    Ok(String::from_utf8(result.stdout)?.trim().parse()?)
+}
+
+/// The directory of `postgres` and `initdb`: from PATH, or where Debian puts them, the newest version first.
+fn programs() -> Result<PathBuf> {
+    let in_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let mut versions: Vec<PathBuf> = Path::new("/usr/lib/postgresql")
+        .read_dir()
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+        .unwrap_or_default();
+    versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
+    in_path
+        .into_iter()
+        .chain(versions)
+        .find(|directory| executable(&directory.join("postgres")) && executable(&directory.join("initdb")))
+        .context("PostgreSQL is missing: install it, on Debian with `apt-get install postgresql`")
+}
+
+/// The major version that a directory of Debian's programs is of.
+fn version(programs: &Path) -> Option<u32> {
+    programs.parent()?.file_name()?.to_str()?.parse().ok()
+}
+
+fn executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cluster_keeps_its_data_and_its_address_over_a_restart() {
+        let mut cluster = Cluster::start().await.unwrap();
+        let url = cluster.url();
+        let client = cluster.connect().await.unwrap();
+        client.batch_execute("create table kept as select 42 as answer").await.unwrap();
+
+        cluster.stop().await;
+        assert!(cluster.connect().await.is_err());
+        cluster.restart().await.unwrap();
+
+        assert_eq!(cluster.url(), url);
+        let client = cluster.connect().await.unwrap();
+        let row = client.query_one("select answer from kept", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), 42);
+    }
+
+    #[tokio::test]
+    async fn a_crash_loses_nothing_that_was_committed() {
+        let mut cluster = Cluster::start().await.unwrap();
+        let client = cluster.connect().await.unwrap();
+        client.batch_execute("create table kept as select 42 as answer").await.unwrap();
+        client.batch_execute("begin; update kept set answer = 43").await.unwrap();
+
+        cluster.crash().await;
+        assert!(client.batch_execute("commit").await.is_err());
+        cluster.restart().await.unwrap();
+
+        let client = cluster.connect().await.unwrap();
+        let row = client.query_one("select answer from kept", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), 42);
+    }
+}

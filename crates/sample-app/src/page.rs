@@ -1,0 +1,65 @@
+//! The demo page: a small host app around the functions, at the root of the gateway.
+
+mod calendar;
+mod consent;
+mod faults;
+mod files;
+mod refusal;
+mod user;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use axum::{Json, Router, middleware};
+use serde_json::{Value, json};
+
+use crate::host_app::{self, HostApp, User};
+use crate::page::faults::Outage;
+use crate::page::refusal::Refusal;
+
+/// No inline script or style, and nothing from anywhere else; the element's WASM may be compiled.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) fn router(host_app: Arc<HostApp>, repository: &Path) -> Router {
+    Router::new()
+        .route("/app/configuration", get(configuration))
+        .route("/app/calendar/connect", post(consent::ask))
+        .route(host_app::CALLBACK, get(consent::answered))
+        .route("/app/calendar/events", get(calendar::list).post(calendar::insert).delete(calendar::clear))
+        .route("/app/calendar/events/{id}", patch(calendar::change).delete(calendar::delete))
+        .route("/app/sessions/plan", post(plan_sessions))
+        .route("/app/faults/revoke", post(faults::revoke))
+        .route("/app/faults/old-channel", post(faults::age_channel))
+        .with_state(host_app.clone())
+        .merge(faults::outages(host_app.clone(), Outage::default()))
+        .merge(files::router(host_app.services().supabase_url.clone(), repository))
+        .layer(middleware::map_response(with_security_headers))
+}
+
+async fn with_security_headers(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // An address of the OAuth flow holds a code.
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Files may change between two loads of the page.
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn configuration(State(host_app): State<Arc<HostApp>>) -> Json<Value> {
+    let services = host_app.services();
+    Json(json!({ "supabaseUrl": services.supabase_url, "supabaseKey": services.publishable_key }))
+}
+
+async fn plan_sessions(State(host_app): State<Arc<HostApp>>, user: User) -> Result<Json<Value>, Refusal> {
+    Ok(Json(json!({ "moved": host_app.replan(user.id).await? })))
+}

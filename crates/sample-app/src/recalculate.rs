@@ -1,0 +1,229 @@
+//! The app's own `recalculate-schedule`, and a control API that makes it misbehave.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::planner::Planner;
+
+/// The body that a run is called with.
+#[derive(Deserialize)]
+struct Call {
+    user_id: Uuid,
+    #[serde(rename = "userId")]
+    user_id_in_camel_case: Uuid,
+    connection_id: Uuid,
+    reason: String,
+    request_id: Uuid,
+}
+
+/// How matching runs go; the first behaviour that matches counts.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Behaviour {
+    /// Runs of this user only; everybody's without it.
+    user_id: Option<Uuid>,
+    /// So many runs; all without it.
+    times: Option<u32>,
+    /// Time before the work is done.
+    #[serde(default)]
+    delay_ms: u64,
+    /// Do no work and answer this.
+    status: Option<u16>,
+    /// Write an event to the watched calendar, which makes Google notify again.
+    #[serde(default)]
+    echo: bool,
+    /// Close the connection in the place of an answer.
+    #[serde(default)]
+    cut: bool,
+}
+
+/// One call that was let in.
+#[derive(Clone, Serialize)]
+struct Run {
+    user_id: Uuid,
+    connection_id: Uuid,
+    request_id: Uuid,
+    reason: String,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    status: Option<u16>,
+    /// Whether another run of the same connection was going on when this one started.
+    overlapped: bool,
+}
+
+pub(crate) struct Recalculate {
+    planner: Arc<Planner>,
+    behaviours: Mutex<Vec<Behaviour>>,
+    runs: Mutex<Vec<Run>>,
+}
+
+impl Recalculate {
+    pub(crate) fn new(planner: Arc<Planner>) -> Arc<Self> {
+        Arc::new(Self { planner, behaviours: Mutex::default(), runs: Mutex::default() })
+    }
+
+    /// The function itself, whatever path it is asked at.
+    pub(crate) fn function(self: &Arc<Self>) -> Router {
+        Router::new().fallback(recalculate).with_state(self.clone())
+    }
+
+    /// `POST /control/behaviour` adds one, `DELETE` forgets all; `GET /control/runs?user_id=` lists.
+    pub(crate) fn control(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/control/behaviour", post(add_behaviour).delete(forget_behaviours))
+            .route("/control/runs", get(list_runs))
+            .with_state(self.clone())
+    }
+
+    fn is_service(&self, headers: &HeaderMap) -> bool {
+        let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+        let services = self.planner.services();
+        text("apikey").is_some_and(|key| key == services.secret_key)
+            || text(AUTHORIZATION.as_str())
+                .and_then(|header| header.strip_prefix("Bearer "))
+                .is_some_and(|token| token == services.legacy_service_role_key)
+    }
+
+    fn behaviour_for(&self, user: Uuid) -> Option<Behaviour> {
+        let mut behaviours = lock(&self.behaviours);
+        let matching = behaviours
+            .iter_mut()
+            .find(|behaviour| behaviour.user_id.is_none_or(|id| id == user) && behaviour.times != Some(0))?;
+        matching.times = matching.times.map(|times| times - 1);
+        Some(matching.clone())
+    }
+
+    fn begin(&self, call: &Call) -> usize {
+        let mut runs = lock(&self.runs);
+        let overlapped =
+            runs.iter().any(|run| run.connection_id == call.connection_id && run.finished_at.is_none());
+        runs.push(Run {
+            user_id: call.user_id,
+            connection_id: call.connection_id,
+            request_id: call.request_id,
+            reason: call.reason.clone(),
+            started_at: Utc::now(),
+            finished_at: None,
+            status: None,
+            overlapped,
+        });
+        runs.len() - 1
+    }
+
+    fn finish(&self, run: usize, status: StatusCode) {
+        if let Some(run) = lock(&self.runs).get_mut(run) {
+            run.finished_at = Some(Utc::now());
+            run.status = Some(status.as_u16());
+        }
+    }
+
+    async fn run(self: Arc<Self>, call: Call) -> Response {
+        let run = self.begin(&call);
+        let behaviour = self.behaviour_for(call.user_id);
+        if let Some(behaviour) = &behaviour {
+            sleep(Duration::from_millis(behaviour.delay_ms)).await;
+        }
+        let response = match behaviour.as_ref().and_then(|behaviour| behaviour.status) {
+            Some(status) => answer(
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                json!({ "error": "as told by the control API" }),
+            ),
+            None => {
+                match self.work(&call, behaviour.as_ref().is_some_and(|behaviour| behaviour.echo)).await {
+                    Ok(moved) => answer(StatusCode::OK, json!({ "moved": moved })),
+                    Err(error) => answer(StatusCode::BAD_GATEWAY, json!({ "error": format!("{error:#}") })),
+                }
+            }
+        };
+        self.finish(run, response.status());
+        if behaviour.is_some_and(|behaviour| behaviour.cut) {
+            // A body that fails before its first byte: the server closes the connection.
+            let failure = stream::iter([Err::<Bytes, _>(io::Error::other("cut by the control API"))]);
+            return Response::new(Body::from_stream(failure));
+        }
+        response
+    }
+
+    async fn work(&self, call: &Call, echo: bool) -> Result<usize> {
+        let moved = self.planner.replan(call.user_id, call.connection_id).await?;
+        if echo {
+            self.planner.write_event(call.user_id, call.connection_id).await?;
+        }
+        Ok(moved)
+    }
+}
+
+async fn recalculate(
+    State(this): State<Arc<Recalculate>>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if method != Method::POST {
+        return answer(StatusCode::METHOD_NOT_ALLOWED, json!({ "error": "POST only" }));
+    }
+    if !this.is_service(&headers) {
+        return answer(StatusCode::UNAUTHORIZED, json!({ "error": "not called with the service key" }));
+    }
+    let call: Call = match serde_json::from_slice(&body) {
+        Ok(call) => call,
+        Err(error) => return answer(StatusCode::BAD_REQUEST, json!({ "error": error.to_string() })),
+    };
+    let idempotency_key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    if idempotency_key.and_then(|key| key.parse().ok()) != Some(call.request_id) {
+        return answer(StatusCode::BAD_REQUEST, json!({ "error": "Idempotency-Key is not the request_id" }));
+    }
+    if call.user_id != call.user_id_in_camel_case {
+        return answer(StatusCode::BAD_REQUEST, json!({ "error": "user_id and userId differ" }));
+    }
+    // Like a hosted function, a run goes on when its caller hangs up.
+    tokio::spawn(this.run(call))
+        .await
+        .unwrap_or_else(|_| answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "the run crashed" })))
+}
+
+async fn add_behaviour(State(this): State<Arc<Recalculate>>, Json(behaviour): Json<Behaviour>) -> StatusCode {
+    lock(&this.behaviours).push(behaviour);
+    StatusCode::NO_CONTENT
+}
+
+async fn forget_behaviours(State(this): State<Arc<Recalculate>>) -> StatusCode {
+    lock(&this.behaviours).clear();
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    user_id: Option<Uuid>,
+}
+
+async fn list_runs(State(this): State<Arc<Recalculate>>, Query(filter): Query<Filter>) -> Response {
+    let runs = lock(&this.runs);
+    let matching: Vec<&Run> =
+        runs.iter().filter(|run| filter.user_id.is_none_or(|user| run.user_id == user)).collect();
+    Json(matching).into_response()
+}
+
+fn answer(status: StatusCode, body: serde_json::Value) -> Response {
+    (status, Json(body)).into_response()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
