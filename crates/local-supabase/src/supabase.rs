@@ -101,6 +101,7 @@ pub struct Config {
 pub struct Supabase {
     url: String,
     keys: Arc<ApiKeys>,
+    generation: Keys,
     runtime: Runtime,
     functions: HashMap<String, EdgeFunction>,
     postgrest: Option<Postgrest>,
@@ -197,6 +198,7 @@ impl Supabase {
         Ok(Self {
             url,
             keys,
+            generation: config.keys,
             runtime,
             functions,
             postgrest,
@@ -211,6 +213,15 @@ impl Supabase {
     /// The gateway: what a frontend takes as `SUPABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub fn keys(&self) -> &ApiKeys {
+        &self.keys
+    }
+
+    /// Which of the keys the functions find in their environment.
+    pub fn generation(&self) -> Keys {
+        self.generation
     }
 
     pub fn publishable_key(&self) -> &str {

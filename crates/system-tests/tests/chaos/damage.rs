@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::TimeDelta;
+use system_tests::Run;
 
-use crate::history::{History, Run};
+use crate::history::History;
 
 /// A run's end is written at once, or within the 5 s after which the write is given up.
 const END_IS_WRITTEN: TimeDelta = TimeDelta::seconds(6);

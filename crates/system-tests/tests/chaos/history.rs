@@ -6,9 +6,10 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use system_tests::{Channel, Project, Run};
 use uuid::Uuid;
 
-use crate::project::{Connection, Project};
+use crate::population::{Inhabitant, Population};
 
 type Time = DateTime<Utc>;
 
@@ -48,34 +49,6 @@ pub(crate) struct State {
     pub last_sync_at: Option<Time>,
 }
 
-/// One call of `recalculate-schedule`.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Run {
-    pub connection_id: Uuid,
-    pub user_id: Uuid,
-    pub request_id: Uuid,
-    pub reason: String,
-    pub started_at: Time,
-    pub finished_at: Option<Time>,
-    pub status: Option<u16>,
-}
-
-impl Run {
-    pub(crate) fn succeeded(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Channel {
-    pub id: String,
-    pub email: String,
-    pub opened_at: Time,
-    pub expiration: Time,
-    pub stopped_at: Option<Time>,
-    pub state: String,
-}
-
 /// What became of a notification.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Notification {
@@ -104,7 +77,7 @@ impl Notification {
 /// All that happened to one connection, each kind in order.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
-    pub connection: Connection,
+    pub inhabitant: Inhabitant,
     pub states: Vec<State>,
     pub runs: Vec<Run>,
     pub channels: Vec<Channel>,
@@ -175,24 +148,23 @@ fn short(id: Option<&impl ToString>) -> String {
 }
 
 /// Everybody's histories so far.
-pub(crate) async fn collect(project: &Project) -> Result<Vec<History>> {
+pub(crate) async fn collect(population: &Population) -> Result<Vec<History>> {
     let mut runs: HashMap<Uuid, Vec<Run>> = HashMap::new();
-    for run in project.runs::<Run>().await? {
+    for run in population.all_runs().await {
         runs.entry(run.connection_id).or_default().push(run);
     }
     let mut notifications: HashMap<String, Vec<Notification>> = HashMap::new();
-    for notification in project.google_list::<Notification>("deliveries").await? {
+    for notification in population.google_list::<Notification>("deliveries").await {
         notifications.entry(notification.channel_id.clone()).or_default().push(notification);
     }
     let mut channels: BTreeMap<String, Vec<Channel>> = BTreeMap::new();
-    for channel in project.google_list::<Channel>("channels").await? {
+    for channel in population.google_list::<Channel>("channels").await {
         channels.entry(channel.email.clone()).or_default().push(channel);
     }
-    let database = project.database().await?;
     let mut states: HashMap<Uuid, Vec<State>> = HashMap::new();
     let sql =
         "select connection, at, live, channel, pending, request, last_sync_at from chaos.states order by id";
-    for row in database.query(sql, &[]).await? {
+    for row in population.sql(sql, &[]).await? {
         states.entry(row.get(0)).or_default().push(State {
             at: row.get(1),
             live: row.get(2),
@@ -203,26 +175,28 @@ pub(crate) async fn collect(project: &Project) -> Result<Vec<History>> {
         });
     }
     let mut histories = Vec::new();
-    for connection in &project.connections {
+    for inhabitant in &population.inhabitants {
+        let connection = &inhabitant.connection;
         let channels = channels.remove(&connection.email).unwrap_or_default();
         let of_channel = |channel: &Channel| notifications.remove(&channel.id).unwrap_or_default();
         let session = "select starts_at, ends_at from sessions where user_id = $1";
-        let session = database.query_one(session, &[&connection.user]).await?;
+        let session = population.sql(session, &[&connection.user]).await?;
         histories.push(History {
-            connection: connection.clone(),
+            inhabitant: inhabitant.clone(),
             states: states.remove(&connection.id).unwrap_or_default(),
             runs: runs.remove(&connection.id).unwrap_or_default(),
             notifications: channels.iter().flat_map(of_channel).collect(),
             channels,
-            session: (session.get(0), session.get(1)),
-            events: events(project, connection).await?,
+            session: (session[0].get(0), session[0].get(1)),
+            events: events(population, inhabitant).await?,
         });
     }
     Ok(histories)
 }
 
-async fn events(project: &Project, connection: &Connection) -> Result<Vec<(Time, Time)>> {
-    let list = project.calendar(reqwest::Method::GET, connection, "?maxResults=2500").send().await?;
+async fn events(project: &Project, inhabitant: &Inhabitant) -> Result<Vec<(Time, Time)>> {
+    let list =
+        project.calendar(reqwest::Method::GET, &inhabitant.connection, "?maxResults=2500").send().await?;
     let list: Value = list.error_for_status()?.json().await?;
     let time =
         |event: &Value, side: &str| -> Time { event[side]["dateTime"].as_str().unwrap().parse().unwrap() };

@@ -7,10 +7,11 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use system_tests::Run;
 use uuid::Uuid;
 
-use crate::history::{History, Run, State};
-use crate::project::Habit;
+use crate::history::{History, State};
+use crate::population::Habit;
 
 /// A claim's answer may take 5 s until it counts as lost, and the call follows it.
 const CLAIM_TO_RUN: TimeDelta = TimeDelta::seconds(10);
@@ -163,13 +164,13 @@ impl Judge<'_> {
     }
 
     fn strangers(&self) -> Vec<Violation> {
-        let connection = &self.history.connection;
+        let inhabitant = &self.history.inhabitant;
         let mut violations = Vec::new();
-        for run in self.history.runs.iter().filter(|run| run.user_id != connection.user) {
+        for run in self.history.runs.iter().filter(|run| run.user_id != inhabitant.connection.user) {
             violations
                 .push(self.violation(Promise::OnlyTheAffected, format!("a run for user {}", run.user_id)));
         }
-        if connection.habit == Habit::Quiet {
+        if inhabitant.habit == Habit::Quiet {
             let for_no_reason = self.changes_of_state().filter(|(before, after)| {
                 let opened = after.channel != before.channel;
                 let never_run = before.last_sync_at.is_none();
@@ -217,7 +218,7 @@ impl Judge<'_> {
     }
 
     fn end(&self) -> Vec<Violation> {
-        let History { session, events, connection, .. } = self.history;
+        let History { session, events, inhabitant, .. } = self.history;
         let state = self.history.state();
         if !state.live {
             return Vec::new();
@@ -227,7 +228,7 @@ impl Judge<'_> {
             let what = format!("owed {:?}, last run {:?}", state.request, state.last_sync_at);
             violations.push(self.violation(Promise::NothingIsOwed, what));
         }
-        let preferred = (connection.preferred, connection.preferred + (session.1 - session.0));
+        let preferred = (inhabitant.preferred, inhabitant.preferred + (session.1 - session.0));
         let in_the_way = |slot: (DateTime<Utc>, DateTime<Utc>)| {
             events.iter().any(|event| event.0 < slot.1 && slot.0 < event.1)
         };
@@ -248,6 +249,6 @@ impl Judge<'_> {
     }
 
     fn violation(&self, promise: Promise, what: String) -> Violation {
-        Violation { promise, connection: self.history.connection.id, what }
+        Violation { promise, connection: self.history.inhabitant.connection.id, what }
     }
 }

@@ -9,12 +9,13 @@ use anyhow::Result;
 use chrono::{SecondsFormat, TimeDelta};
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::{Caller, Project, REFRESH, SETUP};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::dice::Dice;
-use crate::project::{Connection, Habit, Project, REFRESH, SETUP, text};
+use crate::population::{Habit, Inhabitant, Population};
 
 const SWEEPS_AT_ONCE: usize = 4;
 
@@ -25,17 +26,17 @@ pub(crate) struct Cron {
 }
 
 impl Cron {
-    pub(crate) fn start(project: &Arc<Project>) -> Self {
-        let (project, sweeps) = (project.clone(), Arc::new(Semaphore::new(SWEEPS_AT_ONCE)));
+    pub(crate) fn start(population: &Arc<Population>) -> Self {
+        let (population, sweeps) = (population.clone(), Arc::new(Semaphore::new(SWEEPS_AT_ONCE)));
         let permits = sweeps.clone();
         let task = tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1));
             loop {
                 ticks.tick().await;
                 let Ok(permit) = permits.clone().acquire_owned().await else { return };
-                let project = project.clone();
+                let population = population.clone();
                 tokio::spawn(async move {
-                    let _ = project.call(REFRESH, &json!({})).await;
+                    let _ = population.call(REFRESH, Caller::Service, json!({})).await;
                     drop(permit);
                 });
             }
@@ -62,27 +63,27 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(project: &Arc<Project>, dice: &Dice) -> Self {
+    pub(crate) fn start(population: &Arc<Population>, dice: &Dice) -> Self {
         let (changes, mut tasks) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
-        for connection in project.connections.iter().filter(|connection| connection.habit != Habit::Quiet) {
+        for inhabitant in population.inhabitants.iter().filter(|each| each.habit != Habit::Quiet) {
             let editor = Editor {
-                project: project.clone(),
-                connection: connection.clone(),
+                population: population.clone(),
+                inhabitant: inhabitant.clone(),
                 changes: changes.clone(),
                 dice: dice.fork(),
             };
             tasks.spawn(editor.edit());
         }
-        tasks.spawn(press_buttons(project.clone(), dice.fork()));
-        tasks.spawn(change_minds(project.clone(), dice.fork()));
-        tasks.spawn(vary_runs(project.clone(), dice.fork()));
+        tasks.spawn(press_buttons(population.clone(), dice.fork()));
+        tasks.spawn(change_minds(population.clone(), dice.fork()));
+        tasks.spawn(vary_runs(population.clone(), dice.fork()));
         Self { changes, _tasks: tasks }
     }
 }
 
 struct Editor {
-    project: Arc<Project>,
-    connection: Connection,
+    population: Arc<Population>,
+    inhabitant: Inhabitant,
     changes: Arc<AtomicU64>,
     dice: Dice,
 }
@@ -104,11 +105,12 @@ impl Editor {
     }
 
     async fn change(&self, events: &mut Vec<String>) -> Result<()> {
-        let Self { project, connection, dice, .. } = self;
-        let event = event(connection, dice);
+        let Self { population: project, inhabitant, dice, .. } = self;
+        let (event, connection) = (event(inhabitant, dice), &inhabitant.connection);
         if events.is_empty() || (events.len() < 4 && dice.chance(40)) {
             let answer = project.calendar(Method::POST, connection, "").json(&event).send().await?;
-            events.push(text(&answer.error_for_status()?.json().await?, "id"));
+            let event: Value = answer.error_for_status()?.json().await?;
+            events.push(event["id"].as_str().expect("an event's id").to_owned());
             return Ok(());
         }
         let id = dice.pick(events).clone();
@@ -129,65 +131,68 @@ impl Editor {
 }
 
 /// Somewhere around the session.
-fn event(connection: &Connection, dice: &Dice) -> Value {
-    let start = connection.preferred + TimeDelta::minutes(i64::try_from(dice.between(0, 360)).unwrap() - 180);
+fn event(inhabitant: &Inhabitant, dice: &Dice) -> Value {
+    let start = inhabitant.preferred + TimeDelta::minutes(i64::try_from(dice.between(0, 360)).unwrap() - 180);
     let end = start + TimeDelta::minutes(i64::try_from(dice.between(15, 120)).unwrap());
     let time = |time: chrono::DateTime<chrono::Utc>| json!({ "dateTime": time.to_rfc3339_opts(SecondsFormat::Secs, true) });
     json!({ "summary": "Busy", "start": time(start), "end": time(end) })
 }
 
 /// One change in a connection's calendar.
-pub(crate) async fn change_once(project: &Project, connection: &Connection, dice: &Dice) -> Result<()> {
-    let request = project.calendar(Method::POST, connection, "").json(&event(connection, dice));
+pub(crate) async fn change_once(project: &Project, inhabitant: &Inhabitant, dice: &Dice) -> Result<()> {
+    let request = project.calendar(Method::POST, &inhabitant.connection, "").json(&event(inhabitant, dice));
     request.send().await?.error_for_status()?;
     Ok(())
 }
 
 /// Setup and the button, for anybody but those who do nothing.
-async fn press_buttons(project: Arc<Project>, dice: Dice) {
+async fn press_buttons(population: Arc<Population>, dice: Dice) {
     let mut pressed = JoinSet::new();
     loop {
         sleep(Duration::from_millis(dice.between(500, 4_000))).await;
-        let connection = dice.pick(&project.connections);
-        if connection.habit == Habit::Quiet {
+        let inhabitant = dice.pick(&population.inhabitants);
+        if inhabitant.habit == Habit::Quiet {
             continue;
         }
         let function = if dice.chance(50) { SETUP } else { REFRESH };
-        let (project, target) = (project.clone(), json!({ "connection_id": connection.id }));
+        let (population, target) = (population.clone(), inhabitant.connection.target());
         pressed.spawn(async move {
-            let _ = project.call(function, &target).await;
+            let _ = population.call(function, Caller::Service, target).await;
         });
         while pressed.try_join_next().is_some() {}
     }
 }
 
 /// Pauses, resumes and reconnects; setup follows as the page would call it.
-async fn change_minds(project: Arc<Project>, dice: Dice) {
-    let fickle: Vec<&Connection> =
-        project.connections.iter().filter(|connection| connection.habit == Habit::Fickle).collect();
+async fn change_minds(population: Arc<Population>, dice: Dice) {
+    let fickle = population.of_habit(Habit::Fickle);
     loop {
         sleep(Duration::from_millis(dice.between(500, 3_000))).await;
-        let connection = *dice.pick(&fickle);
+        let inhabitant = *dice.pick(&fickle);
+        let connection = &inhabitant.connection;
         match dice.between(0, 3) {
-            0 => drop(project.set(connection, "sync_enabled", false).await),
-            1 => drop(project.set(connection, "sync_enabled", true).await),
-            2 => drop(project.set(connection, "is_active", dice.chance(60)).await),
-            _ => drop(project.reconnect(connection).await),
+            0 => drop(population.try_set(connection, "sync_enabled = false").await),
+            1 => drop(population.try_set(connection, "sync_enabled = true").await),
+            2 => {
+                let is_active = format!("is_active = {}", dice.chance(60));
+                drop(population.try_set(connection, &is_active).await);
+            }
+            _ => drop(population.consent_again(inhabitant).await),
         }
         if dice.chance(50) {
-            let target = json!({ "connection_id": connection.id });
-            let setup = tokio::time::timeout(Duration::from_secs(2), project.call(SETUP, &target));
+            let setup = population.call(SETUP, Caller::Service, connection.target());
+            let setup = tokio::time::timeout(Duration::from_secs(2), setup);
             drop(setup.await);
         }
     }
 }
 
 /// Runs take their time, and some fail or lose their answer.
-async fn vary_runs(project: Arc<Project>, dice: Dice) {
+async fn vary_runs(population: Arc<Population>, dice: Dice) {
     loop {
         let mut behaviours = Vec::new();
         for _ in 0..4 {
-            let user = dice.pick(&project.connections).user;
+            let user = dice.pick(&population.inhabitants).connection.user;
             behaviours.push(match dice.between(0, 2) {
                 0 => json!({ "user_id": user, "times": 1, "status": 500, "delay_ms": 100 }),
                 1 => json!({ "user_id": user, "times": 1, "cut": true, "delay_ms": 100 }),
@@ -195,7 +200,10 @@ async fn vary_runs(project: Arc<Project>, dice: Dice) {
             });
         }
         behaviours.push(json!({ "delay_ms": dice.between(50, 800) }));
-        let _ = project.behave(&behaviours).await;
+        population.forget_behaviours().await;
+        for behaviour in behaviours {
+            population.everybodys_runs_behave(behaviour).await;
+        }
         sleep(Duration::from_millis(dice.between(2_000, 4_000))).await;
     }
 }

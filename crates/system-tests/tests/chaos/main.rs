@@ -22,8 +22,8 @@ mod judgement;
 mod load;
 mod objections;
 mod phases;
+mod population;
 mod progress;
-mod project;
 mod scissors;
 mod settle;
 
@@ -43,8 +43,8 @@ use crate::history::History;
 use crate::judgement::Violation;
 use crate::load::{Cron, Load};
 use crate::phases::{KILLS, Phases};
+use crate::population::{Habit, Inhabitant, Population};
 use crate::progress::Progress;
-use crate::project::{Habit, Project};
 use crate::scissors::Scissors;
 
 const LEASE_SECONDS: &str = "60";
@@ -88,16 +88,16 @@ async fn break_everything(dice: &Dice) -> Result<()> {
     let mut stack = Stack::start(config, |_| {}).await?;
     scissors.connect(listener, stack.url());
     let habits = [vec![Habit::Busy; 20], vec![Habit::Fickle; 6], vec![Habit::Quiet; 3]].concat();
-    let project = Project::populate(&stack, &habits).await?;
-    project.google("ttl", json!({ "cap_seconds": CHANNEL_SECONDS })).await?;
+    let population = Population::settle_in(&stack, &habits).await?;
+    population.google_control("ttl", json!({ "cap_seconds": CHANNEL_SECONDS })).await;
 
-    let cron = Cron::start(&project);
-    let load = Load::start(&project, dice);
-    let progress = Progress::start(&project, &load.changes);
+    let cron = Cron::start(&population);
+    let load = Load::start(&population, dice);
+    let progress = Progress::start(&population, &load.changes);
     let mut phases =
-        Phases { stack: &mut stack, project: &project, scissors: &scissors, dice, progress: &progress };
+        Phases { stack: &mut stack, population: &population, scissors: &scissors, dice, progress: &progress };
     phases.kill_functions().await?;
-    let by_kills = damage(&history::collect(&project).await?);
+    let by_kills = damage(&history::collect(&population).await?);
     println!("{KILLS} kills: {by_kills}");
     ensure!(by_kills.total() >= LEAST_DAMAGE, "the kills have hardly met any work: {by_kills}");
     phases.break_database().await?;
@@ -105,26 +105,26 @@ async fn break_everything(dice: &Dice) -> Result<()> {
     phases.cut_connections().await?;
     drop(load);
 
-    project.behave(&[]).await?;
-    project.google("ttl", json!({ "cap_seconds": 30 * 86_400 })).await?;
-    for (number, connection) in project.connections.iter().filter(|c| c.habit == Habit::Fickle).enumerate() {
-        project.set(connection, "sync_enabled", number != 0).await?;
-        project.set(connection, "is_active", number != 1).await?;
+    population.forget_behaviours().await;
+    population.google_control("ttl", json!({ "cap_seconds": 30 * 86_400 })).await;
+    for (number, inhabitant) in population.of_habit(Habit::Fickle).into_iter().enumerate() {
+        let assignments = format!("sync_enabled = {}, is_active = {}", number != 0, number != 1);
+        population.set(&inhabitant.connection, &assignments).await;
     }
-    let mut violations = settle::settle(&project, &cron, &progress).await?;
-    violations.extend(history::collect(&project).await?.iter().flat_map(judgement::judge));
+    let mut violations = settle::settle(&population, &cron, &progress).await?;
+    violations.extend(history::collect(&population).await?.iter().flat_map(judgement::judge));
 
     progress.phase("every channel speaks once more".to_owned());
-    for connection in &project.connections {
-        load::change_once(&project, connection, dice).await?;
+    for inhabitant in &population.inhabitants {
+        load::change_once(&population, inhabitant, dice).await?;
     }
-    violations.extend(settle::settle(&project, &cron, &progress).await?);
+    violations.extend(settle::settle(&population, &cron, &progress).await?);
     drop((cron, progress));
-    let histories = history::collect(&project).await?;
+    let histories = history::collect(&population).await?;
     // Nobody is quiet any more.
     let judge = |history: &History| {
-        let connection = project::Connection { habit: Habit::Busy, ..history.connection.clone() };
-        let history = History { connection, ..history.clone() };
+        let inhabitant = Inhabitant { habit: Habit::Busy, ..history.inhabitant.clone() };
+        let history = History { inhabitant, ..history.clone() };
         [judgement::judge(&history), judgement::judge_channels(&history)].concat()
     };
     violations.extend(histories.iter().flat_map(judge));
@@ -143,8 +143,12 @@ async fn break_everything(dice: &Dice) -> Result<()> {
 
 fn report(violations: &[Violation], histories: &[History]) -> Result<()> {
     let Some(first) = violations.first() else { return Ok(()) };
-    let history = histories.iter().find(|history| history.connection.id == first.connection);
-    println!("the history of connection {} ({:?}):", first.connection, history.map(|h| &h.connection.email));
+    let history = histories.iter().find(|history| history.inhabitant.connection.id == first.connection);
+    println!(
+        "the history of connection {} ({:?}):",
+        first.connection,
+        history.map(|h| &h.inhabitant.connection.email)
+    );
     for line in history.into_iter().flat_map(History::lines) {
         println!("  {line}");
     }

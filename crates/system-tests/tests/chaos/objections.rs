@@ -2,14 +2,17 @@
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
+use system_tests::{Channel, Connection, Run};
 use uuid::Uuid;
 
-use crate::history::{Channel, History, Notification, Run, State};
+use crate::history::{History, Notification, State};
 use crate::judgement::{Promise, judge, judge_channels};
-use crate::project::{Connection, Habit};
+use crate::population::{Habit, Inhabitant};
 
 /// What breaks a promise.
 type Spoil = fn(&mut History);
+
+const EMAIL: &str = "somebody@gmail.com";
 
 const SPOILS: [(Promise, Spoil); 13] = [
     (Promise::ChangeIsRun, |history| history.runs.truncate(1)),
@@ -19,7 +22,7 @@ const SPOILS: [(Promise, Spoil); 13] = [
     (Promise::ChannelIsRun, |history| history.states[7].request = history.states[6].request),
     (Promise::OneRunAtATime, |history| history.runs[1].finished_at = Some(second(23))),
     (Promise::OnlyTheAffected, |history| history.runs[1].user_id = Uuid::from_u128(99)),
-    (Promise::OnlyTheAffected, |history| history.connection.habit = Habit::Quiet),
+    (Promise::OnlyTheAffected, |history| history.inhabitant.habit = Habit::Quiet),
     (Promise::OnlyTheLive, |history| history.states.iter_mut().for_each(|state| state.live = false)),
     (Promise::OneChannel, |history| history.channels[0].state = "live".to_owned()),
     (Promise::CurrentIsNotStopped, |history| history.channels[0].stopped_at = Some(second(20))),
@@ -66,10 +69,15 @@ fn good() -> History {
         started_at: second(started_at),
         finished_at: Some(second(started_at + 1)),
         status: Some(200),
+        overlapped: false,
     };
     let channel = |id: &str, opened_at, stopped_at: Option<i64>| Channel {
         id: id.to_owned(),
-        email: "somebody@gmail.com".to_owned(),
+        email: EMAIL.to_owned(),
+        calendar_id: EMAIL.to_owned(),
+        address: String::new(),
+        resource_id: String::new(),
+        token: None,
         opened_at: second(opened_at),
         expiration: second(1_000),
         stopped_at: stopped_at.map(second),
@@ -77,12 +85,16 @@ fn good() -> History {
     };
     let preferred = second(86_400);
     History {
-        connection: Connection {
-            id,
-            user,
-            email: "somebody@gmail.com".to_owned(),
+        inhabitant: Inhabitant {
+            connection: Connection {
+                id,
+                user,
+                email: EMAIL.to_owned(),
+                token: String::new(),
+                token_hash: String::new(),
+                calendar_token: String::new(),
+            },
             habit: Habit::Busy,
-            calendar_token: String::new(),
             preferred,
         },
         states: vec![

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use dev_stack::Stack;
 use serde_json::{Value, json};
+use system_tests::{Caller, RECEIVE, REFRESH, SETUP};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::dice::Dice;
 use crate::load::change_once;
+use crate::population::{Habit, Population};
 use crate::progress::Progress;
-use crate::project::{Habit, Project, RECEIVE, REFRESH, SETUP};
 use crate::scissors::Scissors;
 
 pub(crate) const KILLS: u32 = 100;
@@ -21,7 +22,7 @@ const GOOGLE: [&str; 3] = ["watch", "stop", "token"];
 
 pub(crate) struct Phases<'a> {
     pub stack: &'a mut Stack,
-    pub project: &'a Arc<Project>,
+    pub population: &'a Arc<Population>,
     pub scissors: &'a Scissors,
     pub dice: &'a Dice,
     pub progress: &'a Progress,
@@ -31,7 +32,7 @@ impl Phases<'_> {
     /// A function's process is killed, 100 times, each time with something of it under way.
     pub(crate) async fn kill_functions(&mut self) -> Result<()> {
         // Slow enough to be hit between the request and its answer, before or after Google has done the work.
-        self.google_fails(json!({ "delay_ms": 150, "after": true })).await?;
+        self.google_fails(json!({ "delay_ms": 150, "after": true })).await;
         for kill in 1..=KILLS {
             self.progress.phase(format!("kill {kill} of {KILLS}"));
             let function = *self.dice.pick(&[SETUP, RECEIVE, RECEIVE, REFRESH, REFRESH]);
@@ -44,7 +45,7 @@ impl Phases<'_> {
             self.stack.kill_function(function).await;
             drop(work);
         }
-        self.google_recovers().await
+        self.google_recovers().await;
     }
 
     /// PostgREST is stopped and started; PostgreSQL crashes and recovers.
@@ -74,9 +75,9 @@ impl Phases<'_> {
             ("Google takes 30 s to answer", json!({ "delay_ms": 30_000, "after": true }), 18),
         ] {
             self.progress.phase(name.to_owned());
-            self.google_fails(fault).await?;
+            self.google_fails(fault).await;
             sleep(Duration::from_secs(seconds)).await;
-            self.google_recovers().await?;
+            self.google_recovers().await;
         }
         Ok(())
     }
@@ -97,36 +98,33 @@ impl Phases<'_> {
 
     /// Something for a function to do, beside what the load gives it. It is not waited for.
     fn give_work(&self, function: &'static str) -> JoinSet<Result<()>> {
-        let of_habit = |habit| self.project.connections.iter().filter(move |each| each.habit == habit);
         let habit = if function == RECEIVE { Habit::Busy } else { Habit::Fickle };
-        let connection = (*self.dice.pick(&of_habit(habit).collect::<Vec<_>>())).clone();
-        let (project, dice, mut work) = (self.project.clone(), self.dice.fork(), JoinSet::new());
+        let inhabitant = (*self.dice.pick(&self.population.of_habit(habit))).clone();
+        let (population, dice, mut work) = (self.population.clone(), self.dice.fork(), JoinSet::new());
         work.spawn(async move {
             if function == RECEIVE {
-                return change_once(&project, &connection, &dice).await;
+                return change_once(&population, &inhabitant, &dice).await;
             }
             // A new consent makes a new channel due. The page asks for it, or the next sweep finds it.
-            project.reconnect(&connection).await?;
-            let target =
-                if function == SETUP { json!({ "connection_id": connection.id }) } else { json!({}) };
-            project.call(function, &target).await?;
+            population.consent_again(&inhabitant).await?;
+            let target = if function == SETUP { inhabitant.connection.target() } else { json!({}) };
+            population.call(function, Caller::Service, target).await?;
             Ok(())
         });
         work
     }
 
-    async fn google_fails(&self, fault: Value) -> Result<()> {
+    async fn google_fails(&self, fault: Value) {
         for operation in GOOGLE {
             let mut fault = fault.clone();
             fault["operation"] = json!(operation);
             fault["times"] = Value::Null;
-            self.project.google("faults", fault).await?;
+            self.population.google_control("faults", fault).await;
         }
-        Ok(())
     }
 
-    async fn google_recovers(&self) -> Result<()> {
-        self.project.google_forgets("faults").await
+    async fn google_recovers(&self) {
+        self.population.google_forgets("faults").await;
     }
 
     async fn wait(&self, least: u64, most: u64) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-use crate::project::Project;
+use crate::population::Population;
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -19,17 +19,16 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn start(project: &Arc<Project>, changes: &Arc<AtomicU64>) -> Self {
-        let (project, changes) = (project.clone(), changes.clone());
+    pub(crate) fn start(population: &Arc<Population>, changes: &Arc<AtomicU64>) -> Self {
+        let (population, changes) = (population.clone(), changes.clone());
         let phase = Arc::new(Mutex::new(String::new()));
         let current = phase.clone();
         let task = tokio::spawn(async move {
             let (started, mut ticks) = (Instant::now(), interval(EVERY));
             loop {
                 ticks.tick().await;
-                let runs = project.runs::<Value>().await.map(|runs| runs.len()).unwrap_or_default();
-                let channels =
-                    project.google_list::<Value>("channels").await.map(|all| all.len()).unwrap_or_default();
+                let runs = population.all_runs().await.len();
+                let channels = population.google_list::<Value>("channels").await.len();
                 let (phase, changes) = (current.lock().unwrap().clone(), changes.load(Relaxed));
                 let seconds = started.elapsed().as_secs();
                 println!(

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
+use system_tests::Project;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 
-use crate::history::Run;
 use crate::judgement::{Promise, Violation};
 use crate::load::Cron;
 use crate::progress::Progress;
-use crate::project::Project;
 
 /// Longer than Google retries a notification, so that nothing is under way that nobody sees.
 const GOOGLE_RETRIES: Duration = Duration::from_secs(27);
@@ -47,8 +46,7 @@ pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) 
     let (started, mut minutes) = (Instant::now(), 0);
     sleep(GOOGLE_RETRIES).await;
     loop {
-        let database = project.database().await?;
-        let restless = database.query(RESTLESS, &[]).await?;
+        let restless = project.sql(RESTLESS, &[]).await?;
         if restless.is_empty() || started.elapsed() > PATIENCE {
             let violation = |row: &Row| Violation {
                 promise: Promise::NothingIsOwed,
@@ -60,7 +58,7 @@ pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) 
         progress.phase(format!("settling: {} rows wait, {minutes} minutes skipped", restless.len()));
         let paused = cron.pause().await;
         until_idle(project).await?;
-        database.execute(MINUTE, &[]).await?;
+        project.sql(MINUTE, &[]).await?;
         minutes += 1;
         drop(paused);
         sleep(Duration::from_secs(4)).await;
@@ -72,7 +70,7 @@ async fn until_idle(project: &Project) -> Result<()> {
     let last_write = chrono::TimeDelta::from_std(LAST_WRITE)?;
     let started = Instant::now();
     loop {
-        let runs = project.runs::<Run>().await?;
+        let runs = project.all_runs().await;
         let ends = runs.iter().map(|run| run.finished_at);
         let last: Option<DateTime<Utc>> = ends.map(|end| end.unwrap_or(DateTime::<Utc>::MAX_UTC)).max();
         if last.is_none_or(|last| last < Utc::now() - last_write) {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use system_tests::{Answer, Caller, FUNCTIONS, RECEIVE, REFRESH, SETUP, assert_error_shape};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::scene::{Answer, Caller, FUNCTIONS, RECEIVE, REFRESH, SETUP, Scene, assert_error_shape, cases};
+use crate::case::cases;
+use crate::scene::Scene;
 use crate::standalone::Standalone;
 use crate::table::each;
 

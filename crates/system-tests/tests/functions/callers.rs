@@ -1,8 +1,11 @@
 //! Who a caller is, as Auth and the database say, and what is answered when they do not.
 
 use std::time::Duration;
+use system_tests::{Caller, REFRESH, SETUP};
 
-use crate::scene::{Caller, REFRESH, SETUP, Scene, assert_between, cases};
+use crate::case::cases;
+use crate::moment::assert_between;
+use crate::scene::Scene;
 use crate::table::each;
 use crate::tap::Spoil;
 
@@ -23,7 +26,7 @@ async fn a_user_is_whom_auth_says(scene: &Scene) {
     let bearer_of = |token: &str| format!("Bearer {token}");
     for status in [401, 403] {
         let token = bearer_of(&user.token);
-        scene.world.tap.spoil(1, Spoil::Answer(status, r#"{"code":403,"msg":"no"}"#), move |asked| {
+        scene.backdrop.tap.spoil(1, Spoil::Answer(status, r#"{"code":403,"msg":"no"}"#), move |asked| {
             asked.uri.starts_with("/auth/v1/user") && asked.header("authorization") == Some(token.as_str())
         });
         let answer = scene.call(SETUP, Caller::User(&user), "").await;
@@ -49,7 +52,7 @@ async fn auth_that_does_not_answer_is_a_503(scene: &Scene) {
         let user = scene.user().await;
         let connection = scene.connection_of(user.id).await;
         let token = format!("Bearer {}", user.token);
-        scene.world.tap.spoil(None, spoil, move |asked| {
+        scene.backdrop.tap.spoil(None, spoil, move |asked| {
             asked.uri.starts_with("/auth/v1/user") && asked.header("authorization") == Some(token.as_str())
         });
         for function in FUNCTIONS {
@@ -77,7 +80,7 @@ async fn a_database_that_does_not_answer_is_a_503(scene: &Scene) {
     each(rows, |spoil| async move {
         let connection = scene.connection().await;
         let id = connection.id.to_string();
-        scene.world.tap.spoil(None, spoil, move |asked| asked.is_rest() && asked.uri.contains(&id));
+        scene.backdrop.tap.spoil(None, spoil, move |asked| asked.is_rest() && asked.uri.contains(&id));
         for function in FUNCTIONS {
             let answer = scene.call(function, Caller::Service, connection.target()).await;
             assert_eq!(answer.outcome(), (503, "database_unavailable"), "{function}: {}", answer.text);

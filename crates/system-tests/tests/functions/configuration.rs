@@ -1,8 +1,10 @@
 //! A project that is not configured says so at every request, by the name of the variable, and in its log.
 
-use crate::scene::{Caller, FUNCTIONS, REFRESH, Scene, cases};
+use crate::case::cases;
+use crate::scene::Scene;
 use crate::standalone::Standalone;
 use crate::table::each;
+use system_tests::{Caller, FUNCTIONS, REFRESH};
 
 cases! {
     shared: [
@@ -83,7 +85,7 @@ async fn a_malformed_variable_is_named(scene: &Scene) {
 }
 
 async fn either_generation_of_keys_will_do(scene: &Scene) {
-    let (current_key, legacy_key) = (scene.secret_key(), scene.legacy_service_role_key());
+    let (current_key, legacy_key) = (scene.keys.secret.as_str(), scene.keys.legacy_service_role.as_str());
     let json = format!(r#"{{"other":"sb_secret_other","default":"{current_key}"}}"#);
     let rows = [("current", (true, false)), ("legacy", (false, true)), ("both", (true, true))];
     let json = json.as_str();
@@ -95,7 +97,7 @@ async fn either_generation_of_keys_will_do(scene: &Scene) {
         ];
         let standalone = Standalone::start(scene, REFRESH, &changes).await;
         for (key, configured) in [(current_key, current), (legacy_key, legacy)] {
-            let request = scene.world.http.post(format!("http://{}/", standalone.address()));
+            let request = scene.http.post(format!("http://{}/", standalone.address()));
             let answer = scene.send(request.header("apikey", key).json(&connection.target())).await;
             let expected = if configured { (429, "too_soon") } else { (401, "unauthenticated") };
             assert_eq!(answer.outcome(), expected, "{}", answer.text);

@@ -1,10 +1,12 @@
 //! A function's process that is killed loses nothing: what it had begun is found by the next sweep.
 
 use serde_json::{Value, json};
+use system_tests::{Caller, RECEIVE, REFRESH, SETUP, until};
 
-use crate::fixture::seconds_ahead;
+use crate::case::cases;
+use crate::moment::{assert_between, seconds_ahead};
 use crate::notification::Notification;
-use crate::scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, assert_between, cases, until};
+use crate::scene::Scene;
 
 cases! {
     shared: [],
@@ -23,7 +25,7 @@ async fn a_run_whose_function_is_killed_is_repeated(scene: &mut Scene) {
     assert_eq!(scene.notify(&Notification::of(&connection, &row, 2)).await.status, 200);
     until("a run that has started", || async { (scene.runs(&connection).await.len() == 2).then_some(()) })
         .await;
-    scene.kill_function(RECEIVE).await;
+    scene.stack().kill_function(RECEIVE).await;
     let killed = scene.row(&connection).await;
     assert!(killed["sync_request_id"].is_string() && seconds_ahead(&killed["sync_lease_until"]) > 100.0);
     assert_eq!(killed["sync_attempts"], 1);
@@ -49,7 +51,7 @@ async fn a_renewal_whose_function_is_killed_is_repeated_and_its_channel_stopped(
     let call = request.json(&connection.target()).send();
     let kill = async {
         until("a channel at Google", || async { scene.channels(&connection).await.pop() }).await;
-        scene.kill_function(SETUP).await;
+        scene.stack().kill_function(SETUP).await;
     };
     let (answer, ()) = futures_util::future::join(call, kill).await;
     assert!(!answer.is_ok_and(|answer| answer.status().is_success()));
@@ -86,7 +88,7 @@ async fn a_sweep_that_is_killed_is_taken_up_by_the_next_one(scene: &mut Scene) {
             (scene.runs(&connections[0]).await.len() == 2).then_some(())
         })
         .await;
-        scene.kill_function(REFRESH).await;
+        scene.stack().kill_function(REFRESH).await;
     };
     let (answer, ()) = futures_util::future::join(request.body("{}").send(), kill).await;
     assert!(!answer.is_ok_and(|answer| answer.status().is_success()));

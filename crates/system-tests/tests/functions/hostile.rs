@@ -12,10 +12,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use local_supabase::{Deno, Keys};
 use serde_json::Value;
+use system_tests::{Connection, FUNCTIONS, User, until};
 
-use crate::fixture::{Connection, User};
+use crate::case::cases;
 use crate::notification::Notification;
-use crate::scene::{FUNCTIONS, Scene, cases, until};
+use crate::scene::Scene;
 use crate::standalone::Standalone;
 use crate::wire::Wire;
 
@@ -61,7 +62,7 @@ impl Bad {
             // The machine may have been busy; a request that is slow by itself is so again.
             heard = self.request.send(scene, address).await;
         }
-        let expected = match scene.world.kind.deno {
+        let expected = match scene.backdrop.kind.deno {
             Deno::Newest => self.expected,
             Deno::Floor => self.on_floor,
         };
@@ -98,15 +99,15 @@ impl Cast {
         scene.set(&own, "webhook_message_number = 1").await;
         scene.set(&paused, "sync_enabled = false").await;
         scene.set(&foreign, "provider = 'outlook'").await;
-        let key = match scene.world.kind.keys {
-            Keys::Current => scene.secret_key(),
-            Keys::Legacy => scene.legacy_service_role_key(),
+        let key = match scene.generation {
+            Keys::Current => &scene.keys.secret,
+            Keys::Legacy => &scene.keys.legacy_service_role,
         };
         Self {
             own_row: scene.row(&own).await,
             key: key.to_owned(),
-            publishable_key: scene.publishable_key().to_owned(),
-            jwt_secret: scene.jwt_secret().to_owned(),
+            publishable_key: scene.keys.publishable.clone(),
+            jwt_secret: scene.keys.jwt_secret.clone(),
             user,
             own,
             other,
@@ -163,14 +164,7 @@ async fn checksum(scene: &Scene) -> String {
 
 /// How often Google and `recalculate-schedule` have been called.
 pub(crate) async fn asked_of_others(scene: &Scene) -> [usize; 2] {
-    let count = async |url: String| {
-        let all: Vec<Value> = scene.world.http.get(url).send().await.unwrap().json().await.unwrap();
-        all.len()
-    };
-    [
-        count(format!("{}/control/requests", scene.google().url())).await,
-        count(format!("{}/control/runs", scene.recalculate_url())).await,
-    ]
+    [scene.google_list::<Value>("requests").await.len(), scene.all_runs().await.len()]
 }
 
 async fn a_valid_token_does_not_reach_the_channel_of_another_connection(scene: &Scene) {

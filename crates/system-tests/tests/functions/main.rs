@@ -13,14 +13,15 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
+mod backdrop;
 mod browsers;
 mod callers;
+mod case;
 mod configuration;
 mod crashes;
-mod fixture;
-mod google;
 mod hostile;
 mod matrix;
+mod moment;
 mod notification;
 mod receive;
 mod refresh;
@@ -30,21 +31,21 @@ mod run;
 mod scene;
 mod secrets;
 mod setup;
+mod shared_stack;
 mod standalone;
 mod sweep;
 mod table;
 mod tap;
 mod token;
 mod wire;
-mod world;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::scene::Case;
-use crate::world::{WORLDS, Worlds};
+use crate::case::Case;
+use crate::shared_stack::{KINDS, SharedStacks};
 
 /// Trials mostly wait, so more of them run at once than there are processors.
 const AT_ONCE: usize = 20;
@@ -52,7 +53,7 @@ const AT_ONCE: usize = 20;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let worlds = Arc::new(Worlds::default());
+    let stacks = Arc::new(SharedStacks::default());
     let runtime = Arc::new(tokio::runtime::Runtime::new().expect("a runtime"));
 
     // Slow ones first, and those that need a stack to themselves last: they wait for all before them.
@@ -77,23 +78,25 @@ fn main() -> ExitCode {
     // Each trial that is still to be finished holds one of these; those filtered out drop theirs at once.
     let unfinished = Arc::new(());
     let mut trials = Vec::new();
-    for (case, world) in cases.into_iter().flat_map(|case| WORLDS.map(|world| (case, world))) {
-        let (worlds, runtime, unfinished) = (worlds.clone(), runtime.clone(), unfinished.clone());
-        trials.push(Trial::test(format!("{}::{}", case.name(), world.name), move || {
-            let outcome = runtime.block_on(async { worlds.get(world).await?.play(case).await });
+    for (case, (index, kind)) in
+        cases.into_iter().flat_map(|case| KINDS.iter().enumerate().map(move |kind| (case, kind)))
+    {
+        let (stacks, runtime, unfinished) = (stacks.clone(), runtime.clone(), unfinished.clone());
+        trials.push(Trial::test(format!("{}::{}", case.name(), kind.name), move || {
+            let outcome = runtime.block_on(async { stacks.get(index).await?.play(case).await });
             drop(unfinished);
             outcome
         }));
     }
-    for world in WORLDS {
-        let (worlds, runtime, unfinished) = (worlds.clone(), runtime.clone(), Arc::downgrade(&unfinished));
-        trials.push(Trial::test(format!("{}::{}", secrets::NAME, world.name), move || {
-            runtime.block_on(async { secrets::check(worlds.get(world).await?, unfinished).await })
+    for (index, kind) in KINDS.iter().enumerate() {
+        let (stacks, runtime, unfinished) = (stacks.clone(), runtime.clone(), Arc::downgrade(&unfinished));
+        trials.push(Trial::test(format!("{}::{}", secrets::NAME, kind.name), move || {
+            runtime.block_on(async { secrets::check(stacks.get(index).await?, unfinished).await })
         }));
     }
     drop(unfinished);
 
     let conclusion = libtest_mimic::run(&arguments, trials);
-    runtime.block_on(worlds.stop());
+    runtime.block_on(stacks.stop());
     conclusion.exit_code()
 }

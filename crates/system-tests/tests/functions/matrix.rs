@@ -4,9 +4,9 @@ use local_supabase::Keys;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::fixture::{Connection, User};
+use crate::case::cases;
 use crate::hostile::asked_of_others;
-use crate::scene::{Caller, RECEIVE, REFRESH, SETUP, Scene, cases};
+use crate::scene::Scene;
 use crate::token;
 
 cases! {
@@ -117,6 +117,7 @@ enum Who {
 }
 
 use Who::*;
+use system_tests::{Caller, Connection, RECEIVE, REFRESH, SETUP, User};
 
 /// One row for a caller and a function, one column for each of `TARGETS`.
 #[rustfmt::skip]
@@ -340,20 +341,20 @@ impl Stage {
         let apikey = |key: &str| ("apikey", key.to_owned());
         let authorization = |value: String| ("authorization", value);
         let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
-        let publishable = scene.publishable_key();
-        let (key, other_key) = match scene.world.kind.keys {
-            Keys::Current => (scene.secret_key(), scene.legacy_service_role_key()),
-            Keys::Legacy => (scene.legacy_service_role_key(), scene.secret_key()),
+        let keys = &scene.keys;
+        let publishable = keys.publishable.as_str();
+        let (key, other_key) = match scene.generation {
+            Keys::Current => (&keys.secret, &keys.legacy_service_role),
+            Keys::Legacy => (&keys.legacy_service_role, &keys.secret),
         };
         let owner = self.owner.token.as_str();
         let claims = token::claims(owner);
         let service =
             json!({ "iss": "supabase", "role": "service_role", "iat": 0, "exp": 4_000_000_000_u64 });
-        let own_secret = scene.jwt_secret();
         let signed = |field: &str, value: Value| {
             let mut claims = claims.clone();
             claims[field] = value;
-            token::sign(&claims, own_secret)
+            token::sign(&claims, &keys.jwt_secret)
         };
         let (signed_part, signature) = owner.rsplit_once('.').expect("a JSON Web Token");
         let backwards: String = signature.chars().rev().collect();
@@ -363,7 +364,7 @@ impl Stage {
             PublishableKey => vec![apikey(publishable)],
             PublishableKeyAsToken => vec![bearer(publishable)],
             PublishableKeyTwice => vec![apikey(publishable), bearer(publishable)],
-            AnonKeyInBoth => vec![apikey(scene.legacy_anon_key()), bearer(scene.legacy_anon_key())],
+            AnonKeyInBoth => vec![apikey(&keys.legacy_anon), bearer(&keys.legacy_anon)],
             OtherGenerationsKey => vec![apikey(other_key)],
             OtherGenerationsKeyAsToken => vec![bearer(other_key)],
             OtherGenerationsKeyInBoth => vec![apikey(other_key), bearer(other_key)],
@@ -376,7 +377,7 @@ impl Stage {
             KeyWithoutScheme => vec![authorization(key.to_owned())],
             KeyAsPassword => vec![authorization(format!("Basic {key}"))],
             WrongKey => vec![apikey("sb_secret_wrong"), bearer("sb_secret_wrong")],
-            JwtSecret => vec![apikey(own_secret), bearer(own_secret)],
+            JwtSecret => vec![apikey(&keys.jwt_secret), bearer(&keys.jwt_secret)],
             OtherProjectsUser => {
                 vec![apikey(publishable), bearer(&token::sign(&claims, "of another project"))]
             }

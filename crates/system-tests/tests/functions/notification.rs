@@ -3,9 +3,9 @@
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
+use system_tests::{Answer, Connection, RECEIVE};
 
-use crate::fixture::Connection;
-use crate::scene::{Answer, RECEIVE, Scene};
+use crate::scene::Scene;
 
 const NAMES: [&str; 5] = [
     "x-goog-channel-id",

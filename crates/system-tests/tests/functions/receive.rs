@@ -5,12 +5,14 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::{Caller, Connection, RECEIVE, SETUP, is_epoch, time, until};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::fixture::{Connection, ago, born, is_epoch, time};
+use crate::case::cases;
+use crate::moment::{ago, assert_between, born};
 use crate::notification::Notification;
-use crate::scene::{Caller, SETUP, Scene, assert_between, cases, until};
+use crate::scene::Scene;
 use crate::table::each;
 use crate::tap::{Asked, Spoil};
 
@@ -62,13 +64,13 @@ async fn a_change_is_answered_after_one_database_request_and_followed_by_a_run(s
     let touches_again = move |asked: &Asked| {
         touches_connection(asked) && !first.swap(false, std::sync::atomic::Ordering::Relaxed)
     };
-    scene.world.tap.spoil(1, Spoil::Delay(Duration::from_secs(3)), touches_again);
+    scene.backdrop.tap.spoil(1, Spoil::Delay(Duration::from_secs(3)), touches_again);
     let answer = scene.notify(&Notification::of(&connection, &row, 5)).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(answer.took < Duration::from_millis(2500), "{:?}", answer.took);
 
     let touches = touches(&connection);
-    let asked = scene.world.tap.asked(|asked| asked.at >= started && touches(asked));
+    let asked = scene.backdrop.tap.asked(|asked| asked.at >= started && touches(asked));
     assert_eq!(asked[0].method, Method::PATCH);
     for part in [&format!("webhook_token_hash=eq.{}", connection.token_hash), "webhook_message_number=lt.5"] {
         assert!(asked[0].uri.contains(part), "{}", asked[0].uri);
@@ -87,15 +89,7 @@ async fn a_change_is_answered_after_one_database_request_and_followed_by_a_run(s
 async fn an_event_in_the_calendar_leads_to_a_run(scene: &Scene) {
     let connection = scene.open().await;
     let row = scene.row(&connection).await;
-    let url = format!("{}/calendars/primary/events", scene.google().calendar_api_url());
-    let event = json!({
-        "summary": "Lunch",
-        "start": { "dateTime": "2026-01-02T12:00:00Z" },
-        "end": { "dateTime": "2026-01-02T13:00:00Z" },
-    });
-    let token = row["access_token"].as_str().unwrap();
-    let answer = scene.world.http.post(url).bearer_auth(token).json(&event).send().await.unwrap();
-    assert!(answer.status().is_success(), "{answer:?}");
+    scene.change(&connection).await;
     until_runs(scene, &connection, 2).await;
     let deliveries = scene.deliveries(row["webhook_id"].as_str().unwrap()).await;
     assert!(deliveries.iter().all(|delivery| delivery["status"] == 200), "{deliveries:?}");
@@ -246,7 +240,7 @@ async fn a_channel_that_becomes_the_current_one_meanwhile_loses_nothing(scene: &
     scene.set(&connection, &format!("webhook_pending_id = '{id}'")).await;
     // The commit lands between the two looks: after the verdict "not an orphan", before the row is read.
     let hash = connection.token_hash.clone();
-    let held = scene.world.tap.hold(move |asked| asked.method == "GET" && asked.uri.contains(&hash));
+    let held = scene.backdrop.tap.hold(move |asked| asked.method == "GET" && asked.uri.contains(&hash));
     let commit = async {
         held.reached().await;
         let committed = format!("webhook_id = '{id}', webhook_pending_id = null, webhook_message_number = 0");
@@ -307,7 +301,7 @@ async fn nobody_elses_connection_is_looked_at(scene: &Scene) {
     for other in [&of_same_user, &stranger] {
         let touches = touches(other);
         // The stand-in itself reads the row of the connection that it is called for, and no other.
-        assert!(scene.world.tap.asked(|asked| asked.at >= started && touches(asked)).is_empty());
+        assert!(scene.backdrop.tap.asked(|asked| asked.at >= started && touches(asked)).is_empty());
     }
     let last = scene.runs(&told).await.pop().unwrap();
     assert_eq!(last.connection_id, told.id);
@@ -335,7 +329,7 @@ async fn an_answer_of_the_database_that_is_not_understood_is_a_503(scene: &Scene
     each(rows, |spoil| async move {
         let connection = scene.open().await;
         let row = scene.row(&connection).await;
-        scene.world.tap.spoil(None, spoil, touches(&connection));
+        scene.backdrop.tap.spoil(None, spoil, touches(&connection));
         let answer = scene.notify(&Notification::of(&connection, &row, 2)).await;
         assert_eq!(answer.outcome(), (503, "database_unavailable"), "{}", answer.text);
         assert_eq!(scene.row(&connection).await, row);
@@ -348,7 +342,7 @@ async fn a_slow_database_is_a_503_within_five_seconds(scene: &Scene) {
     let row = scene.row(&connection).await;
     let id = connection.id;
     let (mut client, driver) =
-        tokio_postgres::connect(&scene.database_url().unwrap(), tokio_postgres::NoTls).await.unwrap();
+        tokio_postgres::connect(&scene.stack().database_url().unwrap(), tokio_postgres::NoTls).await.unwrap();
     let driver = tokio::spawn(driver);
     let lock = client.transaction().await.unwrap();
     lock.query("select from calendar_connections where id = $1 for update", &[&id]).await.unwrap();
@@ -381,7 +375,7 @@ async fn a_body_is_never_read(scene: &Scene) {
 async fn a_notification_that_google_repeats_is_not_lost(scene: &Scene) {
     let connection = scene.open().await;
     let channel = scene.row(&connection).await["webhook_id"].as_str().unwrap().to_owned();
-    scene.world.tap.spoil(2, Spoil::Answer(500, "{}"), touches(&connection));
+    scene.backdrop.tap.spoil(2, Spoil::Answer(500, "{}"), touches(&connection));
     scene.speak(&channel).await;
     until_runs(scene, &connection, 2).await;
     let last = scene.deliveries(&channel).await.pop().unwrap();
@@ -426,8 +420,7 @@ async fn the_log_says_what_each_notification_was_and_whose(scene: &Scene) {
     }
     let ours = connection.id.to_string();
     let logged = || async {
-        let stack = scene.world.stack.read().await;
-        let log = stack.as_ref().unwrap().function_log("google-calendar-webhook");
+        let log = scene.stack().function_log(RECEIVE);
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["connection_id"] == ours).collect::<Vec<_>>()
     };

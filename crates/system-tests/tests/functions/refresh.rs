@@ -2,10 +2,11 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use system_tests::{Caller, Connection, REFRESH, is_epoch, until};
 use uuid::Uuid;
 
-use crate::fixture::{Connection, is_epoch};
-use crate::scene::{Caller, REFRESH, Scene, cases, until};
+use crate::case::cases;
+use crate::scene::Scene;
 use crate::table::each;
 
 cases! {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{is_epoch, seconds_ahead};
-use crate::scene::{Caller, SETUP, Scene, assert_between, cases};
+use crate::case::cases;
+use crate::moment::{assert_between, seconds_ahead};
+use crate::scene::Scene;
 use crate::table::each;
 
 cases! {
@@ -24,6 +25,7 @@ enum Pause {
     Day,
 }
 use Pause::{Day, Short};
+use system_tests::{Caller, SETUP, is_epoch};
 
 struct Row {
     fault: Value,

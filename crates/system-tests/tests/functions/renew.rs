@@ -3,10 +3,12 @@
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join;
 use serde_json::{Value, json};
+use system_tests::{Answer, Caller, Connection, REFRESH, SETUP, is_epoch, time, until};
 
-use crate::fixture::{Connection, is_epoch, seconds_ahead, time};
+use crate::case::cases;
+use crate::moment::{assert_between, seconds_ahead};
 use crate::notification::Notification;
-use crate::scene::{Answer, Caller, REFRESH, SETUP, Scene, assert_between, cases, until};
+use crate::scene::Scene;
 use crate::table::each;
 use crate::tap::{Asked, Spoil};
 
@@ -276,7 +278,7 @@ fn commits(connection: &Connection) -> impl Fn(&Asked) -> bool + Send + Sync + u
 async fn a_claim_whose_answer_is_lost_asks_google_nothing(scene: &Scene) {
     let connection = scene.open().await;
     scene.set(&connection, "webhook_opened_at = now() - interval '1 minute'").await;
-    scene.world.tap.spoil(1, Spoil::LoseAnswer, claims(&connection));
+    scene.backdrop.tap.spoil(1, Spoil::LoseAnswer, claims(&connection));
     let answer = scene.call(REFRESH, Caller::Service, connection.target()).await;
     assert!([429, 503].contains(&answer.status), "{}", answer.text);
     assert_eq!(scene.asked_google(&connection, "watch").await, 1);
@@ -295,7 +297,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up(scene: &Scene) {
     let connection = scene.open().await;
     let old = scene.row(&connection).await["webhook_id"].as_str().unwrap().to_owned();
     scene.set(&connection, "webhook_not_before = 'epoch'").await;
-    scene.world.tap.spoil(1, Spoil::LoseAnswer, commits(&connection));
+    scene.backdrop.tap.spoil(1, Spoil::LoseAnswer, commits(&connection));
     let answer = set_up(scene, &connection).await;
     let new = answer.connections()[0]["webhook_id"].as_str().unwrap().to_owned();
     assert_ne!(new, old);
@@ -312,7 +314,7 @@ async fn a_commit_that_is_never_answered_stops_nothing_that_is_stored(scene: &Sc
     ];
     each(rows, |(spoil, status)| async move {
         let connection = scene.connection().await;
-        scene.world.tap.spoil(None, spoil, commits(&connection));
+        scene.backdrop.tap.spoil(None, spoil, commits(&connection));
         let answer = set_up(scene, &connection).await;
         let row = scene.row(&connection).await;
         for live in scene.live_channels(&connection).await {
@@ -360,7 +362,7 @@ async fn a_channel_is_disowned_before_it_is_stopped(scene: &Scene) {
             && asked.json().get("webhook_pending_id") == Some(&Value::Null)
             && asked.json().get("webhook_id").is_none()
     };
-    let held = scene.world.tap.hold(disowns);
+    let held = scene.backdrop.tap.hold(disowns);
     let pause = async {
         let pending = claimed(scene, &connection).await;
         scene.set(&connection, "sync_enabled = false").await;
@@ -378,7 +380,7 @@ async fn the_new_channel_is_open_before_the_old_one_is_stopped(scene: &Scene) {
     let row = scene.row(&connection).await;
     let old = row["webhook_id"].as_str().unwrap().to_owned();
     scene.set(&connection, "webhook_not_before = 'epoch'").await;
-    let held = scene.world.tap.hold(commits(&connection));
+    let held = scene.backdrop.tap.hold(commits(&connection));
     let look = async {
         held.reached().await;
         assert_eq!(scene.live_channels(&connection).await.len(), 2);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use system_tests::{Connection, is_epoch, time, until, within};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::fixture::{Connection, ago, born, is_epoch, seconds_ahead, time, uuid_born};
+use crate::case::cases;
+use crate::moment::{ago, assert_between, born, seconds_ahead, uuid_born};
 use crate::notification::Notification;
-use crate::scene::{Scene, assert_between, cases, until, within};
+use crate::scene::Scene;
 use crate::table::each;
 use crate::tap::{Asked, Spoil};
 
@@ -161,8 +163,8 @@ async fn a_run_whose_connection_breaks_is_not_called_again(scene: &Scene) {
     let calls = move |asked: &Asked| {
         asked.uri == "/functions/v1/recalculate-schedule" && asked.json()["user_id"] == user.as_str()
     };
-    scene.world.tap.spoil(1, Spoil::HangUp(Duration::from_millis(300)), calls.clone());
-    let before = scene.world.tap.asked(&calls).len();
+    scene.backdrop.tap.spoil(1, Spoil::HangUp(Duration::from_millis(300)), calls.clone());
+    let before = scene.backdrop.tap.asked(&calls).len();
     change(scene, &connection, 2).await;
     let ended = scene.row_where(&connection, "an error or an end", |row| {
         row["sync_error"].is_string() || row["sync_request_id"].is_null()
@@ -171,7 +173,7 @@ async fn a_run_whose_connection_breaks_is_not_called_again(scene: &Scene) {
     // It is still working: a second call would be a second run at once.
     let runs = scene.runs(&connection).await;
     assert!(runs.iter().all(|run| !run.overlapped), "{runs:?}");
-    assert_eq!(scene.world.tap.asked(&calls).len(), before + 1);
+    assert_eq!(scene.backdrop.tap.asked(&calls).len(), before + 1);
     still_leased(scene, &connection, &ended).await;
 }
 
@@ -184,7 +186,7 @@ async fn a_claim_or_an_end_that_is_never_answered_keeps_the_lease(scene: &Scene)
     each(rows, |(filter, spoil, runs)| async move {
         let connection = scene.open().await;
         let id = connection.id.to_string();
-        scene.world.tap.spoil(None, spoil, move |asked| {
+        scene.backdrop.tap.spoil(None, spoil, move |asked| {
             asked.method == "PATCH" && asked.uri.contains(&id) && asked.uri.contains(filter)
         });
         change(scene, &connection, 2).await;

@@ -3,10 +3,12 @@
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join;
 use serde_json::{Value, json};
+use system_tests::{Caller, SETUP, is_epoch, time, until};
 use uuid::Uuid;
 
-use crate::fixture::{ago, born, is_epoch, time};
-use crate::scene::{Caller, SETUP, Scene, assert_between, cases, until};
+use crate::case::cases;
+use crate::moment::{ago, assert_between, born};
+use crate::scene::Scene;
 use crate::table::each;
 
 cases! {
@@ -48,7 +50,7 @@ async fn a_channel_is_opened_and_stored_as_google_granted_it(scene: &Scene) {
     assert_eq!(row["webhook_resource_id"], json!(channel.resource_id));
     assert_eq!(channel.token.as_ref(), Some(&connection.token));
     assert_eq!(channel.calendar_id, connection.email);
-    assert_eq!(channel.address, format!("{}/functions/v1/google-calendar-webhook", scene.world.tap.url()));
+    assert_eq!(channel.address, format!("{}/functions/v1/google-calendar-webhook", scene.backdrop.tap.url()));
 
     let expiration = time(&row["webhook_expiration"]);
     assert_eq!(expiration.timestamp_millis(), channel.expiration.timestamp_millis());
@@ -119,7 +121,7 @@ async fn a_new_channel_is_followed_by_a_run(scene: &Scene) {
     assert_between(time(&row["last_sync_at"]), runs[0].started_at, Utc::now(), "last_sync_at");
 
     let user = connection.user.to_string();
-    let calls = scene.world.tap.asked(|asked| {
+    let calls = scene.backdrop.tap.asked(|asked| {
         asked.uri == "/functions/v1/recalculate-schedule" && asked.json()["user_id"] == json!(user)
     });
     assert_eq!(calls.len(), 1);
@@ -278,7 +280,7 @@ async fn a_connection_that_is_deleted_before_the_answer_is_not_there(scene: &Sce
     let view = move |asked: &crate::tap::Asked| {
         asked.uri.starts_with("/rest/v1/calendar_connection_status") && asked.uri.contains(&id)
     };
-    let held = scene.world.tap.hold(view);
+    let held = scene.backdrop.tap.hold(view);
     let delete = async {
         held.reached().await;
         scene.sql("delete from calendar_connections where id = $1", &[&connection.id]).await.unwrap();
@@ -370,7 +372,7 @@ async fn somebody_who_loses_the_claim_is_answered_as_soon_as_the_row_is_well(sce
                     && asked.uri.contains(&id)
                     && asked.json()["webhook_pending_id"].is_string()
             };
-            (scene.world.tap.asked(claims).len() > 1).then_some(())
+            (scene.backdrop.tap.asked(claims).len() > 1).then_some(())
         };
         until("a claim that was lost", claims).await;
         scene

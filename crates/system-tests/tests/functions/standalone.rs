@@ -8,12 +8,13 @@ use futures_util::future::join;
 use local_supabase::{Keys, deno, repository};
 use reqwest::Method;
 use serde_json::json;
+use system_tests::{Answer, Caller};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::scene::{Answer, Caller, Scene};
+use crate::scene::Scene;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// The end of a process takes a moment after its cause.
@@ -29,13 +30,13 @@ impl Standalone {
     /// Starts a function with the usual environment but for these variables; `None` = not set.
     pub(crate) async fn start(scene: &Scene, function: &str, changes: &[(&str, Option<&str>)]) -> Self {
         let functions = repository().join("supabase/functions");
-        let mut command = Command::new(deno(scene.world.kind.deno).expect("Deno from npm"));
+        let mut command = Command::new(deno(scene.backdrop.kind.deno).expect("Deno from npm"));
         command
             .args(["serve", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
             .args(["--host", "127.0.0.1", "--port", "0"])
             .arg(functions.join(function).join("index.ts"))
             .env_clear()
-            .env("DENO_DIR", scene.world.deno_cache.path())
+            .env("DENO_DIR", scene.backdrop.deno_cache.path())
             .env("DENO_NO_UPDATE_CHECK", "1")
             .env("NO_COLOR", "1")
             .envs(environment(scene))
@@ -76,7 +77,7 @@ impl Standalone {
 
     pub(crate) async fn call(&self, scene: &Scene, caller: Caller<'_>, body: &'static str) -> Answer {
         let url = format!("http://{}/", self.address);
-        let request = scene.world.http.request(Method::POST, url).headers(scene.headers(caller)).body(body);
+        let request = scene.http.request(Method::POST, url).headers(scene.headers(caller)).body(body);
         scene.send(request).await
     }
 
@@ -92,7 +93,7 @@ impl Standalone {
     pub(crate) async fn end(mut self, scene: &Scene) -> String {
         self.process.kill().await.unwrap();
         let log = self.log.await.unwrap();
-        scene.world.heard.lock().unwrap().push(log.clone());
+        scene.hear(log.clone());
         log
     }
 }
@@ -107,14 +108,14 @@ async fn to_the_end(mut lines: Lines<impl AsyncBufRead + Unpin>) -> String {
 
 fn environment(scene: &Scene) -> Vec<(&'static str, String)> {
     vec![
-        ("SUPABASE_URL", scene.world.tap.url().to_owned()),
-        match scene.world.kind.keys {
-            Keys::Current => ("SUPABASE_SECRET_KEYS", json!({ "default": scene.secret_key() }).to_string()),
-            Keys::Legacy => ("SUPABASE_SERVICE_ROLE_KEY", scene.legacy_service_role_key().to_owned()),
+        ("SUPABASE_URL", scene.backdrop.tap.url().to_owned()),
+        match scene.generation {
+            Keys::Current => ("SUPABASE_SECRET_KEYS", json!({ "default": scene.keys.secret }).to_string()),
+            Keys::Legacy => ("SUPABASE_SERVICE_ROLE_KEY", scene.keys.legacy_service_role.clone()),
         },
         ("GOOGLE_CLIENT_ID", "fake-client-id".to_owned()),
         ("GOOGLE_CLIENT_SECRET", "fake-client-secret".to_owned()),
-        ("GOOGLE_CALENDAR_API_URL", scene.google().calendar_api_url()),
-        ("GOOGLE_OAUTH_TOKEN_URL", scene.google().oauth_token_url()),
+        ("GOOGLE_CALENDAR_API_URL", scene.stack().google().calendar_api_url()),
+        ("GOOGLE_OAUTH_TOKEN_URL", scene.stack().google().oauth_token_url()),
     ]
 }

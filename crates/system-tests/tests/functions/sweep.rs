@@ -2,10 +2,12 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use system_tests::{Answer, Caller, Connection, REFRESH, is_epoch, until};
 use uuid::Uuid;
 
-use crate::fixture::{Connection, ago, is_epoch, seconds_ahead, uuid_born};
-use crate::scene::{Answer, Caller, REFRESH, Scene, assert_between, cases, until};
+use crate::case::cases;
+use crate::moment::{ago, assert_between, seconds_ahead, uuid_born};
+use crate::scene::Scene;
 
 cases! {
     shared: [],
@@ -45,7 +47,7 @@ async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
     let mut connections = Vec::new();
     for _ in 0..count {
         let user = Uuid::new_v4();
-        scene.users.lock().unwrap().push(user);
+        scene.makes_rows_of(user);
         let rows = scene
             .sql(
                 "insert into calendar_connections (user_id, provider, refresh_token, webhook_id,
@@ -57,8 +59,14 @@ async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
             )
             .await
             .unwrap();
-        let (id, token, token_hash) = (rows[0].get(0), rows[0].get(1), rows[0].get(2));
-        let connection = Connection { id, user, email: String::new(), token, token_hash };
+        let connection = Connection {
+            id: rows[0].get(0),
+            user,
+            email: String::new(),
+            token: rows[0].get(1),
+            token_hash: rows[0].get(2),
+            calendar_token: String::new(),
+        };
         if !and.is_empty() {
             scene.set(&connection, and).await;
         }
@@ -427,7 +435,7 @@ async fn rows_of_another_provider_are_never_touched(scene: &mut Scene) {
     }
     assert_eq!(sweep(scene).await.body, summary(0, 0, 0, 0));
     for (row, connection) in &before {
-        for function in [crate::scene::SETUP, REFRESH] {
+        for function in [system_tests::SETUP, REFRESH] {
             let answer = scene.call(function, Caller::Service, connection.target()).await;
             assert_eq!(answer.outcome(), (404, "no_connection"));
         }

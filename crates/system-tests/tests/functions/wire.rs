@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use serde_json::Value;
+use system_tests::assert_error_shape;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::scene::{Scene, assert_error_shape};
+use crate::scene::Scene;
 
 /// Between two pieces of a body.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -125,7 +126,7 @@ impl Wire {
         let ((_writer, sent_at), (answer, heard_at)) =
             timeout(PATIENCE, join(writing, reading)).await.expect("an answer, or the end of the connection");
         let text = String::from_utf8_lossy(&answer).into_owned();
-        scene.world.heard.lock().unwrap().push(text.clone());
+        scene.hear(text.clone());
         Heard::read(text, heard_at.saturating_duration_since(sent_at))
     }
 }

@@ -10,8 +10,8 @@
 )]
 
 mod gateway;
-mod project;
 mod rotation;
+mod schedule;
 mod upgrade;
 
 use std::process::ExitCode;

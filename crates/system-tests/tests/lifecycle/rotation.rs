@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use dev_stack::Config;
-use local_supabase::{ApiKeys, Keys, Role, repository};
+use dev_stack::{Config, Stack};
+use local_supabase::{ApiKeys, Backend, Keys, Role, extensions, repository};
 use serde_json::{Value, json};
+use system_tests::{Answer, Caller, Connection, Project, REFRESH, SETUP, until};
 
 use crate::gateway::Gateway;
-use crate::project::{Connection, Project, REFRESH, SETUP, until};
+use crate::schedule::{run_job, schedule};
 
 const OLD: &str = "sb_secret_old";
 const NEW: &str = "sb_secret_new";
@@ -17,6 +18,7 @@ const NEWEST: &str = "sb_secret_newest";
 
 /// A project whose functions start with these variables, and one connection with an open channel.
 struct Rotation {
+    stack: Stack,
     project: Project,
     gateway: Arc<Gateway>,
     connection: Connection,
@@ -28,32 +30,38 @@ impl Rotation {
         gateway.accept(&[key]);
         let mut extra_env = vec![("SUPABASE_URL".to_owned(), gateway.url().to_owned())];
         extra_env.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        let mut project = Project::start(Config { keys, extra_env, ..Config::default() }).await?;
-        project.enable_extensions().await?;
-        gateway.connect(project.stack.url(), project.stack.secret_key());
-        let connection = project.connect("somebody").await?;
-        project.schedule(key).await?;
-        assert_eq!(project.run_job().await?, 200);
-        project.until_idle(&connection).await;
-        Ok(Self { project, gateway, connection })
+        let config = Config { backend: Backend::Postgrest, keys, extra_env, ..Config::default() };
+        let mut stack = Stack::start(config, |_| {}).await?;
+        extensions::enable(&mut stack).await?;
+        gateway.connect(stack.url(), stack.secret_key());
+        let project = Project::of(&stack);
+        let connection = project.connection().await;
+        schedule(&project, key).await?;
+        assert_eq!(run_job(&project).await?, 200);
+        project.settled(&connection).await;
+        Ok(Self { stack, project, gateway, connection })
     }
 
     /// What Supabase does by itself when keys change, and `supabase secrets set` when told to.
     async fn restart_with(&mut self, variable: &str, value: &str) -> Result<()> {
         let functions = repository().join("supabase/functions");
-        self.project.stack.deploy(&functions, &[(variable, value)]).await
+        self.stack.deploy(&functions, &[(variable, value)]).await
     }
 
     async fn sweep(&self, key: &str) -> u16 {
-        self.project.call(REFRESH, key, json!({})).await.status
+        self.ask(REFRESH, Caller::Key(key)).await.status
+    }
+
+    async fn ask(&self, function: &str, caller: Caller<'_>) -> Answer {
+        self.project.call(function, caller, json!({})).await.expect("an answer")
     }
 
     /// That cron is refused for the key that it sends, which operators see, until it is told the new one.
     async fn assert_schedule_needs(&self, key: &str) -> Result<()> {
-        let refused = self.project.run_job().await?;
+        let refused = run_job(&self.project).await?;
         assert_eq!((refused, self.last_answer_to_cron().await?), (401, json!(401)));
-        self.project.schedule(key).await?;
-        let accepted = self.project.run_job().await?;
+        schedule(&self.project, key).await?;
+        let accepted = run_job(&self.project).await?;
         assert_eq!((accepted, self.last_answer_to_cron().await?), (200, json!(200)));
         Ok(())
     }
@@ -64,15 +72,15 @@ impl Rotation {
     }
 
     /// Without what the storm brake has counted: the sweep that would make up for a run held back does not come here.
-    async fn change(&self) -> Result<DateTime<Utc>> {
-        self.project.set(&self.connection, "sync_streak = 0").await?;
+    async fn change(&self) -> DateTime<Utc> {
+        self.project.set(&self.connection, "sync_streak = 0").await;
         self.project.change(&self.connection).await
     }
 
     async fn assert_change_is_run(&self) -> Result<()> {
-        let changed_at = self.change().await?;
+        let changed_at = self.change().await;
         self.project.until_run_after(&self.connection, changed_at).await;
-        self.project.until_idle(&self.connection).await;
+        self.project.settled(&self.connection).await;
         Ok(())
     }
 
@@ -88,13 +96,13 @@ impl Rotation {
         status: u64,
         mend: impl AsyncFnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        let changed_at = self.change().await?;
+        let changed_at = self.change().await;
         let what = format!("a notification answered with {status}");
         until(&what, || async { (self.last_answer().await == Some(status)).then_some(()) }).await;
         mend(self).await?;
         self.project.until_run_after(&self.connection, changed_at).await;
         assert_eq!(self.last_answer().await, Some(200));
-        self.project.until_idle(&self.connection).await;
+        self.project.settled(&self.connection).await;
         Ok(())
     }
 }
@@ -127,7 +135,8 @@ pub(crate) async fn a_new_secret_key_replaces_the_old_one() -> Result<()> {
     rotation
         .assert_refused_until(503, async |rotation| {
             assert_eq!(rotation.sweep(NEW).await, 503);
-            let asked = rotation.project.call_as_user(SETUP).await;
+            let signed_in = [("authorization", "Bearer header.payload.signature".to_owned())];
+            let asked = rotation.ask(SETUP, Caller::With(&signed_in)).await;
             assert_eq!(asked.outcome(), (503, "auth_unavailable"), "{}", asked.body);
             rotation.restart_with(VARIABLE, &secret_keys(json!({ "default": NEWEST }))).await
         })
@@ -137,12 +146,12 @@ pub(crate) async fn a_new_secret_key_replaces_the_old_one() -> Result<()> {
     rotation.restart_with(VARIABLE, &secret_keys(json!({ "renamed": NEWEST }))).await?;
     rotation
         .assert_refused_until(500, async |rotation| {
-            let answer = rotation.project.call(REFRESH, NEWEST, json!({})).await;
+            let answer = rotation.ask(REFRESH, Caller::Key(NEWEST)).await;
             assert_eq!(answer.outcome(), (500, "misconfigured"), "{}", answer.body);
             rotation.restart_with(VARIABLE, &secret_keys(json!({ "default": NEWEST }))).await
         })
         .await?;
-    rotation.project.stack.stop().await;
+    rotation.stack.stop().await;
     Ok(())
 }
 
@@ -178,7 +187,7 @@ pub(crate) async fn the_legacy_key_is_renewed_and_then_gives_way_to_secret_keys(
     rotation.assert_change_is_run().await?;
     assert_eq!([rotation.sweep(&new).await, rotation.sweep(OLD).await], [401, 200]);
     rotation.assert_schedule_needs(OLD).await?;
-    rotation.project.stack.stop().await;
+    rotation.stack.stop().await;
     Ok(())
 }
 
@@ -189,12 +198,12 @@ pub(crate) async fn a_new_google_client_secret_heals_by_itself() -> Result<()> {
     let before = project.row(connection).await;
 
     // The old secret is deleted; soon after the access token has to be refreshed, and the channel renewed.
-    project.google("client", json!({ "client_secret": "another-client-secret" })).await?;
-    project.set(connection, "expires_at = now(), webhook_not_before = 'epoch'").await?;
-    let answer = project.call(SETUP, OLD, json!({ "connection_id": connection.id })).await;
+    project.google_control("client", json!({ "client_secret": "another-client-secret" })).await;
+    project.set(connection, "expires_at = now(), webhook_not_before = 'epoch'").await;
+    let answer = project.call(SETUP, Caller::Key(OLD), connection.target()).await?;
     assert_eq!(answer.outcome(), (500, "oauth_client_invalid"), "{}", answer.body);
-    wait_out(project, connection).await?;
-    let swept = project.call(REFRESH, OLD, json!({})).await;
+    wait_out(project, connection).await;
+    let swept = rotation.ask(REFRESH, Caller::Key(OLD)).await;
     let failed = json!([{ "connection_id": connection.id, "code": "oauth_client_invalid" }]);
     assert_eq!((&swept.body["renewed"], &swept.body["failed"]), (&json!(0), &failed), "{}", swept.body);
 
@@ -202,18 +211,16 @@ pub(crate) async fn a_new_google_client_secret_heals_by_itself() -> Result<()> {
     let row = project.row(connection).await;
     assert_eq!(row["webhook_error"], "oauth_client_invalid");
     assert_eq!(row["webhook_id"], before["webhook_id"]);
-    let status = "select status from calendar_connection_status where id = $1";
-    let status: String = project.sql(status, &[&connection.id]).await?[0].get(0);
-    assert_eq!(status, "active");
+    assert_eq!(project.status(connection).await["status"], "active");
     rotation.assert_change_is_run().await?;
 
     // The new secret is set: the next sweep that tries finds all well.
     rotation.restart_with("GOOGLE_CLIENT_SECRET", "another-client-secret").await?;
     let Rotation { project, connection, .. } = &rotation;
-    wait_out(project, connection).await?;
-    let swept = project.call(REFRESH, OLD, json!({})).await;
+    wait_out(project, connection).await;
+    let swept = rotation.ask(REFRESH, Caller::Key(OLD)).await;
     assert_eq!((&swept.body["renewed"], &swept.body["failed"]), (&json!(1), &json!([])), "{}", swept.body);
-    project.until_idle(connection).await;
+    project.settled(connection).await;
     let row = project.row(connection).await;
     assert_eq!((&row["webhook_error"], &row["webhook_attempts"]), (&Value::Null, &json!(0)));
     assert_eq!(row["refresh_token"], before["refresh_token"]);
@@ -224,11 +231,11 @@ pub(crate) async fn a_new_google_client_secret_heals_by_itself() -> Result<()> {
     })
     .await;
     rotation.assert_change_is_run().await?;
-    rotation.project.stack.stop().await;
+    rotation.stack.stop().await;
     Ok(())
 }
 
 /// Brings the next renewal, which a failure has put off for half a minute or more, to now.
-async fn wait_out(project: &Project, connection: &Connection) -> Result<()> {
-    project.set(connection, "webhook_lease_until = 'epoch', webhook_not_before = now()").await
+async fn wait_out(project: &Project, connection: &Connection) {
+    project.set(connection, "webhook_lease_until = 'epoch', webhook_not_before = now()").await;
 }

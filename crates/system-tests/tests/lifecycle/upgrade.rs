@@ -3,33 +3,35 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use dev_stack::Config;
+use dev_stack::{Config, Stack};
 use futures_util::future::join_all;
-use local_supabase::{repository, schema};
+use local_supabase::{Backend, repository, schema};
 use serde_json::{Value, json};
-
-use crate::project::{Connection, Project, REFRESH, SETUP, until};
+use system_tests::{Caller, Connection, Project, REFRESH, SETUP, until};
+use uuid::Uuid;
 
 pub(crate) async fn hand_written_functions_are_replaced_without_losing_a_change() -> Result<()> {
     let handwritten = repository().join("crates/system-tests/tests/lifecycle/handwritten");
     let config = Config {
+        backend: Backend::Postgrest,
         functions_dir: handwritten.join("functions"),
         migrations_dir: handwritten.join("migrations"),
         ..Config::default()
     };
-    let mut project = Project::start(config).await?;
+    let mut stack = Stack::start(config, |_| {}).await?;
+    let project = Project::of(&stack);
     let host = Host::populate(&project).await?;
 
     // The old code works, but for a notification that never came.
-    project.until_run_after(&host.plain, project.change(&host.plain).await?).await;
-    project.google("delivery", json!({ "email": host.shared_token.email, "drop": 1 })).await?;
-    let mut changes = vec![(&host.shared_token, project.change(&host.shared_token).await?)];
+    project.until_run_after(&host.plain, project.change(&host.plain).await).await;
+    project.delivery(&host.shared_token, json!({ "drop": 1 })).await;
+    let mut changes = vec![(&host.shared_token, project.change(&host.shared_token).await)];
 
-    migrate(&mut project).await?;
+    migrate(&mut stack, &project).await?;
     // It goes on working on the migrated table.
-    project.until_run_after(&host.plain, project.change(&host.plain).await?).await;
-    migrate(&mut project).await?;
-    project.stack.deploy(&repository().join("supabase/functions"), &[]).await?;
+    project.until_run_after(&host.plain, project.change(&host.plain).await).await;
+    migrate(&mut stack, &project).await?;
+    stack.deploy(&repository().join("supabase/functions"), &[]).await?;
 
     // Old channels are not ours: no token is 401, another one 404, and neither does anything.
     let before = host.rows(&project).await;
@@ -43,16 +45,15 @@ pub(crate) async fn hand_written_functions_are_replaced_without_losing_a_change(
         (&host.paused, 401),
         (&host.inactive, 401),
     ] {
-        changes.push((connection, project.change(connection).await?));
+        changes.push((connection, project.change(connection).await));
         answered(&project, connection, status).await;
     }
     assert_eq!(host.rows(&project).await, before);
     assert_eq!(host.runs(&project).await, runs);
-    changes.push((&host.expired, project.change(&host.expired).await?));
+    changes.push((&host.expired, project.change(&host.expired).await));
 
     // The first sweep sees to all of it.
-    let key = project.stack.secret_key().to_owned();
-    let swept = project.call(REFRESH, &key, json!({})).await;
+    let swept = project.call(REFRESH, Caller::Service, json!({})).await?;
     assert_eq!(swept.status, 200);
     let failed = json!([{ "connection_id": host.without_tokens.id, "code": "reconnect_required" }]);
     assert_eq!((&swept.body["stopped"], &swept.body["failed"]), (&json!(2), &failed), "{}", swept.body);
@@ -64,8 +65,8 @@ pub(crate) async fn hand_written_functions_are_replaced_without_losing_a_change(
         }
     }
     for connection in &live {
-        project.until_idle(connection).await;
-        project.until_run_after(connection, project.change(connection).await?).await;
+        project.settled(connection).await;
+        project.until_run_after(connection, project.change(connection).await).await;
         one_channel_of_ours(&project, connection, connection.id == host.doubled.id).await;
     }
 
@@ -75,17 +76,17 @@ pub(crate) async fn hand_written_functions_are_replaced_without_losing_a_change(
         let row = project.row(connection).await;
         assert_eq!((&row["webhook_id"], &row["sync_request_id"]), (&Value::Null, &Value::Null));
         assert_eq!(project.live_channels(connection).await.len(), 1);
-        project.change(connection).await?;
+        project.change(connection).await;
         answered(&project, connection, 401).await;
         assert!(project.runs(connection).await.is_empty());
     }
 
     // A second sweep finds nothing left.
-    let swept = project.call(REFRESH, &key, json!({})).await;
+    let swept = project.call(REFRESH, Caller::Service, json!({})).await?;
     let idle =
         json!({ "renewed": 0, "stopped": 0, "synced": 0, "reconciled": 0, "failed": [], "remaining": 0 });
     assert_eq!(swept.body, idle);
-    project.stack.stop().await;
+    stack.stop().await;
     Ok(())
 }
 
@@ -111,23 +112,24 @@ struct Host {
 
 impl Host {
     async fn populate(project: &Project) -> Result<Self> {
+        let connect =
+            async |name: &str| project.connect(Uuid::new_v4(), &format!("{name}@gmail.com"), json!({})).await;
         let host = Self {
-            plain: project.connect("plain").await?,
-            shared_token: project.connect("shared-token").await?,
-            hex_token: project.connect("hex-token").await?,
-            twin: project.connect("twin").await?,
-            other_twin: project.connect("other-twin").await?,
-            doubled: project.connect("doubled").await?,
-            expired: project.connect("expired").await?,
-            never_set_up: project.connect("never-set-up").await?,
-            paused: project.connect("paused").await?,
-            inactive: project.connect("inactive").await?,
-            without_tokens: project.connect("without-tokens").await?,
+            plain: connect("plain").await,
+            shared_token: connect("shared-token").await,
+            hex_token: connect("hex-token").await,
+            twin: connect("twin").await,
+            other_twin: connect("other-twin").await,
+            doubled: connect("doubled").await,
+            expired: connect("expired").await,
+            never_set_up: connect("never-set-up").await,
+            paused: connect("paused").await,
+            inactive: connect("inactive").await,
+            without_tokens: connect("without-tokens").await,
         };
-        let key = project.stack.secret_key();
         let set_up = async |connection: &Connection, token: Value| {
             let body = json!({ "connection_id": connection.id, "token": token });
-            let answer = project.call(SETUP, key, body).await;
+            let answer = project.call(SETUP, Caller::Service, body).await.expect("an answer");
             answer.body["webhook_id"].as_str().expect("a channel").to_owned()
         };
         for connection in [&host.plain, &host.doubled, &host.doubled, &host.paused, &host.inactive] {
@@ -137,14 +139,14 @@ impl Host {
         set_up(&host.hex_token, json!("0123456789abcdef".repeat(4))).await;
         let shared = set_up(&host.twin, Value::Null).await;
         let twin = format!("webhook_id = '{shared}', webhook_expiration = now() + interval '1 day'");
-        project.set(&host.other_twin, &twin).await?;
+        project.set(&host.other_twin, &twin).await;
         let expired = set_up(&host.expired, Value::Null).await;
-        project.google(&format!("channels/{expired}/expire"), json!({})).await?;
-        project.set(&host.expired, "webhook_expiration = now() - interval '1 day'").await?;
-        project.set(&host.paused, "sync_enabled = false").await?;
-        project.set(&host.inactive, "is_active = false").await?;
+        project.google_control(&format!("channels/{expired}/expire"), json!({})).await;
+        project.set(&host.expired, "webhook_expiration = now() - interval '1 day'").await;
+        project.set(&host.paused, "sync_enabled = false").await;
+        project.set(&host.inactive, "is_active = false").await;
         let nothing = "access_token = null, refresh_token = null, expires_at = null, sync_enabled = null";
-        project.set(&host.without_tokens, nothing).await?;
+        project.set(&host.without_tokens, nothing).await;
         // Not even a provider.
         project
             .sql("insert into calendar_connections (is_active, sync_enabled) values (null, null)", &[])
@@ -183,14 +185,11 @@ impl Host {
 }
 
 /// As `supabase db push` to a project in use; PostgREST then reads the schema anew.
-async fn migrate(project: &mut Project) -> Result<()> {
-    let database = project.stack.database_url().expect("a database");
-    let (client, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await?;
-    tokio::spawn(connection);
+async fn migrate(stack: &mut Stack, project: &Project) -> Result<()> {
     for migration in schema::migrations(&repository().join("supabase/migrations"))? {
-        client.batch_execute(&migration.sql).await?;
+        project.database().await?.batch_execute(&migration.sql).await?;
     }
-    project.stack.postgrest().expect("PostgREST").restart().await
+    stack.postgrest().expect("PostgREST").restart().await
 }
 
 /// Waits until the latest notification of the connection's first channel that is still open was answered so.

@@ -1,10 +1,10 @@
 //! Bodies for setup and refresh, from callers who may call.
 
 use serde_json::json;
+use system_tests::{REFRESH, SETUP};
 use uuid::Uuid;
 
 use super::{Bad, Cast, Outcome};
-use crate::scene::{REFRESH, SETUP};
 
 const INVALID: Outcome = (400, "invalid_request");
 const NONE: Outcome = (404, "no_connection");

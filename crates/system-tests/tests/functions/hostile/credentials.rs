@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use system_tests::{REFRESH, SETUP};
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
-use crate::scene::{REFRESH, SETUP};
 use crate::token;
 use crate::wire::Wire;
 

@@ -1,10 +1,10 @@
 //! Notifications that Google never sent.
 
+use system_tests::RECEIVE;
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
 use crate::notification::Notification;
-use crate::scene::RECEIVE;
 use crate::wire::Wire;
 
 const MALFORMED: Outcome = (400, "invalid_request");

@@ -1,11 +1,11 @@
 //! Methods, paths, queries, and HTTP that is none.
 
 use serde_json::json;
+use system_tests::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 use uuid::Uuid;
 
 use super::{Bad, Cast, NOT_HTTP, Outcome};
 use crate::notification::Notification;
-use crate::scene::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 use crate::wire::Wire;
 
 const METHOD: Outcome = (405, "method_not_allowed");
