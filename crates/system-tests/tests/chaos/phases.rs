@@ -30,7 +30,7 @@ pub(crate) struct Phases<'a> {
 
 impl Phases<'_> {
     /// A function's process is killed, 100 times, each time with something of it under way.
-    pub(crate) async fn kill_functions(&mut self) -> Result<()> {
+    pub(crate) async fn kill_functions(&mut self) {
         // Slow enough to be hit between the request and its answer, before or after Google has done the work.
         self.google_fails(json!({ "delay_ms": 150, "after": true })).await;
         for kill in 1..=KILLS {
