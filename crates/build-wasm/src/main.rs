@@ -6,9 +6,9 @@ mod functions;
 mod module;
 mod package;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 /// Builds supabase/functions/_shared/wasm from the crate `edge`, and crates/element/package from the crate `element`.
@@ -28,7 +28,9 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("no repository around me")?;
+    // Not the checkout that this was built from, which may have been copied since.
+    let root = &std::env::current_dir()?;
+    ensure!(root.join("crates/edge").is_dir(), "{} is not the repository: use scripts/build", root.display());
     if let Some(out) = options.out {
         return functions::build(root, &root.join(out), &options.features, options.force);
     }

@@ -29,7 +29,7 @@ pub(crate) struct Compiled {
 }
 
 pub(crate) fn compile(root: &Path, package: &str, features: &[String]) -> Result<Compiled> {
-    let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
         .args(["build", "--release", "--package", package, "--target", "wasm32-unknown-unknown"])

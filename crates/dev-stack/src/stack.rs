@@ -13,6 +13,8 @@ use sample_app::{SampleApp, Services};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::shipped::{shipped_directory, shipped_functions};
+
 pub struct Config {
     pub backend: Backend,
     pub deno: Deno,
@@ -33,14 +35,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let supabase = repository().join("supabase");
         Self {
             backend: Backend::default(),
             deno: Deno::default(),
             keys: Keys::default(),
             port: 0,
-            functions_dir: supabase.join("functions"),
-            migrations_dir: supabase.join("migrations"),
+            functions_dir: shipped_directory(),
+            migrations_dir: repository().join("supabase/migrations"),
             extra_env: Vec::new(),
             google: fake_google::Config::default(),
             sweep_every: None,
@@ -61,6 +62,9 @@ pub struct Stack {
 
 impl Stack {
     pub async fn start(config: Config, progress: impl Fn(&str)) -> Result<Self> {
+        if config.functions_dir == shipped_directory() {
+            shipped_functions().await?;
+        }
         let entrance = Entrance::open(config.port).await?;
         let (client_id, client_secret) =
             (config.google.client_id.clone(), config.google.client_secret.clone());

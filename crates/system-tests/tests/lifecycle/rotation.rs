@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use dev_stack::{Config, Stack};
-use local_supabase::{ApiKeys, Backend, Keys, Role, extensions, repository};
+use dev_stack::{Config, Stack, shipped_functions};
+use local_supabase::{ApiKeys, Backend, Keys, Role, extensions};
 use serde_json::{Value, json};
 use system_tests::{Answer, Caller, Connection, Project, REFRESH, SETUP, until};
 
@@ -44,7 +44,7 @@ impl Rotation {
 
     /// What Supabase does by itself when keys change, and `supabase secrets set` when told to.
     async fn restart_with(&mut self, variable: &str, value: &str) -> Result<()> {
-        let functions = repository().join("supabase/functions");
+        let functions = shipped_functions().await?;
         self.stack.deploy(&functions, &[(variable, value)]).await
     }
 
