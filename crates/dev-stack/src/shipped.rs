@@ -1,16 +1,17 @@
 //! The functions of this checkout, never older than their sources.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow};
 use local_supabase::repository;
-use tokio::process::Command;
-use tokio::sync::OnceCell;
 
 /// Where they are, once it is certain that their module is what its sources make; a module that is not is built.
-pub async fn shipped_functions() -> Result<PathBuf> {
-    static BUILT: OnceCell<()> = OnceCell::const_new();
-    BUILT.get_or_try_init(build).await?;
+pub fn shipped_functions() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let built = BUILT.get_or_init(build).as_ref();
+    built.map_err(|error| anyhow!("the functions' module is not built: {error}"))?;
     Ok(shipped_directory())
 }
 
@@ -18,17 +19,13 @@ pub(crate) fn shipped_directory() -> PathBuf {
     repository().join("supabase/functions")
 }
 
-async fn build() -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
+fn build() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
         .current_dir(repository())
         .args(["run", "--quiet", "--package", "build-wasm", "--"])
-        .args(["--out", "supabase/functions/_shared/wasm"]);
-    let built = cargo.output().await.context("cannot start cargo")?;
-    ensure!(
-        built.status.success(),
-        "the functions' module is not built: {}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    Ok(())
+        .args(["--out", "supabase/functions/_shared/wasm"])
+        .output()
+        .map_err(|error| format!("cannot start cargo: {error}"))?;
+    if built.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&built.stderr).into_owned()) }
 }

@@ -63,7 +63,7 @@ pub struct Stack {
 impl Stack {
     pub async fn start(config: Config, progress: impl Fn(&str)) -> Result<Self> {
         if config.functions_dir == shipped_directory() {
-            shipped_functions().await?;
+            shipped_functions()?;
         }
         let entrance = Entrance::open(config.port).await?;
         let (client_id, client_secret) =

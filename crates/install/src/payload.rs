@@ -30,9 +30,11 @@ pub struct Migration {
     pub sql: Vec<u8>,
 }
 
-/// The repository that this program was built from.
+/// The checkout whose script has started this program. Cargo says so when it runs one; what a program was built from may
+/// be another checkout, if the directory was copied since.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    package.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
 }
 
 /// The names of the functions, in order.

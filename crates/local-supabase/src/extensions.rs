@@ -13,8 +13,8 @@ use crate::supabase::Supabase;
 pub const PG_NET: &str = include_str!("../sql/pg_net.sql");
 pub const VAULT: &str = include_str!("../sql/vault.sql");
 
-/// Restarts the database, which ends every connection to it. → a new one
-pub async fn enable(supabase: &mut Supabase) -> Result<Client> {
+/// Restarts the database, which ends every connection to it.
+pub async fn enable(supabase: &mut Supabase) -> Result<()> {
     let cluster = supabase.cluster().context("lite has no extensions")?;
     let preload = "alter system set shared_preload_libraries = 'pg_cron'";
     cluster.connect().await?.batch_execute(preload).await?;
@@ -23,8 +23,7 @@ pub async fn enable(supabase: &mut Supabase) -> Result<Client> {
     for sql in ["create extension pg_cron", PG_NET, VAULT] {
         database.batch_execute(sql).await?;
     }
-    supabase.postgrest().context("lite has no PostgREST")?.restart().await?;
-    Ok(database)
+    supabase.postgrest().context("lite has no PostgREST")?.restart().await
 }
 
 /// Sends what pg_net was asked to send, and keeps the answers. → their statuses

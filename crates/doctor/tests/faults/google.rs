@@ -1,6 +1,7 @@
 //! Google's side: the consent, the calendar, the client, the API.
 
 use serde_json::json;
+use system_tests::{Connection, SETUP};
 
 use crate::cases;
 use crate::world::World;
@@ -15,7 +16,7 @@ cases! {
 
 async fn a_dead_consent_is_told_with_both_its_causes(world: &mut World) {
     let connection = world.open().await;
-    world.google("revoke", json!({ "email": connection.email })).await;
+    world.google_control("revoke", json!({ "email": connection.email })).await;
     assert_eq!(world.refresh(&connection).await, 409);
     world.wait(&connection, "sync_request_id is null").await;
     let report = world.examine().await;
@@ -31,11 +32,11 @@ async fn a_dead_consent_is_told_with_both_its_causes(world: &mut World) {
 async fn a_calendar_without_push_is_told(world: &mut World) {
     let (holidays, gone) = (world.connection().await, world.connection().await);
     let id = format!("holidays-of-{}", holidays.email);
-    world.google("calendars", json!({ "email": holidays.email, "id": id, "push": false })).await;
+    world.google_control("calendars", json!({ "email": holidays.email, "id": id, "push": false })).await;
     world.set(&holidays, &format!("calendar_id = '{id}'")).await;
     world.set(&gone, &format!("calendar_id = 'gone-{}'", gone.email)).await;
     for connection in [&holidays, &gone] {
-        assert_eq!(world.call("setup-calendar-webhook", connection).await, 422);
+        assert_eq!(world.ask(SETUP, connection).await, 422);
     }
     let report = world.examine().await;
     report.finds(&[
@@ -97,11 +98,11 @@ async fn what_else_google_refuses_is_told_by_its_reason(world: &mut World) {
 }
 
 /// Presses the button while Google refuses to open channels so.
-async fn refused(world: &World, connection: &crate::world::Connection, status: u16, reason: &str) {
+async fn refused(world: &World, connection: &Connection, status: u16, reason: &str) {
     let fault = json!({
         "operation": "watch", "email": connection.email, "status": status, "reason": reason, "times": null
     });
-    world.google("faults", fault).await;
+    world.google_control("faults", fault).await;
     assert!(world.refresh(connection).await >= 500);
     world.wait(connection, "webhook_error is not null and sync_request_id is null").await;
 }
@@ -113,7 +114,7 @@ async fn a_wrong_client_secret_is_told_here_and_where_it_is_deployed(world: &mut
     report.finds(&[("google-client", "oauth_client_invalid", line)]);
 
     // Rotated at Google, and here, but not where the functions are.
-    world.google("client", json!({ "client_secret": "another-secret" })).await;
+    world.google_control("client", json!({ "client_secret": "another-secret" })).await;
     world.set(&connection, "expires_at = now()").await;
     assert_eq!(world.refresh(&connection).await, 500);
     world.wait(&connection, "webhook_error is not null and sync_request_id is null").await;

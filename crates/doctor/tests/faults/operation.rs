@@ -1,9 +1,10 @@
 //! What happens day by day: runs, sweeps, channels.
 
 use serde_json::json;
+use system_tests::{Connection, SETUP};
 
 use crate::cases;
-use crate::world::{Connection, GREETED, World};
+use crate::world::{GREETED, World};
 
 cases! {
     a_recalculate_schedule_that_refuses_service_calls_is_told,
@@ -17,7 +18,7 @@ cases! {
 
 /// Has a run of this connection fail with this status, and no other start by itself.
 async fn failed_run(world: &World, connection: &Connection, status: u16) {
-    world.behave(connection, status).await;
+    world.behave(connection, json!({ "status": status })).await;
     assert_eq!(world.refresh(connection).await, 200);
     world.wait(connection, &format!("sync_error is not null and {GREETED}")).await;
     world.set(connection, "sync_not_before = now() + interval '1 hour', sync_lease_until = 'epoch'").await;
@@ -146,8 +147,8 @@ async fn channels_that_are_not_well_are_told(world: &mut World) {
     world.set(&expired, "webhook_expiration = now() - interval '1 minute'").await;
     world.set(&expiring, "webhook_expiration = now() + interval '3 hours'").await;
     let unheard = world.connection().await;
-    world.google("delivery", json!({ "email": unheard.email, "sync": "dropped" })).await;
-    assert_eq!(world.call("setup-calendar-webhook", &unheard).await, 200);
+    world.google_control("delivery", json!({ "email": unheard.email, "sync": "dropped" })).await;
+    assert_eq!(world.ask(SETUP, &unheard).await, 200);
     world.wait(&unheard, "sync_request_id is null and last_sync_at is not null").await;
     world.set(&unheard, "webhook_opened_at = now() - interval '10 minutes'").await;
     let report = world.examine().await;

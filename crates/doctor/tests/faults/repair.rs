@@ -50,7 +50,7 @@ async fn fix_puts_right_what_is_broken_and_leaves_alone_what_is_not(world: &mut 
 
 async fn channels(world: &World, ids: &[uuid::Uuid]) -> Vec<Option<String>> {
     let sql = "select webhook_id from calendar_connections where id = any($1) order by id";
-    world.stack.sql(sql, &[&ids]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    world.project.sql(sql, &[&ids]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 async fn fix_sweeps_where_nobody_does(world: &mut World) {

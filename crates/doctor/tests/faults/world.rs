@@ -1,26 +1,23 @@
 //! A running project, the doctor beside it, and what must hold whatever it finds.
 
+use std::ops::Deref;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dev_stack::{Config, Stack};
 use local_supabase::Backend;
 use serde_json::{Value, json};
+use system_tests::{Caller, Connection, Project, REFRESH, until};
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::detour::Detour;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub stack: Stack,
     /// The project's address for the doctor.
     pub detour: Arc<Detour>,
-    pub http: reqwest::Client,
+    pub project: Project,
     /// Where the doctor runs: without a `supabase/.env`.
     pub directory: TempDir,
     client_secret: String,
@@ -30,11 +27,13 @@ pub(crate) struct World {
 pub(crate) const GREETED: &str =
     "(webhook_confirmed_id is not distinct from webhook_id or webhook_message_number > 0)";
 
-/// A row of `calendar_connections`, with a Google account of its own.
-pub(crate) struct Connection {
-    pub id: Uuid,
-    pub user: Uuid,
-    pub email: String,
+/// A world is a project.
+impl Deref for World {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
 }
 
 /// What the doctor said.
@@ -93,8 +92,8 @@ impl World {
         let stack = Stack::start(config, |_| {}).await.unwrap();
         Self {
             detour: Detour::start(stack.url()).await,
+            project: Project::of(&stack),
             stack,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
             directory: tempfile::tempdir().unwrap(),
             client_secret,
         }
@@ -107,16 +106,15 @@ impl World {
     /// As after the start, and swept a moment ago.
     pub(crate) async fn reset(&self) {
         self.detour.restore();
-        self.google("reset", json!({})).await;
-        let behaviour = format!("{}/control/behaviour", self.stack.recalculate_url());
-        self.http.delete(behaviour).send().await.unwrap();
+        self.google_control("reset", json!({})).await;
+        self.forget_behaviours().await;
         self.sql("delete from calendar_connections").await;
         self.sql("delete from calendar_webhook_sweeps").await;
         self.swept("now()").await;
     }
 
     pub(crate) async fn sql(&self, sql: &str) {
-        self.stack.sql(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:#}"));
+        self.project.sql(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:#}"));
     }
 
     /// Records a sweep, as `refresh-calendar-webhook` does.
@@ -129,80 +127,32 @@ impl World {
         .await;
     }
 
-    pub(crate) async fn google(&self, path: &str, body: Value) -> Value {
-        let url = format!("{}/control/{path}", self.stack.google().url());
-        let answer = self.http.post(url).json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path} {body}: {answer:?}");
-        answer.json().await.unwrap()
-    }
-
-    /// A connection without a channel.
-    pub(crate) async fn connection(&self) -> Connection {
-        let (user, email) = (Uuid::new_v4(), format!("{}@gmail.com", Uuid::new_v4().simple()));
-        let account = self.google("accounts", json!({ "email": email })).await;
-        let rows = self
-            .stack
-            .sql(
-                "insert into calendar_connections (user_id, access_token, refresh_token, expires_at)
-                   values ($1, $2, $3, now() + interval '50 minutes') returning id",
-                &[&user, &account["access_token"].as_str(), &account["refresh_token"].as_str()],
-            )
-            .await
-            .unwrap();
-        Connection { id: rows[0].get(0), user, email }
-    }
-
     /// A connection with an open channel, on which Google has said hello and after which a run was made.
     pub(crate) async fn open(&self) -> Connection {
         let connection = self.connection().await;
-        assert_eq!(self.call("setup-calendar-webhook", &connection).await, 200);
-        self.wait(
-            &connection,
-            &format!("{GREETED} and sync_request_id is null and last_sync_at is not null"),
-        )
-        .await;
+        self.open_channel(&connection).await;
         connection
     }
 
     /// Asks a function as the service, about one connection. → the status
-    pub(crate) async fn call(&self, function: &str, connection: &Connection) -> u16 {
-        let url = format!("{}/functions/v1/{function}", self.stack.url());
-        let request = self.http.post(url).header("apikey", self.stack.secret_key());
-        request.json(&json!({ "connection_id": connection.id })).send().await.unwrap().status().as_u16()
+    pub(crate) async fn ask(&self, function: &str, connection: &Connection) -> u16 {
+        self.call(function, Caller::Service, connection.target()).await.unwrap().status
     }
 
     /// Presses the connection's button, long after the last time.
     pub(crate) async fn refresh(&self, connection: &Connection) -> u16 {
         self.set(connection, "webhook_opened_at = now() - interval '1 hour'").await;
-        self.call("refresh-calendar-webhook", connection).await
-    }
-
-    pub(crate) async fn set(&self, connection: &Connection, assignments: &str) {
-        let id = connection.id;
-        self.sql(&format!("update calendar_connections set {assignments} where id = '{id}'")).await;
+        self.ask(REFRESH, connection).await
     }
 
     /// Waits until the row is so.
     pub(crate) async fn wait(&self, connection: &Connection, condition: &str) {
-        let sql = format!(
-            "select to_jsonb(c) - 'access_token', {condition} from calendar_connections c where id = $1"
-        );
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let row = &self.stack.sql(&sql, &[&connection.id]).await.unwrap()[0];
-            if row.get::<_, Option<bool>>(1) == Some(true) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not {condition}: {:#}", row.get::<_, Value>(0));
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// How the runs of this connection's user go from now on.
-    pub(crate) async fn behave(&self, connection: &Connection, status: u16) {
-        let url = format!("{}/control/behaviour", self.stack.recalculate_url());
-        let behaviour = json!({ "user_id": connection.user, "status": status });
-        assert!(self.http.post(url).json(&behaviour).send().await.unwrap().status().is_success());
+        let sql = format!("select {condition} from calendar_connections where id = $1");
+        until(condition, || async {
+            let row = &self.project.sql(&sql, &[&connection.id]).await.unwrap()[0];
+            (row.get::<_, Option<bool>>(0) == Some(true)).then_some(())
+        })
+        .await;
     }
 
     /// What the doctor finds. It is asked twice, for people and for programs.
@@ -265,7 +215,7 @@ impl World {
             .extend(changes.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| (*value).to_owned()));
         let tokens = "select unnest(array[access_token, refresh_token, webhook_token, webhook_token_hash, calendar_id])
                         from calendar_connections";
-        let tokens = self.stack.sql(tokens, &[]).await.unwrap_or_default();
+        let tokens = self.project.sql(tokens, &[]).await.unwrap_or_default();
         secrets.extend(tokens.iter().filter_map(|row| row.get::<_, Option<String>>(0)));
         secrets.push("@gmail.com".to_owned());
         secrets.retain(|secret| !secret.is_empty());
@@ -279,7 +229,7 @@ impl World {
                      union all select s::text from calendar_webhook_sweeps s
                      union all select r::text from calendar_webhook_requests r) as lines (line)";
         // lite's database cannot be looked into.
-        let rows = self.stack.sql(sql, &[]).await.ok()?;
+        let rows = self.project.sql(sql, &[]).await.ok()?;
         rows[0].get(0)
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use dev_stack::shipped_functions;
 use install::{Payload, Project};
 use local_supabase::repository;
 use tempfile::TempDir;
@@ -31,6 +32,7 @@ impl Sandbox {
     pub(crate) fn fresh() -> Self {
         static FRESH: OnceLock<Tree> = OnceLock::new();
         Self::copy(FRESH.get_or_init(|| {
+            shipped_functions().unwrap();
             let sandbox = Self::copy(&Tree::default());
             sandbox.home.supabase(sandbox.root(), &["init", "--yes"]).succeeded();
             sandbox.tree()
@@ -155,6 +157,7 @@ fn collect(root: &Path, directory: &Path, tree: &mut Tree) {
 }
 
 pub(crate) fn payload() -> Payload {
+    shipped_functions().unwrap();
     Payload::read(&repository()).unwrap()
 }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use dev_stack::{Config, Stack};
 use local_supabase::{Backend, extensions, repository};
-use serde_json::{Value, json};
+use serde_json::Value;
+use system_tests::Project;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::Client;
-use uuid::Uuid;
 
 use crate::cli::{Said, said};
 use crate::management_api::{ManagementApi, PROJECT};
@@ -28,8 +27,7 @@ const NOT_DEPLOYED: &str = r#"export default {
 /// A hosted project, before the first deployment and after.
 struct Hosted {
     stack: Stack,
-    database: Client,
-    http: reqwest::Client,
+    project: Project,
     api: ManagementApi,
     publications: UnboundedReceiver<oneshot::Sender<()>>,
     sandbox: Sandbox,
@@ -61,7 +59,7 @@ impl Hosted {
             ..Config::default()
         };
         let mut stack = Stack::start(config, |_| {}).await.unwrap();
-        let database = extensions::enable(&mut stack).await.unwrap();
+        extensions::enable(&mut stack).await.unwrap();
 
         let sandbox = Sandbox::lived_in();
         sandbox.install(&["--yes"]).succeeded();
@@ -75,8 +73,7 @@ impl Hosted {
         sandbox.write("supabase/.env", &variables);
         let api = ManagementApi::start();
         let publications = api.publications();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { stack, database, http, api, publications, sandbox }
+        Self { project: Project::of(&stack), stack, api, publications, sandbox }
     }
 
     /// Runs the whole script, and puts online what the CLI publishes meanwhile.
@@ -109,28 +106,13 @@ impl Hosted {
         self.stack.postgrest().unwrap().restart().await.unwrap();
     }
 
-    /// Connects a calendar, as the host app does after OAuth.
-    async fn connect(&self) {
-        let url = format!("{}/control/accounts", self.stack.google().url());
-        let account = self.http.post(url).json(&json!({ "email": "ada@gmail.com" })).send().await.unwrap();
-        let account: Value = account.json().await.unwrap();
-        let insert = "insert into calendar_connections (user_id, access_token, refresh_token, expires_at)
-                        values ($1, $2, $3, now() + interval '50 minutes')";
-        let (access, refresh) = (account["access_token"].as_str(), account["refresh_token"].as_str());
-        let user = Uuid::new_v4();
-        self.database.execute(insert, &[&user, &access, &refresh]).await.unwrap();
-        let url = format!("{}/functions/v1/setup-calendar-webhook", self.stack.url());
-        let request = self.http.post(url).header("apikey", self.stack.secret_key());
-        let answer = request.json(&json!({ "user_id": user })).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
-    }
-
     /// Sends what pg_cron has pg_net ask for, until it is so.
     async fn until(&self, condition: &str) {
         let deadline = Instant::now() + Duration::from_secs(100);
-        while !self.database.query_one(condition, &[]).await.unwrap().get::<_, bool>(0) {
+        let database = self.project.database().await.unwrap();
+        while !database.query_one(condition, &[]).await.unwrap().get::<_, bool>(0) {
             assert!(Instant::now() < deadline, "still not: {condition}");
-            extensions::send_requests(&self.database, &self.http).await.unwrap();
+            extensions::send_requests(&database, &self.project.http).await.unwrap();
             sleep(Duration::from_millis(200)).await;
         }
     }
@@ -142,8 +124,8 @@ async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
     let first = hosted.deploy().await.succeeded().with("One thing is left to do").without("GOCSPX");
     let asked = first.text.lines().find(|line| line.trim_start().starts_with("select schedule_"));
     let sql = asked.unwrap().replace("<secret key>", hosted.stack.secret_key());
-    hosted.database.batch_execute(&sql).await.unwrap();
-    hosted.connect().await;
+    hosted.project.database().await.unwrap().batch_execute(&sql).await.unwrap();
+    hosted.project.open_channel(&hosted.project.connection().await).await;
     hosted.until("select exists (select from calendar_webhook_sweeps)").await;
     hosted.until("select bool_and(sync_request_id is null) from calendar_connections").await;
 

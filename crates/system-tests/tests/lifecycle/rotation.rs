@@ -44,7 +44,7 @@ impl Rotation {
 
     /// What Supabase does by itself when keys change, and `supabase secrets set` when told to.
     async fn restart_with(&mut self, variable: &str, value: &str) -> Result<()> {
-        let functions = shipped_functions().await?;
+        let functions = shipped_functions()?;
         self.stack.deploy(&functions, &[(variable, value)]).await
     }
 
