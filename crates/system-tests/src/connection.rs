@@ -6,10 +6,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::SETUP;
 use crate::caller::Caller;
 use crate::patience::until;
 use crate::project::Project;
-use crate::{SETUP, google};
 
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -39,7 +39,7 @@ impl Project {
 
     /// A connection to a Google account with these settings, as the fake's control API takes them.
     pub async fn connect(&self, user: Uuid, email: &str, settings: Value) -> Connection {
-        let calendar_token = google::text(&self.grant(email, json!({})).await, "access_token");
+        let calendar_token = text(&self.grant(email, json!({})).await, "access_token");
         let consent = Consent::of(&self.grant(email, settings).await);
         let insert = "insert into calendar_connections as c (user_id, provider, access_token, refresh_token, expires_at)
                         values ($1, 'google', $2, $3, $4) returning id, to_jsonb(c)";
@@ -47,13 +47,13 @@ impl Project {
         let rows = self.sql(insert, &[&user, access_token, refresh_token, expires_at]).await.unwrap();
         let (id, row): (Uuid, Value) = (rows[0].get(0), rows[0].get(1));
         // A table before the first migration has none.
-        let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+        let column = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         Connection {
             id,
             user,
             email: email.to_owned(),
-            token: text("webhook_token"),
-            token_hash: text("webhook_token_hash"),
+            token: column("webhook_token"),
+            token_hash: column("webhook_token_hash"),
             calendar_token,
         }
     }
@@ -145,11 +145,16 @@ struct Consent {
 impl Consent {
     fn of(grant: &Value) -> Self {
         Self {
-            access_token: google::text(grant, "access_token"),
-            refresh_token: google::text(grant, "refresh_token"),
+            access_token: text(grant, "access_token"),
+            refresh_token: text(grant, "refresh_token"),
             expires_at: time(&grant["expires_at"]),
         }
     }
+}
+
+#[track_caller]
+pub(crate) fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
 
 #[track_caller]

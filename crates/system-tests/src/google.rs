@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, text};
 use crate::patience::until;
 use crate::project::Project;
 
@@ -117,9 +117,4 @@ impl Project {
         assert!(answer.status().is_success(), "{answer:?}");
         self.channel(connection, id).await
     }
-}
-
-#[track_caller]
-pub(crate) fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
