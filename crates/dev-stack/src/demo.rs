@@ -61,8 +61,8 @@ struct Story<'a> {
 impl Story<'_> {
     async fn cast(stack: &Stack, keys: Keys) -> Result<Story<'_>> {
         let (frontend_key, backend_key) = match keys {
-            Keys::Current => (stack.publishable_key(), stack.secret_key()),
-            Keys::Legacy => (stack.legacy_anon_key(), stack.legacy_service_role_key()),
+            Keys::Current => (stack.keys().publishable.as_str(), stack.keys().secret.as_str()),
+            Keys::Legacy => (stack.keys().legacy_anon.as_str(), stack.keys().legacy_service_role.as_str()),
         };
         let google = Google::new(stack.google().url())?;
         let person = async |name| Person::new(name, stack.url(), frontend_key, &google).await;

@@ -102,8 +102,8 @@ struct User {
 async fn sign_up(stack: &Stack, email: &str) -> User {
     let (status, body) = json(
         request(stack, Method::POST, "/auth/v1/signup")
-            .header("apikey", stack.publishable_key())
-            .bearer_auth(stack.publishable_key())
+            .header("apikey", stack.keys().publishable.as_str())
+            .bearer_auth(stack.keys().publishable.as_str())
             .json(&json!({ "email": email, "password": "correct horse" })),
     )
     .await;
@@ -117,7 +117,9 @@ async fn sign_up(stack: &Stack, email: &str) -> User {
 async fn users_see_their_own_rows(stack: &Stack) {
     let (ada, bob) = (sign_up(stack, "ada@example.com").await, sign_up(stack, "bob@example.com").await);
     let as_user = |method, path: &str, user: &User| {
-        request(stack, method, path).header("apikey", stack.publishable_key()).bearer_auth(&user.token)
+        request(stack, method, path)
+            .header("apikey", stack.keys().publishable.as_str())
+            .bearer_auth(&user.token)
     };
     let (status, user) = json(as_user(Method::GET, "/auth/v1/user", &ada)).await;
     assert_eq!((status, user["id"].as_str()), (StatusCode::OK, Some(ada.id.as_str())));
@@ -129,12 +131,12 @@ async fn users_see_their_own_rows(stack: &Stack) {
     assert_eq!((status, rows[0]["user_id"].as_str()), (StatusCode::CREATED, Some(ada.id.as_str())), "{rows}");
 
     let notes = "/rest/v1/notes?select=text";
-    let service = stack.secret_key();
-    let legacy = stack.legacy_service_role_key();
+    let service = stack.keys().secret.as_str();
+    let legacy = stack.keys().legacy_service_role.as_str();
     for (request, seen) in [
         (as_user(Method::GET, notes, &ada), json!([{ "text": "mine" }])),
         (as_user(Method::GET, notes, &bob), json!([])),
-        (request(stack, Method::GET, notes).header("apikey", stack.publishable_key()), json!([])),
+        (request(stack, Method::GET, notes).header("apikey", stack.keys().publishable.as_str()), json!([])),
         (request(stack, Method::GET, notes).header("apikey", service), json!([{ "text": "mine" }])),
         (
             request(stack, Method::GET, notes).header("apikey", legacy).bearer_auth(legacy),
@@ -149,7 +151,9 @@ async fn users_see_their_own_rows(stack: &Stack) {
         (request(stack, Method::GET, notes).bearer_auth(service), "No API key found in request"),
         (request(stack, Method::GET, notes).header("apikey", "sb_secret_other"), "Invalid API key"),
         (
-            request(stack, Method::GET, notes).header("apikey", stack.publishable_key()).bearer_auth(service),
+            request(stack, Method::GET, notes)
+                .header("apikey", stack.keys().publishable.as_str())
+                .bearer_auth(service),
             "Invalid JWT",
         ),
     ] {
@@ -183,9 +187,9 @@ async fn functions_see_requests_as_hosted_ones_do(stack: &Stack) {
 
     let guarded = || request(stack, Method::POST, "/functions/v1/guarded");
     assert_eq!(guarded().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    let forged = guarded().bearer_auth(stack.secret_key());
+    let forged = guarded().bearer_auth(stack.keys().secret.as_str());
     assert_eq!(forged.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
-    let signed = guarded().bearer_auth(stack.legacy_anon_key()).send().await.unwrap();
+    let signed = guarded().bearer_auth(stack.keys().legacy_anon.as_str()).send().await.unwrap();
     assert_eq!(signed.text().await.unwrap(), "let in");
 
     for path in ["/functions/v1/unknown", "/functions/v1/_shared", "/storage/v1/bucket"] {
@@ -211,12 +215,12 @@ async fn the_stand_in_refuses_strangers_and_bad_bodies(stack: &Stack) {
             .header("idempotency-key", id)
             .json(body)
     };
-    let (service, legacy) = (stack.secret_key(), stack.legacy_service_role_key());
+    let (service, legacy) = (stack.keys().secret.as_str(), stack.keys().legacy_service_role.as_str());
     let mut other_user = body.clone();
     other_user["userId"] = json!("7f6ad1f0-5a3c-4c56-9f3e-2d3f6f2f0002");
     for (request, expected) in [
         (call(&body), StatusCode::UNAUTHORIZED),
-        (call(&body).header("apikey", stack.publishable_key()), StatusCode::UNAUTHORIZED),
+        (call(&body).header("apikey", stack.keys().publishable.as_str()), StatusCode::UNAUTHORIZED),
         (call(&body).bearer_auth(service), StatusCode::UNAUTHORIZED),
         (call(&json!({})).header("apikey", service), StatusCode::BAD_REQUEST),
         (call(&other_user).header("apikey", service), StatusCode::BAD_REQUEST),
@@ -263,7 +267,7 @@ async fn the_stand_in_tells_runs_that_overlap(stack: &Stack) {
         let body =
             json!({ "user_id": id, "userId": id, "connection_id": id, "reason": "test", "request_id": id });
         request(stack, Method::POST, "/functions/v1/recalculate-schedule")
-            .header("apikey", stack.secret_key())
+            .header("apikey", stack.keys().secret.as_str())
             .header("idempotency-key", id)
             .json(&body)
     };
@@ -296,10 +300,11 @@ async fn plan_a_session(stack: &Stack, email: &str) -> Planned {
         "refresh_token": account["refresh_token"],
     });
     let (_, connections) =
-        json(insert("calendar_connections", connection).header("apikey", stack.secret_key())).await;
+        json(insert("calendar_connections", connection).header("apikey", stack.keys().secret.as_str())).await;
     let session = json!({ "starts_at": "2026-01-02T09:00:00Z", "ends_at": "2026-01-02T10:00:00Z" });
-    let as_user =
-        insert("sessions", session).header("apikey", stack.publishable_key()).bearer_auth(&user.token);
+    let as_user = insert("sessions", session)
+        .header("apikey", stack.keys().publishable.as_str())
+        .bearer_auth(&user.token);
     let (status, sessions) = json(as_user).await;
     assert_eq!(status, StatusCode::CREATED, "{sessions}");
     Planned {
@@ -315,7 +320,7 @@ async fn recalculate(stack: &Stack, planned: &Planned) -> Value {
     let request_id = "7f6ad1f0-5a3c-4c56-9f3e-2d3f6f2f0003";
     let (status, answer) = json(
         request(stack, Method::POST, "/functions/v1/recalculate-schedule")
-            .header("apikey", stack.secret_key())
+            .header("apikey", stack.keys().secret.as_str())
             .header("idempotency-key", request_id)
             .json(&json!({
                 "user_id": planned.user.id,
@@ -332,7 +337,8 @@ async fn recalculate(stack: &Stack, planned: &Planned) -> Value {
 
 async fn start_of_session(stack: &Stack, planned: &Planned) -> String {
     let path = format!("/rest/v1/sessions?id=eq.{}&select=starts_at", planned.session);
-    let (_, rows) = json(request(stack, Method::GET, &path).header("apikey", stack.secret_key())).await;
+    let (_, rows) =
+        json(request(stack, Method::GET, &path).header("apikey", stack.keys().secret.as_str())).await;
     rows[0]["starts_at"].as_str().unwrap()[11..16].to_owned()
 }
 
@@ -395,7 +401,7 @@ async fn the_postgrest_backend_serves_users_functions_and_the_stand_in() {
     assert_eq!(rows.len(), 1);
 
     let notes = |stack: &Stack| {
-        request(stack, Method::GET, "/rest/v1/notes").header("apikey", stack.secret_key().to_owned()).send()
+        request(stack, Method::GET, "/rest/v1/notes").header("apikey", stack.keys().secret.clone()).send()
     };
     stack.postgrest().unwrap().stop().await;
     assert_eq!(notes(&stack).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -413,7 +419,7 @@ async fn functions_find_the_keys_as_configured_and_nothing_of_the_developers_env
     })
     .await;
     let (_, answer) = json(request(&stack, Method::GET, "/functions/v1/echo")).await;
-    assert_eq!(answer["key"], stack.secret_key());
+    assert_eq!(answer["key"], stack.keys().secret.as_str());
     let expected = [
         "CALENDAR_WEBHOOK_URL",
         "GOOGLE_CALENDAR_API_URL",

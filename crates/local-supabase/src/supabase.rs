@@ -224,26 +224,6 @@ impl Supabase {
         self.generation
     }
 
-    pub fn publishable_key(&self) -> &str {
-        &self.keys.publishable
-    }
-
-    pub fn secret_key(&self) -> &str {
-        &self.keys.secret
-    }
-
-    pub fn legacy_anon_key(&self) -> &str {
-        &self.keys.legacy_anon
-    }
-
-    pub fn legacy_service_role_key(&self) -> &str {
-        &self.keys.legacy_service_role
-    }
-
-    pub fn jwt_secret(&self) -> &str {
-        &self.keys.jwt_secret
-    }
-
     /// The database's address for its superuser; lite's cannot be reached from outside.
     pub fn database_url(&self) -> Option<String> {
         self.cluster.as_ref().map(Cluster::url)

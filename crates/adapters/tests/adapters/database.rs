@@ -109,7 +109,7 @@ async fn every_update_and_read_has_the_same_answer(backend: Backend) {
     let stack = Stack::start(config, |_| {}).await.unwrap();
     let real = deployment([
         ("SUPABASE_URL", stack.url()),
-        ("SUPABASE_SECRET_KEYS", &json!({ "default": stack.secret_key() }).to_string()),
+        ("SUPABASE_SECRET_KEYS", &json!({ "default": stack.keys().secret.as_str() }).to_string()),
         ("GOOGLE_CLIENT_ID", "unused"),
         ("GOOGLE_CLIENT_SECRET", "unused"),
         ("GOOGLE_CALENDAR_API_URL", "http://127.0.0.1:9"),
@@ -119,7 +119,7 @@ async fn every_update_and_read_has_the_same_answer(backend: Backend) {
         memory: Table::default(),
         real,
         rest_url: format!("{}/rest/v1", stack.url()),
-        secret_key: stack.secret_key().to_owned(),
+        secret_key: stack.keys().secret.clone(),
     };
     filters_mean_the_same(&pair).await;
     the_trigger_does_the_same(&pair).await;

@@ -78,7 +78,7 @@ async fn a_key_that_the_project_does_not_know_is_told(world: &mut World) {
     report.finds(&[("project", "key_refused", &line)]);
     report.says("✓", "google-calendar-webhook", "deployed, and reached without a JWT");
 
-    let publishable = world.stack.publishable_key().to_owned();
+    let publishable = world.stack.keys().publishable.clone();
     let report = world.examine_with(&[("SUPABASE_SECRET_KEY", &publishable)]).await;
     let line = "SUPABASE_SECRET_KEY is a publishable key, which pages use, and not a secret one";
     report.finds(&[("variables", "not_a_secret_key", line)]);

@@ -14,7 +14,7 @@ cases! {
 async fn a_healthy_project_passes_every_check(world: &mut World) {
     world.open().await;
     world.open().await;
-    let legacy = world.stack.legacy_service_role_key().to_owned();
+    let legacy = world.stack.keys().legacy_service_role.clone();
     for key in [vec![], vec![("SUPABASE_SECRET_KEY", ""), ("SUPABASE_SERVICE_ROLE_KEY", legacy.as_str())]] {
         let report = world.examine_with(&key).await;
         report.is_all_well();

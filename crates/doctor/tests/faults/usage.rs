@@ -22,7 +22,7 @@ async fn help_names_every_option_and_exit_code(world: &mut World) {
 }
 
 async fn what_is_not_understood_is_told_with_exit_code_2(world: &mut World) {
-    let key = world.stack.secret_key().to_owned();
+    let key = world.stack.keys().secret.clone();
     for (arguments, says) in [
         (vec!["--nonsense"], "--nonsense"),
         (vec![key.as_str()], "unexpected argument"),
@@ -59,7 +59,7 @@ async fn variables_come_from_a_file_and_the_environment_wins(world: &mut World) 
     world.open().await;
     let supabase = world.directory.path().join("supabase");
     fs::create_dir(&supabase).unwrap();
-    let key = world.stack.secret_key();
+    let key = world.stack.keys().secret.as_str();
     let file =
         format!("SUPABASE_SECRET_KEYS='{{\"default\":\"{key}\"}}'\nGOOGLE_CLIENT_SECRET=wrong\nOTHER=x\n");
     fs::write(supabase.join(".env"), file).unwrap();

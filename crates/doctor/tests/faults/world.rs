@@ -195,7 +195,7 @@ impl World {
             .current_dir(self.directory.path())
             .env_clear()
             .env("SUPABASE_URL", &self.detour.url)
-            .env("SUPABASE_SECRET_KEY", self.stack.secret_key())
+            .env("SUPABASE_SECRET_KEY", self.stack.keys().secret.as_str())
             .env("GOOGLE_CLIENT_ID", "fake-client-id")
             .env("GOOGLE_CLIENT_SECRET", &self.client_secret)
             .env("GOOGLE_OAUTH_TOKEN_URL", self.stack.google().oauth_token_url())
@@ -207,8 +207,12 @@ impl World {
     /// Keys, tokens, and e-mail addresses, which are ids of calendars.
     async fn secrets(&self, changes: &[(&str, &str)]) -> Vec<String> {
         let stack = &self.stack;
-        let keys =
-            [stack.secret_key(), stack.legacy_service_role_key(), stack.jwt_secret(), &self.client_secret];
+        let keys = [
+            stack.keys().secret.as_str(),
+            stack.keys().legacy_service_role.as_str(),
+            stack.keys().jwt_secret.as_str(),
+            &self.client_secret,
+        ];
         let mut secrets: Vec<String> = keys.map(str::to_owned).into();
         let is_secret = |name: &str| name.contains("KEY") || name.contains("SECRET");
         secrets

@@ -68,7 +68,7 @@ impl Hosted {
              GOOGLE_OAUTH_TOKEN_URL={}\nSUPABASE_SECRET_KEY={}\n",
             stack.google().calendar_api_url(),
             stack.google().oauth_token_url(),
-            stack.secret_key(),
+            stack.keys().secret.as_str(),
         );
         sandbox.write("supabase/.env", &variables);
         let api = ManagementApi::start();
@@ -123,7 +123,7 @@ async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
     let mut hosted = Hosted::start().await;
     let first = hosted.deploy().await.succeeded().with("One thing is left to do").without("GOCSPX");
     let asked = first.text.lines().find(|line| line.trim_start().starts_with("select schedule_"));
-    let sql = asked.unwrap().replace("<secret key>", hosted.stack.secret_key());
+    let sql = asked.unwrap().replace("<secret key>", hosted.stack.keys().secret.as_str());
     hosted.project.database().await.unwrap().batch_execute(&sql).await.unwrap();
     hosted.project.open_channel(&hosted.project.connection().await).await;
     hosted.until("select exists (select from calendar_webhook_sweeps)").await;

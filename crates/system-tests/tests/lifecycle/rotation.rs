@@ -33,7 +33,7 @@ impl Rotation {
         let config = Config { backend: Backend::Postgrest, keys, extra_env, ..Config::default() };
         let mut stack = Stack::start(config, |_| {}).await?;
         extensions::enable(&mut stack).await?;
-        gateway.connect(stack.url(), stack.secret_key());
+        gateway.connect(stack.url(), stack.keys().secret.as_str());
         let project = Project::of(&stack);
         let connection = project.connection().await;
         schedule(&project, key).await?;
