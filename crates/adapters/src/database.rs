@@ -2,7 +2,8 @@
 
 use postgrest::{Builder, Postgrest};
 use protocol::connection::{COLUMNS, Connection, ConnectionId, UnreadableRow};
-use protocol::table::{Column, Filter, Kind, Query, Update, Value};
+use protocol::table::{Column, Filter, Kind, Query, Value};
+use protocol::transition::Update;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 

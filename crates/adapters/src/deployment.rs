@@ -10,12 +10,12 @@ use protocol::connection::{
 };
 use protocol::event::{Event, Service};
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
-use protocol::ports::{
-    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
-};
+use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::recalculation::Run;
 use protocol::schedule::DATABASE_TIMEOUT;
-use protocol::table::{Filter, Query, Update};
-use protocol::transition::Transition;
+use protocol::table::{Filter, Query};
+use protocol::transition::{Transition, Update};
 
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -181,7 +181,7 @@ impl<P: Platform> Google for Deployment<P> {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RefreshedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, RenewalFailure> {
         let request = google::refresh_request(&self.configuration, refresh_token);
         let answer = self.platform.send(request, timeout).await;
         let refreshed = match &answer {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::Timestamp;
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
-use protocol::ports::{OpenedChannel, RefreshedToken};
+use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::schedule::CHANNEL_TTL;
 use serde_json::Value as Json;
 
@@ -119,7 +119,7 @@ pub fn refresh_request(configuration: &Configuration, refresh_token: &RefreshTok
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken, RenewalFailure> {
+pub fn parse_refresh_response(response: &HttpResponse) -> Result<RenewedToken, RenewalFailure> {
     if !response.is_success() {
         return Err(refresh_failure(response));
     }
@@ -129,7 +129,7 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RefreshedToken,
     let (Some(access_token), Some(expires_in)) = (token("access_token"), expires_in) else {
         return Err(RenewalFailure::GoogleRejected);
     };
-    Ok(RefreshedToken {
+    Ok(RenewedToken {
         access_token: AccessToken::new(access_token),
         expires_in: Duration::from_secs(expires_in.into()),
         refresh_token: token("refresh_token").map(RefreshToken::new),

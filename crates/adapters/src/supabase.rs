@@ -2,7 +2,7 @@
 
 use protocol::connection::UserId;
 use protocol::failure::RunFailure;
-use protocol::ports::Run;
+use protocol::recalculation::Run;
 use serde_json::Value as Json;
 use uuid::Uuid;
 

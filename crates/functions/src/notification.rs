@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use protocol::connection::{ChannelId, ResourceId, TokenHash};
-use protocol::receive::{Notification, State};
+use protocol::notification::{Notification, State};
 use sha2::{Digest, Sha256};
 
 use crate::Incoming;

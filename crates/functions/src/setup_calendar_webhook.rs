@@ -7,7 +7,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::invocation::Invocation;
-use protocol::ports::Reason;
+use protocol::recalculation::Reason;
 use protocol::setup::{SetUp, setup};
 
 use crate::authenticate::{Caller, authenticate};

@@ -25,6 +25,12 @@ macro_rules! name {
                 &self.0
             }
         }
+
+        impl From<&$name> for Value {
+            fn from(name: &$name) -> Self {
+                Self::Text(name.0.clone())
+            }
+        }
     };
 }
 
@@ -48,6 +54,33 @@ macro_rules! secret {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("[redacted]")
+            }
+        }
+
+        impl From<&$name> for Value {
+            fn from(secret: &$name) -> Self {
+                Self::Secret(secret.0.clone())
+            }
+        }
+    };
+}
+
+/// A newtype over a UUID.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl From<$name> for Value {
+            fn from(id: $name) -> Self {
+                Self::Uuid(id.0)
             }
         }
     };
@@ -87,27 +120,16 @@ secret! {
     RefreshToken
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub Uuid);
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+id! {
+    ConnectionId
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(pub Uuid);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+id! {
+    UserId
 }
-
-/// The id of a sync request ("this user needs a recalculation"): a UUIDv7, whose time is when it arose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub Uuid);
+id! {
+    /// The id of a sync request ("this user needs a recalculation"): a UUIDv7, whose time is when it arose.
+    RequestId
+}
 
 impl RequestId {
     /// A fresh request that arises at `now`; one per row, never shared.
@@ -124,12 +146,6 @@ impl RequestId {
         }
         let millis = u64::try_from(self.0.as_u128() >> 80).ok()?;
         DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
 use crate::failure::{RenewalFailure, RunFailure, StopFailure};
-use crate::ports::Reason;
+use crate::recalculation::Reason;
 use crate::transition::Transition;
 
 #[derive(Clone, Debug, PartialEq)]

@@ -16,10 +16,13 @@ pub mod access;
 pub mod connection;
 pub mod event;
 pub mod failure;
+pub mod grant;
 pub mod invocation;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod notification;
 pub mod ports;
+pub mod recalculation;
 pub mod receive;
 pub mod refresh;
 pub mod refusal;

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::connection::{Connection, ConnectionId, UnreadableRow};
-use crate::table::{Column, Filter, Query, Update, Value};
-use crate::transition::ROTATED;
+use crate::table::{Column, Filter, Query, Value};
+use crate::transition::{ROTATED, Update};
 
 pub type Row = BTreeMap<Column, Value>;
 

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::connection::{
-    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, RequestId,
-    ResourceId, UnreadableRow, UserId,
+    AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, ResourceId,
+    UnreadableRow,
 };
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use crate::grant::{OpenedChannel, RenewedToken};
+use crate::recalculation::Run;
 use crate::schedule::DATABASE_TIMEOUT;
-use crate::table::{Filter, Query, Update};
+use crate::table::{Filter, Query};
+use crate::transition::Update;
 
 pub trait Connections {
     /// Applies a conditional update atomically and returns the row as it is then; none = no row met the filters.
@@ -37,22 +40,6 @@ pub trait Connections {
         let rows = self.select(Query::by_id(id), DATABASE_TIMEOUT).await?;
         rows.into_iter().next().transpose().map_err(|_| DatabaseUnavailable)
     }
-}
-
-/// A channel as Google granted it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenedChannel {
-    pub resource_id: ResourceId,
-    pub expiration: Timestamp,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshedToken {
-    pub access_token: AccessToken,
-    /// How long it is good for.
-    pub expires_in: Duration,
-    /// Google normally sends none: the old one goes on.
-    pub refresh_token: Option<RefreshToken>,
 }
 
 pub trait Google {
@@ -80,39 +67,7 @@ pub trait Google {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RefreshedToken, RenewalFailure>;
-}
-
-/// Why a run takes place; part of what `recalculate-schedule` is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    CalendarChanged,
-    ChannelOpened,
-    ManualRefresh,
-    /// Owed from before: a retry, or left over by a crash or by the storm brake.
-    Owed,
-    Reconciliation,
-}
-
-impl Reason {
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::CalendarChanged => "calendar_changed",
-            Self::ChannelOpened => "channel_opened",
-            Self::ManualRefresh => "manual_refresh",
-            Self::Owed => "owed",
-            Self::Reconciliation => "reconciliation",
-        }
-    }
-}
-
-/// One call of `recalculate-schedule`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub user: UserId,
-    pub connection: ConnectionId,
-    pub request: RequestId,
-    pub reason: Reason,
+    ) -> Result<RenewedToken, RenewalFailure>;
 }
 
 pub trait Recalculation {

@@ -7,35 +7,20 @@ use std::time::Duration;
 
 use futures_util::join;
 
-use crate::connection::{ChannelId, Connection, RequestId, ResourceId, TokenHash};
+use crate::connection::{Connection, RequestId};
 use crate::failure::DatabaseUnavailable;
 use crate::invocation::Invocation;
-use crate::ports::{Ports, Reason};
+use crate::notification::{Notification, State};
+use crate::ports::Ports;
+use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::run;
 use crate::schedule::{LOOKS, RECEIVE_TIMEOUT};
 use crate::stop::stop_with_access;
-use crate::table::{Column, Query, Update, google};
-use crate::transition::{confirm_current, confirm_pending, note_change, note_orphan, note_pending, of_hash};
-
-/// One POST from Google, parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    pub channel: ChannelId,
-    pub token_hash: TokenHash,
-    pub resource: ResourceId,
-    pub state: State,
-    /// 1 to 2^63 − 1, increasing with gaps on one channel.
-    pub number: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The channel's first message: it is open.
-    Sync,
-    /// Anything else: something changed.
-    Change,
-}
+use crate::table::{Column, Query, google};
+use crate::transition::{
+    Update, confirm_current, confirm_pending, note_change, note_orphan, note_pending, of_hash,
+};
 
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
 #[derive(Clone, Debug, PartialEq)]

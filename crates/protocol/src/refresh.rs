@@ -3,10 +3,12 @@
 use crate::connection::Connection;
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
-use crate::ports::{Ports, Reason};
+use crate::ports::Ports;
+use crate::recalculation::Reason;
 use crate::refusal::Refusal;
-use crate::renew::{Renewal, Renewed, Trigger, renew};
+use crate::renew::{Renewal, Renewed, renew};
 use crate::run::run;
+use crate::transition::Trigger;
 
 /// What the button did.
 #[derive(Clone, Debug, PartialEq)]

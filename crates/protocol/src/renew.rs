@@ -11,29 +11,19 @@ use crate::access::{Access, NoAccess, access, refreshed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
+use crate::grant::OpenedChannel;
 use crate::invocation::Invocation;
-use crate::ports::{OpenedChannel, Ports, Reason};
+use crate::ports::Ports;
+use crate::recalculation::Reason;
 use crate::run::{Outcome, run};
 use crate::schedule::{
     self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH,
 };
 use crate::stop::stop;
-use crate::table::Update;
 use crate::transition::{
-    Failed, Pending, claim_renewal, commit_channel, disown_channel, doubt_channel, fail_renewal,
-    look_up_channel, reissue_channel, release_renewal,
+    Failed, Pending, Trigger, Update, claim_renewal, commit_channel, disown_channel, doubt_channel,
+    fail_renewal, look_up_channel, reissue_channel, release_renewal,
 };
-
-/// On whose behalf a channel is renewed: what the claim asks of the row besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// No other channel was opened since the row was read.
-    Setup,
-    /// No channel was opened in the last 30 s. Owes a run whatever becomes of the renewal.
-    Button,
-    /// The renewal is due.
-    Sweep,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Renewal {

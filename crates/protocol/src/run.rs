@@ -13,10 +13,10 @@ use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RunFailure};
 use crate::invocation::Invocation;
-use crate::ports::{Ports, Reason, Run};
+use crate::ports::Ports;
+use crate::recalculation::{Reason, Run};
 use crate::schedule::{self, DATABASE_TIMEOUT};
-use crate::table::Update;
-use crate::transition::{self, Success};
+use crate::transition::{self, Success, Update};
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

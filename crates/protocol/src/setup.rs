@@ -5,8 +5,9 @@ use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::refusal::Refusal;
-use crate::renew::{Renewal, Renewed, Trigger, renew};
+use crate::renew::{Renewal, Renewed, renew};
 use crate::schedule::{SETUP_LOOKS_EVERY, SETUP_PATIENCE};
+use crate::transition::Trigger;
 
 /// A connection has a channel that is well.
 #[derive(Clone, Debug, PartialEq)]

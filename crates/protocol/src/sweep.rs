@@ -9,15 +9,16 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use crate::connection::{Connection, ConnectionId, RequestId};
 use crate::failure::DatabaseUnavailable;
 use crate::invocation::Invocation;
-use crate::ports::{Ports, Reason};
-use crate::renew::{Renewal, Renewed, Trigger, renew};
+use crate::ports::Ports;
+use crate::recalculation::Reason;
+use crate::renew::{Renewal, Renewed, renew};
 use crate::retire::retire;
 use crate::run::{Outcome, run};
 use crate::schedule::{
     DATABASE_TIMEOUT, RECONCILE_AFTER, RENEWALS_AT_ONCE, ROWS_PER_STEP, RUNS_PER_INVOCATION,
 };
 use crate::table::{Column, Filter, Query, google, live};
-use crate::transition::reconcile;
+use crate::transition::{Trigger, reconcile};
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

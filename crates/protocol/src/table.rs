@@ -1,4 +1,4 @@
-//! Conditional updates of one row as plain data: what the protocol asks of the database. The PostgREST adapter
+//! The columns of `calendar_connections`, their values, and conditions on them, as plain data. The PostgREST adapter
 //! turns them into requests, the in-memory table applies them.
 
 use std::fmt;
@@ -6,8 +6,6 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::connection::ConnectionId;
-use crate::transition::Transition;
 
 macro_rules! columns {
     ($($variant:ident $name:literal $kind:ident,)*) => {
@@ -98,29 +96,22 @@ impl fmt::Debug for Value {
     }
 }
 
-macro_rules! value_from {
-    ($($type:ty => |$value:ident| $make:expr,)*) => {
-        $(impl From<$type> for Value {
-            fn from($value: $type) -> Self {
-                $make
-            }
-        })*
-    };
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
 }
 
-value_from! {
-    i64 => |value| Self::Integer(value),
-    &str => |value| Self::Text(value.to_owned()),
-    Timestamp => |value| Self::Time(value),
-    crate::connection::ConnectionId => |value| Self::Uuid(value.0),
-    crate::connection::UserId => |value| Self::Uuid(value.0),
-    crate::connection::RequestId => |value| Self::Uuid(value.0),
-    &crate::connection::ChannelId => |value| Self::Text(value.as_str().to_owned()),
-    &crate::connection::ResourceId => |value| Self::Text(value.as_str().to_owned()),
-    &crate::connection::TokenHash => |value| Self::Text(value.as_str().to_owned()),
-    &crate::connection::Source => |value| Self::Text(value.as_str().to_owned()),
-    &crate::connection::AccessToken => |value| Self::Secret(value.expose().to_owned()),
-    &crate::connection::RefreshToken => |value| Self::Secret(value.expose().to_owned()),
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        Self::Time(value)
+    }
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -146,64 +137,6 @@ pub enum Filter {
     NotFalse(Column),
 }
 
-/// A conditional update of the one row that meets every filter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    /// Which step it is.
-    pub transition: Transition,
-    pub filters: Vec<Filter>,
-    pub set: Vec<(Column, Value)>,
-}
-
-impl Update {
-    /// Starts an update of the row with this id.
-    pub fn of(transition: Transition, id: ConnectionId) -> Self {
-        Self::matching(transition, Filter::Eq(Column::Id, id.into()))
-    }
-
-    /// Starts an update of the row that meets `filter`, which must name a unique value.
-    pub fn matching(transition: Transition, filter: Filter) -> Self {
-        Self { transition, filters: vec![filter], set: Vec::new() }
-    }
-
-    pub fn when(mut self, filter: Filter) -> Self {
-        self.filters.push(filter);
-        self
-    }
-
-    pub fn when_eq(self, column: Column, value: impl Into<Value>) -> Self {
-        self.when(Filter::Eq(column, value.into()))
-    }
-
-    /// Only where the column holds this value, null included.
-    pub fn when_still(self, column: Column, value: Option<impl Into<Value>>) -> Self {
-        match value {
-            Some(value) => self.when_eq(column, value),
-            None => self.when(Filter::IsNull(column)),
-        }
-    }
-
-    pub fn when_live(mut self) -> Self {
-        self.filters.extend(live());
-        self
-    }
-
-    pub fn set(mut self, column: Column, value: impl Into<Value>) -> Self {
-        self.set.push((column, value.into()));
-        self
-    }
-
-    pub fn set_null(mut self, column: Column) -> Self {
-        self.set.push((column, Value::Null));
-        self
-    }
-
-    /// Sets a time to PostgreSQL's `epoch`, the "never" of every lease and date.
-    pub fn set_epoch(self, column: Column) -> Self {
-        self.set(column, Timestamp::default())
-    }
-}
-
 /// A read of at most `limit` rows that meet every filter.
 ///
 /// There is no `or=`: on an update, PostgREST 10.0 to 14.3 applies it again to the rows it returns (PostgREST#3707), so
@@ -218,7 +151,7 @@ pub struct Query {
 
 impl Query {
     /// The row with this id.
-    pub fn by_id(id: ConnectionId) -> Self {
+    pub fn by_id(id: impl Into<Value>) -> Self {
         Self { filters: vec![Filter::Eq(Column::Id, id.into())], order: Column::Id, limit: 1 }
     }
 }

@@ -12,11 +12,10 @@
 use crate::Timestamp;
 use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
 use crate::failure::{RenewalFailure, RunFailure};
-use crate::ports::{OpenedChannel, RefreshedToken};
-use crate::receive::Notification;
-use crate::renew::Trigger;
+use crate::grant::{OpenedChannel, RenewedToken};
+use crate::notification::Notification;
 use crate::schedule::{self, REFRESH_INTERVAL};
-use crate::table::{Column, Filter, Update, Value, google};
+use crate::table::{Column, Filter, Value, google, live};
 
 macro_rules! transitions {
     ($($variant:ident $name:literal,)*) => {
@@ -63,6 +62,15 @@ transitions! {
 
 /// What `webhook_source` is set to where the refresh token rotated: tells the trigger that the consent is the same.
 pub const ROTATED: &str = "rotated";
+
+/// A conditional update of the one row that meets every filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Which step it is.
+    pub transition: Transition,
+    pub filters: Vec<Filter>,
+    pub set: Vec<(Column, Value)>,
+}
 
 // Notifications. The row is looked up by the token's hash, which every channel of a connection shares.
 
@@ -228,16 +236,18 @@ impl Held {
     }
 }
 
-impl Update {
-    /// Gives the lease back; the request stays owed.
-    fn released(self, attempts: i64, not_before: Timestamp) -> Self {
-        self.set_epoch(Column::SyncLeaseUntil)
-            .set(Column::SyncAttempts, attempts)
-            .set(Column::SyncNotBefore, not_before)
-    }
-}
-
 // Channels. The pending id is the fencing token: an id that is out of both columns never comes back.
+
+/// On whose behalf a channel is renewed: what the claim asks of the row besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// No other channel was opened since the row was read.
+    Setup,
+    /// No channel was opened in the last 30 s. Owes a run whatever becomes of the renewal.
+    Button,
+    /// The renewal is due.
+    Sweep,
+}
 
 /// Takes a renewal over. Books the attempt and when the next is due before Google is asked, so that a crash does not
 /// open a channel a minute. No row: another is at it, the row was paused, or what `trigger` asks for does not hold.
@@ -391,7 +401,7 @@ impl Failed {
 // Consents.
 
 /// Stores a renewed access token, and the refresh token if it rotated. No row: reconnected meanwhile, or deleted.
-pub(crate) fn store_token(row: &Connection, token: &RefreshedToken, expires_at: Timestamp) -> Update {
+pub(crate) fn store_token(row: &Connection, token: &RenewedToken, expires_at: Timestamp) -> Update {
     let update = Update::of(Transition::StoreToken, row.id)
         .when_eq(Column::WebhookSource, &row.webhook_source)
         .set(Column::AccessToken, &token.access_token)
@@ -411,4 +421,62 @@ fn of_token(transition: Transition, notification: &Notification) -> Update {
 /// The row of a notification's token.
 pub(crate) fn of_hash(notification: &Notification) -> Filter {
     Filter::Eq(Column::WebhookTokenHash, (&notification.token_hash).into())
+}
+
+// What a step is written with.
+
+impl Update {
+    /// Starts an update of the row with this id.
+    pub fn of(transition: Transition, id: ConnectionId) -> Self {
+        Self::matching(transition, Filter::Eq(Column::Id, id.into()))
+    }
+
+    /// Starts an update of the row that meets `filter`, which must name a unique value.
+    pub fn matching(transition: Transition, filter: Filter) -> Self {
+        Self { transition, filters: vec![filter], set: Vec::new() }
+    }
+
+    pub fn when(mut self, filter: Filter) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    pub fn when_eq(self, column: Column, value: impl Into<Value>) -> Self {
+        self.when(Filter::Eq(column, value.into()))
+    }
+
+    /// Only where the column holds this value, null included.
+    pub fn when_still(self, column: Column, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.when_eq(column, value),
+            None => self.when(Filter::IsNull(column)),
+        }
+    }
+
+    pub fn when_live(mut self) -> Self {
+        self.filters.extend(live());
+        self
+    }
+
+    pub fn set(mut self, column: Column, value: impl Into<Value>) -> Self {
+        self.set.push((column, value.into()));
+        self
+    }
+
+    pub fn set_null(mut self, column: Column) -> Self {
+        self.set.push((column, Value::Null));
+        self
+    }
+
+    /// Sets a time to PostgreSQL's `epoch`, the "never" of every lease and date.
+    pub fn set_epoch(self, column: Column) -> Self {
+        self.set(column, Timestamp::default())
+    }
+
+    /// Gives the lease back; the request stays owed.
+    fn released(self, attempts: i64, not_before: Timestamp) -> Self {
+        self.set_epoch(Column::SyncLeaseUntil)
+            .set(Column::SyncAttempts, attempts)
+            .set(Column::SyncNotBefore, not_before)
+    }
 }

@@ -1,7 +1,8 @@
 //! What an instance does, judged as it does it.
 
 use protocol::connection::{ChannelId, Connection};
-use protocol::receive::{Notification, Verdict};
+use protocol::notification::Notification;
+use protocol::receive::Verdict;
 
 use crate::database;
 use crate::executor::{Instant, MILLISECOND, SECOND};

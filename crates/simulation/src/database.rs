@@ -7,8 +7,8 @@ use std::rc::Rc;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
-use protocol::table::{Column, Filter, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::{Transition, Update};
 
 use crate::executor::{Instant, SECOND};
 use crate::fault::Fault;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use protocol::connection::{ChannelId, ChannelToken, TokenHash};
-use protocol::receive::{Notification, State};
+use protocol::notification::{Notification, State};
 
 use crate::executor::{Instant, MILLISECOND, SECOND};
 use crate::fault::Fault;

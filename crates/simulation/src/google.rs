@@ -4,7 +4,7 @@ use protocol::connection::{
     AccessToken, CalendarId, ChannelId, ChannelToken, Connection, RefreshToken, ResourceId,
 };
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
-use protocol::ports::{OpenedChannel, RefreshedToken};
+use protocol::grant::{OpenedChannel, RenewedToken};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -319,7 +319,7 @@ pub(crate) fn stop(
 pub(crate) fn refresh(
     world: &Rc<World>,
     refresh_token: &RefreshToken,
-) -> Result<RefreshedToken, RenewalFailure> {
+) -> Result<RenewedToken, RenewalFailure> {
     actors::interfere(world, world.consenting(refresh_token));
     if world.happens(Fault::GoogleErrors) {
         let failures = [
@@ -345,7 +345,7 @@ pub(crate) fn refresh(
         let generation: u32 = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
         RefreshToken::new(format!("{}-{}", parts.next().unwrap_or_default(), generation + 1))
     });
-    Ok(RefreshedToken {
+    Ok(RenewedToken {
         access_token,
         expires_in: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
         refresh_token: rotated,

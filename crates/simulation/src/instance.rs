@@ -12,14 +12,15 @@ use protocol::connection::{
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
-use protocol::ports::{
-    Clock, Connections, Entropy, Google, Log, OpenedChannel, Reason, Recalculation, RefreshedToken, Run,
-};
-use protocol::receive::{self, Notification, Verdict};
+use protocol::notification::Notification;
+use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::recalculation::{Reason, Run};
+use protocol::receive::{self, Verdict};
 use protocol::setup::SetUp;
-use protocol::table::{Column, Filter, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::{Transition, Update};
 use protocol::{refresh, setup, sweep};
 
 use crate::actors;
@@ -504,7 +505,7 @@ impl Google for Instance {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RefreshedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, RenewalFailure> {
         let connection = self.world.consenting(refresh_token);
         self.judge_refresh(connection);
         let refresh_token = refresh_token.clone();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::Connection;
-use protocol::table::{Column, Filter, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::{Transition, Update};
 
 use crate::google;
 use crate::instance::RUN_LEASE;

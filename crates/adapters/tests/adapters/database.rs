@@ -10,8 +10,8 @@ use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, Source};
 use protocol::memory::Table;
 use protocol::ports::Connections;
-use protocol::table::{Column, Filter, Query, Update, Value, google, live};
-use protocol::transition::Transition;
+use protocol::table::{Column, Filter, Query, Value, google, live};
+use protocol::transition::{Transition, Update};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -47,7 +47,7 @@ impl Account {
         control(&self.google, "faults", &fault).await;
     }
 
-    async fn watch(&self, id: &str) -> Result<protocol::ports::OpenedChannel, WatchFailure> {
+    async fn watch(&self, id: &str) -> Result<protocol::grant::OpenedChannel, WatchFailure> {
         let token = ChannelToken::new("ab".repeat(32));
         self.deployment.watch(&self.access_token, None, &ChannelId::new(id), &token, TIMEOUT).await
     }

@@ -5,8 +5,8 @@ use protocol::Timestamp;
 use protocol::connection::{COLUMNS, Connection, UnreadableRow};
 use protocol::failure::DatabaseUnavailable;
 use protocol::ports::Connections;
-use protocol::table::{Column, Kind, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::table::{Column, Kind, Query, Value};
+use protocol::transition::{Transition, Update};
 use serde_json::Value as Json;
 use std::time::Duration;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use protocol::connection::{ConnectionId, RequestId, UserId};
 use protocol::failure::RunFailure;
-use protocol::ports::{Reason, Recalculation, Run};
+use protocol::ports::Recalculation;
+use protocol::recalculation::{Reason, Run};
 use uuid::Uuid;
 
 use crate::oracle::status_and_body;

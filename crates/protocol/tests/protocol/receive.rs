@@ -4,7 +4,8 @@ use crate::world::{Fate, RESOURCE, World, channel, finish};
 use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
 use protocol::event::Event;
 use protocol::failure::StopFailure;
-use protocol::receive::{Notification, State, Verdict, follow_up, receive};
+use protocol::notification::{Notification, State};
+use protocol::receive::{Verdict, follow_up, receive};
 use protocol::table::{Column, Value};
 
 fn notification(id: ConnectionId, channel: &str, number: i64) -> Notification {

@@ -5,14 +5,16 @@ use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, ConnectionId, ResourceId};
 use protocol::failure::{RenewalFailure, WatchFailure};
-use protocol::ports::{OpenedChannel, Reason};
+use protocol::grant::OpenedChannel;
+use protocol::recalculation::Reason;
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
-use protocol::renew::{Renewal, Trigger, renew};
+use protocol::renew::{Renewal, renew};
 use protocol::retire::retire;
 use protocol::setup::{SetUp, setup};
 use protocol::sweep::sweep;
 use protocol::table::{Column, Value};
+use protocol::transition::Trigger;
 
 fn renew_once(world: &World, id: ConnectionId, trigger: Trigger) -> Renewal {
     let invocation = world.targeted();
@@ -198,7 +200,7 @@ fn a_rotated_refresh_token_is_stored_without_starting_over() {
     let id = world.connect(1, []);
     world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
     world.refresh_answers.replace(
-        [Ok(protocol::ports::RefreshedToken {
+        [Ok(protocol::grant::RenewedToken {
             access_token: protocol::connection::AccessToken::new("a"),
             expires_in: std::time::Duration::from_secs(3600),
             refresh_token: Some(protocol::connection::RefreshToken::new("rotated token")),

@@ -10,7 +10,7 @@ use protocol::Timestamp;
 use protocol::connection::ConnectionId;
 use protocol::event::Event;
 use protocol::failure::RunFailure;
-use protocol::ports::Reason;
+use protocol::recalculation::Reason;
 use protocol::run::{Outcome, run};
 use protocol::table::{Column, Value};
 

@@ -14,12 +14,13 @@ use protocol::connection::{
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
 use protocol::memory::Table;
-use protocol::ports::{
-    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
-};
-use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::recalculation::Run;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::Update;
 use uuid::Uuid;
 
 pub(crate) const RESOURCE: &str = "resource of the calendar";
@@ -44,7 +45,7 @@ pub(crate) struct World {
     /// What becomes of the update of this number.
     pub(crate) fate: Cell<Option<(usize, Fate)>>,
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
-    pub(crate) refresh_answers: RefCell<VecDeque<Result<RefreshedToken, RenewalFailure>>>,
+    pub(crate) refresh_answers: RefCell<VecDeque<Result<RenewedToken, RenewalFailure>>>,
     pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the table was read in this order.
@@ -233,10 +234,10 @@ impl Google for World {
         &self,
         _refresh_token: &RefreshToken,
         _timeout: Duration,
-    ) -> Result<RefreshedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, RenewalFailure> {
         self.refreshes.set(self.refreshes.get() + 1);
         self.refresh_answers.borrow_mut().pop_front().unwrap_or_else(|| {
-            Ok(RefreshedToken {
+            Ok(RenewedToken {
                 access_token: AccessToken::new("refreshed"),
                 expires_in: Duration::from_secs(3600),
                 refresh_token: None,
