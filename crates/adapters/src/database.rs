@@ -2,7 +2,7 @@
 
 use postgrest::{Builder, Postgrest};
 use protocol::connection::{COLUMNS, Connection, ConnectionId, UnreadableRow};
-use protocol::table::{Column, Filter, Kind, Query, Value};
+use protocol::table::{Column, DataType, Filter, Query, Value};
 use protocol::transition::Update;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -182,19 +182,21 @@ fn field(value: &Value) -> Field<'_> {
 fn parse_row(row: &Json) -> Result<Connection, UnreadableRow> {
     let empty = Map::new();
     let row = row.as_object().unwrap_or(&empty);
-    Connection::from_row(&|column| parse_value(column.kind(), row.get(column.name()).unwrap_or(&Json::Null)))
+    Connection::from_row(&|column| {
+        parse_value(column.data_type(), row.get(column.name()).unwrap_or(&Json::Null))
+    })
 }
 
-fn parse_value(kind: Kind, json: &Json) -> Option<Value> {
-    match (kind, json) {
+fn parse_value(data_type: DataType, json: &Json) -> Option<Value> {
+    match (data_type, json) {
         (_, Json::Null) => Some(Value::Null),
-        (Kind::Boolean, Json::Bool(boolean)) => Some(Value::Boolean(*boolean)),
-        (Kind::Integer, Json::Number(number)) => number.as_i64().map(Value::Integer),
+        (DataType::Boolean, Json::Bool(boolean)) => Some(Value::Boolean(*boolean)),
+        (DataType::Integer, Json::Number(number)) => number.as_i64().map(Value::Integer),
         // Lite prints a bigint as text.
-        (Kind::Integer, Json::String(text)) => text.parse().ok().map(Value::Integer),
-        (Kind::Text, Json::String(text)) => Some(Value::Text(text.clone())),
-        (Kind::Time, Json::String(text)) => parse_timestamp(text).map(Value::Time),
-        (Kind::Uuid, Json::String(text)) => Uuid::parse_str(text).ok().map(Value::Uuid),
+        (DataType::Integer, Json::String(text)) => text.parse().ok().map(Value::Integer),
+        (DataType::Text, Json::String(text)) => Some(Value::Text(text.clone())),
+        (DataType::Time, Json::String(text)) => parse_timestamp(text).map(Value::Time),
+        (DataType::Uuid, Json::String(text)) => Uuid::parse_str(text).ok().map(Value::Uuid),
         _ => None,
     }
 }

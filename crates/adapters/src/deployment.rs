@@ -177,23 +177,23 @@ impl<P: Platform> Google for Deployment<P> {
         }
     }
 
-    async fn refresh(
+    async fn renew_token(
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
     ) -> Result<RenewedToken, RenewalFailure> {
-        let request = google::refresh_request(&self.configuration, refresh_token);
+        let request = google::token_request(&self.configuration, refresh_token);
         let answer = self.platform.send(request, timeout).await;
-        let refreshed = match &answer {
-            Ok(response) => google::parse_refresh_response(response),
+        let renewed = match &answer {
+            Ok(response) => google::parse_token_response(response),
             Err(_) => Err(RenewalFailure::GoogleUnavailable),
         };
-        if refreshed.is_err() {
+        if renewed.is_err() {
             self.log_failure(Service::Oauth, None, &answer, |response| {
                 google::error_reason(response).to_owned()
             });
         }
-        refreshed
+        renewed
     }
 }
 

@@ -108,7 +108,7 @@ pub fn parse_stop_response(response: &HttpResponse) -> Result<(), StopFailure> {
     }
 }
 
-pub fn refresh_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
+pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
     let form = [
         ("client_id", configuration.client_id.as_str()),
         ("client_secret", &configuration.client_secret.0),
@@ -119,9 +119,9 @@ pub fn refresh_request(configuration: &Configuration, refresh_token: &RefreshTok
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-pub fn parse_refresh_response(response: &HttpResponse) -> Result<RenewedToken, RenewalFailure> {
+pub fn parse_token_response(response: &HttpResponse) -> Result<RenewedToken, RenewalFailure> {
     if !response.is_success() {
-        return Err(refresh_failure(response));
+        return Err(token_failure(response));
     }
     let body = parse_json(response);
     let token = |name: &str| body.get(name).and_then(Json::as_str).filter(|token| is_header_safe(token));
@@ -136,7 +136,7 @@ pub fn parse_refresh_response(response: &HttpResponse) -> Result<RenewedToken, R
     })
 }
 
-fn refresh_failure(response: &HttpResponse) -> RenewalFailure {
+fn token_failure(response: &HttpResponse) -> RenewalFailure {
     match (response.status, error_reason(response)) {
         (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
         (_, "deleted_client" | "disabled_client" | "invalid_client" | "unauthorized_client") => {

@@ -9,7 +9,7 @@ use crate::functions::Probe;
 use crate::variables::{is_loopback, shown};
 
 /// What was seen of the callback.
-pub struct Seen<'a> {
+pub struct Callback<'a> {
     pub url: &'a str,
     pub project_url: &'a str,
     /// Whether it is the project's own address of the function.
@@ -21,7 +21,7 @@ pub struct Seen<'a> {
     pub rejected: u64,
 }
 
-pub fn judge(seen: &Seen<'_>) -> Check {
+pub fn judge(seen: &Callback<'_>) -> Check {
     let id = Id::CallbackUrl;
     let url = shown(seen.url);
     let set = "set CALENDAR_WEBHOOK_URL to the public HTTPS address of google-calendar-webhook (`supabase secrets set`), \
@@ -140,11 +140,11 @@ mod tests {
     const PROJECT: &str = "https://abc.supabase.co";
     const DEFAULT: &str = "https://abc.supabase.co/functions/v1/google-calendar-webhook";
 
-    fn seen<'a>(url: &'a str, probe: &'a Probe) -> Seen<'a> {
-        Seen { url, project_url: PROJECT, by_default: url == DEFAULT, addresses: &[], probe, rejected: 0 }
+    fn seen<'a>(url: &'a str, probe: &'a Probe) -> Callback<'a> {
+        Callback { url, project_url: PROJECT, by_default: url == DEFAULT, addresses: &[], probe, rejected: 0 }
     }
 
-    fn code(seen: &Seen<'_>) -> String {
+    fn code(seen: &Callback<'_>) -> String {
         let check = judge(seen);
         check.code.unwrap_or_else(|| check.verdict.name().to_owned())
     }
@@ -172,15 +172,15 @@ mod tests {
             assert_eq!(code(&seen(url, &Probe::Ours)), expected, "{url}");
         }
         let private = ["10.0.0.1".parse().unwrap()];
-        assert_eq!(code(&Seen { addresses: &private, ..seen(DEFAULT, &Probe::Ours) }), "not_public");
+        assert_eq!(code(&Callback { addresses: &private, ..seen(DEFAULT, &Probe::Ours) }), "not_public");
         let both = ["10.0.0.1".parse().unwrap(), "8.8.8.8".parse().unwrap()];
-        assert_eq!(code(&Seen { addresses: &both, ..seen(DEFAULT, &Probe::Ours) }), "ok");
+        assert_eq!(code(&Callback { addresses: &both, ..seen(DEFAULT, &Probe::Ours) }), "ok");
     }
 
     #[test]
     fn loopback_is_accepted_only_when_the_project_is_there_too_and_that_is_said() {
         let url = "http://127.0.0.1:54321/functions/v1/google-calendar-webhook";
-        let local = Seen { project_url: "http://localhost:54321", ..seen(url, &Probe::Ours) };
+        let local = Callback { project_url: "http://localhost:54321", ..seen(url, &Probe::Ours) };
         let check = judge(&local);
         assert_eq!(check.verdict, Verdict::Ok);
         assert!(check.line.contains("because the project is on this machine too"), "{check:?}");
@@ -204,6 +204,6 @@ mod tests {
 
     #[test]
     fn an_address_that_google_refuses_is_wrong_however_it_answers() {
-        assert_eq!(code(&Seen { rejected: 1, ..seen(DEFAULT, &Probe::Ours) }), "webhook_url_rejected");
+        assert_eq!(code(&Callback { rejected: 1, ..seen(DEFAULT, &Probe::Ours) }), "webhook_url_rejected");
     }
 }

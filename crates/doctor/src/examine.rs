@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use adapters::google::refresh_request;
+use adapters::google::token_request;
 use adapters::http::HttpRequest;
 use chrono::{DateTime, Utc};
 use protocol::connection::RefreshToken;
@@ -167,7 +167,7 @@ impl Outside {
             });
             let token = variables.has_google_client().then(|| {
                 let never_given = RefreshToken::new("doctor-asks-whether-the-client-is-known");
-                let request = refresh_request(configuration, &never_given);
+                let request = token_request(configuration, &never_given);
                 scope.spawn(move || http.send(request, ANSWER_WITHIN))
             });
             let addresses =
@@ -280,7 +280,7 @@ fn judge_ways_in(variables: &Variables, outside: &Outside, health: Option<&Healt
     let own = outside.function(Id::GoogleCalendarWebhook).filter(|_| by_default);
     let rejected = health.and_then(|health| health.failing_renewals.get("webhook_url_rejected").copied());
     checks.push(match outside.callback.as_ref().or(own) {
-        Some(probe) => callback::judge(&callback::Seen {
+        Some(probe) => callback::judge(&callback::Callback {
             url,
             project_url: &variables.configuration.supabase_url,
             by_default,

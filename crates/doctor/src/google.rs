@@ -1,6 +1,6 @@
 //! Whether Google accepts the OAuth client, and lets the Calendar API be used.
 
-use adapters::google::{error_reason, parse_refresh_response};
+use adapters::google::{error_reason, parse_token_response};
 use protocol::failure::RenewalFailure;
 
 use crate::check::{Affected, Check, Id, count};
@@ -24,7 +24,7 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
             );
         }
     };
-    match parse_refresh_response(&answer.response) {
+    match parse_token_response(&answer.response) {
         Err(RenewalFailure::ReconnectRequired) => {
             Check::ok(id, "Google accepts GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
         }

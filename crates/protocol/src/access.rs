@@ -1,4 +1,4 @@
-//! Access tokens: the one on the row while it is good, a refreshed one otherwise.
+//! Access tokens: the one on the row while it is good, a renewed one otherwise.
 
 use chrono::TimeDelta;
 
@@ -8,10 +8,10 @@ use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, TOKEN_MARGIN};
 use crate::transition;
 
-/// An access token, and the row after it was stored if it had to be refreshed.
+/// An access token, and the row after it was stored if the token had to be renewed.
 pub(crate) struct Access {
     pub(crate) token: AccessToken,
-    pub(crate) refreshed: Option<Connection>,
+    pub(crate) renewed: Option<Connection>,
 }
 
 /// Why there is no access token.
@@ -21,23 +21,23 @@ pub(crate) enum NoAccess {
     Superseded,
 }
 
-/// The row's access token, refreshed if less than a minute is left of it.
+/// The row's access token, renewed if less than a minute is left of it.
 pub(crate) async fn access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
     match row.access_token_for(ports.now(), TOKEN_MARGIN) {
-        Some(token) => Ok(Access { token: token.clone(), refreshed: None }),
-        None => refreshed_access(ports, row).await,
+        Some(token) => Ok(Access { token: token.clone(), renewed: None }),
+        None => renewed_access(ports, row).await,
     }
 }
 
 /// A new access token, stored unless somebody reconnected meanwhile.
-pub(crate) async fn refreshed_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
+pub(crate) async fn renewed_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
     let Some(refresh_token) = &row.refresh_token else {
         return Err(NoAccess::Failed(RenewalFailure::ReconnectRequired));
     };
-    let answer = ports.refresh(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
+    let answer = ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
     let expires_at = ports.now() + TimeDelta::from_std(answer.expires_in).unwrap_or(TimeDelta::zero());
     match ports.update(transition::store_token(row, &answer, expires_at), DATABASE_TIMEOUT).await {
-        Ok(Some(stored)) => Ok(Access { token: answer.access_token, refreshed: Some(stored) }),
+        Ok(Some(stored)) => Ok(Access { token: answer.access_token, renewed: Some(stored) }),
         Ok(None) => Err(NoAccess::Superseded),
         Err(unavailable) => Err(NoAccess::Failed(unavailable.into())),
     }

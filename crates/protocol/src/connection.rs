@@ -225,7 +225,7 @@ impl Connection {
     /// Reads a row. Lenient where a host's data may be odd (a null is the column's default), so that one odd row can
     /// still be claimed and backed off like any other.
     ///
-    /// `value` is none where what the database sent is no value of the column's kind.
+    /// `value` is none where what the database sent is no value of the column's type.
     pub fn from_row(value: &dyn Fn(Column) -> Option<Value>) -> Result<Self, UnreadableRow> {
         let Some(Value::Uuid(id)) = value(Column::Id) else {
             return Err(UnreadableRow { id: None, column: Column::Id });
@@ -293,7 +293,7 @@ impl Connection {
     }
 }
 
-/// Reads single values of a row, and remembers the first column whose value is not of its kind.
+/// Reads single values of a row, and remembers the first column whose value is not of its type.
 struct Reader<'a> {
     value: &'a dyn Fn(Column) -> Option<Value>,
     odd: Cell<Option<Column>>,

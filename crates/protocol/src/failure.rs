@@ -62,7 +62,7 @@ impl From<DatabaseUnavailable> for RenewalFailure {
 pub enum WatchFailure {
     /// The id was used before: ask once more with another.
     ChannelIdNotUnique,
-    /// The access token is not valid (any more): refresh it, once.
+    /// The access token is not valid (any more): renew it, once.
     Unauthorized,
     /// Refused: the channel does not exist.
     Refused(RenewalFailure),

@@ -63,7 +63,7 @@ pub trait Google {
     ) -> Result<(), StopFailure>;
 
     /// A new access token for a refresh token.
-    async fn refresh(
+    async fn renew_token(
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,

@@ -6,7 +6,7 @@ use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::refusal::Refusal;
-use crate::renew::{Renewal, Renewed, renew};
+use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::run::run;
 use crate::transition::Trigger;
 
@@ -19,7 +19,7 @@ pub struct Refreshed {
 
 #[derive(Clone, Debug, PartialEq)]
 enum FollowUp {
-    Renewed(Box<Renewed>),
+    Renewed(Box<RenewedChannel>),
     /// There is no new channel; the run that was asked for is owed all the same.
     Owed(Box<Connection>),
     Nothing,
@@ -29,7 +29,7 @@ pub async fn refresh<P: Ports>(ports: &P, invocation: &Invocation, row: &Connect
     if let Some(refusal) = Refusal::of(row) {
         return Refreshed { result: Err(refusal), follow_up: FollowUp::Nothing };
     }
-    let (result, follow_up) = match renew(ports, invocation, row, Trigger::Button).await {
+    let (result, follow_up) = match renew_channel(ports, invocation, row, Trigger::Button).await {
         Renewal::Renewed(renewed) => (Ok(()), FollowUp::Renewed(renewed)),
         Renewal::Failed(failure, row) => (Err(Refusal::Failed(failure)), FollowUp::Owed(row)),
         Renewal::Unanswered => (Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)), FollowUp::Nothing),

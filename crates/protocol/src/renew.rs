@@ -7,7 +7,7 @@
 use futures_util::join;
 
 use crate::Timestamp;
-use crate::access::{Access, NoAccess, access, refreshed_access};
+use crate::access::{Access, NoAccess, access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
@@ -27,7 +27,7 @@ use crate::transition::{
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Renewal {
-    Renewed(Box<Renewed>),
+    Renewed(Box<RenewedChannel>),
     /// With the row as the claim left it: its run is owed all the same.
     Failed(RenewalFailure, Box<Connection>),
     /// Not ours to do: somebody else is at it, it is too soon, or there is no time left.
@@ -40,13 +40,13 @@ pub enum Renewal {
 
 /// A new channel is stored. Its run and the end of the old ones are still to come.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Renewed {
+pub struct RenewedChannel {
     pub row: Connection,
     access_token: AccessToken,
     superseded: Vec<(ChannelId, ResourceId)>,
 }
 
-impl Renewed {
+impl RenewedChannel {
     /// What follows the commit, side by side: the run, and the end of the channel before and of one that an abandoned
     /// renewal may have opened.
     pub async fn follow_up<P: Ports>(self, ports: &P, invocation: &Invocation, reason: Reason) -> Outcome {
@@ -62,7 +62,7 @@ impl Renewed {
 }
 
 /// Opens a new channel for `row`, as read, if the claim is granted.
-pub async fn renew<P: Ports>(
+pub async fn renew_channel<P: Ports>(
     ports: &P,
     invocation: &Invocation,
     row: &Connection,
@@ -148,10 +148,10 @@ enum Channel {
 }
 
 impl<P: Ports> Opening<'_, P> {
-    async fn open(&mut self) -> Result<Renewed, End> {
-        let mut refreshed = false;
+    async fn open(&mut self) -> Result<RenewedChannel, End> {
+        let mut is_token_renewed = false;
         let mut access = match access(self.ports, &self.claimed).await {
-            Ok(access) => self.adopt(access, &mut refreshed),
+            Ok(access) => self.adopt(access, &mut is_token_renewed),
             Err(no_access) => return Err(self.without_access(no_access).await),
         };
         let mut reissued = false;
@@ -171,9 +171,9 @@ impl<P: Ports> Opening<'_, P> {
                 .await;
             match answer {
                 Ok(opened) => break opened,
-                Err(WatchFailure::Unauthorized) if !refreshed => {
-                    access = match refreshed_access(self.ports, &self.claimed).await {
-                        Ok(access) => self.adopt(access, &mut refreshed),
+                Err(WatchFailure::Unauthorized) if !is_token_renewed => {
+                    access = match renewed_access(self.ports, &self.claimed).await {
+                        Ok(access) => self.adopt(access, &mut is_token_renewed),
                         Err(no_access) => return Err(self.without_access(no_access).await),
                     };
                 }
@@ -196,13 +196,13 @@ impl<P: Ports> Opening<'_, P> {
             }
         };
         let row = self.commit(&opened, &access).await?;
-        Ok(Renewed { superseded: self.superseded(&opened.resource_id), row, access_token: access })
+        Ok(RenewedChannel { superseded: self.superseded(&opened.resource_id), row, access_token: access })
     }
 
     /// Takes a token over, and the row's new source with it.
-    fn adopt(&mut self, access: Access, refreshed: &mut bool) -> AccessToken {
-        if let Some(row) = access.refreshed {
-            *refreshed = true;
+    fn adopt(&mut self, access: Access, is_token_renewed: &mut bool) -> AccessToken {
+        if let Some(row) = access.renewed {
+            *is_token_renewed = true;
             self.source = row.webhook_source;
         }
         access.token

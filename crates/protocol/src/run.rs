@@ -102,7 +102,7 @@ struct Holder<'a, P> {
 }
 
 /// What became of the time a lease was held.
-struct Held {
+struct Ended {
     /// Of the last run made; none = no run was made.
     outcome: Option<Outcome>,
     /// How long the last run took.
@@ -113,10 +113,10 @@ struct Held {
 
 impl<P: Ports> Holder<'_, P> {
     /// Runs until nothing is owed, a run fails, or the brake or the budget says to stop.
-    async fn hold(mut self) -> Held {
+    async fn hold(mut self) -> Ended {
         loop {
             let Some(request) = self.row.sync_request_id else {
-                return Held { outcome: None, duration: TimeDelta::zero(), released: None };
+                return Ended { outcome: None, duration: TimeDelta::zero(), released: None };
             };
             let started_at = self.ports.now();
             let result = self.recalculate(request, started_at).await;
@@ -124,7 +124,7 @@ impl<P: Ports> Holder<'_, P> {
             let duration = ended_at.signed_duration_since(started_at);
             if let Err(failure) = result {
                 let released = self.fail(request, failure).await;
-                return Held { outcome: Some(Outcome::Failed(failure)), duration, released };
+                return Ended { outcome: Some(Outcome::Failed(failure)), duration, released };
             }
             self.ports.log(Event::RunSucceeded {
                 connection: self.row.id,
@@ -135,7 +135,7 @@ impl<P: Ports> Holder<'_, P> {
                     .arose_at()
                     .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
             });
-            let synced = |released| Held { outcome: Some(Outcome::Synced), duration, released };
+            let synced = |released| Ended { outcome: Some(Outcome::Synced), duration, released };
             let success = Success {
                 ended_at,
                 streak: schedule::streak_after(

@@ -20,7 +20,7 @@ pub const RENEWAL_LEASE: TimeDelta = TimeDelta::seconds(90);
 pub const LEASE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(10);
 /// What must be left of the lease and of the invocation when Google is asked for a channel.
 pub const TIME_TO_WATCH: TimeDelta = TimeDelta::seconds(25);
-/// An access token is refreshed when less than this is left of it.
+/// An access token is renewed when less than this is left of it.
 pub const TOKEN_MARGIN: TimeDelta = TimeDelta::seconds(60);
 /// The button renews a connection at most once in this time.
 pub const REFRESH_INTERVAL: TimeDelta = TimeDelta::seconds(30);

@@ -5,7 +5,7 @@ use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::refusal::Refusal;
-use crate::renew::{Renewal, Renewed, renew};
+use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::schedule::{SETUP_LOOKS_EVERY, SETUP_PATIENCE};
 use crate::transition::Trigger;
 
@@ -13,7 +13,7 @@ use crate::transition::Trigger;
 #[derive(Clone, Debug, PartialEq)]
 pub enum SetUp {
     Found,
-    Opened(Box<Renewed>),
+    Opened(Box<RenewedChannel>),
 }
 
 pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) -> Result<SetUp, Refusal> {
@@ -26,7 +26,7 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
         if row.is_well(ports.now()) {
             return Ok(SetUp::Found);
         }
-        match renew(ports, invocation, &row, Trigger::Setup).await {
+        match renew_channel(ports, invocation, &row, Trigger::Setup).await {
             Renewal::Renewed(renewed) => return Ok(SetUp::Opened(renewed)),
             Renewal::Failed(failure, _) => return Err(Refusal::Failed(failure)),
             Renewal::Unanswered => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),

@@ -1,6 +1,6 @@
 //! Stopping channels that no row names any more.
 
-use crate::access::{access, refreshed_access};
+use crate::access::{access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
 use crate::failure::StopFailure;
@@ -17,8 +17,8 @@ pub(crate) async fn stop_with_access<P: Ports>(
 ) {
     let Ok(access) = access(ports, row).await else { return };
     let mut answer = ports.stop(&access.token, channel, resource, STOP_TIMEOUT).await;
-    let is_refused = answer == Err(StopFailure { status: Some(401) }) && access.refreshed.is_none();
-    if is_refused && let Ok(access) = refreshed_access(ports, row).await {
+    let is_refused = answer == Err(StopFailure { status: Some(401) }) && access.renewed.is_none();
+    if is_refused && let Ok(access) = renewed_access(ports, row).await {
         answer = ports.stop(&access.token, channel, resource, STOP_TIMEOUT).await;
     }
     log_stop(ports, row.id, channel, answer);

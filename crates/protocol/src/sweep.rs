@@ -11,7 +11,7 @@ use crate::failure::DatabaseUnavailable;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;
-use crate::renew::{Renewal, Renewed, renew};
+use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::retire::retire;
 use crate::run::{Outcome, run};
 use crate::schedule::{
@@ -165,7 +165,7 @@ impl<P: Ports> Sweep<'_, P> {
     async fn renew_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let Some(row) = self.due.borrow_mut().next() else { return Ok(Next::NOTHING) };
         let mut next = vec![self.renew_next().boxed_local()];
-        match renew(self.ports, self.invocation, &row, Trigger::Sweep).await {
+        match renew_channel(self.ports, self.invocation, &row, Trigger::Sweep).await {
             Renewal::Renewed(renewed) => {
                 self.swept.borrow_mut().renewed += 1;
                 next.push(self.follow_up(*renewed).boxed_local());
@@ -178,7 +178,7 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next(next))
     }
 
-    async fn follow_up(&self, renewed: Renewed) -> Result<Next<'_>, DatabaseUnavailable> {
+    async fn follow_up(&self, renewed: RenewedChannel) -> Result<Next<'_>, DatabaseUnavailable> {
         let connection = renewed.row.id;
         self.count(connection, renewed.follow_up(self.ports, self.invocation, Reason::ChannelOpened).await);
         Ok(Next::NOTHING)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::Timestamp;
 
 macro_rules! columns {
-    ($($variant:ident $name:literal $kind:ident,)*) => {
+    ($($variant:ident $name:literal $type:ident,)*) => {
         /// A column of `calendar_connections`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Column { $($variant,)* }
@@ -18,8 +18,8 @@ macro_rules! columns {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            pub const fn kind(self) -> Kind {
-                match self { $(Self::$variant => Kind::$kind,)* }
+            pub const fn data_type(self) -> DataType {
+                match self { $(Self::$variant => DataType::$type,)* }
             }
         }
     };
@@ -61,7 +61,7 @@ columns! {
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DataType {
     Boolean,
     Integer,
     Text,

@@ -501,7 +501,7 @@ impl Google for Instance {
             .unwrap_or(Err(StopFailure { status: None }))
     }
 
-    async fn refresh(
+    async fn renew_token(
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,

@@ -11,7 +11,7 @@ use protocol::connection::{ChannelId, Connection, ConnectionId, Source};
 use protocol::memory::Table;
 use protocol::ports::Connections;
 use protocol::table::{Column, Filter, Query, Value, google, live};
-use protocol::transition::{Transition, Update};
+use protocol::transition::{ROTATED, Transition, Update};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -210,7 +210,7 @@ async fn the_trigger_does_the_same(pair: &Pair) {
         patch(connection).set(Column::IsActive, Value::Boolean(false)),
         patch(connection)
             .set(Column::RefreshToken, Value::Secret("third".to_owned()))
-            .set(Column::WebhookSource, "rotated"),
+            .set(Column::WebhookSource, ROTATED),
         patch(connection).set(Column::AccessToken, Value::Secret("access".to_owned())),
     ] {
         assert!(pair.update(booked()).await);

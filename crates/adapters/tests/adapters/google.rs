@@ -172,13 +172,13 @@ async fn a_token_that_is_no_header_is_never_sent() {
 }
 
 #[tokio::test]
-async fn an_access_token_is_refreshed_and_every_refusal_told_apart() {
+async fn an_access_token_is_renewed_and_every_refusal_told_apart() {
     use RenewalFailure as Failure;
     let account = Account::new().await;
-    let refresh = async || account.deployment.refresh(&account.refresh_token, TIMEOUT).await;
-    let refreshed = refresh().await.unwrap();
-    assert!(refreshed.refresh_token.is_none());
-    assert!(TimeDelta::from_std(refreshed.expires_in).unwrap() > TimeDelta::minutes(50));
+    let renew = async || account.deployment.renew_token(&account.refresh_token, TIMEOUT).await;
+    let renewed = renew().await.unwrap();
+    assert!(renewed.refresh_token.is_none());
+    assert!(TimeDelta::from_std(renewed.expires_in).unwrap() > TimeDelta::minutes(50));
     for (status, reason, expected) in [
         (400, "invalid_grant", Failure::ReconnectRequired),
         (401, "invalid_client", Failure::OauthClientInvalid),
@@ -189,8 +189,8 @@ async fn an_access_token_is_refreshed_and_every_refusal_told_apart() {
         (0, "", Failure::GoogleUnavailable),
     ] {
         account.fault(json!({ "operation": "token", "status": status, "reason": reason })).await;
-        assert_eq!(refresh().await, Err(expected), "{status} {reason}");
+        assert_eq!(renew().await, Err(expected), "{status} {reason}");
     }
     control(&account.google, "revoke", &json!({ "email": "ada@example.com" })).await;
-    assert_eq!(refresh().await, Err(Failure::ReconnectRequired));
+    assert_eq!(renew().await, Err(Failure::ReconnectRequired));
 }

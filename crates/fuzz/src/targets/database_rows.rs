@@ -5,7 +5,7 @@ use protocol::Timestamp;
 use protocol::connection::{COLUMNS, Connection, UnreadableRow};
 use protocol::failure::DatabaseUnavailable;
 use protocol::ports::Connections;
-use protocol::table::{Column, Kind, Query, Value};
+use protocol::table::{Column, DataType, Query, Value};
 use protocol::transition::{Transition, Update};
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn check(row: &Json, read: &Result<Connection, UnreadableRow>) {
         Err(odd) => {
             assert_eq!(odd.id.map(|id| id.to_string()), id);
             assert!(
-                !makes_sense(odd.column.kind(), value(odd.column)),
+                !makes_sense(odd.column.data_type(), value(odd.column)),
                 "{} is {}",
                 odd.column.name(),
                 value(odd.column)
@@ -71,7 +71,7 @@ fn check(row: &Json, read: &Result<Connection, UnreadableRow>) {
             assert_eq!(Some(connection.id.to_string()), id);
             for column in COLUMNS {
                 assert!(
-                    makes_sense(column.kind(), value(*column)),
+                    makes_sense(column.data_type(), value(*column)),
                     "{} is {}",
                     column.name(),
                     value(*column)
@@ -89,11 +89,11 @@ fn check(row: &Json, read: &Result<Connection, UnreadableRow>) {
     }
 }
 
-fn makes_sense(kind: Kind, value: &Json) -> bool {
-    match (kind, value) {
-        (_, Json::Null) | (Kind::Boolean, Json::Bool(_)) | (Kind::Text, Json::String(_)) => true,
-        (Kind::Integer, Json::Number(number)) => number.is_i64(),
-        (Kind::Integer, Json::String(text)) => {
+fn makes_sense(data_type: DataType, value: &Json) -> bool {
+    match (data_type, value) {
+        (_, Json::Null) | (DataType::Boolean, Json::Bool(_)) | (DataType::Text, Json::String(_)) => true,
+        (DataType::Integer, Json::Number(number)) => number.is_i64(),
+        (DataType::Integer, Json::String(text)) => {
             let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
             let number = digits.trim_start_matches('0');
             let limit = if text.starts_with('-') { "9223372036854775808" } else { "9223372036854775807" };
@@ -101,8 +101,8 @@ fn makes_sense(kind: Kind, value: &Json) -> bool {
                 && digits.chars().all(|c| c.is_ascii_digit())
                 && (number.len() < 19 || number.len() == 19 && number <= limit)
         }
-        (Kind::Time, Json::String(text)) => time(text).is_some(),
-        (Kind::Uuid, Json::String(text)) => uuid(text).is_some(),
+        (DataType::Time, Json::String(text)) => time(text).is_some(),
+        (DataType::Uuid, Json::String(text)) => uuid(text).is_some(),
         _ => false,
     }
 }

@@ -18,23 +18,21 @@ pub fn target(data: &[u8]) {
     let answer = response(status, body);
     let json: Json = serde_json::from_str(&answer.body).unwrap_or_default();
     let project = Project::new(move |_| Ok(answer.clone()));
-    let refreshed =
-        finish(project.deployment.refresh(&RefreshToken::new(REFRESH_TOKEN), Duration::from_secs(1)));
+    let renewed =
+        finish(project.deployment.renew_token(&RefreshToken::new(REFRESH_TOKEN), Duration::from_secs(1)));
     let token = |name: &str| json.get(name).and_then(Json::as_str).filter(|token| is_visible(token));
     if status < 300 {
         let seconds =
             json.get("expires_in").and_then(Json::as_u64).filter(|seconds| *seconds <= u32::MAX.into());
-        match (refreshed, token("access_token").zip(seconds)) {
-            (Ok(refreshed), Some((access_token, seconds))) => {
-                assert!(refreshed.access_token.expose() == access_token);
-                assert_eq!(refreshed.expires_in, Duration::from_secs(seconds));
-                assert!(
-                    refreshed.refresh_token.as_ref().map(|token| token.expose()) == token("refresh_token")
-                );
+        match (renewed, token("access_token").zip(seconds)) {
+            (Ok(renewed), Some((access_token, seconds))) => {
+                assert!(renewed.access_token.expose() == access_token);
+                assert_eq!(renewed.expires_in, Duration::from_secs(seconds));
+                assert!(renewed.refresh_token.as_ref().map(|token| token.expose()) == token("refresh_token"));
             }
-            (refreshed, granted) => {
+            (renewed, granted) => {
                 assert!(granted.is_none());
-                assert_eq!(refreshed, Err(Failure::GoogleRejected));
+                assert_eq!(renewed, Err(Failure::GoogleRejected));
             }
         }
     } else {
@@ -45,7 +43,7 @@ pub fn target(data: &[u8]) {
             (500.., _) => Failure::GoogleUnavailable,
             _ => Failure::GoogleRejected,
         };
-        assert_eq!(refreshed, Err(expected));
+        assert_eq!(renewed, Err(expected));
     }
     let mut secrets = vec![REFRESH_TOKEN, CLIENT_SECRET];
     strings(&json, &mut secrets);

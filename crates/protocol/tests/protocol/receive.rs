@@ -106,7 +106,7 @@ fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
         world.stop_answers.replace(vec![refused; refusals].into());
         assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
         assert_eq!(world.stopped.borrow().len(), usize::from(stopped), "{refusals} refusals");
-        assert_eq!(world.refreshes.get(), 1);
+        assert_eq!(world.token_renewals.get(), 1);
         assert!(world.stop_answers.borrow().is_empty());
     }
 }

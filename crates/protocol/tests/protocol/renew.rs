@@ -9,7 +9,7 @@ use protocol::grant::OpenedChannel;
 use protocol::recalculation::Reason;
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
-use protocol::renew::{Renewal, renew};
+use protocol::renew::{Renewal, renew_channel};
 use protocol::retire::retire;
 use protocol::setup::{SetUp, setup};
 use protocol::sweep::sweep;
@@ -18,7 +18,7 @@ use protocol::transition::Trigger;
 
 fn renew_once(world: &World, id: ConnectionId, trigger: Trigger) -> Renewal {
     let invocation = world.targeted();
-    let renewal = finish(renew(world, &invocation, &world.row(id), trigger));
+    let renewal = finish(renew_channel(world, &invocation, &world.row(id), trigger));
     if let Renewal::Renewed(renewed) = renewal.clone() {
         finish(renewed.follow_up(world, &invocation, Reason::ChannelOpened));
     }
@@ -69,27 +69,27 @@ fn what_is_not_due_leased_paused_or_too_soon_is_not_renewed() {
 }
 
 #[test]
-fn an_access_token_is_refreshed_when_less_than_a_minute_is_left() {
-    for (left, refreshes) in [(59, 1), (61, 0), (-100, 1)] {
+fn an_access_token_is_renewed_when_less_than_a_minute_is_left() {
+    for (left, renewals) in [(59, 1), (61, 0), (-100, 1)] {
         let world = World::new();
         let id = world.connect(1, []);
         world.table.write(id, [(Column::ExpiresAt, (crate::world::START + TimeDelta::seconds(left)).into())]);
         renew_once(&world, id, Trigger::Sweep);
-        assert_eq!(world.refreshes.get(), refreshes, "{left} s left");
+        assert_eq!(world.token_renewals.get(), renewals, "{left} s left");
         assert_eq!(world.opened.borrow().len(), 1);
-        let left = if refreshes == 1 { 3600 } else { left };
+        let left = if renewals == 1 { 3600 } else { left };
         let expires_at = crate::world::START + TimeDelta::seconds(left);
         assert_eq!(world.table.value(id, Column::ExpiresAt), expires_at.into());
     }
 }
 
 #[test]
-fn a_refused_access_token_is_refreshed_once() {
+fn a_refused_access_token_is_renewed_once() {
     let world = World::new();
     let id = world.connect(1, []);
     world.watch_answers.replace([Err(WatchFailure::Unauthorized)].into());
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
-    assert_eq!(world.refreshes.get(), 1);
+    assert_eq!(world.token_renewals.get(), 1);
 
     let world = World::new();
     let id = world.connect(1, []);
@@ -199,7 +199,7 @@ fn a_rotated_refresh_token_is_stored_without_starting_over() {
     let world = World::new();
     let id = world.connect(1, []);
     world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
-    world.refresh_answers.replace(
+    world.token_answers.replace(
         [Ok(protocol::grant::RenewedToken {
             access_token: protocol::connection::AccessToken::new("a"),
             expires_in: std::time::Duration::from_secs(3600),
@@ -225,7 +225,7 @@ fn a_renewal_replaces_no_pending_channel_but_the_one_that_was_read() {
         world.table.write(id, [(Column::WebhookPendingId, read.into())]);
         let row = world.row(id);
         world.table.write(id, [(Column::WebhookPendingId, pending.into())]);
-        let renewal = finish(renew(&world, &world.targeted(), &row, Trigger::Sweep));
+        let renewal = finish(renew_channel(&world, &world.targeted(), &row, Trigger::Sweep));
         assert_eq!(renewal, Renewal::NotOurs, "{read:?} read, {pending:?} by then");
         let stays = pending.map(ChannelId::new);
         assert_eq!(world.row(id).webhook_pending_id, stays, "or it would never be stopped");
@@ -282,7 +282,7 @@ fn there_is_no_watch_without_time_for_it() {
     let id = world.connect(1, []);
     let invocation = world.targeted();
     world.pass(TimeDelta::seconds(46));
-    assert_eq!(finish(renew(&world, &invocation, &world.row(id), Trigger::Sweep)), Renewal::NotOurs);
+    assert_eq!(finish(renew_channel(&world, &invocation, &world.row(id), Trigger::Sweep)), Renewal::NotOurs);
     assert_eq!(world.updates.get(), 0);
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct World {
     /// What becomes of the update of this number.
     pub(crate) fate: Cell<Option<(usize, Fate)>>,
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
-    pub(crate) refresh_answers: RefCell<VecDeque<Result<RenewedToken, RenewalFailure>>>,
+    pub(crate) token_answers: RefCell<VecDeque<Result<RenewedToken, RenewalFailure>>>,
     pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the table was read in this order.
@@ -58,7 +58,7 @@ pub(crate) struct World {
     pub(crate) asked: RefCell<Vec<ChannelId>>,
     pub(crate) opened: RefCell<Vec<ChannelId>>,
     pub(crate) stopped: RefCell<Vec<ChannelId>>,
-    pub(crate) refreshes: Cell<usize>,
+    pub(crate) token_renewals: Cell<usize>,
     pub(crate) runs: RefCell<Vec<Run>>,
     pub(crate) log: RefCell<Vec<Event>>,
 }
@@ -77,7 +77,7 @@ impl World {
             updates: Cell::new(0),
             fate: Cell::new(None),
             watch_answers: RefCell::default(),
-            refresh_answers: RefCell::default(),
+            token_answers: RefCell::default(),
             stop_answers: RefCell::default(),
             run_answers: RefCell::default(),
             after_select: RefCell::default(),
@@ -87,7 +87,7 @@ impl World {
             asked: RefCell::default(),
             opened: RefCell::default(),
             stopped: RefCell::default(),
-            refreshes: Cell::new(0),
+            token_renewals: Cell::new(0),
             runs: RefCell::default(),
             log: RefCell::default(),
         }
@@ -230,15 +230,15 @@ impl Google for World {
         answer
     }
 
-    async fn refresh(
+    async fn renew_token(
         &self,
         _refresh_token: &RefreshToken,
         _timeout: Duration,
     ) -> Result<RenewedToken, RenewalFailure> {
-        self.refreshes.set(self.refreshes.get() + 1);
-        self.refresh_answers.borrow_mut().pop_front().unwrap_or_else(|| {
+        self.token_renewals.set(self.token_renewals.get() + 1);
+        self.token_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             Ok(RenewedToken {
-                access_token: AccessToken::new("refreshed"),
+                access_token: AccessToken::new("renewed"),
                 expires_in: Duration::from_secs(3600),
                 refresh_token: None,
             })
