@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use adapters::http::HttpRequest;
+use protocol::failure::RenewalFailure;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -92,9 +93,7 @@ pub fn repairs(examination: &Examination) -> Vec<Repair> {
 fn to_refresh(members: &Members) -> BTreeSet<Uuid> {
     let wanted = |group: &Group| match group {
         Group::Status(status) => matches!(status.as_str(), "expired" | "expiring" | "unconfirmed"),
-        Group::RenewalError(code) => {
-            !matches!(code.as_str(), "reconnect_required" | "push_not_supported" | "calendar_not_found")
-        }
+        Group::RenewalError(code) => RenewalFailure::parse(code).is_none_or(RenewalFailure::is_retryable),
         Group::RunError(_) => true,
     };
     let not_set_up = members.0.get(&Group::Status("not_set_up".to_owned()));

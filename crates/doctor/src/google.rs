@@ -69,15 +69,8 @@ pub fn judge_deployed_client(health: &Health, members: &Members) -> Option<Check
 /// Judges the Calendar API by what renewals met there.
 pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
     let id = Id::GoogleCalendar;
-    // What other checks tell.
-    let elsewhere = [
-        "reconnect_required",
-        "push_not_supported",
-        "calendar_not_found",
-        "oauth_client_invalid",
-        "webhook_url_rejected",
-    ];
-    let failing = failing(health, members, |code| !elsewhere.contains(&code));
+    let failing =
+        failing(health, members, |code| !RenewalFailure::parse(code).is_some_and(is_told_elsewhere));
     if failing.is_empty() {
         let live: u64 =
             health.connections.iter().filter(|(status, _)| is_live(status)).map(|(_, count)| count).sum();
@@ -96,6 +89,12 @@ pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
             Check::wrong(id, code, line, next).about(affected)
         })
         .collect()
+}
+
+/// Whether another check tells of it: connections, google-client or callback-url.
+fn is_told_elsewhere(failure: RenewalFailure) -> bool {
+    !failure.is_retryable()
+        || matches!(failure, RenewalFailure::OauthClientInvalid | RenewalFailure::WebhookUrlRejected)
 }
 
 fn is_live(status: &str) -> bool {

@@ -6,45 +6,48 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseUnavailable;
 
-/// Why a connection has no new channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RenewalFailure {
+macro_rules! renewal_failures {
+    ($($(#[$doc:meta])* $variant:ident $code:literal,)*) => {
+        /// Why a connection has no new channel.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum RenewalFailure { $($(#[$doc])* $variant,)* }
+
+        impl RenewalFailure {
+            /// As it stands in `webhook_error`, in answers and in the log.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The failure of this code; none = of another version of the functions.
+            pub fn parse(code: &str) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+renewal_failures! {
     /// The user must consent again: no or a dead refresh token, or too few scopes.
-    ReconnectRequired,
+    ReconnectRequired "reconnect_required",
     /// Google does not push for this calendar.
-    PushNotSupported,
+    PushNotSupported "push_not_supported",
     /// The calendar is gone, or hidden from this user.
-    CalendarNotFound,
+    CalendarNotFound "calendar_not_found",
     /// The operator's OAuth client id or secret is wrong.
-    OauthClientInvalid,
+    OauthClientInvalid "oauth_client_invalid",
     /// Google refuses the address of `google-calendar-webhook`.
-    WebhookUrlRejected,
+    WebhookUrlRejected "webhook_url_rejected",
     /// The Calendar API is not enabled in the operator's Google Cloud project.
-    GoogleApiDisabled,
+    GoogleApiDisabled "google_api_disabled",
     /// Google did not answer, or with a 5xx.
-    GoogleUnavailable,
-    GoogleRateLimited,
+    GoogleUnavailable "google_unavailable",
+    GoogleRateLimited "google_rate_limited",
     /// Any other refusal, or an answer that makes no sense.
-    GoogleRejected,
-    DatabaseUnavailable,
+    GoogleRejected "google_rejected",
+    DatabaseUnavailable "database_unavailable",
 }
 
 impl RenewalFailure {
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::ReconnectRequired => "reconnect_required",
-            Self::PushNotSupported => "push_not_supported",
-            Self::CalendarNotFound => "calendar_not_found",
-            Self::OauthClientInvalid => "oauth_client_invalid",
-            Self::WebhookUrlRejected => "webhook_url_rejected",
-            Self::GoogleApiDisabled => "google_api_disabled",
-            Self::GoogleUnavailable => "google_unavailable",
-            Self::GoogleRateLimited => "google_rate_limited",
-            Self::GoogleRejected => "google_rejected",
-            Self::DatabaseUnavailable => "database_unavailable",
-        }
-    }
-
     /// Whether trying again soon may help without anybody doing anything.
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::ReconnectRequired | Self::PushNotSupported | Self::CalendarNotFound)
