@@ -1,7 +1,7 @@
 //! PostgREST: conditional updates and reads as requests of the `postgrest` crate, rows as answers.
 
 use postgrest::{Builder, Postgrest};
-use protocol::connection::{COLUMNS, Connection, ConnectionId, UnreadableRow};
+use protocol::connection::{Connection, ConnectionId, UnreadableRow};
 use protocol::table::{Column, DataType, Filter, Query, Value};
 use protocol::transition::Update;
 use serde_json::{Map, Value as Json};
@@ -125,7 +125,7 @@ pub fn error_code(response: &HttpResponse) -> String {
 }
 
 fn columns() -> String {
-    COLUMNS.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
+    Column::READ.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
 }
 
 /// Finishes a request.
@@ -191,10 +191,14 @@ fn parse_value(data_type: DataType, json: &Json) -> Option<Value> {
     match (data_type, json) {
         (_, Json::Null) => Some(Value::Null),
         (DataType::Boolean, Json::Bool(boolean)) => Some(Value::Boolean(*boolean)),
-        (DataType::Integer, Json::Number(number)) => number.as_i64().map(Value::Integer),
+        (DataType::Integer | DataType::BigInteger, Json::Number(number)) => {
+            number.as_i64().map(Value::Integer)
+        }
         // Lite prints a bigint as text.
-        (DataType::Integer, Json::String(text)) => text.parse().ok().map(Value::Integer),
-        (DataType::Text, Json::String(text)) => Some(Value::Text(text.clone())),
+        (DataType::Integer | DataType::BigInteger, Json::String(text)) => {
+            text.parse().ok().map(Value::Integer)
+        }
+        (DataType::Text | DataType::Word, Json::String(text)) => Some(Value::Text(text.clone())),
         (DataType::Time, Json::String(text)) => parse_timestamp(text).map(Value::Time),
         (DataType::Uuid, Json::String(text)) => Uuid::parse_str(text).ok().map(Value::Uuid),
         _ => None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::table::{Column, DataType, Owner};
 use serde_json::Value as Json;
 
 use crate::check::{Check, Id};
@@ -10,51 +11,19 @@ const TABLE: &str = "calendar_connections";
 const OTHERS: [&str; 3] =
     ["calendar_connection_status", "calendar_webhook_health", "calendar_webhook_sweeps"];
 
-const TIME: &[&str] = &["timestamp with time zone"];
-/// Without a time zone it is read as UTC.
-const TIME_OF_HOST: &[&str] = &["timestamp with time zone", "timestamp without time zone"];
-const TEXT: &[&str] = &["text", "character varying", "extensions.citext", "public.citext"];
-/// A host may have made it an enumeration.
-const ANY: &[&str] = &[];
-
-/// What a column may be; none = anything.
-const COLUMNS: [(&str, &[&str]); 32] = [
-    // The host's own.
-    ("id", &["uuid"]),
-    ("user_id", &["uuid"]),
-    ("provider", ANY),
-    ("access_token", TEXT),
-    ("refresh_token", TEXT),
-    ("expires_at", TIME_OF_HOST),
-    ("calendar_id", TEXT),
-    ("is_active", &["boolean"]),
-    ("created_at", TIME_OF_HOST),
-    // The published four.
-    ("webhook_id", TEXT),
-    ("webhook_expiration", TIME),
-    ("sync_enabled", &["boolean"]),
-    ("last_sync_at", TIME),
-    // The migration's.
-    ("webhook_token", TEXT),
-    ("webhook_token_hash", TEXT),
-    ("webhook_source", TEXT),
-    ("webhook_resource_id", TEXT),
-    ("webhook_pending_id", TEXT),
-    ("webhook_opened_at", TIME),
-    ("webhook_confirmed_id", TEXT),
-    ("webhook_message_number", &["bigint"]),
-    ("webhook_lease_until", TIME),
-    ("webhook_not_before", TIME),
-    ("webhook_attempts", &["integer", "bigint"]),
-    ("webhook_error", TEXT),
-    ("sync_request_id", &["uuid"]),
-    ("sync_lease_until", TIME),
-    ("sync_not_before", TIME),
-    ("sync_attempts", &["integer", "bigint"]),
-    ("sync_streak", &["integer", "bigint"]),
-    ("sync_error", TEXT),
-    ("sync_owed_since", TIME),
-];
+/// What a column may be, as PostgREST names it, the usual first; none = anything.
+const fn types(column: Column) -> &'static [&'static str] {
+    match (column.data_type(), column.owner()) {
+        (DataType::Boolean, _) => &["boolean"],
+        (DataType::Integer, _) => &["integer", "bigint"],
+        (DataType::BigInteger, _) => &["bigint"],
+        (DataType::Text, _) => &["text", "character varying", "extensions.citext", "public.citext"],
+        (DataType::Time, Owner::Host) => &["timestamp with time zone", "timestamp without time zone"],
+        (DataType::Time, Owner::Shared | Owner::Ours) => &["timestamp with time zone"],
+        (DataType::Uuid, _) => &["uuid"],
+        (DataType::Word, _) => &[],
+    }
+}
 
 /// Types of columns, by table or view and column.
 pub type Description = BTreeMap<String, BTreeMap<String, String>>;
@@ -116,11 +85,12 @@ pub fn judge(seen: &Seen) -> Vec<Check> {
 fn judge_columns(columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
     let id = Id::Schema;
     let absent: Vec<&str> =
-        COLUMNS.iter().map(|(name, _)| *name).filter(|name| !columns.contains_key(*name)).collect();
-    let mistyped: Vec<String> = COLUMNS
+        Column::ALL.iter().map(|column| column.name()).filter(|name| !columns.contains_key(*name)).collect();
+    let mistyped: Vec<String> = Column::ALL
         .iter()
-        .filter_map(|(name, types)| {
-            let actual = columns.get(*name)?;
+        .filter_map(|column| {
+            let (name, types) = (column.name(), types(*column));
+            let actual = columns.get(name)?;
             let expected = types.first()?;
             (!types.contains(&actual.as_str())).then(|| format!("{name} is {actual}, not {expected}"))
         })
@@ -164,8 +134,9 @@ mod tests {
     use super::*;
 
     fn complete() -> Description {
-        let columns = COLUMNS.iter().map(|(name, types)| {
-            ((*name).to_owned(), types.first().copied().unwrap_or("public.provider").to_owned())
+        let columns = Column::ALL.iter().map(|column| {
+            let usual = types(*column).first().copied().unwrap_or("public.provider");
+            (column.name().to_owned(), usual.to_owned())
         });
         let mut description: Description =
             OTHERS.iter().map(|name| ((*name).to_owned(), BTreeMap::new())).collect();

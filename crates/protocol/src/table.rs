@@ -8,12 +8,20 @@ use uuid::Uuid;
 use crate::Timestamp;
 
 macro_rules! columns {
-    ($($variant:ident $name:literal $type:ident,)*) => {
+    ($($variant:ident $name:literal $type:ident $owner:ident $($read:ident)?,)*) => {
         /// A column of `calendar_connections`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Column { $($variant,)* }
 
         impl Column {
+            /// In the order of the migration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// What every read and every update returns of a row: named, so that nothing that a host or a user keeps
+            /// beside it, of whatever size, is read with every one of them. (PostgREST takes twice as long for it as
+            /// for `*`, 11 ms against 6.)
+            pub const READ: &[Self] = &[$($(Self::$variant.$read(),)?)*];
+
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
@@ -21,52 +29,81 @@ macro_rules! columns {
             pub const fn data_type(self) -> DataType {
                 match self { $(Self::$variant => DataType::$type,)* }
             }
+
+            pub const fn owner(self) -> Owner {
+                match self { $(Self::$variant => Owner::$owner,)* }
+            }
+
+            /// The word `read` below: a column without it is not in [`Self::READ`].
+            const fn read(self) -> Self {
+                self
+            }
         }
     };
 }
 
+// Its name, type and owner, and whether a `Connection` is read from it. The migration, the doctor and the adapter are
+// held to it.
 columns! {
-    Id "id" Uuid,
-    UserId "user_id" Uuid,
-    Provider "provider" Text,
-    AccessToken "access_token" Text,
-    RefreshToken "refresh_token" Text,
-    ExpiresAt "expires_at" Time,
-    CalendarId "calendar_id" Text,
-    IsActive "is_active" Boolean,
-    CreatedAt "created_at" Time,
-    SyncEnabled "sync_enabled" Boolean,
-    LastSyncAt "last_sync_at" Time,
-    WebhookId "webhook_id" Text,
-    WebhookExpiration "webhook_expiration" Time,
-    WebhookToken "webhook_token" Text,
-    WebhookTokenHash "webhook_token_hash" Text,
-    WebhookSource "webhook_source" Text,
-    WebhookResourceId "webhook_resource_id" Text,
-    WebhookPendingId "webhook_pending_id" Text,
-    WebhookOpenedAt "webhook_opened_at" Time,
-    WebhookConfirmedId "webhook_confirmed_id" Text,
-    WebhookMessageNumber "webhook_message_number" Integer,
-    WebhookLeaseUntil "webhook_lease_until" Time,
-    WebhookNotBefore "webhook_not_before" Time,
-    WebhookAttempts "webhook_attempts" Integer,
-    WebhookError "webhook_error" Text,
-    SyncRequestId "sync_request_id" Uuid,
-    SyncLeaseUntil "sync_lease_until" Time,
-    SyncNotBefore "sync_not_before" Time,
-    SyncAttempts "sync_attempts" Integer,
-    SyncStreak "sync_streak" Integer,
-    SyncError "sync_error" Text,
+    Id "id" Uuid Host read,
+    UserId "user_id" Uuid Host read,
+    Provider "provider" Word Host,
+    AccessToken "access_token" Text Host read,
+    RefreshToken "refresh_token" Text Host read,
+    ExpiresAt "expires_at" Time Host read,
+    CalendarId "calendar_id" Text Host read,
+    IsActive "is_active" Boolean Host read,
+    CreatedAt "created_at" Time Host,
+    WebhookId "webhook_id" Text Shared read,
+    WebhookExpiration "webhook_expiration" Time Shared read,
+    SyncEnabled "sync_enabled" Boolean Shared read,
+    LastSyncAt "last_sync_at" Time Shared read,
+    WebhookToken "webhook_token" Text Ours read,
+    WebhookTokenHash "webhook_token_hash" Text Ours,
+    WebhookSource "webhook_source" Text Ours read,
+    WebhookResourceId "webhook_resource_id" Text Shared read,
+    WebhookPendingId "webhook_pending_id" Text Shared read,
+    WebhookOpenedAt "webhook_opened_at" Time Ours read,
+    WebhookConfirmedId "webhook_confirmed_id" Text Shared,
+    WebhookMessageNumber "webhook_message_number" BigInteger Ours read,
+    WebhookLeaseUntil "webhook_lease_until" Time Ours read,
+    WebhookNotBefore "webhook_not_before" Time Ours read,
+    WebhookAttempts "webhook_attempts" Integer Ours read,
+    WebhookError "webhook_error" Text Shared read,
+    SyncRequestId "sync_request_id" Uuid Shared read,
+    SyncOwedSince "sync_owed_since" Time Shared,
+    SyncLeaseUntil "sync_lease_until" Time Ours read,
+    SyncNotBefore "sync_not_before" Time Ours read,
+    SyncAttempts "sync_attempts" Integer Ours read,
+    SyncStreak "sync_streak" Integer Ours read,
+    SyncError "sync_error" Text Shared,
 }
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataType {
     Boolean,
+    /// Of 32 bits at least.
     Integer,
+    /// Of 64 bits.
+    BigInteger,
     Text,
+    /// A host's without a time zone is read as UTC.
     Time,
     Uuid,
+    /// Text, or whatever type a host has made for it, such as an enumeration.
+    Word,
+}
+
+/// Whose a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The host app's: it is there before the migration.
+    Host,
+    /// The migration's, which takes a host's column of that name where there is one. It takes nulls.
+    Shared,
+    /// The migration's alone; never null.
+    Ours,
 }
 
 /// A value of a column.

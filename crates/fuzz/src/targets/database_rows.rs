@@ -2,7 +2,7 @@
 //! was read is written as it was.
 
 use protocol::Timestamp;
-use protocol::connection::{COLUMNS, Connection, UnreadableRow};
+use protocol::connection::{Connection, UnreadableRow};
 use protocol::failure::DatabaseUnavailable;
 use protocol::ports::Connections;
 use protocol::table::{Column, DataType, Query, Value};
@@ -69,7 +69,7 @@ fn check(row: &Json, read: &Result<Connection, UnreadableRow>) {
         }
         Ok(connection) => {
             assert_eq!(Some(connection.id.to_string()), id);
-            for column in COLUMNS {
+            for column in Column::READ {
                 assert!(
                     makes_sense(column.data_type(), value(*column)),
                     "{} is {}",
@@ -91,9 +91,11 @@ fn check(row: &Json, read: &Result<Connection, UnreadableRow>) {
 
 fn makes_sense(data_type: DataType, value: &Json) -> bool {
     match (data_type, value) {
-        (_, Json::Null) | (DataType::Boolean, Json::Bool(_)) | (DataType::Text, Json::String(_)) => true,
-        (DataType::Integer, Json::Number(number)) => number.is_i64(),
-        (DataType::Integer, Json::String(text)) => {
+        (_, Json::Null)
+        | (DataType::Boolean, Json::Bool(_))
+        | (DataType::Text | DataType::Word, Json::String(_)) => true,
+        (DataType::Integer | DataType::BigInteger, Json::Number(number)) => number.is_i64(),
+        (DataType::Integer | DataType::BigInteger, Json::String(text)) => {
             let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
             let number = digits.trim_start_matches('0');
             let limit = if text.starts_with('-') { "9223372036854775808" } else { "9223372036854775807" };

@@ -1,7 +1,8 @@
-//! The protocol against a world of one process, every effect failing in turn.
+//! The protocol against a world of one process, every effect failing in turn; its columns against the migrations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod migrations;
 mod receive;
 mod renew;
 mod run;
