@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
-use crate::http::is_header_safe;
+use crate::http::{HttpRequest, is_header_safe};
 
 const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
 const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
@@ -93,6 +93,12 @@ impl SecretKey {
             headers.push(("authorization", format!("Bearer {}", self.0)));
         }
         headers
+    }
+
+    /// Makes it a request of the service.
+    #[must_use]
+    pub fn authorize(&self, request: HttpRequest) -> HttpRequest {
+        self.headers().into_iter().fold(request, |request, (name, value)| request.header(name, value))
     }
 }
 

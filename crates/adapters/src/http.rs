@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::configuration::SecretKey;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -46,12 +44,6 @@ impl HttpRequest {
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
-    }
-
-    /// Makes it a request of the service.
-    #[must_use]
-    pub fn authorized_by(self, key: &SecretKey) -> Self {
-        key.headers().into_iter().fold(self, |request, (name, value)| request.header(name, value))
     }
 }
 

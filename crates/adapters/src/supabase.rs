@@ -60,9 +60,8 @@ pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequ
         ("request_id", run.request.to_string().into()),
     ]);
     let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body)
-        .header("idempotency-key", run.request.to_string())
-        .authorized_by(&configuration.key);
-    HttpRequest { at_most_once: true, ..request }
+        .header("idempotency-key", run.request.to_string());
+    configuration.key.authorize(HttpRequest { at_most_once: true, ..request })
 }
 
 pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> Result<(), RunFailure> {

@@ -127,8 +127,8 @@ fn rest(variables: &Variables, http: &Http, path: &str) -> Reply {
     let configuration = &variables.configuration;
     let request = HttpRequest::get(format!("{}/rest/v1/{path}", configuration.supabase_url));
     // Named as the functions do, for a project may expose another schema first.
-    let request = request.header("accept-profile", "public").authorized_by(&configuration.key);
-    http.send(request, ANSWER_WITHIN)
+    let request = request.header("accept-profile", "public");
+    http.send(configuration.key.authorize(request), ANSWER_WITHIN)
 }
 
 fn reading(answer: &Answer) -> Option<Reading> {

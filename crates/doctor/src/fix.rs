@@ -113,9 +113,8 @@ pub fn make(repair: Repair, variables: &Variables, http: &Http) -> Outcome {
     let configuration = &variables.configuration;
     let url = format!("{}/functions/v1/{}", configuration.supabase_url, repair.function());
     let body = repair.connection().map_or_else(|| json!({}), |id| json!({ "connection_id": id }));
-    let request =
-        HttpRequest::post(url, "application/json", body.to_string()).authorized_by(&configuration.key);
-    match http.send(request, ANSWER_WITHIN) {
+    let request = HttpRequest::post(url, "application/json", body.to_string());
+    match http.send(configuration.key.authorize(request), ANSWER_WITHIN) {
         Ok(answer) => {
             let body = answer.json();
             let code = body.pointer("/error/code").and_then(Json::as_str).map(|code| word(code).to_owned());
