@@ -6,7 +6,7 @@ use adapters::supabase::UserFailure;
 use protocol::connection::UserId;
 use subtle::ConstantTimeEq;
 
-use crate::Incoming;
+use crate::incoming::Incoming;
 use crate::problem::Problem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! CORS, for setup and refresh: pages of any origin may call, because the JWT is what authenticates.
 
-use crate::{Answer, Incoming};
+use crate::answer::Answer;
+use crate::incoming::Incoming;
 
 /// What supabase-js sends.
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type";

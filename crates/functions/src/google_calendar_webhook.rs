@@ -9,9 +9,11 @@ use protocol::Timestamp;
 use protocol::invocation::{Invocation, Kind};
 use protocol::receive::{Verdict, follow_up, receive};
 
+use crate::answer::Answer;
+use crate::incoming::Incoming;
 use crate::notification::parse_notification;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Note, Reply};
+use crate::reply::{Note, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,

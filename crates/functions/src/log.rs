@@ -8,8 +8,9 @@ use protocol::connection::{ChannelId, ConnectionId};
 use protocol::event::{Event, Level};
 use protocol::transition::Transition;
 
+use crate::function::Function;
 use crate::problem::Problem;
-use crate::{Function, Note};
+use crate::reply::Note;
 
 /// A line with these fields after `level` and `event`.
 fn line(level: Level, event: &str, fields: &[(&str, Field<'_>)]) -> (Level, String) {

@@ -6,7 +6,7 @@ use protocol::connection::{ChannelId, ResourceId, TokenHash};
 use protocol::notification::{Notification, State};
 use sha2::{Digest, Sha256};
 
-use crate::Incoming;
+use crate::incoming::Incoming;
 use crate::problem::Problem;
 
 const LONGEST_CHANNEL_ID: usize = 64;

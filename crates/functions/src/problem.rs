@@ -5,7 +5,8 @@ use adapters::json::{Field, object};
 use protocol::failure::{DatabaseUnavailable, RenewalFailure};
 use protocol::refusal::Refusal;
 
-use crate::{Answer, Function};
+use crate::answer::Answer;
+use crate::function::Function;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {

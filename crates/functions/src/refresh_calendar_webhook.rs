@@ -13,10 +13,12 @@ use protocol::ports::Clock;
 use protocol::refresh::{follow_up, refresh};
 use protocol::sweep::{Swept, sweep};
 
+use crate::answer::Answer;
 use crate::authenticate::{Caller, authenticate};
+use crate::incoming::Incoming;
 use crate::problem::Problem;
+use crate::reply::{Note, Reply};
 use crate::target::{Attempt, Target, attempt_all};
-use crate::{Answer, Incoming, Note, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,

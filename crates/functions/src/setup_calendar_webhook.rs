@@ -11,9 +11,10 @@ use protocol::recalculation::Reason;
 use protocol::setup::{SetUp, setup};
 
 use crate::authenticate::{Caller, authenticate};
+use crate::incoming::Incoming;
 use crate::problem::Problem;
+use crate::reply::Reply;
 use crate::target::{Attempt, Target, attempt_all};
-use crate::{Incoming, Reply};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,

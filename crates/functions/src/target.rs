@@ -16,9 +16,11 @@ use protocol::table::{Column, Filter, Query, google, live};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use crate::answer::Answer;
 use crate::authenticate::Caller;
+use crate::incoming::Incoming;
 use crate::problem::Problem;
-use crate::{Answer, Incoming, Reply};
+use crate::reply::Reply;
 
 /// More than anybody has; a bound on the work of one request.
 const MOST_CONNECTIONS: usize = 50;
