@@ -2,14 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "the environment says where npm packages are")]
 
-use std::path::Path;
-
 use fake_google::{Config, FakeGoogle};
 use tokio::process::Command;
 
 #[tokio::test]
 async fn the_official_npm_client_works_with_the_fake() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo runs tests in the directory of their package.
+    let here = std::env::current_dir().unwrap();
     let modules = std::env::var_os("NODE_MODULES")
         .map_or_else(|| here.join("../../scripts/node_modules"), |modules| modules.into());
     let package = modules.join("@googleapis/calendar/package.json");

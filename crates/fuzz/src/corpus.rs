@@ -1,7 +1,7 @@
 //! The inputs of a target: files written by hand, and what a seed makes of them.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
@@ -16,7 +16,7 @@ pub struct Input {
 
 /// The files of `corpus/<target>`, by name.
 pub fn seeds(target: &str) -> Result<Vec<Input>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let directory = package()?.join("corpus").join(target);
     let files = directory.read_dir().with_context(|| format!("no corpus in {}", directory.display()))?;
     let mut seeds = Vec::new();
     for file in files {
@@ -27,6 +27,12 @@ pub fn seeds(target: &str) -> Result<Vec<Input>> {
     ensure!(!seeds.is_empty(), "{} is empty", directory.display());
     seeds.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(seeds)
+}
+
+/// Where Cargo says that this package is, as it runs: a checkout that was copied with what it had built has its own.
+fn package() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run it by `cargo run -p fuzz`")?;
+    Ok(package.into())
 }
 
 /// The input that `seed` makes of a corpus.
