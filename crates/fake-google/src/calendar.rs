@@ -27,13 +27,11 @@ pub(crate) struct Calendar {
     /// Counts the changes.
     pub(crate) version: u64,
     pub(crate) updated: DateTime<Utc>,
-    /// Deleted ones stay, with status `cancelled`: their ids are used up, and synchronization tells of them.
+    /// Deleted ones stay, with status `cancelled`: their ids are used up.
     pub(crate) events: Vec<StoredEvent>,
 }
 
 pub(crate) struct StoredEvent {
-    /// That of the calendar after the event's last change.
-    pub(crate) version: u64,
     pub(crate) resource: Map<String, Value>,
 }
 
@@ -80,7 +78,7 @@ impl Calendar {
         self.updated = now();
         resource.insert("etag".to_owned(), format!("\"{:016}\"", self.version).into());
         resource.insert("updated".to_owned(), timestamp(self.updated).into());
-        let stored = StoredEvent { version: self.version, resource: resource.clone() };
+        let stored = StoredEvent { resource: resource.clone() };
         match self.events.iter_mut().find(|event| event.text("id") == stored.text("id")) {
             Some(event) => *event = stored,
             None => self.events.push(stored),

@@ -38,7 +38,7 @@ impl ApiError {
             404 => "notFound",
             405 => "httpMethodNotAllowed",
             409 => "duplicate",
-            410 => "fullSyncRequired",
+            410 => "deleted",
             412 => "conditionNotMet",
             429 => "rateLimitExceeded",
             500.. => "backendError",
@@ -54,12 +54,9 @@ impl ApiError {
             | "quotaExceeded"
             | "rateLimitExceeded"
             | "userRateLimitExceeded" => "usageLimits",
-            "forbiddenForNonOrganizer"
-            | "fullSyncRequired"
-            | "notACalendarUser"
-            | "requiredAccessLevel"
-            | "timeRangeEmpty"
-            | "updatedMinTooLongAgo" => "calendar",
+            "forbiddenForNonOrganizer" | "notACalendarUser" | "requiredAccessLevel" | "timeRangeEmpty" => {
+                "calendar"
+            }
             _ => "global",
         }
     }
@@ -69,8 +66,6 @@ impl ApiError {
         match (self.reason.as_str(), self.status) {
             ("authError", _) | ("required", 401) => Some(("header", "Authorization")),
             ("conditionNotMet", _) => Some(("header", "If-Match")),
-            ("fullSyncRequired", _) => Some(("parameter", "syncToken")),
-            ("updatedMinTooLongAgo", _) => Some(("parameter", "updatedMin")),
             ("timeRangeEmpty", _) => Some(("parameter", "timeMax")),
             _ => None,
         }
@@ -125,7 +120,6 @@ fn documented(reason: &str) -> Option<(u16, &'static str)> {
         "forbiddenForNonOrganizer" => {
             (403, "Shared properties can only be changed by the organizer of the event.")
         }
-        "fullSyncRequired" => (410, "Sync token is no longer valid, a full sync is required."),
         "httpMethodNotAllowed" => (405, "Method Not Allowed"),
         "insufficientPermissions" => (403, "Request had insufficient authentication scopes."),
         "notACalendarUser" => (403, "The user must be signed up for Google Calendar."),
@@ -140,7 +134,6 @@ fn documented(reason: &str) -> Option<(u16, &'static str)> {
         "rateLimitExceeded" => (403, "Rate Limit Exceeded"),
         "requiredAccessLevel" => (403, "You need to have writer access to this calendar."),
         "timeRangeEmpty" => (400, "The specified time range is empty."),
-        "updatedMinTooLongAgo" => (410, "The requested minimum modification time lies too far in the past."),
         "userRateLimitExceeded" => (403, "User Rate Limit Exceeded"),
         _ => return None,
     })

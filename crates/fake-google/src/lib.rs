@@ -2,9 +2,10 @@
 //!
 //! What Google documents is answered as documented: the consent page, the token and revocation
 //! endpoints, `events` (insert, get, list, patch, update, delete), `events.watch`, `channels.stop`, and
-//! the notifications with their headers and retry rule. Recurring events are refused instead of being
-//! wrong, partial responses (`fields`) are sent whole, and notifications to `https` addresses count as
-//! unreachable, because the client that delivers them is built without TLS.
+//! the notifications with their headers and retry rule. Recurring events, and parameters of `events.list`
+//! that nothing here needs, are refused instead of being wrong; partial responses (`fields`) are sent whole,
+//! and notifications to `https` addresses count as unreachable, because the client that delivers them is
+//! built without TLS.
 //!
 //! # Control API
 //!

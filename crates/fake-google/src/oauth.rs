@@ -22,11 +22,12 @@ impl Form {
 
     /// Empty counts as missing.
     pub(crate) fn get(&self, field: &str) -> Option<&str> {
-        self.all(field).find(|value| !value.is_empty())
+        let (_, value) = self.0.iter().find(|(name, value)| name == field && !value.is_empty())?;
+        Some(value)
     }
 
-    pub(crate) fn all(&self, field: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(name, _)| name == field).map(|(_, value)| value.as_str())
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     fn required(&self, field: &str) -> Result<&str, OAuthError> {

@@ -14,7 +14,7 @@ use crate::consent::AuthorizationCode;
 use crate::delivery::{Delivery, Rule};
 use crate::faults::Fault;
 use crate::gate::LoggedRequest;
-use crate::listing::{Page, SyncPoint};
+use crate::listing::Page;
 use crate::server::Config;
 
 pub(crate) type Shared = Arc<Google>;
@@ -59,7 +59,6 @@ pub(crate) struct State {
     /// By the access token.
     pub(crate) access_tokens: HashMap<String, AccessToken>,
     pub(crate) calendars: BTreeMap<String, Calendar>,
-    pub(crate) sync_points: HashMap<String, SyncPoint>,
     pub(crate) pages: HashMap<String, Page>,
     /// In the order of opening; stopped ones stay, because their ids are used up.
     pub(crate) channels: Vec<Channel>,
@@ -81,7 +80,6 @@ impl State {
             grants: HashMap::new(),
             access_tokens: HashMap::new(),
             calendars: BTreeMap::new(),
-            sync_points: HashMap::new(),
             pages: HashMap::new(),
             channels: Vec::new(),
             ttl: Ttl::default(),

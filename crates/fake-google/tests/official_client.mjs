@@ -61,35 +61,25 @@ const { data: lunch } = await calendar.events.insert({
 });
 assert.equal(lunch.kind, "calendar#event");
 await calendar.events.insert({ calendarId, requestBody: { summary: "Talk", start: time(10), end: time(11) } });
-const mine = await calendar.events.list({
+const late = await calendar.events.list({
   calendarId,
-  privateExtendedProperty: ["app=planner", "session=1"],
-  timeMin: "2030-03-01T00:00:00Z",
+  timeMin: "2030-03-01T11:30:00Z",
   timeMax: "2030-03-02T00:00:00Z",
   singleEvents: true,
-  orderBy: "startTime",
 });
-assert.deepEqual(mine.data.items.map((event) => event.summary), ["Lunch"]);
+assert.deepEqual(late.data.items.map((event) => event.summary), ["Lunch"]);
 
 const summaries = [];
-let full;
+let part;
 do {
-  full = await calendar.events.list({ calendarId, maxResults: 1, pageToken: full?.data.nextPageToken });
-  summaries.push(...full.data.items.map((event) => event.summary));
-} while (full.data.nextPageToken);
+  part = await calendar.events.list({ calendarId, maxResults: 1, pageToken: part?.data.nextPageToken });
+  summaries.push(...part.data.items.map((event) => event.summary));
+} while (part.data.nextPageToken);
 assert.deepEqual(summaries, ["Lunch", "Talk"]);
 
 const renamed = await calendar.events.patch({ calendarId, eventId: lunch.id, requestBody: { summary: "Late lunch" } });
 assert.equal(renamed.data.extendedProperties.private.app, "planner");
-let news = await calendar.events.list({ calendarId, syncToken: full.data.nextSyncToken });
-assert.deepEqual(news.data.items.map((event) => event.summary), ["Late lunch"]);
 assert.equal((await calendar.events.delete({ calendarId, eventId: lunch.id })).status, 204);
-news = await calendar.events.list({ calendarId, syncToken: news.data.nextSyncToken });
-assert.deepEqual(news.data.items.map(({ id, status }) => ({ id, status })), [{ id: lunch.id, status: "cancelled" }]);
-
-const stale = await failure(calendar.events.list({ calendarId, syncToken: "stale" }));
-assert.equal(stale.status, 410);
-assert.equal(stale.reason, "fullSyncRequired");
 const gone = await failure(calendar.events.delete({ calendarId, eventId: lunch.id }));
 assert.equal(gone.status, 410);
 assert.equal(gone.message, "Resource has been deleted");
