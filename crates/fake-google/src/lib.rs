@@ -39,21 +39,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a native server, where the system clock always works")]
 
-mod access;
-mod calendar;
-mod channels;
-mod connection;
-mod consent;
-mod control;
+// Each knows those before it alone: model, state and delivery, routes, server.
+mod config;
 mod delivery;
-mod errors;
-mod event;
-mod events;
-mod faults;
-mod gate;
-mod listing;
-mod oauth;
+mod line;
+mod model;
+mod routes;
 mod server;
 mod state;
 
-pub use server::{Config, FakeGoogle};
+pub use config::Config;
+pub use server::FakeGoogle;

@@ -9,10 +9,10 @@ const CLIENT: (&str, &str) = ("client_id", "fake-client-id");
 const REFRESH: (&str, &str) = ("grant_type", "refresh_token");
 
 #[tokio::test]
-async fn a_refresh_gives_a_working_access_token_and_no_refresh_token() {
+async fn a_renewal_gives_a_working_access_token_and_no_refresh_token() {
     let world = World::start().await;
     let grant = world.control("accounts", json!({"email": ADA, "access_token_seconds": 120})).await;
-    let (status, answer) = world.refresh(grant["refresh_token"].as_str().unwrap()).await;
+    let (status, answer) = world.renew_token(grant["refresh_token"].as_str().unwrap()).await;
     assert_eq!(status, 200);
     assert_eq!(answer["expires_in"], 120);
     assert_eq!(answer["token_type"], "Bearer");
@@ -27,10 +27,10 @@ async fn a_rotating_account_gets_a_new_refresh_token_and_the_old_one_is_over() {
     let world = World::start().await;
     let grant = world.control("accounts", json!({"email": ADA, "rotate_refresh_tokens": true})).await;
     let first = grant["refresh_token"].as_str().unwrap();
-    let (_, answer) = world.refresh(first).await;
+    let (_, answer) = world.renew_token(first).await;
     let second = answer["refresh_token"].as_str().unwrap();
-    assert_oauth_error(&world.refresh(first).await, 400, "invalid_grant");
-    assert_eq!(world.refresh(second).await.0, 200);
+    assert_oauth_error(&world.renew_token(first).await, 400, "invalid_grant");
+    assert_eq!(world.renew_token(second).await.0, 200);
 }
 
 #[tokio::test]
@@ -68,8 +68,8 @@ async fn a_revoked_account_gets_invalid_grant_and_auth_error_and_others_do_not()
     let world = World::start().await;
     let (ada, bob) = (world.control("accounts", json!({"email": ADA})).await, world.account(BOB).await);
     world.control("revoke", json!({"email": ADA})).await;
-    let refreshed = world.refresh(ada["refresh_token"].as_str().unwrap()).await;
-    assert_oauth_error(&refreshed, 400, "invalid_grant");
+    let renewed = world.renew_token(ada["refresh_token"].as_str().unwrap()).await;
+    assert_oauth_error(&renewed, 400, "invalid_grant");
     let listed = world.get("/calendars/primary/events", ada["access_token"].as_str().unwrap()).await;
     assert_error(&listed, 401, "authError");
     assert_eq!(world.get("/calendars/primary/events", &bob).await.0, 200);
@@ -86,7 +86,11 @@ async fn revoking_an_access_token_revokes_its_grant_once() {
     };
     assert_eq!(revoke().await, 200);
     assert_eq!(revoke().await, 400);
-    assert_oauth_error(&world.refresh(grant["refresh_token"].as_str().unwrap()).await, 400, "invalid_grant");
+    assert_oauth_error(
+        &world.renew_token(grant["refresh_token"].as_str().unwrap()).await,
+        400,
+        "invalid_grant",
+    );
 }
 
 #[tokio::test]
@@ -107,7 +111,7 @@ async fn expired_unknown_and_missing_access_tokens_are_401_in_google_s_words() {
     assert_error(&world.get("/calendars/primary/events", "ya29.unknown").await, 401, "authError");
     let url = format!("{}/calendars/primary/events", world.google.calendar_api_url());
     assert_eq!(world.http.get(url).send().await.unwrap().status(), 401);
-    assert_eq!(world.refresh(grant["refresh_token"].as_str().unwrap()).await.0, 200);
+    assert_eq!(world.renew_token(grant["refresh_token"].as_str().unwrap()).await.0, 200);
 }
 
 #[tokio::test]

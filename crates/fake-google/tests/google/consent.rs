@@ -51,7 +51,7 @@ async fn allowing_gives_a_code_that_is_worth_tokens_once() {
     assert_eq!(status, 200, "{tokens}");
     assert_eq!((&tokens["expires_in"], &tokens["token_type"]), (&3599.into(), &"Bearer".into()));
     assert_eq!(tokens["scope"], "openid https://www.googleapis.com/auth/calendar");
-    assert_eq!(world.refresh(tokens["refresh_token"].as_str().unwrap()).await.0, 200);
+    assert_eq!(world.renew_token(tokens["refresh_token"].as_str().unwrap()).await.0, 200);
     let list = world.get("/calendars/primary/events", tokens["access_token"].as_str().unwrap()).await;
     assert_eq!((list.0.as_u16(), &list.1["summary"]), (200, &ADA.into()));
     assert_oauth_error(&world.token(&exchange(code, CALLBACK)).await, 400, "invalid_grant");

@@ -65,7 +65,7 @@ async fn calls_are_logged_with_their_account() {
     let token = grant["access_token"].as_str().unwrap();
     let channel = world.open_channel(token, "c", &receiver).await;
     world.stop(token, &channel).await;
-    world.refresh(grant["refresh_token"].as_str().unwrap()).await;
+    world.renew_token(grant["refresh_token"].as_str().unwrap()).await;
     world.get("/calendars/primary/events", "ya29.unknown").await;
     let log = world.inspect("requests").await;
     let told: Vec<_> =

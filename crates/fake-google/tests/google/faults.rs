@@ -51,9 +51,9 @@ async fn the_token_endpoint_fails_in_its_own_words() {
     ] {
         let fault = json!({"operation": "token", "email": ADA, "status": status, "reason": reason});
         world.control("faults", fault).await;
-        assert_oauth_error(&world.refresh(refresh_token).await, status, error);
+        assert_oauth_error(&world.renew_token(refresh_token).await, status, error);
     }
-    assert_eq!(world.refresh(refresh_token).await.0, 200);
+    assert_eq!(world.renew_token(refresh_token).await.0, 200);
 }
 
 #[tokio::test]

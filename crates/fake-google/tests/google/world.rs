@@ -80,7 +80,7 @@ impl World {
         self.send(self.http.post(self.google.oauth_token_url()).form(fields)).await
     }
 
-    pub(crate) async fn refresh(&self, refresh_token: &str) -> Answer {
+    pub(crate) async fn renew_token(&self, refresh_token: &str) -> Answer {
         self.token(&[
             ("client_id", "fake-client-id"),
             ("client_secret", "fake-client-secret"),

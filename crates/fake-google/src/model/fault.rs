@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::errors::{ApiError, OAuthError};
+use crate::model::error::{ApiError, OAuthError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,15 +76,15 @@ impl Fault {
     /// What is answered instead.
     pub(crate) fn verdict(&self, operation: Operation) -> Verdict {
         let Some(status) = self.status else { return Verdict::Pass };
-        let Ok(code) = StatusCode::from_u16(status) else { return Verdict::Cut };
         let reason = self.reason.as_deref();
         Verdict::Answer(match (&self.body, operation) {
-            (Some(Value::String(text)), _) => (code, Html(text.clone())).into_response(),
-            (Some(body), _) => (code, Json(body)).into_response(),
+            _ if status == 0 => return Verdict::Cut,
+            (Some(Value::String(text)), _) => Instead::Html(status, text.clone()),
+            (Some(body), _) => Instead::Json(status, body.clone()),
             (None, Operation::Token | Operation::Revoke) => {
-                OAuthError::of_status(status, reason).into_response()
+                Instead::OAuth(OAuthError::of_status(status, reason))
             }
-            (None, _) => ApiError::of_status(status, reason).into_response(),
+            (None, _) => Instead::Api(ApiError::of_status(status, reason)),
         })
     }
 }
@@ -95,7 +92,15 @@ impl Fault {
 pub(crate) enum Verdict {
     Pass,
     Cut,
-    Answer(Response),
+    Answer(Instead),
+}
+
+/// What is answered in place of the truth, with a status where it does not know its own.
+pub(crate) enum Instead {
+    Api(ApiError),
+    OAuth(OAuthError),
+    Json(u16, Value),
+    Html(u16, String),
 }
 
 /// The first fault that this call meets; it is used up by that.

@@ -12,13 +12,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::access::{CALENDAR_SCOPE, Grant};
-use crate::calendar::{AccessRole, Calendar};
-use crate::channels::ChannelState;
-use crate::delivery::{self, Delivery, Rule};
-use crate::faults::Fault;
-use crate::gate::LoggedRequest;
-use crate::state::{self, Shared, now};
+use crate::model::access::{CALENDAR_SCOPE, Grant};
+use crate::model::calendar::{AccessRole, Calendar};
+use crate::model::channel::ChannelState;
+use crate::model::clock::now;
+use crate::model::fault::Fault;
+use crate::model::google::Google;
+use crate::model::notify;
+use crate::model::record::{Delivery, LoggedRequest};
+use crate::model::rule::Rule;
+use crate::state::Shared;
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -72,13 +75,13 @@ struct AccountRequest {
     rotate_refresh_tokens: Option<bool>,
 }
 
-async fn grant_access(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn grant_access(State(state): State<Shared>, body: Bytes) -> Answer {
     let request: AccountRequest = parse(&body)?;
     if !request.email.contains('@') {
         return Err(bad(format!("{:?} is no e-mail address", request.email)));
     }
-    let mut state = google.lock();
-    let account = state.account(&request.email);
+    let mut google = state.lock();
+    let account = google.account(&request.email);
     if let Some(seconds) = request.access_token_seconds {
         account.access_token_seconds = seconds;
     }
@@ -86,10 +89,10 @@ async fn grant_access(State(google): State<Shared>, body: Bytes) -> Answer {
         account.rotate_refresh_tokens = rotate;
     }
     let scope = request.scopes.map_or_else(|| CALENDAR_SCOPE.to_owned(), |scopes| scopes.join(" "));
-    let grant = Grant { email: request.email, client_id: state.client_id.clone(), scope };
-    let refresh_token = state.grant(grant.clone());
-    let (access_token, _) = state.issue_access_token(&refresh_token, &grant);
-    let expires_at = state.access_tokens.get(&access_token).map(|token| token.expires_at);
+    let grant = Grant { email: request.email, client_id: google.client_id.clone(), scope };
+    let refresh_token = google.grant(grant.clone());
+    let (access_token, _) = google.issue_access_token(&refresh_token, &grant);
+    let expires_at = google.access_tokens.get(&access_token).map(|token| token.expires_at);
     Ok(Json(json!({
         "email": grant.email,
         "access_token": access_token,
@@ -108,16 +111,16 @@ struct CalendarRequest {
     access_role: Option<AccessRole>,
 }
 
-async fn give_calendar(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn give_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
     let request: CalendarRequest = parse(&body)?;
     if request.id.is_empty() || request.id == "primary" {
         return Err(bad(
             "id must be that of a calendar; a primary calendar's is its account's e-mail address",
         ));
     }
-    let mut state = google.lock();
-    known_account(&state, &request.email)?;
-    let calendar = state.calendars.entry(request.id.clone()).or_insert_with(|| Calendar::new(&request.id));
+    let mut google = state.lock();
+    known_account(&google, &request.email)?;
+    let calendar = google.calendars.entry(request.id.clone()).or_insert_with(|| Calendar::new(&request.id));
     let role = calendar.members.entry(request.email).or_insert(AccessRole::Owner);
     *role = request.access_role.unwrap_or(*role);
     calendar.push = request.push.unwrap_or(calendar.push);
@@ -130,26 +133,26 @@ struct AccountName {
     email: String,
 }
 
-fn known_account(state: &state::State, email: &str) -> Result<(), Refusal> {
+fn known_account(google: &Google, email: &str) -> Result<(), Refusal> {
     let unknown = || Refusal(StatusCode::NOT_FOUND, format!("no account {email}"));
-    state.accounts.get(email).map(|_| ()).ok_or_else(unknown)
+    google.accounts.get(email).map(|_| ()).ok_or_else(unknown)
 }
 
-async fn revoke(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn revoke(State(state): State<Shared>, body: Bytes) -> Answer {
     let AccountName { email } = parse(&body)?;
-    let mut state = google.lock();
-    known_account(&state, &email)?;
-    state.grants.retain(|_, grant| grant.email != email);
-    state.access_tokens.retain(|_, token| token.grant.email != email);
-    state.codes.retain(|_, code| code.grant.email != email);
+    let mut google = state.lock();
+    known_account(&google, &email)?;
+    google.grants.retain(|_, grant| grant.email != email);
+    google.access_tokens.retain(|_, token| token.grant.email != email);
+    google.codes.retain(|_, code| code.grant.email != email);
     done()
 }
 
-async fn expire_access_tokens(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn expire_access_tokens(State(state): State<Shared>, body: Bytes) -> Answer {
     let AccountName { email } = parse(&body)?;
-    let mut state = google.lock();
-    known_account(&state, &email)?;
-    for token in state.access_tokens.values_mut().filter(|token| token.grant.email == email) {
+    let mut google = state.lock();
+    known_account(&google, &email)?;
+    for token in google.access_tokens.values_mut().filter(|token| token.grant.email == email) {
         token.expires_at = now();
     }
     done()
@@ -162,46 +165,46 @@ struct ClientRequest {
     client_secret: Option<String>,
 }
 
-async fn replace_client(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn replace_client(State(state): State<Shared>, body: Bytes) -> Answer {
     let request: ClientRequest = parse(&body)?;
-    let mut state = google.lock();
+    let mut google = state.lock();
     if let Some(id) = request.client_id {
-        state.client_id = id;
+        google.client_id = id;
     }
     if let Some(secret) = request.client_secret {
-        state.client_secret = secret;
+        google.client_secret = secret;
     }
     done()
 }
 
-async fn add_fault(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn add_fault(State(state): State<Shared>, body: Bytes) -> Answer {
     let fault: Fault = parse(&body)?;
     if let Some(objection) = fault.objection() {
         return Err(bad(objection));
     }
-    google.lock().faults.push(fault);
+    state.lock().faults.push(fault);
     done()
 }
 
-async fn clear_faults(State(google): State<Shared>) -> Answer {
-    google.lock().faults.clear();
+async fn clear_faults(State(state): State<Shared>) -> Answer {
+    state.lock().faults.clear();
     done()
 }
 
-async fn set_rule(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn set_rule(State(state): State<Shared>, body: Bytes) -> Answer {
     let rule: Rule = parse(&body)?;
-    let mut state = google.lock();
-    let state = &mut *state;
-    if let Some(mut previous) = state.rules.insert(rule.email.clone(), rule) {
-        delivery::release(&mut previous, &state.channels);
+    let mut google = state.lock();
+    let google = &mut *google;
+    if let Some(mut previous) = google.rules.insert(rule.email.clone(), rule) {
+        notify::release(&mut previous, &google.channels);
     }
     done()
 }
 
-async fn clear_rules(State(google): State<Shared>) -> Answer {
-    let mut state = google.lock();
-    for mut rule in std::mem::take(&mut state.rules).into_values() {
-        delivery::release(&mut rule, &state.channels);
+async fn clear_rules(State(state): State<Shared>) -> Answer {
+    let mut google = state.lock();
+    for mut rule in std::mem::take(&mut google.rules).into_values() {
+        notify::release(&mut rule, &google.channels);
     }
     done()
 }
@@ -213,11 +216,11 @@ struct TtlRequest {
     default_seconds: Option<u32>,
 }
 
-async fn set_ttl(State(google): State<Shared>, body: Bytes) -> Answer {
+async fn set_ttl(State(state): State<Shared>, body: Bytes) -> Answer {
     let request: TtlRequest = parse(&body)?;
-    let mut state = google.lock();
-    state.ttl.cap = request.cap_seconds.unwrap_or(state.ttl.cap);
-    state.ttl.default = request.default_seconds.unwrap_or(state.ttl.default);
+    let mut google = state.lock();
+    google.ttl.cap = request.cap_seconds.unwrap_or(google.ttl.cap);
+    google.ttl.default = request.default_seconds.unwrap_or(google.ttl.default);
     done()
 }
 
@@ -244,12 +247,12 @@ struct ChannelView {
     last_message_number: u64,
 }
 
-async fn channels(State(google): State<Shared>, filter: Filter<ChannelFilter>) -> Answer<Vec<ChannelView>> {
+async fn channels(State(state): State<Shared>, filter: Filter<ChannelFilter>) -> Answer<Vec<ChannelView>> {
     let Query(filter) = filter.map_err(|error| bad(error.body_text()))?;
     let wanted =
         |filter: &Option<String>, value: &String| filter.as_ref().is_none_or(|filter| filter == value);
-    let state = google.lock();
-    let found = state
+    let google = state.lock();
+    let found = google
         .channels
         .iter()
         .filter(|channel| wanted(&filter.email, &channel.email) && wanted(&filter.address, &channel.address));
@@ -274,9 +277,9 @@ fn no_channel(id: &str) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("no channel {id}"))
 }
 
-async fn expire_channel(State(google): State<Shared>, Path(id): Path<String>) -> Answer {
-    let mut state = google.lock();
-    state.channel(&id).ok_or_else(|| no_channel(&id))?.expiration = now();
+async fn expire_channel(State(state): State<Shared>, Path(id): Path<String>) -> Answer {
+    let mut google = state.lock();
+    google.channel(&id).ok_or_else(|| no_channel(&id))?.expiration = now();
     done()
 }
 
@@ -292,11 +295,11 @@ fn exists() -> String {
     "exists".to_owned()
 }
 
-async fn notify(State(google): State<Shared>, Path(id): Path<String>, body: Bytes) -> Answer {
+async fn notify(State(state): State<Shared>, Path(id): Path<String>, body: Bytes) -> Answer {
     let request: NotifyRequest = parse(&body)?;
-    let mut state = google.lock();
-    let channel = state.channel(&id).ok_or_else(|| no_channel(&id))?;
-    let number = delivery::notify_anyway(channel, &request.state, request.message_number);
+    let mut google = state.lock();
+    let channel = google.channel(&id).ok_or_else(|| no_channel(&id))?;
+    let number = notify::notify_anyway(channel, &request.state, request.message_number);
     Ok(Json(json!({"message_number": number})))
 }
 
@@ -306,18 +309,18 @@ struct DeliveryFilter {
     channel_id: Option<String>,
 }
 
-async fn deliveries(State(google): State<Shared>, filter: Filter<DeliveryFilter>) -> Answer<Vec<Delivery>> {
+async fn deliveries(State(state): State<Shared>, filter: Filter<DeliveryFilter>) -> Answer<Vec<Delivery>> {
     let Query(filter) = filter.map_err(|error| bad(error.body_text()))?;
     let of_channel =
         |delivery: &&Delivery| filter.channel_id.as_ref().is_none_or(|id| *id == delivery.channel_id);
-    Ok(Json(google.lock().deliveries.iter().filter(of_channel).cloned().collect()))
+    Ok(Json(state.lock().deliveries.iter().filter(of_channel).cloned().collect()))
 }
 
-async fn requests(State(google): State<Shared>) -> Json<Vec<LoggedRequest>> {
-    Json(google.lock().requests.clone())
+async fn requests(State(state): State<Shared>) -> Json<Vec<LoggedRequest>> {
+    Json(state.lock().requests.clone())
 }
 
-async fn reset(State(google): State<Shared>) -> Answer {
-    *google.lock() = state::State::new(&google.config);
+async fn reset(State(state): State<Shared>) -> Answer {
+    state.reset();
     done()
 }

@@ -3,9 +3,9 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::calendar::timestamp;
-use crate::errors::ApiError;
-use crate::state::{now, opaque_id};
+use crate::model::clock::{now, timestamp};
+use crate::model::error::ApiError;
+use crate::model::id::opaque_id;
 
 pub(crate) type Resource = Map<String, Value>;
 

@@ -4,82 +4,31 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Url;
-use uuid::Uuid;
 
-use crate::access::Grant;
-use crate::oauth::Form;
-use crate::state::{self, Shared, now};
+use crate::model::consent::{self, Blocked};
+use crate::model::form::Form;
+use crate::model::google::Google;
+use crate::state::Shared;
 
 pub(crate) const PATH: &str = "/o/oauth2/v2/auth";
 
-pub(crate) struct AuthorizationCode {
-    pub(crate) grant: Grant,
-    pub(crate) redirect_uri: String,
-    /// Whether a refresh token was asked for (`access_type=offline`).
-    pub(crate) offline: bool,
-    pub(crate) expires_at: DateTime<Utc>,
-}
-
-pub(crate) async fn page(State(google): State<Shared>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn page(State(state): State<Shared>, RawQuery(query): RawQuery) -> Response {
     let form = Form::parse(query.unwrap_or_default().as_bytes());
-    let state = google.lock();
-    match check(&state, &form) {
-        Ok(_) if form.get("response_type") != Some("code") => refuse(400, "unsupported_response_type"),
-        Ok(_) => Html(consent_page(&state, &form)).into_response(),
-        Err(refusal) => refusal,
+    let google = state.lock();
+    match consent::ask(&google, &form) {
+        Ok(()) => Html(consent_page(&google, &form)).into_response(),
+        Err(blocked) => refuse(blocked),
     }
 }
 
-pub(crate) async fn decide(State(google): State<Shared>, body: Bytes) -> Response {
-    let form = Form::parse(&body);
-    let mut state = google.lock();
-    let mut back = match check(&state, &form) {
-        Ok(redirect_uri) => redirect_uri,
-        Err(refusal) => return refusal,
-    };
-    let email = form.get("email").map(str::trim).filter(|email| email.contains('@'));
-    match (form.get("decision"), email) {
-        (Some("allow"), Some(email)) => {
-            state.account(email);
-            let code = format!("4/0fake-{}", Uuid::new_v4().simple());
-            let scope = form.get("scope").unwrap_or_default();
-            back.query_pairs_mut().append_pair("code", &code).append_pair("scope", scope);
-            let client_id = state.client_id.clone();
-            let issued = AuthorizationCode {
-                grant: Grant { email: email.to_owned(), client_id, scope: scope.to_owned() },
-                redirect_uri: form.get("redirect_uri").unwrap_or_default().to_owned(),
-                offline: form.get("access_type") == Some("offline"),
-                expires_at: now() + TimeDelta::minutes(10),
-            };
-            state.codes.insert(code, issued);
-        }
-        (Some("allow"), None) => return refuse(400, "invalid_request"),
-        _ => drop(back.query_pairs_mut().append_pair("error", "access_denied")),
+pub(crate) async fn decide(State(state): State<Shared>, body: Bytes) -> Response {
+    match consent::decide(&mut state.lock(), &Form::parse(&body)) {
+        Ok(back) => Redirect::to(back.as_str()).into_response(),
+        Err(blocked) => refuse(blocked),
     }
-    if let Some(state) = form.get("state") {
-        back.query_pairs_mut().append_pair("state", state);
-    }
-    Redirect::to(back.as_str()).into_response()
 }
 
-/// → where the answer goes.
-#[allow(clippy::result_large_err, reason = "the error is the page to answer with, and made once a request")]
-fn check(state: &state::State, form: &Form) -> Result<Url, Response> {
-    if form.get("client_id") != Some(&state.client_id) {
-        return Err(refuse(401, "invalid_client"));
-    }
-    let redirect_uri = form.get("redirect_uri").and_then(|uri| Url::parse(uri).ok());
-    if form.get("scope").is_none() {
-        return Err(refuse(400, "invalid_scope"));
-    }
-    redirect_uri
-        .filter(|uri| matches!(uri.scheme(), "http" | "https"))
-        .ok_or_else(|| refuse(400, "redirect_uri_mismatch"))
-}
-
-fn refuse(status: u16, error: &str) -> Response {
+fn refuse(Blocked { status, error }: Blocked) -> Response {
     let explanation = match error {
         "invalid_client" => "The OAuth client was not found.",
         "invalid_scope" => "Some requested scopes were invalid, or none was requested.",
@@ -94,14 +43,14 @@ fn refuse(status: u16, error: &str) -> Response {
     (status, Html(html("Authorization Error", &body))).into_response()
 }
 
-fn consent_page(state: &state::State, form: &Form) -> String {
+fn consent_page(google: &Google, form: &Form) -> String {
     let text = |field| escape(form.get(field).unwrap_or_default());
     let hidden: String = ["client_id", "redirect_uri", "scope", "state", "access_type"]
         .into_iter()
         .map(|field| format!("<input type=\"hidden\" name=\"{field}\" value=\"{}\">", text(field)))
         .collect();
     let accounts: String =
-        state.accounts.keys().map(|email| format!("<option value=\"{}\">", escape(email))).collect();
+        google.accounts.keys().map(|email| format!("<option value=\"{}\">", escape(email))).collect();
     let scopes: String = form
         .get("scope")
         .unwrap_or_default()

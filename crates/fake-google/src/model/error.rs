@@ -1,9 +1,6 @@
 //! Errors in the words of Google: the API's, and OAuth's.
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An error of the Calendar API.
 /// <https://developers.google.com/workspace/calendar/api/guides/errors>
@@ -47,6 +44,23 @@ impl ApiError {
         Self { status, ..Self::of(reason) }
     }
 
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        let mut detail = json!({"domain": self.domain(), "reason": self.reason, "message": self.message});
+        if let (Some((kind, place)), Some(detail)) = (self.location(), detail.as_object_mut()) {
+            detail.insert("location".to_owned(), place.into());
+            detail.insert("locationType".to_owned(), kind.into());
+        }
+        let mut error = json!({"code": self.status, "message": self.message, "errors": [detail]});
+        if let (Some(status), Some(error)) = (self.canonical_status(), error.as_object_mut()) {
+            error.insert("status".to_owned(), status.into());
+        }
+        json!({"error": error})
+    }
+
     fn domain(&self) -> &'static str {
         match self.reason.as_str() {
             "accessNotConfigured"
@@ -78,27 +92,6 @@ impl ApiError {
             ("insufficientPermissions" | "accessNotConfigured", _) => Some("PERMISSION_DENIED"),
             _ => None,
         }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut detail = json!({"domain": self.domain(), "reason": self.reason, "message": self.message});
-        if let (Some((kind, place)), Some(detail)) = (self.location(), detail.as_object_mut()) {
-            detail.insert("location".to_owned(), place.into());
-            detail.insert("locationType".to_owned(), kind.into());
-        }
-        let mut error = json!({"code": self.status, "message": self.message, "errors": [detail]});
-        if let (Some(status), Some(error)) = (self.canonical_status(), error.as_object_mut()) {
-            error.insert("status".to_owned(), status.into());
-        }
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(json!({"error": error}))).into_response();
-        if self.status == 401 {
-            const CHALLENGE: &str = r#"Bearer realm="https://accounts.google.com/", error="invalid_token""#;
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
-        }
-        response
     }
 }
 
@@ -168,11 +161,12 @@ impl OAuthError {
         };
         Self::new(status, error, description)
     }
-}
 
-impl IntoResponse for OAuthError {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({"error": self.error, "error_description": self.description}))).into_response()
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        json!({"error": self.error, "error_description": self.description})
     }
 }

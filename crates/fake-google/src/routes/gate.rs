@@ -5,41 +5,31 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use serde::Serialize;
 
-use crate::access::bearer;
-use crate::connection::Line;
-use crate::errors::ApiError;
-use crate::faults::{self, Operation, Verdict};
-use crate::oauth::Form;
-use crate::state::{self, Shared, now};
+use crate::line::Line;
+use crate::model::clock::now;
+use crate::model::error::ApiError;
+use crate::model::fault::{self, Operation, Verdict};
+use crate::model::form::Form;
+use crate::model::google::Google;
+use crate::model::record::LoggedRequest;
+use crate::routes::bearer::bearer;
+use crate::state::Shared;
 
 const BODY_LIMIT: usize = 1 << 20;
 
-#[derive(Clone, Serialize)]
-pub(crate) struct LoggedRequest {
-    at: DateTime<Utc>,
-    operation: Operation,
-    method: String,
-    path: String,
-    email: Option<String>,
-    /// As the caller saw it; 0 = the connection was cut.
-    status: u16,
-}
-
 /// A task of its own, because a server goes on working for a caller that has hung up.
 pub(crate) async fn pass(
-    State(google): State<Shared>,
+    State(state): State<Shared>,
     ConnectInfo(line): ConnectInfo<Line>,
     request: Request,
     next: Next,
 ) -> Response {
-    let task = tokio::spawn(handle(google, line, request, next));
+    let task = tokio::spawn(handle(state, line, request, next));
     task.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-async fn handle(google: Shared, line: Line, request: Request, next: Next) -> Response {
+async fn handle(state: Shared, line: Line, request: Request, next: Next) -> Response {
     let at = now();
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
@@ -48,9 +38,9 @@ async fn handle(google: Shared, line: Line, request: Request, next: Next) -> Res
     let (method, uri) = (parts.method.clone(), parts.uri.clone());
     let operation = Operation::of_path(uri.path());
     let (email, fault) = {
-        let mut state = google.lock();
-        let email = caller_email(&state, operation, &parts.headers, &body);
-        let fault = faults::take(&mut state.faults, operation, email.as_deref());
+        let mut google = state.lock();
+        let email = caller_email(&google, operation, &parts.headers, &body);
+        let fault = fault::take(&mut google.faults, operation, email.as_deref());
         (email, fault)
     };
     let request = Request::from_parts(parts, Body::from(body));
@@ -65,20 +55,20 @@ async fn handle(google: Shared, line: Line, request: Request, next: Next) -> Res
     }
     let mut response = match verdict {
         Verdict::Pass => next.run(request).await,
-        Verdict::Answer(response) => response,
+        Verdict::Answer(instead) => instead.into_response(),
         Verdict::Cut => cut(&line),
     };
     if let Some(fault) = late {
         tokio::time::sleep(fault.delay()).await;
         match fault.verdict(operation) {
             Verdict::Pass => {}
-            Verdict::Answer(instead) => response = instead,
+            Verdict::Answer(instead) => response = instead.into_response(),
             Verdict::Cut => response = cut(&line),
         }
     }
     let status = if line.is_cut() { 0 } else { response.status().as_u16() };
     let (method, path) = (method.to_string(), uri.path().to_owned());
-    google.lock().requests.push(LoggedRequest { at, operation, method, path, email, status });
+    state.lock().requests.push(LoggedRequest { at, operation, method, path, email, status });
     response
 }
 
@@ -89,22 +79,17 @@ fn cut(line: &Line) -> Response {
 }
 
 /// Whose call it is, also when the token is not valid any more.
-fn caller_email(
-    state: &state::State,
-    operation: Operation,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Option<String> {
+fn caller_email(google: &Google, operation: Operation, headers: &HeaderMap, body: &[u8]) -> Option<String> {
     if !matches!(operation, Operation::Token | Operation::Revoke) {
-        return Some(state.access_tokens.get(bearer(headers)?)?.grant.email.clone());
+        return Some(google.access_tokens.get(bearer(headers)?)?.grant.email.clone());
     }
     let form = Form::parse(body);
     let named = ["refresh_token", "token"].into_iter().find_map(|field| form.get(field));
     if let Some(token) = named {
-        let grant = state.grants.get(token);
+        let grant = google.grants.get(token);
         return grant
-            .or_else(|| Some(&state.access_tokens.get(token)?.grant))
+            .or_else(|| Some(&google.access_tokens.get(token)?.grant))
             .map(|grant| grant.email.clone());
     }
-    Some(state.codes.get(form.get("code")?)?.grant.email.clone())
+    Some(google.codes.get(form.get("code")?)?.grant.email.clone())
 }

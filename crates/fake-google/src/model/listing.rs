@@ -4,38 +4,33 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::access::{Grant, Need};
-use crate::calendar::{AccessRole, Calendar, StoredEvent, timestamp};
-use crate::errors::ApiError;
-use crate::event;
-use crate::oauth::Form;
-use crate::state::{State, opaque_id};
+use crate::model::access::{Grant, Need};
+use crate::model::calendar::{AccessRole, Calendar, Page, StoredEvent};
+use crate::model::clock::timestamp;
+use crate::model::error::ApiError;
+use crate::model::event;
+use crate::model::form::Form;
+use crate::model::google::Google;
+use crate::model::id::opaque_id;
 
 /// Those that change nothing here are `alt`, `fields` and `singleEvents`.
 const PARAMETERS: [&str; 7] =
     ["alt", "fields", "maxResults", "pageToken", "singleEvents", "timeMax", "timeMin"];
 
-/// What a `nextPageToken` stands for: the rest of a list, as it was when the first page was made.
-#[derive(Clone)]
-pub(crate) struct Page {
-    calendar_id: String,
-    items: Vec<Value>,
-}
-
 pub(crate) fn list(
-    state: &mut State,
+    google: &mut Google,
     caller: &Grant,
     calendar: &str,
     parameters: &Form,
 ) -> Result<Value, ApiError> {
     let query = Query::parse(parameters)?;
-    let (calendar, role) = state.calendar(caller, calendar, Need::Read)?;
+    let (calendar, role) = google.calendar(caller, calendar, Need::Read)?;
     let mut answer = head(calendar, role);
     let calendar_id = calendar.id.clone();
     let mut items = match parameters.get("pageToken") {
         None => calendar.events.iter().filter(|event| query.matches(event)).map(item).collect(),
         Some(token) => {
-            let page = state.pages.get(token).filter(|page| page.calendar_id == calendar_id);
+            let page = google.pages.get(token).filter(|page| page.calendar_id == calendar_id);
             page.ok_or_else(|| ApiError::invalid("Invalid page token value."))?.items.clone()
         }
     };
@@ -45,7 +40,7 @@ pub(crate) fn list(
         if !rest.is_empty() {
             let token = opaque_id();
             answer.insert("nextPageToken".to_owned(), token.as_str().into());
-            state.pages.insert(token, Page { calendar_id, items: rest });
+            google.pages.insert(token, Page { calendar_id, items: rest });
         }
     }
     Ok(answer)

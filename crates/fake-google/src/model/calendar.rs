@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::access::{Grant, Need};
-use crate::errors::ApiError;
-use crate::state::{State, now, opaque_id};
+use crate::model::clock::{now, timestamp};
+use crate::model::error::ApiError;
+use crate::model::id::opaque_id;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,28 +87,8 @@ impl Calendar {
     }
 }
 
-impl State {
-    /// A calendar by id, or the caller's own by `primary`.
-    pub(crate) fn calendar(
-        &mut self,
-        caller: &Grant,
-        id: &str,
-        need: Need,
-    ) -> Result<(&mut Calendar, AccessRole), ApiError> {
-        let id = if id == "primary" { &caller.email } else { id };
-        let found = self.calendars.get_mut(id).and_then(|calendar| {
-            let role = *calendar.members.get(&caller.email)?;
-            Some((calendar, role))
-        });
-        match found {
-            None => Err(ApiError::of("notFound")),
-            Some((_, AccessRole::Reader)) if need == Need::Write => Err(ApiError::of("requiredAccessLevel")),
-            Some(found) => Ok(found),
-        }
-    }
-}
-
-/// As Google prints times of its own: UTC, milliseconds.
-pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+/// What a `nextPageToken` stands for: the rest of a list, as it was when the first page was made.
+pub(crate) struct Page {
+    pub(crate) calendar_id: String,
+    pub(crate) items: Vec<Value>,
 }

@@ -1,141 +1,74 @@
 //! `events.watch` and `channels.stop`.
 //! <https://developers.google.com/workspace/calendar/api/guides/push>
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use crate::access::Need;
-use crate::delivery::{self, Message};
-use crate::errors::ApiError;
-use crate::state::{self, Shared, now};
+use crate::model::access::{Grant, Need};
+use crate::model::channel::Channel;
+use crate::model::clock::now;
+use crate::model::error::ApiError;
+use crate::model::google::Google;
+use crate::model::message::Message;
 
 /// What Google leaves as it is in a `resourceUri`.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Lifetimes in seconds.
-pub(crate) struct Ttl {
-    pub(crate) cap: u32,
-    pub(crate) default: u32,
-}
-
-impl Default for Ttl {
-    fn default() -> Self {
-        Self { cap: 30 * 86_400, default: 7 * 86_400 }
-    }
-}
-
-pub(crate) struct Channel {
-    pub(crate) key: Uuid,
-    pub(crate) id: String,
-    pub(crate) email: String,
-    pub(crate) client_id: String,
-    pub(crate) calendar_id: String,
-    pub(crate) resource_id: String,
-    pub(crate) resource_uri: String,
-    pub(crate) address: String,
-    pub(crate) token: Option<String>,
-    pub(crate) expiration: DateTime<Utc>,
-    pub(crate) opened_at: DateTime<Utc>,
-    pub(crate) stopped_at: Option<DateTime<Utc>>,
-    pub(crate) last_message_number: u64,
-    /// To the channel's delivery task.
-    pub(crate) outbox: UnboundedSender<Message>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ChannelState {
-    Live,
-    Stopped,
-    Expired,
-}
-
-impl Channel {
-    pub(crate) fn state(&self) -> ChannelState {
-        if self.stopped_at.is_some() {
-            ChannelState::Stopped
-        } else if self.expiration <= now() {
-            ChannelState::Expired
-        } else {
-            ChannelState::Live
-        }
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        self.state() == ChannelState::Live
-    }
-}
-
 /// The body of `watch`, checked.
-struct WatchRequest {
+pub(crate) struct WatchRequest {
     id: String,
     address: String,
     token: Option<String>,
     ttl_seconds: Option<i64>,
 }
 
-pub(crate) async fn watch(
-    State(google): State<Shared>,
-    Path(calendar): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<Value>, ApiError> {
-    let (answer, sync) = {
-        let mut state = google.lock();
-        let state = &mut *state;
-        let caller = state.caller(&headers, Need::Read)?;
-        let (calendar, _) = state.calendar(&caller, &calendar, Need::Read)?;
-        let (calendar_id, resource_id) = (calendar.id.clone(), calendar.resource_id.clone());
-        let request = parse_watch(&body, google.config.allow_http_loopback)?;
-        if !calendar.push {
-            return Err(ApiError::of("pushNotSupportedForRequestedResource"));
-        }
-        if state.channels.iter().any(|channel| channel.id == request.id) {
-            let message = format!("Channel id {} not unique", request.id);
-            return Err(ApiError::new(400, "channelIdNotUnique", message));
-        }
-        let seconds = request.ttl_seconds.unwrap_or(state.ttl.default.into()).min(state.ttl.cap.into());
-        let encoded_id = utf8_percent_encode(&calendar_id, UNRESERVED).to_string();
-        let key = Uuid::new_v4();
-        let mut channel = Channel {
-            key,
-            id: request.id,
-            email: caller.email,
-            client_id: caller.client_id,
-            calendar_id,
-            resource_id,
-            resource_uri: format!("{}/calendars/{encoded_id}/events?alt=json", google.calendar_api_url()),
-            address: request.address,
-            token: request.token,
-            expiration: now() + TimeDelta::seconds(seconds),
-            opened_at: now(),
-            stopped_at: None,
-            last_message_number: 0,
-            outbox: delivery::open(&google, key),
-        };
-        let answer = resource(&channel);
-        let sync = delivery::announce(&mut channel, &state.rules, google.config.sync_delay);
-        state.channels.push(channel);
-        (answer, sync)
-    };
-    if let Some(answered) = sync {
-        // Fails if the channel is stopped meanwhile: then there is nothing to wait for.
-        let _ = answered.await;
+/// A channel on the calendar, as granted; not stored yet. `outbox` starts what delivers the messages of the channel that
+/// has this key.
+pub(crate) fn open(
+    google: &mut Google,
+    caller: Grant,
+    calendar: &str,
+    request: WatchRequest,
+    api_url: &str,
+    outbox: impl FnOnce(Uuid) -> UnboundedSender<Message>,
+) -> Result<Channel, ApiError> {
+    let (calendar, _) = google.calendar(&caller, calendar, Need::Read)?;
+    if !calendar.push {
+        return Err(ApiError::of("pushNotSupportedForRequestedResource"));
     }
-    Ok(Json(answer))
+    let (calendar_id, resource_id) = (calendar.id.clone(), calendar.resource_id.clone());
+    if google.channels.iter().any(|channel| channel.id == request.id) {
+        let message = format!("Channel id {} not unique", request.id);
+        return Err(ApiError::new(400, "channelIdNotUnique", message));
+    }
+    let seconds = request.ttl_seconds.unwrap_or(google.ttl.default.into()).min(google.ttl.cap.into());
+    let encoded_id = utf8_percent_encode(&calendar_id, UNRESERVED).to_string();
+    let key = Uuid::new_v4();
+    Ok(Channel {
+        key,
+        id: request.id,
+        email: caller.email,
+        client_id: caller.client_id,
+        calendar_id,
+        resource_id,
+        resource_uri: format!("{api_url}/calendars/{encoded_id}/events?alt=json"),
+        address: request.address,
+        token: request.token,
+        expiration: now() + TimeDelta::seconds(seconds),
+        opened_at: now(),
+        stopped_at: None,
+        last_message_number: 0,
+        outbox: outbox(key),
+    })
 }
 
 /// The answer to `watch`.
-fn resource(channel: &Channel) -> Value {
+pub(crate) fn resource(channel: &Channel) -> Value {
     let mut resource = json!({
         "kind": "api#channel",
         "id": channel.id,
@@ -149,7 +82,7 @@ fn resource(channel: &Channel) -> Value {
     resource
 }
 
-fn parse_watch(body: &[u8], allow_http_loopback: bool) -> Result<WatchRequest, ApiError> {
+pub(crate) fn parse(body: &[u8], allow_http_loopback: bool) -> Result<WatchRequest, ApiError> {
     let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| ApiError::of("parseError"))?;
     let text = |field: &str| match body.get(field) {
         None | Some(Value::Null) => Ok(None),
@@ -215,16 +148,10 @@ struct StopRequest {
 }
 
 /// Whoever did not open the channel is told that there is none.
-pub(crate) async fn stop(
-    State(google): State<Shared>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, ApiError> {
-    let mut state = google.lock();
-    let caller = state.caller(&headers, Need::Read)?;
-    let request: StopRequest = serde_json::from_slice(&body)
+pub(crate) fn stop(google: &mut Google, caller: &Grant, body: &[u8]) -> Result<(), ApiError> {
+    let request: StopRequest = serde_json::from_slice(body)
         .map_err(|_| ApiError::new(400, "required", "Missing required fields: id, resourceId"))?;
-    let channel = state.channel(&request.id).filter(|channel| {
+    let channel = google.channel(&request.id).filter(|channel| {
         channel.is_live()
             && channel.resource_id == request.resource_id
             && channel.email == caller.email
@@ -235,11 +162,5 @@ pub(crate) async fn stop(
         ApiError::new(404, "notFound", message)
     };
     channel.ok_or_else(unknown)?.stopped_at = Some(now());
-    Ok(StatusCode::NO_CONTENT)
-}
-
-impl state::State {
-    pub(crate) fn channel(&mut self, id: &str) -> Option<&mut Channel> {
-        self.channels.iter_mut().find(|channel| channel.id == id)
-    }
+    Ok(())
 }
