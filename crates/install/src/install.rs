@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use similar::TextDiff;
 
 use crate::config_toml;
-use crate::migrations::{self, Step};
+use crate::migrations::{self, Fate};
 use crate::payload::Payload;
 use crate::plan::{Change, Plan, readable};
 use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
@@ -148,12 +148,12 @@ impl Installation<'_> {
         let installed = self.known.migrations.iter().map(|(path, hash)| (name(path), hash.clone())).collect();
         let steps = migrations::plan(&self.payload.migrations, existing, &installed, now)?;
         for (migration, step) in self.payload.migrations.iter().zip(steps) {
-            let (Step::Present { file } | Step::Changed { file } | Step::Add { file }) = &step;
+            let (Fate::Present { file } | Fate::Changed { file } | Fate::Add { file }) = &step;
             let path = format!("{MIGRATIONS}/{file}");
             match step {
-                Step::Present { .. } => {}
-                Step::Add { .. } => self.plan.write(&path, None, migration.sql.clone()),
-                Step::Changed { .. } => self.plan.notes.push(format!(
+                Fate::Present { .. } => {}
+                Fate::Add { .. } => self.plan.write(&path, None, migration.sql.clone()),
+                Fate::Changed { .. } => self.plan.notes.push(format!(
                     "{path} was edited or removed since it was installed, and stays so; your version control has it"
                 )),
             }

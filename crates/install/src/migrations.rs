@@ -13,7 +13,7 @@ use crate::project::MIGRATIONS;
 use crate::record::hash;
 
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum Fate {
     /// Is there, whoever put it there.
     Present {
         file: String,
@@ -34,7 +34,7 @@ pub(crate) fn plan(
     mut existing: BTreeMap<String, String>,
     installed: &BTreeMap<String, String>,
     now: &str,
-) -> Result<Vec<Step>> {
+) -> Result<Vec<Fate>> {
     let mut steps = Vec::new();
     let mut previous = String::new();
     for migration in migrations {
@@ -45,20 +45,20 @@ pub(crate) fn plan(
         };
         let last = existing.last_key_value().map(|(file, _)| file.clone());
         let step = if let Some(file) = latest(&existing) {
-            Step::Present { file }
+            Fate::Present { file }
         } else if let Some(file) = latest(installed) {
             // One that is gone can come back only where it still is the last.
             let is_gone = !existing.contains_key(&file);
             if is_gone && last.is_none_or(|last| file > last) {
-                Step::Add { file }
+                Fate::Add { file }
             } else {
-                Step::Changed { file }
+                Fate::Changed { file }
             }
         } else {
             let version = version_after(last.as_deref(), now)?;
-            Step::Add { file: format!("{version}_{}", migration.name) }
+            Fate::Add { file: format!("{version}_{}", migration.name) }
         };
-        let (Step::Present { file } | Step::Changed { file } | Step::Add { file }) = &step;
+        let (Fate::Present { file } | Fate::Changed { file } | Fate::Add { file }) = &step;
         existing.insert(file.clone(), hash);
         previous.clone_from(file);
         steps.push(step);
@@ -107,21 +107,21 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(ours: &[&str], existing: &[(&str, &str)], installed: &[(&str, &str)], expected: &[Step]) {
+    fn check(ours: &[&str], existing: &[(&str, &str)], installed: &[(&str, &str)], expected: &[Fate]) {
         let steps = plan(&migrations(ours), files(existing), &files(installed), NOW).unwrap();
         assert_eq!(steps, expected);
     }
 
-    fn add(file: &str) -> Step {
-        Step::Add { file: file.to_owned() }
+    fn add(file: &str) -> Fate {
+        Fate::Add { file: file.to_owned() }
     }
 
-    fn present(file: &str) -> Step {
-        Step::Present { file: file.to_owned() }
+    fn present(file: &str) -> Fate {
+        Fate::Present { file: file.to_owned() }
     }
 
-    fn changed(file: &str) -> Step {
-        Step::Changed { file: file.to_owned() }
+    fn changed(file: &str) -> Fate {
+        Fate::Changed { file: file.to_owned() }
     }
 
     #[test]

@@ -27,7 +27,7 @@ struct Pipes {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+enum Outcome {
     Ok(Value),
     Error(String),
 }
@@ -58,14 +58,14 @@ impl OfficialClients {
     pub(super) async fn call<T: DeserializeOwned>(&self, name: &str, argument: Value) -> Result<T> {
         let answer = timeout(CALL_TIMEOUT, self.exchange(name, argument)).await;
         match answer.with_context(|| format!("{name} was not answered within {CALL_TIMEOUT:?}"))?? {
-            Answer::Ok(value) => {
+            Outcome::Ok(value) => {
                 serde_json::from_value(value).with_context(|| format!("what {name} returned"))
             }
-            Answer::Error(message) => bail!("{name} failed: {message}"),
+            Outcome::Error(message) => bail!("{name} failed: {message}"),
         }
     }
 
-    async fn exchange(&self, name: &str, argument: Value) -> Result<Answer> {
+    async fn exchange(&self, name: &str, argument: Value) -> Result<Outcome> {
         let mut pipes = self.pipes.lock().await;
         pipes.calls.write_all(format!("{}\n", json!([name, argument])).as_bytes()).await?;
         let line = pipes.answers.next_line().await?.context("node ended; its error is above")?;

@@ -25,7 +25,7 @@ use url::Url;
 Needs SUPABASE_ACCESS_TOKEN or `supabase login`, and SUPABASE_DB_PASSWORD unless your account may create a login. No
 secret is printed, or given to a program in its arguments."
 )]
-struct Arguments {
+struct DeployArguments {
     /// The project to deploy: the directory that holds supabase/; without it, this repository
     #[arg(long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -51,7 +51,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    match run(DeployArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { workdir, project_ref, skip, env_file, db_url, url, yes } = arguments;
+fn run(arguments: DeployArguments) -> Result<()> {
+    let DeployArguments { workdir, project_ref, skip, env_file, db_url, url, yes } = arguments;
     let project = Project::open(&workdir.unwrap_or_else(repository))?;
     let default = project.root().join("supabase/.env");
     let env_file = env_file.or_else(|| default.is_file().then_some(default));

@@ -25,7 +25,7 @@ use install::{DROP, Payload, Project, function_names, install, repository, unins
 
 What was installed is recorded in supabase/calendar-webhooks.lock; commit it with the rest."
 )]
-struct Arguments {
+struct InstallArguments {
     /// The project: the directory that holds supabase/
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -45,7 +45,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match run(&InstallArguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(arguments: &InstallArguments) -> Result<()> {
     let project = Project::open(&arguments.into)?;
     ensure!(
         project.root() != repository().canonicalize()?,

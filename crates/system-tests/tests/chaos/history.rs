@@ -51,7 +51,7 @@ pub(crate) struct State {
 
 /// What became of a notification.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Notification {
+pub(crate) struct Delivery {
     pub channel_id: String,
     pub message_number: u64,
     pub resource_state: String,
@@ -64,7 +64,7 @@ pub(crate) struct Notification {
     pub duration_ms: i64,
 }
 
-impl Notification {
+impl Delivery {
     pub(crate) fn is_answered_change(&self) -> bool {
         self.resource_state != "sync" && self.status.is_some_and(|status| (200..300).contains(&status))
     }
@@ -81,7 +81,7 @@ pub(crate) struct History {
     pub states: Vec<State>,
     pub runs: Vec<Run>,
     pub channels: Vec<Channel>,
-    pub notifications: Vec<Notification>,
+    pub notifications: Vec<Delivery>,
     /// When the session is.
     pub session: (Time, Time),
     /// The events that the calendar holds.
@@ -128,7 +128,7 @@ impl History {
             }
         }
         for notification in &self.notifications {
-            let Notification { message_number: number, resource_state: state, attempts, status, .. } =
+            let Delivery { message_number: number, resource_state: state, attempts, status, .. } =
                 notification;
             let name = format!("{state} {number} on {}", short(Some(&notification.channel_id)));
             lines.push((notification.queued_at, format!("Google: {name} is due")));
@@ -153,8 +153,8 @@ pub(crate) async fn collect(population: &Population) -> Result<Vec<History>> {
     for run in population.all_runs().await {
         runs.entry(run.connection_id).or_default().push(run);
     }
-    let mut notifications: HashMap<String, Vec<Notification>> = HashMap::new();
-    for notification in population.google_list::<Notification>("deliveries").await {
+    let mut notifications: HashMap<String, Vec<Delivery>> = HashMap::new();
+    for notification in population.google_list::<Delivery>("deliveries").await {
         notifications.entry(notification.channel_id.clone()).or_default().push(notification);
     }
     let mut channels: BTreeMap<String, Vec<Channel>> = BTreeMap::new();

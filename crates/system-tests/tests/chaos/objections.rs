@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use system_tests::{Channel, Connection, Run};
 use uuid::Uuid;
 
-use crate::history::{History, Notification, State};
+use crate::history::{Delivery, History, State};
 use crate::judgement::{Promise, judge, judge_channels};
 use crate::population::{Habit, Inhabitant};
 
@@ -110,7 +110,7 @@ fn good() -> History {
         ],
         runs: vec![run(1, 4, "channel_opened"), run(2, 12, "calendar_changed"), run(3, 22, "channel_opened")],
         channels: vec![channel("first", 2, Some(22)), channel("second", 20, None)],
-        notifications: vec![Notification {
+        notifications: vec![Delivery {
             channel_id: "first".to_owned(),
             message_number: 2,
             resource_state: "exists".to_owned(),
