@@ -197,7 +197,7 @@ pub(crate) async fn a_new_google_client_secret_heals_by_itself() -> Result<()> {
     let Rotation { project, connection, .. } = &rotation;
     let before = project.row(connection).await;
 
-    // The old secret is deleted; soon after the access token has to be refreshed, and the channel renewed.
+    // The old secret is deleted; soon after the access token has to be renewed, and the channel renewed.
     project.google_control("client", json!({ "client_secret": "another-client-secret" })).await;
     project.set(connection, "expires_at = now(), webhook_not_before = 'epoch'").await;
     let answer = project.call(SETUP, Caller::Key(OLD), connection.target()).await?;
