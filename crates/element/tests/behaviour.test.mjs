@@ -261,9 +261,9 @@ it("dates are in the language of the place, with the exact time on hover and unf
 
 it("the page's language and colour scheme are followed as soon as they change", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()], context: { colorScheme: "light" } });
-  await scene.part("last-sync").getByText("2 minutes ago").waitFor();
+  await scene.part("last-sync").getByText("2 hours ago").waitFor();
   await scene.page.evaluate(() => void (document.documentElement.lang = "de"));
-  await scene.part("last-sync").getByText("vor 2 Minuten").waitFor();
+  await scene.part("last-sync").getByText("vor 2 Stunden").waitFor();
   await scene.page.addStyleTag({ content: ".dark { color-scheme: dark; }" });
   await scene.page.evaluate(() => void document.documentElement.classList.add("dark"));
   const colour = () => scene.part("panel").evaluate((panel) => getComputedStyle(panel).backgroundColor);

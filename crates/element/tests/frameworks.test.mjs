@@ -96,10 +96,10 @@ async function tell(test, address) {
   assert.equal(await scene.element.getAttribute("client"), null);
   await press("Deutsch");
   await scene.button("Erneut verbinden").waitFor();
-  await scene.part("last-sync").getByText("vor 2 Minuten").waitFor();
+  await scene.part("last-sync").getByText("vor 2 Stunden").waitFor();
   await press("Deutsch");
   await scene.button("Reconnect").waitFor();
-  await scene.part("last-sync").getByText("2 minutes ago").waitFor();
+  await scene.part("last-sync").getByText("2 hours ago").waitFor();
   await press("Client");
   await scene.part("summary").getByText("Loading…").waitFor();
   await press("Client");

@@ -65,7 +65,7 @@ export function row(values = {}) {
     webhook_expiration: inDays(28),
     webhook_error: null,
     sync_status: "idle",
-    last_sync_at: inDays(-2 / 1440),
+    last_sync_at: inDays(-2 / 24),
     sync_error: null,
     ...values,
   };
