@@ -29,6 +29,7 @@ it("Connect asks the page for consent, and what then appears is set up without a
   scene.supabase.rows = [notSetUp()];
   await scene.card().getByText("Updates are on.").waitFor();
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  await scene.atRest();
   assert.deepEqual(setUps(scene), [scene.supabase.rows[0].id]);
 });
 
@@ -36,9 +37,11 @@ it("a page that prevents the default says itself what is going on", async (test)
   const scene = await Scene.open(test, browser);
   await scene.page.evaluate(() => addEventListener("calendar-connect", (event) => event.preventDefault()));
   await scene.button("Connect Google Calendar").click();
+  assert.equal((await scene.events("calendar-connect")).length, 1);
+  assert.equal(await scene.element.getByText("Waiting for your consent").count(), 0);
   scene.supabase.rows = [notSetUp()];
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
-  assert.equal(await scene.element.getByText("Waiting for your consent").count(), 0);
+  await scene.atRest();
   assert.equal(setUps(scene).length, 1);
 });
 
@@ -51,6 +54,7 @@ it("Reconnect names its connection, and the new consent is set up once", async (
   await scene.card(1).getByText("Waiting for your consent at Google…").waitFor();
   Object.assign(rows[1], { status: "expired", webhook_error: null });
   await scene.card(1).getByText("Updates are on.").waitFor();
+  await scene.atRest();
   assert.deepEqual(setUps(scene), [rows[1].id]);
 });
 
@@ -58,15 +62,16 @@ it("a page that was left for the consent sets up what it comes back with, once",
   const rows = [row({ status: "reconnect_required", webhook_error: "reconnect_required" })];
   const scene = await Scene.open(test, browser, { rows });
   await scene.button("Reconnect").click();
-  Object.assign(rows[0], { status: "active", webhook_error: null });
   await scene.page.reload();
+  // Not before: the page that is left looks too while it waits.
+  Object.assign(rows[0], { status: "active", webhook_error: null });
   await scene.mount();
-  await eventually(() => setUps(scene), (calls) => calls.length === 1, "setup is called");
   await scene.card().getByText("Updates are on.").waitFor();
   await scene.page.reload();
   await scene.mount();
   await scene.card().waitFor();
   await scene.refresh();
+  await scene.atRest();
   assert.deepEqual(setUps(scene), [rows[0].id]);
 });
 
@@ -76,6 +81,7 @@ it("a host that says it is back has the connection set up, whatever the view sti
   await scene.button("Reconnect").click();
   await scene.refresh();
   await scene.card().getByText("Updates are on.").waitFor();
+  await scene.atRest();
   assert.deepEqual(setUps(scene), [rows[0].id]);
 });
 
@@ -83,15 +89,17 @@ it("a setup that fails is not tried again and again, but when the user asks", as
   const faults = { "setup-calendar-webhook": problem(502, "google_unavailable") };
   const scene = await Scene.open(test, browser, { rows: [notSetUp()], faults, clock: true });
   await scene.card().getByText("Google is not answering.").waitFor();
+  await scene.stopClock();
   const before = scene.supabase.reads;
   for (let looks = 1; looks <= 3; looks++) {
-    await scene.page.clock.fastForward(31_000);
-    await eventually(() => scene.supabase.reads, (reads) => reads >= before + looks, "it goes on looking");
+    await scene.pass(31_000);
+    assert.equal(scene.supabase.reads, before + looks, "it goes on looking");
   }
   assert.equal(setUps(scene).length, 1);
   scene.supabase.faults = {};
   await scene.button("Turn on updates").click();
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  await scene.atRest();
   assert.equal(setUps(scene).length, 2);
 });
 
@@ -110,54 +118,63 @@ it("Refresh asks for its connection alone, is busy meanwhile, and leaves the oth
   await second.click();
   await scene.card(1).getByText("Refreshed.").waitFor();
   assert.equal(await first.getAttribute("aria-busy"), "true");
+  await eventually(() => answer, Boolean, "the first Refresh is on its way");
   answer(undefined);
   await scene.card(0).getByText("Refreshed.").waitFor();
   await scene.card(0).getByText("Connected", { exact: true }).waitFor();
-  assert.deepEqual(refreshes(scene), [rows[0].id, rows[1].id]);
+  await scene.atRest();
+  assert.deepEqual(refreshes(scene).sort(), [rows[0].id, rows[1].id]);
 });
 
 it("too many requests count down on their own button until it may be pressed again", async (test) => {
   const faults = { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "12" }) };
   const scene = await Scene.open(test, browser, { rows: [row(), work()], faults, clock: true });
+  await scene.card(1).waitFor();
+  await scene.stopClock();
   const button = scene.card(0).getByRole("button");
   await button.click();
-  await scene.card(0).getByRole("button", { name: /^Wait 1[12] s$/ }).waitFor();
+  await scene.card(0).getByRole("button", { name: "Wait 12 s" }).waitFor();
   assert.equal(await scene.card(1).getByRole("button").textContent(), "Refresh");
-  await scene.page.clock.fastForward(8_000);
-  await scene.card(0).getByRole("button", { name: /^Wait [34] s$/ }).waitFor();
+  await scene.pass(8_000);
+  assert.equal(await button.textContent(), "Wait 4 s");
   await button.click({ force: true });
+  await scene.atRest();
   assert.equal(refreshes(scene).length, 1, "a button that waits does nothing");
   scene.supabase.faults = {};
-  await scene.page.clock.fastForward(5_000);
+  await scene.pass(4_000);
   await scene.card(0).getByRole("button", { name: "Refresh", exact: true }).click();
   await scene.card(0).getByText("Refreshed.").waitFor();
 });
 
 it("without a Retry-After the countdown starts at half a minute", async (test) => {
   const faults = { "refresh-calendar-webhook": problem(429, "too_soon") };
-  const scene = await Scene.open(test, browser, { rows: [row()], faults });
+  const scene = await Scene.open(test, browser, { rows: [row()], faults, clock: true });
+  await scene.card().waitFor();
+  await scene.stopClock();
   await scene.button("Refresh").click();
-  await scene.card().getByRole("button", { name: /^Wait (30|29) s$/ }).waitFor();
+  await scene.button("Wait 30 s").waitFor();
 });
 
 it("it looks every 30 seconds, every 2 while a sync is pending, and not at all while hidden", async (test) => {
   const rows = [row()];
   const scene = await Scene.open(test, browser, { rows, clock: true });
   await scene.card().waitFor();
-  const { clock } = scene.page;
-  const looks = (count) => eventually(() => scene.supabase.reads, (reads) => reads === count, `${count} looks`);
-  await looks(1);
-  await clock.pauseAt(Date.now() + 3_600_000);
-  await looks(2);
-  await clock.runFor(29_000);
-  assert.equal(scene.supabase.reads, 2);
+  await scene.atRest();
+  const haveBeen = (looks) => assert.equal(scene.supabase.reads, looks, "looks");
+  haveBeen(1);
+  await scene.stopClock();
+  haveBeen(2);
+  await scene.pass(29_000);
+  haveBeen(2);
   rows[0].sync_status = "pending";
-  await clock.runFor(1_100);
-  await looks(3);
+  await scene.pass(1_100);
+  haveBeen(3);
   await scene.card().getByText("Syncing…").waitFor();
   rows[0].sync_status = "idle";
-  await clock.runFor(2_100);
-  await looks(4);
+  await scene.pass(1_900);
+  haveBeen(3);
+  await scene.pass(200);
+  haveBeen(4);
   await scene.card().getByText("Up to date").waitFor();
 
   const show = (visibility) =>
@@ -166,12 +183,14 @@ it("it looks every 30 seconds, every 2 while a sync is pending, and not at all w
       document.dispatchEvent(new Event("visibilitychange"));
     }, visibility);
   await show("hidden");
-  await clock.runFor(120_000);
-  assert.equal(scene.supabase.reads, 4);
+  await scene.pass(120_000);
+  haveBeen(4);
   await show("visible");
-  await looks(5);
+  await scene.atRest();
+  haveBeen(5);
   await scene.page.evaluate(() => void window.dispatchEvent(new Event("focus")));
-  await looks(6);
+  await scene.atRest();
+  haveBeen(6);
 });
 
 it("refresh() resolves when what the server knew at the time of the call is shown", async (test) => {
@@ -183,10 +202,11 @@ it("refresh() resolves when what the server knew at the time of the call is show
   await eventually(() => release, Boolean, "the first look is on its way");
   scene.supabase.faults = {};
   scene.supabase.rows[0].status = "paused";
-  const fresh = scene.refresh();
+  // In an object, so that what is waited for here is the call alone.
+  const fresh = await scene.element.evaluateHandle((element) => ({ shown: element.refresh() }));
   release({ body: [row()] });
   await stale;
-  await fresh;
+  await fresh.evaluate(({ shown }) => shown);
   assert.equal(await scene.part("badge").textContent(), "Paused");
 });
 
@@ -230,15 +250,16 @@ it("the page is told of every change, and of nothing else", async (test) => {
 
 it("texts are replaced one by one, in place, and what they lack stays English", async (test) => {
   const faults = { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "20" }) };
-  const scene = await Scene.open(test, browser, { rows: [row()], faults });
+  const scene = await Scene.open(test, browser, { rows: [row()], faults, clock: true });
   await scene.button("Refresh").waitFor();
+  await scene.stopClock();
   await setTexts(scene, { refresh: "Aktualisieren", wait: "Noch {seconds} s", nonsense: "x", title: 5 });
   await scene.button("Aktualisieren").click();
-  await scene.card().getByRole("button", { name: /^Noch (20|19) s$/ }).waitFor();
+  await scene.card().getByRole("button", { name: "Noch 20 s" }).waitFor();
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
   assert.equal(await scene.part("title").textContent(), "Google Calendar");
   await setTexts(scene, null);
-  await scene.card().getByRole("button", { name: /^Wait \d+ s$/ }).waitFor();
+  await scene.card().getByRole("button", { name: "Wait 20 s" }).waitFor();
 });
 
 it("dates are in the language of the place, with the exact time on hover and unfolded", async (test) => {
@@ -366,7 +387,7 @@ it("a session that ends, and another that begins, are noticed at once", async (t
 it("signing in again ends the trouble of a session that has ended", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()], clock: true });
   await scene.card().waitFor();
-  await scene.page.clock.pauseAt(Date.now() + 60_000);
+  await scene.stopClock();
   scene.supabase.sessionsEnded = true;
   await scene.refresh();
   await scene.part("notice").getByText("Your session has ended.").waitFor();
@@ -459,6 +480,7 @@ it("an element that is moved keeps what it shows", async (test) => {
     aside.append(document.querySelector("google-calendar-integration"));
   });
   await scene.page.waitForFunction(() => document.querySelector("aside > google-calendar-integration"));
+  await scene.atRest();
   assert.equal(await scene.part("details").evaluate((details) => details.open), true);
   assert.equal(scene.supabase.reads, reads);
   await scene.button("Refresh").click();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 
-import { Scene, launch } from "./scene.mjs";
+import { Scene, eventually, launch } from "./scene.mjs";
 import { row } from "./supabase.mjs";
 
 let browser;
@@ -43,9 +43,11 @@ it("Enter and Space press, and the focus stays where it was", async (test) => {
   await scene.button("Refreshing…").waitFor();
   await scene.page.keyboard.press("Space");
   assert.equal(await focused(scene), "Refreshing…");
+  await eventually(() => answer, Boolean, "the request has arrived");
   answer(undefined);
   await scene.card().getByText("Refreshed.").waitFor();
   assert.equal(await focused(scene), "Refresh");
+  await scene.atRest();
   assert.equal(scene.supabase.calledWith("refresh-calendar-webhook").length, 1);
   await scene.page.keyboard.press("Tab");
   await scene.page.keyboard.press("Space");

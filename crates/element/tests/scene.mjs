@@ -20,6 +20,23 @@ export const launch = (args = []) =>
 
 const screenshots = fileURLToPath(new URL("../screenshots/", import.meta.url));
 
+/** In the page: counts the elements' requests. Each of them ends with the abort of its signal, answered or not. */
+function countRequests() {
+  let underWay = 0;
+  window.AbortController = class extends AbortController {
+    constructor() {
+      super();
+      underWay += 1;
+    }
+
+    abort(reason) {
+      if (!this.signal.aborted) underWay -= 1;
+      super.abort(reason);
+    }
+  };
+  window.requestsUnderWay = () => underWay;
+}
+
 export class Scene {
   /** Closed with the test; an error that the page did not catch fails it. */
   static async open(test, browser, { rows = [], faults = {}, signedIn = true, clock = false, context = {}, before = () => {} } = {}) {
@@ -41,6 +58,7 @@ export class Scene {
     this.errors ??= [];
     page.on("pageerror", (error) => this.errors.push(error));
     if (clock) await page.clock.install();
+    await page.addInitScript(countRequests);
     await page.goto(this.supabase.url);
     return page;
   }
@@ -61,6 +79,32 @@ export class Scene {
 
   refresh() {
     return this.page.evaluate(() => document.querySelector("google-calendar-integration").refresh());
+  }
+
+  /**
+   * Waits until the element has nothing under way. Then every answer is shown and the timer of the next look is set, so
+   * that requests can be counted and the clock be moved.
+   */
+  atRest(page = this.page) {
+    const isAtRest = () => {
+      const mounted = document.querySelector("google-calendar-integration")?.shadowRoot?.hasChildNodes();
+      return mounted && requestsUnderWay() === 0;
+    };
+    return eventually(() => page.evaluate(isAtRest), Boolean, "the element is at rest");
+  }
+
+  /** From here on time passes by `pass` alone. The jump to a full minute later makes the element look once more. */
+  async stopClock() {
+    await this.atRest();
+    await this.page.clock.pauseAt(Date.now() + 60_000);
+    await this.atRest();
+  }
+
+  /** Lets time pass, and waits for the answers to what the element has asked by then. */
+  async pass(milliseconds) {
+    await this.atRest();
+    await this.page.clock.runFor(milliseconds);
+    await this.atRest();
   }
 
   get element() {

@@ -43,5 +43,6 @@ it("two tabs that both find a connection without a channel set it up to one resu
   await Promise.all([look(scene.page), look(second)]);
   await within(second).getByText("Connected", { exact: true }).waitFor();
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+  for (const page of [scene.page, second]) await scene.atRest(page);
   assert.ok(scene.supabase.calledWith("setup-calendar-webhook").length <= 2, "each tab asks once at the most");
 });

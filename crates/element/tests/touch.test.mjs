@@ -67,6 +67,7 @@ it("a tap refreshes, once, and leaves no hover behind", async (test) => {
   const before = await colour();
   await refresh.tap();
   await scene.card().getByText("Refreshed.").waitFor();
+  await scene.atRest();
   assert.deepEqual(scene.supabase.calledWith("refresh-calendar-webhook"), [row().id]);
   await eventually(colour, (now) => now === before, "it looks as before");
 });
