@@ -54,9 +54,7 @@ test("blocks that overlap stand side by side", async () => {
   await person.block(/^Event Dentist/).waitFor();
   // Two more on top of it: with the mouse one could only draw beside it.
   for (const title of ["Lunch with Grace", "School play"]) {
-    const { x, y } = await person.pointAt(2, 8);
-    await person.drag({ x, y }, await person.pointAt(2, 10));
-    await person.block(new RegExp(`^Event ${title}`)).waitFor();
+    await person.draw("Event", 2, 8, 10);
     const block = person.block(new RegExp(`^Event ${title}`));
     await block.press("ArrowDown");
     await block.press("ArrowDown");
@@ -64,6 +62,7 @@ test("blocks that overlap stand side by side", async () => {
     await block.press("ArrowDown");
     await person.block(new RegExp(`^Event ${title}, .* 9:00 to 11:00$`)).waitFor();
   }
+  await person.still();
   const boxes = await Promise.all((await person.block(/^Event/).all()).map((block) => block.boundingBox()));
   boxes.sort((a, b) => a.x - b.x);
   assert.equal(boxes.length, 3);

@@ -173,7 +173,25 @@ export class Person {
     await mouse.up();
   }
 
+  /** Waits until nothing on the page glides: what still moves is not where it is measured once it is pressed. */
+  async still() {
+    await this.page.waitForFunction(() =>
+      document.getAnimations().every(({ effect, playState }) => {
+        const goesOnForEver = effect.getComputedTiming().endTime === Infinity;
+        return playState !== "running" || goesOnForEver;
+      }),
+    );
+  }
+
+  /** Where a block is, once nothing glides. */
+  async boxOf(name) {
+    await this.block(name).waitFor();
+    await this.still();
+    return this.block(name).boundingBox();
+  }
+
   async pointAt(day, hour) {
+    await this.still();
     const { x, y, width, height } = await this.page.locator(".days").boundingBox();
     return { x: x + ((day + 0.5) / 7) * width, y: y + (hour / 24) * height };
   }
@@ -190,6 +208,7 @@ export class Person {
 
   /** What axe-core finds wrong. */
   async violations() {
+    await this.still();
     await this.page.evaluate(axe);
     const { violations } = await this.page.evaluate(() => axe.run());
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);

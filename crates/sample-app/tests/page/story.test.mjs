@@ -104,7 +104,7 @@ test("with the mouse an event is made longer and moved to another day", async ()
   await hal.connect();
   await hal.draw("Session", DAY, 10, 11);
   await hal.draw("Event", DAY, 9, 10);
-  const { x, y, width, height } = await hal.block(/^Event Dentist/).boundingBox();
+  const { x, y, width, height } = await hal.boxOf(/^Event Dentist/);
   const handle = { x: x + width / 2, y: y + height - 3 };
   await hal.drag(handle, { x: handle.x, y: (await hal.pointAt(DAY, 11.5)).y });
   await hal.block(/^Event Dentist, .* 9:00 to 11:30$/).waitFor();
@@ -120,10 +120,8 @@ test("Escape takes a drag back", async () => {
   const may = await scene.newcomer();
   await may.signUp("may@example.com");
   await may.draw("Session", DAY, 10, 11);
-  const session = may.block(/^Session .* 10:00 to 11:00$/);
-  await session.waitFor();
-  await session.evaluate((block) => Promise.all(block.getAnimations().map(({ finished }) => finished)));
-  const place = await session.boundingBox();
+  const session = /^Session .* 10:00 to 11:00$/;
+  const place = await may.boxOf(session);
   const from = await may.pointAt(DAY, 10.5);
   const to = await may.pointAt(DAY + 1, 12.5);
   await may.page.mouse.move(from.x, from.y);
@@ -133,11 +131,7 @@ test("Escape takes a drag back", async () => {
   await may.page.keyboard.press("Escape");
   await may.page.locator(".block.held").waitFor({ state: "detached" });
   await may.page.mouse.up();
-  await may.page.waitForFunction(([x, y]) => {
-    const box = document.querySelector(".block").getBoundingClientRect();
-    return Math.abs(box.x - x) < 1 && Math.abs(box.y - y) < 1;
-  }, [place.x, place.y]);
-  await session.waitFor();
+  assert.deepEqual(await may.boxOf(session), place);
   await may.context.close();
 });
 
