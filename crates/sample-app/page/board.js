@@ -16,6 +16,9 @@ export class Board extends EventTarget {
   #supabase;
   #host;
   #week;
+  #asked = 0;
+  /** Which questions the connection and the sessions that are shown answer. */
+  #answered = { connection: 0, sessions: 0 };
   #eventsAsked = 0;
   #changes = 0;
 
@@ -42,12 +45,13 @@ export class Board extends EventTarget {
   }
 
   async loadConnection() {
+    const asked = ++this.#asked;
     const [{ data: rows }, { data: statuses }] = await Promise.all([
       this.#supabase.from("calendar_connections").select(CONNECTION).order("created_at").limit(1),
       this.#supabase.from("calendar_connection_status").select("id,status"),
     ]);
     // Unanswered is not the same as none: what was known stays.
-    if (rows && statuses) {
+    if (rows && statuses && this.#isNews("connection", asked)) {
       this.connection = rows[0] ?? null;
       this.status = statuses.find(({ id }) => id === this.connection?.id)?.status ?? null;
       this.#changed();
@@ -57,9 +61,10 @@ export class Board extends EventTarget {
 
   async loadSessions() {
     const week = this.#week;
+    const asked = ++this.#asked;
     const { data } = await this.#supabase.from("sessions").select("id,title,preferred_starts_at,starts_at,ends_at")
       .lt("starts_at", addDays(week, 7).toISOString()).gt("ends_at", week.toISOString());
-    if (data && week === this.#week) {
+    if (data && week === this.#week && this.#isNews("sessions", asked)) {
       this.sessions = data.map(({ id, title, preferred_starts_at, starts_at, ends_at }) => {
         const [start, wanted] = [parseTime(starts_at), parseTime(preferred_starts_at)];
         const gaveWay = start.getTime() !== wanted.getTime();
@@ -68,6 +73,13 @@ export class Board extends EventTarget {
       this.#changed();
     }
     return this.sessions;
+  }
+
+  /** Answers overtake each other, and one to an older question says nothing. */
+  #isNews(what, asked) {
+    if (asked < this.#answered[what]) return false;
+    this.#answered[what] = asked;
+    return true;
   }
 
   /** While the calendar is being changed, or is about to be, whatever it answers may be of before. */
