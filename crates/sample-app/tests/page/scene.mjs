@@ -73,8 +73,8 @@ async function startStack() {
 
 /** Somebody with a window of the page. */
 export class Person {
-  /** Everything that the page was sent. */
-  received = [];
+  /** Everything that the page was sent, and what is yet to come of it. */
+  #received = [];
   /** What the browser complained about. */
   complaints = [];
 
@@ -89,14 +89,29 @@ export class Person {
   }
 
   #listen() {
-    this.page.on("response", async (response) => {
-      const body = await response.text().catch(() => "");
-      this.received.push({ url: response.url(), headers: response.headers(), body });
+    this.page.on("response", (response) => {
+      // What the page has left has no body any more.
+      const body = response.text().catch(() => "");
+      this.#received.push(body.then((body) => ({ url: response.url(), body })));
     });
     this.page.on("pageerror", (error) => this.complaints.push(String(error)));
     this.page.on("console", (message) => {
       if (/Content Security Policy|Refused to/.test(message.text())) this.complaints.push(message.text());
     });
+  }
+
+  /** Everything that the page was sent. */
+  received() {
+    return Promise.all(this.#received);
+  }
+
+  /** Has the page look for events as when somebody comes back to it; returns once it has an answer of now. */
+  async looks() {
+    const asked = this.page.waitForRequest((request) => request.method() === "GET" && request.url().includes("/calendar/events"));
+    await this.page.evaluate(() => void window.dispatchEvent(new Event("focus")));
+    const response = await (await asked).response();
+    await response.finished();
+    await this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
   }
 
   /** One more window of the same browser. */

@@ -78,6 +78,7 @@ test("an event that is drawn over a session moves it, and the page tells when", 
     await bob.followed();
     assert.equal(await bob.block(/^Session/).count(), 0);
     assert.equal(await bob.block(/^Event/).count(), 1);
+    await grace.looks();
     assert.equal(await grace.block(/^Event/).count(), 0);
     await bob.context.close();
   });
@@ -88,11 +89,12 @@ test("an event that is drawn over a session moves it, and the page tells when", 
     await grace.page.locator(".block").first().waitFor({ state: "detached" });
   });
 
-  await t.test("no token of Google's has reached the page, and the browser had no complaint", () => {
+  await t.test("no token of Google's has reached the page, and the browser had no complaint", async () => {
     // Beginnings of the fake Google's tokens, as of the real one's.
-    const secrets = grace.received.filter(({ body }) => /ya29\.|1\/\/0/.test(body));
+    const received = await grace.received();
+    const secrets = received.filter(({ body }) => /ya29\.|1\/\/0/.test(body));
     assert.deepEqual(secrets.map(({ url }) => url), []);
-    assert.ok(grace.received.some(({ url }) => url.includes("/app/calendar/events")));
+    assert.ok(received.some(({ url }) => url.includes("/app/calendar/events")));
     assert.deepEqual(grace.complaints, []);
   });
 });
