@@ -273,6 +273,8 @@ describe("in every state, in every look", { concurrency: 2 }, () => {
       const scene = await Scene.open(test, browser, { rows: structuredClone(rows), signedIn, faults });
       await scene.page.addScriptTag({ url: "/axe.js" });
       await sees(scene);
+      // Some of it is shown for seconds only, and has to be in every picture.
+      await scene.page.clock.setFixedTime(Date.now());
       for (const [look, how] of Object.entries(looks)) {
         await put(scene, how);
         await scene.screenshot(`${name}-${look}`);
@@ -293,7 +295,7 @@ it("a page in the dark has a dark element, whatever the user prefers, and a ligh
     });
     await scene.card().waitFor();
     const seen = await scene.part("panel").evaluate((panel) => getComputedStyle(panel).backgroundColor);
-        return seen;
+    return seen;
   };
   const [light, dark] = ["rgb(255, 255, 255)", "rgb(22, 24, 29)"];
   assert.equal(await colour("light", ""), light);
@@ -315,4 +317,4 @@ it("no motion is shown to those who want none, and shapes survive forced colours
   assert.equal(await spinner.evaluate((spinner) => getComputedStyle(spinner).animationName), "none");
   assert.equal(await scene.part("badge").evaluate((badge) => getComputedStyle(badge).borderTopStyle), "solid");
   await scene.screenshot("forced-colors");
-  });
+});
