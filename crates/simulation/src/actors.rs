@@ -7,11 +7,11 @@ use protocol::table::{Column, Value};
 
 use crate::database;
 use crate::delivery;
-use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::fault::Fault;
 use crate::google::{self, Calendar};
 use crate::instance;
-use crate::world::{Broken, Change, Ledger, Phase, Renewal, World, timestamp};
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, timestamp};
+use crate::world::{Broken, Change, Ledger, Phase, Renewal, World};
 
 /// Connects users, some of them with a channel that somebody else's code opened.
 pub(crate) fn connect(world: &Rc<World>, connections: usize) {

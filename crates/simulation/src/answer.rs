@@ -10,11 +10,11 @@ use protocol::setup::SetUp;
 use protocol::sweep::Swept;
 use protocol::transition::Transition;
 
-use crate::executor::{Instant, SECOND};
-use crate::instance::{Instance, micros};
+use crate::instance::Instance;
 use crate::life::{Life, Purpose};
 use crate::promise::Promise;
-use crate::world::{World, connection_number, instant, is_well, timestamp};
+use crate::time::{Instant, SECOND, instant, micros, timestamp};
+use crate::world::{World, connection_number, is_well};
 
 /// How long a setup waits for whoever was faster.
 const PATIENCE: Instant = 15 * SECOND;

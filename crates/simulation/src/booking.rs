@@ -7,13 +7,13 @@ use protocol::connection::{Connection, RequestId};
 use protocol::table::Column;
 use protocol::transition::Transition;
 
+use crate::assumption::{RUN_LEASE, SKEW};
 use crate::database;
-use crate::executor::{HOUR, Instant, MINUTE, SECOND};
-use crate::instance::{RUN_LEASE, micros};
 use crate::life::{Life, Purpose};
 use crate::promise::Promise;
-use crate::step::{SKEW, Step};
-use crate::world::{World, arose_at, instant};
+use crate::step::Step;
+use crate::time::{HOUR, Instant, MINUTE, SECOND, instant, micros};
+use crate::world::{World, arose_at};
 
 /// What a request may have taken between two looks at a clock.
 const SLOW: Instant = 15 * SECOND;

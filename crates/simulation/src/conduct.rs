@@ -5,14 +5,14 @@ use protocol::notification::Notification;
 use protocol::receive::Verdict;
 
 use crate::database;
-use crate::executor::{Instant, MILLISECOND, SECOND};
 use crate::google;
 use crate::instance::Instance;
 use crate::judgement;
 use crate::life::Purpose;
 use crate::promise::Promise;
 use crate::step::note_owed;
-use crate::world::{instant, is_well, timestamp};
+use crate::time::{Instant, MILLISECOND, SECOND, instant, timestamp};
+use crate::world::is_well;
 
 impl Instance {
     pub(crate) fn judge_answer(&self, notification: &Notification, verdict: &Verdict) {

@@ -10,12 +10,12 @@ use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
 
-use crate::executor::{Instant, SECOND};
 use crate::fault::Fault;
 use crate::life::Life;
 use crate::promise::Promise;
 use crate::step::{self, Step};
-use crate::world::{World, connection_id, connection_number, instant};
+use crate::time::{Instant, SECOND, instant};
+use crate::world::{World, connection_id, connection_number};
 
 pub(crate) struct Database {
     table: Table,
@@ -209,7 +209,7 @@ fn describe(transition: Transition, set: &[(Column, Value)], applied: bool) -> S
             Value::Time(time) if *time == Timestamp::default() => format!("{}=epoch", column.name()),
             Value::Time(time) => {
                 #[expect(clippy::cast_precision_loss, reason = "a history lasts days, not centuries")]
-                let seconds = (instant(*time) - crate::world::START) as f64 / 1e6;
+                let seconds = (instant(*time) - crate::time::START) as f64 / 1e6;
                 format!("{}={seconds:.3}", column.name())
             }
             Value::Uuid(id) => format!("{}=…{}", column.name(), last(&id.to_string())),

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use protocol::connection::{ChannelId, ChannelToken, TokenHash};
 use protocol::notification::{Notification, State};
 
-use crate::executor::{Instant, MILLISECOND, SECOND};
 use crate::fault::Fault;
 use crate::google::{Calendar, short};
 use crate::instance;
+use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::world::World;
 
 /// What Google hears.

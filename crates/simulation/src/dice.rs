@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::executor::Instant;
+use crate::time::Instant;
 
 pub(crate) struct Dice(RefCell<fastrand::Rng>);
 

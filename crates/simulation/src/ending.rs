@@ -5,11 +5,11 @@ use std::rc::Rc;
 use protocol::Timestamp;
 use protocol::connection::Connection;
 
-use crate::executor::{Instant, SECOND};
 use crate::life::{Life, Matter, Purpose};
 use crate::promise::Promise;
 use crate::sequel;
-use crate::world::{World, instant};
+use crate::time::{Instant, SECOND, instant};
+use crate::world::World;
 
 /// Until then a sweep makes runs, less the time to ask for one.
 const SWEEP_RUNS: Instant = 8 * SECOND;

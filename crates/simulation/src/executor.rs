@@ -11,13 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
-/// Microseconds of virtual time since the Unix epoch.
-pub(crate) type Instant = i64;
-
-pub(crate) const MILLISECOND: Instant = 1_000;
-pub(crate) const SECOND: Instant = 1_000_000;
-pub(crate) const MINUTE: Instant = 60 * SECOND;
-pub(crate) const HOUR: Instant = 60 * MINUTE;
+use crate::time::Instant;
 
 pub(crate) type TaskId = usize;
 type Woken = Arc<Mutex<Vec<TaskId>>>;

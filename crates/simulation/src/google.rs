@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::actors;
 use crate::delivery;
-use crate::executor::{HOUR, Instant, MILLISECOND, SECOND};
 use crate::fault::Fault;
 use crate::promise::Promise;
-use crate::world::{Broken, Change, World, timestamp};
+use crate::time::{HOUR, Instant, MILLISECOND, SECOND, timestamp};
+use crate::world::{Broken, Change, World};
 
 #[derive(Default)]
 pub(crate) struct Google {

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use crate::actors;
 use crate::answer;
-use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google;
 use crate::instance;
 use crate::judgement;
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::world::{Broken, Phase, World};
 
 /// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.

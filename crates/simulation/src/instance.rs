@@ -25,10 +25,11 @@ use protocol::{refresh, setup, sweep};
 
 use crate::actors;
 use crate::answer;
+use crate::assumption::RUN_LEASE;
 use crate::database;
 use crate::delivery::Answer;
 use crate::ending;
-use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, Reply, SECOND};
+use crate::executor::Reply;
 use crate::fault::Fault;
 use crate::google;
 use crate::life::{GoogleSaid, Life, Matter, Purpose};
@@ -37,10 +38,8 @@ use crate::order;
 use crate::promise::Promise;
 use crate::recalculation::{self, Call};
 use crate::sequel;
-use crate::world::{Broken, Phase, World, connection_id, connection_number, instant, timestamp};
-
-/// How long a run keeps others out.
-pub(crate) const RUN_LEASE: Duration = Duration::from_secs(180);
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, instant, micros, timestamp};
+use crate::world::{Broken, Phase, World, connection_id, connection_number};
 
 pub(crate) struct Instance {
     pub(crate) world: Rc<World>,
@@ -314,10 +313,6 @@ pub(crate) fn thaw_superseded(world: &World, by: &Life, connection: usize) {
             world.executor.thaw(life.task, at);
         }
     }
-}
-
-pub(crate) fn micros(duration: Duration) -> Instant {
-    Instant::try_from(duration.as_micros()).unwrap_or(Instant::MAX / 4)
 }
 
 impl Connections for Instance {

@@ -3,10 +3,10 @@
 use protocol::connection::{ChannelId, Connection};
 
 use crate::database;
-use crate::executor::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
 use crate::google::short;
 use crate::promise::Promise;
-use crate::world::{Broken, Change, Ledger, START, World, arose_at, is_well, timestamp};
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, START, timestamp};
+use crate::world::{Broken, Change, Ledger, World, arose_at, is_well};
 
 /// A connection as it is now.
 struct Case<'a> {

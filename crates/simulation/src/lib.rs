@@ -10,6 +10,7 @@
 
 mod actors;
 mod answer;
+mod assumption;
 mod booking;
 mod conduct;
 mod database;
@@ -25,58 +26,19 @@ mod judgement;
 mod life;
 mod mutation;
 mod order;
+mod play;
 mod promise;
 mod recalculation;
 mod sequel;
+mod settings;
 mod shrink;
 mod step;
+mod time;
 mod world;
 
 pub use fault::{Fault, Faults};
 pub use mutation::Mutation;
+pub use play::{play, trace};
 pub use promise::{Promise, Violation};
-pub use shrink::shrink;
-
-use world::World;
-
-/// What a history is made of besides its seed.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub mutation: Option<Mutation>,
-    /// Kinds of faults that do not happen.
-    pub without: Faults,
-    /// At most so many connections.
-    pub connections: Option<usize>,
-    /// Faults end after so many minutes at the latest.
-    pub minutes: Option<u32>,
-    /// Also judges what the protocol is known not to see: a holder that lost its lease alive and then died.
-    pub known_limit: bool,
-}
-
-/// A history that breaks a promise.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    pub seed: u64,
-    pub settings: Settings,
-    pub violation: Violation,
-    /// What happened; of one connection only, where the violation is one connection's.
-    pub trace: Vec<String>,
-}
-
-/// Plays one history and returns the promise that it breaks.
-pub fn play(seed: u64, settings: &Settings) -> Result<(), Violation> {
-    let (violation, _) = played(seed, settings, false);
-    violation.map_or(Ok(()), Err)
-}
-
-/// Plays one history and tells all that happens in it.
-pub fn trace(seed: u64, settings: &Settings) -> Vec<String> {
-    played(seed, settings, true).1.into_iter().map(|line| line.text).collect()
-}
-
-fn played(seed: u64, settings: &Settings, traced: bool) -> (Option<Violation>, Vec<world::TraceLine>) {
-    let world = World::new(seed, settings, traced);
-    history::play(&world);
-    world.executor.clear();
-    (world.take_violation(), world.take_trace())
-}
+pub use settings::Settings;
+pub use shrink::{Failure, shrink};

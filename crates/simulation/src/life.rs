@@ -9,10 +9,11 @@ use protocol::failure::{RenewalFailure, WatchFailure};
 use protocol::transition::Transition;
 
 use crate::answer::Deeds;
-use crate::executor::{Instant, SECOND, TaskId};
+use crate::executor::TaskId;
 use crate::fault::Fault;
 use crate::order::Order;
 use crate::sequel::Sequel;
+use crate::time::{Instant, SECOND};
 use crate::world::{World, connection_number};
 
 /// Why an instance was started; by number of the connection it is about.

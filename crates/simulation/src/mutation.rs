@@ -10,8 +10,8 @@ use protocol::connection::Connection;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
 
+use crate::assumption::RUN_LEASE;
 use crate::google;
-use crate::instance::RUN_LEASE;
 use crate::life::Purpose;
 use crate::world::{World, arose_at};
 

@@ -5,10 +5,10 @@ use protocol::connection::Connection;
 use protocol::table::{Column, Filter, Query};
 use protocol::transition::Transition;
 
-use crate::executor::{Instant, SECOND};
 use crate::life::{Life, Purpose};
 use crate::promise::Promise;
-use crate::world::{World, connection_number, instant};
+use crate::time::{Instant, SECOND, instant};
+use crate::world::{World, connection_number};
 
 const RENEWALS_AT_ONCE: usize = 8;
 const RUNS: usize = 25;

@@ -7,19 +7,15 @@ use std::rc::Rc;
 use protocol::connection::RequestId;
 use protocol::failure::RunFailure;
 
+use crate::assumption::{CALLEE_LIFE, SKEW};
 use crate::database::last;
-use crate::executor::{Instant, MILLISECOND, Reply, SECOND};
+use crate::executor::Reply;
 use crate::fault::Fault;
 use crate::google;
 use crate::life::Life;
 use crate::promise::Promise;
+use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::world::{Broken, Phase, Run, World};
-
-/// An Edge Function's life, less a few seconds that it took to get to it.
-const LONGEST: Instant = 140 * SECOND;
-
-/// What the clocks of two holders may differ: until then a lease may have been taken over.
-const CLOCKS: Instant = 10 * SECOND;
 
 /// How a call goes.
 struct Course {
@@ -65,7 +61,7 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
                 let what = format!("{holder} runs what was paused when it was claimed");
                 world.broke(Promise::PausedMeansPaused, Some(connection), what);
             }
-            if !holder.frozen.get() && claim.lease_until < start + LONGEST + CLOCKS {
+            if !holder.frozen.get() && claim.lease_until < start + CALLEE_LIFE + SKEW {
                 let what = format!("{holder} calls what may outlive its lease");
                 world.broke(Promise::OneRunAtATime, Some(connection), what);
             }
@@ -118,11 +114,11 @@ fn course(world: &World, connection: usize) -> Course {
         |after, failure| Course { duration: after, succeeds: false, answer: Some((after, Err(failure))) };
     match world.broken(Some(connection)) {
         Some(Broken::RunsFail) => return fails(SECOND, RunFailure::Answered(500)),
-        Some(Broken::RunsHang) => return Course { duration: LONGEST, succeeds: false, answer: None },
+        Some(Broken::RunsHang) => return Course { duration: CALLEE_LIFE, succeeds: false, answer: None },
         _ => {}
     }
     if world.happens(Fault::SlowRuns) {
-        let duration = dice.between(20 * SECOND, LONGEST);
+        let duration = dice.between(20 * SECOND, CALLEE_LIFE);
         let silence = dice.pick(&[RunFailure::TimedOut, RunFailure::Unreachable]);
         let cut_off = (dice.between(SECOND, duration), Err(silence.unwrap_or(RunFailure::TimedOut)));
         return match dice.below(4) {
@@ -147,7 +143,7 @@ fn course(world: &World, connection: usize) -> Course {
 
 /// Two runs at a time are wrong, unless one's holder stood still long enough to lose its lease.
 fn judge_overlap(world: &World, connection: usize, run: &Run) {
-    let holds = |run: &Run, now| run.lease_until > now + CLOCKS;
+    let holds = |run: &Run, now| run.lease_until > now + SKEW;
     let overlap = world.ledger(connection, |ledger| {
         ledger.runs.iter().rev().take(8).any(|other| {
             let overlaps = other.end > run.start;

@@ -2,8 +2,19 @@
 //! kinds of faults.
 
 use crate::fault::Fault;
-use crate::promise::Promise;
-use crate::{Failure, Settings, play, played};
+use crate::play::{play, played};
+use crate::promise::{Promise, Violation};
+use crate::settings::Settings;
+
+/// A history that breaks a promise.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub seed: u64,
+    pub settings: Settings,
+    pub violation: Violation,
+    /// What happened; of one connection only, where the violation is one connection's.
+    pub trace: Vec<String>,
+}
 
 /// How many other seeds are tried with each kind of fault left out.
 const SEEDS: u64 = 60;

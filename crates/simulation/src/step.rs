@@ -7,17 +7,15 @@ use protocol::connection::{ChannelId, Connection};
 use protocol::table::{Column, Value};
 use protocol::transition::Transition;
 
+use crate::assumption::{RUN_LEASE, SKEW};
 use crate::booking;
-use crate::executor::{HOUR, Instant, MINUTE, SECOND};
 use crate::google::short;
-use crate::instance::{self, RUN_LEASE, micros};
+use crate::instance::{self};
 use crate::judgement;
 use crate::life::{Claim, Life, Purpose};
 use crate::promise::Promise;
-use crate::world::{Phase, Renewal, World, arose_at, instant, is_well, timestamp};
-
-/// What a function's clock may be off.
-pub(crate) const SKEW: Instant = 10 * SECOND;
+use crate::time::{HOUR, Instant, MINUTE, SECOND, instant, micros, timestamp};
+use crate::world::{Phase, Renewal, World, arose_at, is_well};
 
 /// An update that took effect on one row.
 pub(crate) struct Step<'a> {

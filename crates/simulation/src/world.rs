@@ -4,23 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use chrono::DateTime;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, Connection, ConnectionId, RefreshToken, RequestId};
 use protocol::failure::WatchFailure;
 use uuid::Uuid;
 
-use crate::Settings;
 use crate::database::Database;
 use crate::dice::Dice;
-use crate::executor::{Executor, HOUR, Instant, MILLISECOND};
+use crate::executor::Executor;
 use crate::fault::{Fault, Odds};
 use crate::google::{self, Calendar, Consent, Google};
 use crate::life::Life;
 use crate::promise::{Promise, Violation};
-
-/// 2026-06-01T00:00:00Z.
-pub(crate) const START: Instant = 1_780_272_000 * crate::executor::SECOND;
+use crate::settings::Settings;
+use crate::time::{HOUR, Instant, MILLISECOND, START};
 
 pub(crate) struct World {
     pub(crate) executor: Executor,
@@ -310,14 +307,6 @@ pub(crate) fn arose_at(request: RequestId) -> Option<Instant> {
     let bits = request.0.as_u128();
     let millis = i64::try_from(bits >> 80).unwrap_or(0);
     (bits >> 76 & 0xf == 7).then_some(millis * MILLISECOND)
-}
-
-pub(crate) fn timestamp(instant: Instant) -> Timestamp {
-    DateTime::from_timestamp_micros(instant).unwrap_or_default()
-}
-
-pub(crate) fn instant(timestamp: Timestamp) -> Instant {
-    timestamp.timestamp_micros()
 }
 
 pub(crate) fn connection_id(connection: usize) -> ConnectionId {
