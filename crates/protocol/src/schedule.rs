@@ -53,13 +53,20 @@ pub const RUNS_PER_INVOCATION: u32 = 25;
 pub const ROWS_PER_STEP: usize = 200;
 pub const RENEWALS_AT_ONCE: usize = 8;
 
+/// What a renewal that failed waits at first, and a run; doubled with every failure.
+pub const RENEWAL_BACKOFF: TimeDelta = TimeDelta::seconds(30);
+pub const RUN_BACKOFF: TimeDelta = TimeDelta::seconds(1);
 /// With its jitter an hour. Without any at the limit, what failed together would come back together for ever.
-const LONGEST_BACKOFF: TimeDelta = TimeDelta::minutes(57);
-const LONGEST_JITTER: TimeDelta = TimeDelta::minutes(3);
-const DAILY: TimeDelta = TimeDelta::hours(24);
-const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
+pub const LONGEST_BACKOFF: TimeDelta = TimeDelta::minutes(57);
+pub const LONGEST_JITTER: TimeDelta = TimeDelta::minutes(3);
+pub const DAILY: TimeDelta = TimeDelta::hours(24);
+/// A channel is renewed so long before it expires, or halfway for short grants.
+pub const RENEWED_BEFORE_EXPIRY: TimeDelta = TimeDelta::hours(48);
+/// So many echoes are let pass before the brake grips.
+pub const FREE_ECHOES: i64 = 3;
+pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
-const ECHO: TimeDelta = TimeDelta::seconds(20);
+pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 
 /// When to try a renewal again that has `attempts` failures behind it.
 pub fn renewal_retry(
@@ -71,12 +78,12 @@ pub fn renewal_retry(
     if failure.is_some_and(|failure| !failure.is_retryable()) {
         return now + DAILY;
     }
-    now + with_jitter(doubled(TimeDelta::seconds(30), attempts).min(LONGEST_BACKOFF), random)
+    now + with_jitter(doubled(RENEWAL_BACKOFF, attempts).min(LONGEST_BACKOFF), random)
 }
 
 /// When to try a run again after `attempts` without success, the one just ended included.
 pub fn run_retry(now: Timestamp, attempts: i64, random: u128) -> Timestamp {
-    now + with_jitter(doubled(TimeDelta::seconds(1), attempts).min(LONGEST_BACKOFF), random)
+    now + with_jitter(doubled(RUN_BACKOFF, attempts).min(LONGEST_BACKOFF), random)
 }
 
 /// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,
@@ -92,7 +99,7 @@ pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64, rando
 /// When a channel opened at `now` is due for renewal: 48 hours before it expires, or halfway for short grants.
 pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
     let lifetime = expiration.signed_duration_since(now);
-    expiration - TimeDelta::hours(48).min(lifetime / 2)
+    expiration - RENEWED_BEFORE_EXPIRY.min(lifetime / 2)
 }
 
 /// The storm brake: how many successful runs in a row may have been echoes of the one before. `arose_at` is when
@@ -109,7 +116,11 @@ pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Opti
 /// How long the next run waits after `streak` echoes. Bounds a `recalculate-schedule` that writes to the watched
 /// calendar, so that every run causes the next notification.
 pub fn brake(streak: i64) -> TimeDelta {
-    if streak < 3 { TimeDelta::zero() } else { doubled(TimeDelta::seconds(1), streak).min(LONGEST_BRAKE) }
+    if streak < FREE_ECHOES {
+        TimeDelta::zero()
+    } else {
+        doubled(TimeDelta::seconds(1), streak).min(LONGEST_BRAKE)
+    }
 }
 
 /// Counts on, as far as a column of PostgreSQL's `integer` can.

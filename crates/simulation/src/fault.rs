@@ -3,8 +3,6 @@
 
 use std::str::FromStr;
 
-use crate::dice::Dice;
-
 macro_rules! faults {
     ($($(#[doc = $doc:literal])* $variant:ident $name:literal $usual:literal,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +16,7 @@ macro_rules! faults {
             }
 
             /// How often it happens at each occasion in a history that has a middling share of it.
-            const fn usual(self) -> f64 {
+            pub(crate) const fn usual(self) -> f64 {
                 match self { $(Self::$variant => $usual,)* }
             }
         }
@@ -116,27 +114,5 @@ impl Faults {
 impl FromIterator<Fault> for Faults {
     fn from_iter<T: IntoIterator<Item = Fault>>(faults: T) -> Self {
         faults.into_iter().fold(Self::default(), Self::with)
-    }
-}
-
-/// How often each kind happens in one history.
-pub(crate) struct Odds(Vec<f64>);
-
-impl Odds {
-    pub(crate) fn draw(dice: &Dice, without: Faults) -> Self {
-        let odds = |fault: &Fault| {
-            let share = dice.pick(&[0.0, 0.0, 0.3, 1.0, 3.0]).unwrap_or_default();
-            // Drawn all the same, so that the rest of the history resembles the one with this kind.
-            if without.contains(*fault) { 0.0 } else { fault.usual() * share }
-        };
-        Self(Fault::ALL.iter().map(odds).collect())
-    }
-
-    pub(crate) fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(crate) fn of(&self, fault: Fault) -> f64 {
-        self.0.get(fault as usize).copied().unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 //! kinds of faults.
 
 use crate::fault::Fault;
-use crate::play::{play, played};
+use crate::play::{Played, play, played};
 use crate::promise::{Promise, Violation};
 use crate::settings::Settings;
 
@@ -59,7 +59,7 @@ fn breaks(seed: u64, settings: &Settings, promise: Promise) -> bool {
 }
 
 fn tell(seed: u64, settings: &Settings) -> Option<Failure> {
-    let (violation, trace) = played(seed, settings, true);
+    let Played { violation, trace } = played(seed, settings, true);
     let violation = violation?;
     let concerns = |connection: Option<usize>| {
         violation.connection.is_none() || connection.is_none() || connection == violation.connection

@@ -40,6 +40,7 @@ pub(crate) const fn micros(duration: Duration) -> Instant {
 
 /// How far into the history, in seconds.
 pub(crate) fn seconds(instant: Instant) -> String {
-    let millis = (instant - START) / MILLISECOND;
-    format!("{}.{:03}", millis / 1000, millis % 1000)
+    let (sign, since) = if instant < START { ("-", START - instant) } else { ("", instant - START) };
+    let millis = (since + MILLISECOND / 2) / MILLISECOND;
+    format!("{sign}{}.{:03}", millis / 1000, millis % 1000)
 }

@@ -2,95 +2,100 @@
 
 use std::rc::Rc;
 
-use crate::actors;
-use crate::answer;
-use crate::google;
-use crate::instance;
-use crate::judgement;
-use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND};
-use crate::world::{Broken, Phase, World};
+use protocol::schedule::RECONCILE_AFTER;
+
+use crate::fact::{Broken, Fact, Moment};
+use crate::settings::Settings;
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, delta};
+use crate::world::start::Start;
+use crate::world::state::{Phase, Reader, World};
+use crate::world::{calendar, cron, host, invocation, users};
 
 /// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
 const RECOVERY: Instant = 3 * HOUR;
-const RECONCILIATION: Instant = 27 * HOUR;
+const RECONCILIATION: Instant = delta(RECONCILE_AFTER) + 3 * HOUR;
 /// How much longer it takes where a connection crashes the sweeps that look at it: whoever shares one of them is
 /// tried again up to an hour later, and chance may have it share another.
 const CRASHING: Instant = 5 * HOUR;
 
-pub(crate) fn play(world: &Rc<World>) {
+/// Plays the history of a seed to its end, or to where its reader ends it.
+pub(crate) fn play(seed: u64, settings: &Settings, reader: Reader) {
+    let world = World::new(seed, settings, invocation::start, reader);
+    match (world.crowded, world.google_is_slow) {
+        (true, true) => play_slow_crowd(&world),
+        (true, false) => play_crowd(&world),
+        (false, _) => play_usual(&world),
+    }
+    world.executor.clear();
+}
+
+fn play_usual(world: &Rc<World>) {
     let dice = &world.dice;
-    if world.google_is_slow {
-        return play_slow_crowd(world);
-    }
-    if world.crowded {
-        return play_crowd(world);
-    }
     let connections = if dice.chance(0.005) { 30 } else { 1 + dice.below(5) };
-    actors::connect(world, world.settings.connections.map_or(connections, |most| most.min(connections)));
-    world.executor.spawn(actors::cron(Rc::clone(world)));
+    users::connect(world, world.settings.connections.map_or(connections, |most| most.min(connections)));
+    world.executor.spawn(cron::cron(Rc::clone(world)));
     let most = world.settings.minutes.map_or(Instant::MAX, |minutes| Instant::from(minutes) * MINUTE);
     let quiet_from = world.now() + dice.mostly_low(2 * MINUTE, 12 * MINUTE).min(most);
     run_until(world, quiet_from);
 
     world.phase.set(Phase::Echoes);
-    world.quiet_from.set(quiet_from);
-    actors::settle(world);
+    world.tell(&Fact::Quiet);
+    users::settle(world);
     sweep_until(world, quiet_from + HOUR);
-    judge(world, |world| judgement::echoes_are_braked(world, quiet_from));
+    reach(world, Moment::EchoesOver);
     world.phase.set(Phase::Calm);
-    actors::pause_some(world);
+    users::pause_some(world);
     sweep_until(world, quiet_from + RECOVERY);
-    judge(world, |world| judgement::nothing_is_lost(world, quiet_from));
+    reach(world, Moment::Calm);
     if world.has_crashing() {
         sweep_until(world, quiet_from + RECONCILIATION + CRASHING);
-        judge(world, judgement::everything_recovers);
-        judge(world, |world| judgement::everything_is_reconciled(world, quiet_from));
+        reach(world, Moment::Recovered);
+        reach(world, Moment::Reconciled);
         // From here on it is judged what happens within minutes, which nobody promises who shares a sweep.
         return;
     }
-    judge(world, judgement::everything_recovers);
+    reach(world, Moment::Recovered);
     sweep_until(world, quiet_from + RECONCILIATION);
-    judge(world, |world| judgement::everything_is_reconciled(world, quiet_from));
+    reach(world, Moment::Reconciled);
 
     world.phase.set(Phase::Steady);
     for _ in 0..3 {
         let at = world.now();
-        if world.is_broken() {
+        if world.is_over() {
             return;
         }
-        actors::change_everything(world);
+        calendar::change_everything(world);
         sweep_until(world, at + 75 * SECOND);
-        judge(world, |world| judgement::changes_are_seen_promptly(world, at));
+        reach(world, Moment::ChangesSeen { since: at });
     }
     let at = world.now();
     let refused = world.dice.chance(0.5);
-    if world.is_broken() {
+    if world.is_over() {
         return;
     }
     world.phase.set(if refused { Phase::Refusing } else { Phase::Failing });
-    actors::change_everything(world);
+    calendar::change_everything(world);
     run_until(world, at + 5 * SECOND);
     world.phase.set(Phase::Steady);
     sweep_until(world, at + 2 * MINUTE);
-    judge(world, |world| judgement::a_hiccup_is_made_up_for(world, at, refused));
+    reach(world, Moment::HiccupOver { since: at, refused });
     let at = world.now();
     for _ in 0..10 {
-        actors::change_everything(world);
+        calendar::change_everything(world);
         run_until(world, world.now() + 100 * MILLISECOND);
     }
     sweep_until(world, at + 5 * MINUTE);
-    judge(world, |world| judgement::a_burst_costs_two_runs(world, at));
-    judge(world, |world| judgement::one_channel_is_left(world, at));
+    reach(world, Moment::BurstOver { since: at });
     for _ in 0..2 {
         let at = world.now();
-        actors::press_buttons(world);
+        users::press_buttons(world);
         sweep_until(world, at + MINUTE);
-        judge(world, |world| judgement::the_button_renews(world, at));
+        reach(world, Moment::ButtonsPressed { since: at });
     }
     let at = world.now();
-    google::repeat(world);
+    calendar::repeat(world);
     sweep_until(world, at + MINUTE);
-    judge(world, |world| judgement::a_repetition_costs_nothing(world, at));
+    reach(world, Moment::Repeated { since: at });
 }
 
 /// Many who have nothing to gain, and then a few who connect after them.
@@ -101,74 +106,70 @@ fn play_crowd(world: &Rc<World>) {
     let paused = world.dice.chance(0.5);
     let at = world.now();
     for connection in 0..MANY {
-        actors::connect_one(world, connection, broken);
+        host::connect(world, connection, broken);
     }
     // Or everybody waits for the same sweep.
     if world.dice.chance(0.7) {
-        instance::sweep(world);
+        world.start(Start::Sweep);
     }
     run_until(world, at + 30 * SECOND);
     if paused {
-        (0..MANY).for_each(|connection| actors::pause(world, connection));
+        (0..MANY).for_each(|connection| host::pause(world, connection));
     }
     for connection in MANY..MANY + LATE {
-        actors::connect_one(world, connection, None);
+        host::connect(world, connection, None);
     }
     world.phase.set(Phase::Failing);
     run_until(world, at + MINUTE);
-    instance::sweep(world);
+    world.start(Start::Sweep);
     run_until(world, at + 75 * SECOND);
-    judge(world, |world| judgement::nobody_starves(world, MANY, false));
-    judge(world, judgement::paused_means_paused);
+    reach(world, Moment::CrowdServed { first: MANY, run: false });
     world.phase.set(Phase::Steady);
     for minute in [2, 3] {
         run_until(world, at + minute * MINUTE);
         // Two at a time do the work of two.
         let sweeps = 1 + world.dice.below(2);
-        let owed = answer::owed_and_due(world, world.now());
-        (0..sweeps).for_each(|_| instance::sweep(world));
+        reach(world, Moment::SweepsTogether { sweeps });
+        (0..sweeps).for_each(|_| world.start(Start::Sweep));
         run_until(world, at + minute * MINUTE + 3 * SECOND);
-        judge(world, |world| judgement::sweeps_share_their_work(world, at + minute * MINUTE, owed, sweeps));
+        reach(world, Moment::SweepsServed);
     }
     run_until(world, at + 195 * SECOND);
-    judge(world, |world| judgement::nobody_starves(world, MANY, true));
+    reach(world, Moment::CrowdServed { first: MANY, run: true });
 }
 
 /// Many who are renewed so slowly that no sweep has the time for all of them.
 fn play_slow_crowd(world: &Rc<World>) {
     const MANY: usize = 42;
     let at = world.now();
-    (0..MANY).for_each(|connection| actors::connect_one(world, connection, None));
+    (0..MANY).for_each(|connection| host::connect(world, connection, None));
     world.phase.set(Phase::Steady);
     for minute in 0..3 {
         run_until(world, at + minute * MINUTE);
-        instance::sweep(world);
+        world.start(Start::Sweep);
     }
     run_until(world, at + 4 * MINUTE);
-    judge(world, |world| judgement::nobody_starves(world, 0, false));
+    reach(world, Moment::CrowdServed { first: 0, run: false });
 }
 
-/// A history that broke a promise has ended where it did.
-fn judge(world: &Rc<World>, judge: impl FnOnce(&World)) {
-    if !world.is_broken() {
-        judge(world);
-    }
+fn reach(world: &World, moment: Moment) {
+    world.tell(&Fact::Reached(moment));
 }
 
 fn run_until(world: &Rc<World>, end: Instant) {
-    world.executor.run_until(end, |runnable| world.dice.below(runnable), || world.is_broken());
+    world.executor.run_until(end, |runnable| world.dice.below(runnable), || world.is_over());
 }
 
 /// Sweeps go on, but those that would find nothing.
 fn sweep_until(world: &Rc<World>, end: Instant) {
-    while world.now() < end && !world.is_broken() {
-        let sweep_at = actors::next_sweep(world);
+    while world.now() < end && !world.is_over() {
+        let sweep_at = cron::next_sweep(world);
         // Something may come up meanwhile.
         let step = sweep_at.min(world.now() + 10 * MINUTE).min(end);
         run_until(world, step);
         // Or be done already.
-        if step == sweep_at && actors::next_sweep(world) <= step + MINUTE {
-            instance::sweep(world);
+        if step == sweep_at && cron::next_sweep(world) <= step + MINUTE {
+            world.start(Start::Sweep);
         }
     }
 }

@@ -5,23 +5,12 @@ use std::rc::Rc;
 use protocol::connection::{ChannelId, ChannelToken, TokenHash};
 use protocol::notification::{Notification, State};
 
+use crate::fact::{Calendar, Fact};
 use crate::fault::Fault;
-use crate::google::{Calendar, short};
-use crate::instance;
 use crate::time::{Instant, MILLISECOND, SECOND};
-use crate::world::World;
-
-/// What Google hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Delivered,
-    /// Google drops the notification.
-    Unknown,
-    /// Google tries again.
-    Unavailable,
-    /// The instance died, or its answer was lost.
-    Broken,
-}
+use crate::world::executor::Reply;
+use crate::world::start::{Heard, Start};
+use crate::world::state::World;
 
 const ATTEMPTS: u32 = 7;
 
@@ -64,8 +53,7 @@ pub(crate) fn forge(world: &Rc<World>, channel: &ChannelId, calendar: Calendar) 
     let token = ChannelToken::new(format!("guess {}", world.dice.bits()));
     let number = world.dice.between(1, 1000);
     let state = if world.dice.chance(0.5) { State::Sync } else { State::Change };
-    let forged = notification(channel, &token, calendar, state, number);
-    instance::receive(world, None, forged, |_| {});
+    receive(world, None, notification(channel, &token, calendar, state, number), |_| {});
 }
 
 fn notification(
@@ -86,10 +74,9 @@ fn notification(
 }
 
 fn send(world: &Rc<World>, notification: Notification, delay: Instant, change: Reported) {
-    if world.happens(Fault::DroppedNotifications) {
-        return;
+    if !world.happens(Fault::DroppedNotifications) {
+        attempt(world, notification, delay, change, ATTEMPTS);
     }
-    attempt(world, notification, delay, change, ATTEMPTS);
 }
 
 fn attempt(world: &Rc<World>, notification: Notification, delay: Instant, change: Reported, left: u32) {
@@ -100,44 +87,38 @@ fn attempt(world: &Rc<World>, notification: Notification, delay: Instant, change
         // A channel that a mutated protocol gave a token of its own still speaks for its connection.
         let connection =
             change.map(|(connection, _)| connection).or_else(|| world.connection_of(&notification.channel));
-        world.trace(connection, || {
-            format!(
-                "Google notifies {} {:?} {}",
-                short(&notification.channel),
-                notification.state,
-                notification.number
-            )
-        });
-        let again = notification.clone();
-        let sender = Rc::clone(&world);
-        instance::receive(&world, connection, notification, move |answer| {
-            heard(&sender, again, change, left, answer);
-        });
+        world.tell(&Fact::Notified { connection, notification: &notification });
+        let (sender, again) = (Rc::clone(&world), notification.clone());
+        receive(&world, connection, notification, move |heard| retry(&sender, again, change, left, heard));
     });
 }
 
-fn heard(world: &Rc<World>, notification: Notification, change: Reported, left: u32, answer: Answer) {
-    let answer = if answer == Answer::Delivered && world.happens(Fault::LostAnswers) {
-        Answer::Broken
-    } else {
-        answer
-    };
-    let retried = match answer {
-        Answer::Delivered => {
+fn receive(
+    world: &Rc<World>,
+    connection: Option<usize>,
+    notification: Notification,
+    then: impl FnOnce(Heard) + 'static,
+) {
+    let heard = Reply::default();
+    let answered = heard.clone();
+    world.executor.spawn(async move { then(answered.await) });
+    world.start(Start::Receive { connection, notification, heard });
+}
+
+fn retry(world: &Rc<World>, notification: Notification, change: Reported, left: u32, heard: Heard) {
+    let lost = heard == Heard::Delivered && world.happens(Fault::LostAnswers);
+    let is_retried = match if lost { Heard::Nothing } else { heard } {
+        Heard::Delivered => {
             if let Some((connection, change)) = change {
-                world.ledger(connection, |ledger| {
-                    if let Some(change) = ledger.changes.get_mut(change) {
-                        change.acknowledged = true;
-                    }
-                });
+                world.tell(&Fact::Acknowledged { connection, change });
             }
             false
         }
-        Answer::Unknown => false,
-        Answer::Unavailable => true,
-        Answer::Broken => world.dice.chance(0.5),
+        Heard::Unknown => false,
+        Heard::Unavailable => true,
+        Heard::Nothing => world.dice.chance(0.5),
     };
-    if retried {
+    if is_retried {
         let backoff = (SECOND << (ATTEMPTS - left).min(10)) + world.dice.between(0, SECOND);
         attempt(world, notification, backoff, change, left);
     }

@@ -1,21 +1,19 @@
 //! `recalculate-schedule`: reads the calendar when it starts, writes the schedule when it ends, and outlives its
 //! caller.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use protocol::connection::RequestId;
 use protocol::failure::RunFailure;
 
-use crate::assumption::{CALLEE_LIFE, SKEW};
-use crate::database::last;
-use crate::executor::Reply;
+use crate::assumption::CALLEE_LIFE;
+use crate::fact::{Broken, Fact, Run};
 use crate::fault::Fault;
-use crate::google;
-use crate::life::Life;
-use crate::promise::Promise;
 use crate::time::{Instant, MILLISECOND, SECOND};
-use crate::world::{Broken, Phase, Run, World};
+use crate::world::calendar;
+use crate::world::executor::Reply;
+use crate::world::life::Life;
+use crate::world::state::{Phase, World};
 
 /// How a call goes.
 struct Course {
@@ -41,60 +39,34 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
     let Call { connection, request, holder, answer, pause } = call;
     let start = world.now();
     let course = course(world, connection).paused(pause);
-    let claim = holder.claims.borrow().get(&connection).copied();
-    let run = Rc::new(Run {
+    let run = Run {
+        number: world.number_run(),
+        connection,
+        request,
+        holder: holder.instance,
         start,
         end: start + course.duration,
         succeeds: course.succeeds,
-        lease_until: claim.map_or(0, |claim| claim.lease_until),
-        request,
-        holder: Rc::clone(&holder),
-        answered: Cell::new(false),
-    });
-    world.trace(Some(connection), || format!("{holder} calls run …{}", last(&request.to_string())));
-    match claim {
-        None => {
-            world.broke(Promise::OneRunAtATime, Some(connection), format!("{holder} runs without a lease"))
-        }
-        Some(claim) => {
-            if !claim.live {
-                let what = format!("{holder} runs what was paused when it was claimed");
-                world.broke(Promise::PausedMeansPaused, Some(connection), what);
-            }
-            if !holder.frozen.get() && claim.lease_until < start + CALLEE_LIFE + SKEW {
-                let what = format!("{holder} calls what may outlive its lease");
-                world.broke(Promise::OneRunAtATime, Some(connection), what);
-            }
-            if holder.refused_at.get().is_some_and(|at| claim.sent_at > at) {
-                let what = format!("{holder} goes on after nested calls were refused");
-                world.broke(Promise::WorkIsBounded, Some(connection), what);
-            }
-        }
-    }
-    judge_overlap(world, connection, &run);
-    world.ledger(connection, |ledger| ledger.runs.push(Rc::clone(&run)));
-
+    };
+    world.tell(&Fact::RunStarted(&run));
     let echoes = matches!(world.phase.get(), Phase::Faults | Phase::Echoes)
-        && world.ledger(connection, |ledger| ledger.echoes) == Some(true);
+        && world.character(connection).is_some_and(|character| character.echoes);
     if echoes && course.succeeds {
         let server = Rc::clone(world);
         let at = world.dice.between(start, run.end);
         world.executor.at(at, move || {
             if let Some(calendar) = server.row(connection).and_then(|row| server.calendar_of(&row)) {
-                google::change(&server, calendar);
+                calendar::change(&server, calendar);
             }
         });
     }
-    let (server, ended) = (Rc::clone(world), Rc::clone(&run));
-    world.executor.at(run.end, move || {
-        let how = if ended.succeeds { "writes the schedule" } else { "fails" };
-        server.trace(Some(connection), || format!("run …{} {how}", last(&ended.request.to_string())));
-    });
+    let server = Rc::clone(world);
+    world.executor.at(run.end, move || server.tell(&Fact::RunEnded(&run)));
     if let (Some((after, result)), Some(back)) = (course.answer, answer) {
+        let server = Rc::clone(world);
         world.executor.at(start + after + 5 * MILLISECOND, move || {
-            let ended = result.is_ok();
-            if back.complete(result) && ended && !run.holder.crashed.get() {
-                run.answered.set(true);
+            if back.complete(result) && result.is_ok() && !holder.crashed.get() {
+                server.tell(&Fact::RunHeard(&run));
             }
         });
     }
@@ -139,21 +111,4 @@ fn course(world: &World, connection: usize) -> Course {
         return fails(duration, RunFailure::Answered(status));
     }
     Course { duration, succeeds: true, answer: Some((duration, Ok(()))) }
-}
-
-/// Two runs at a time are wrong, unless one's holder stood still long enough to lose its lease.
-fn judge_overlap(world: &World, connection: usize, run: &Run) {
-    let holds = |run: &Run, now| run.lease_until > now + SKEW;
-    let overlap = world.ledger(connection, |ledger| {
-        ledger.runs.iter().rev().take(8).any(|other| {
-            let overlaps = other.end > run.start;
-            let excused = (other.holder.frozen.get() || run.holder.frozen.get())
-                && !(holds(other, run.start) && holds(run, run.start));
-            overlaps && !excused
-        })
-    });
-    if overlap == Some(true) {
-        let what = format!("{} runs while another run goes on", run.holder);
-        world.broke(Promise::OneRunAtATime, Some(connection), what);
-    }
 }

@@ -1,0 +1,216 @@
+//! What a sweep, a setup or the button answers is what happened, by what the instance learned that it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::connection::Connection;
+use protocol::failure::{DatabaseUnavailable, RunFailure};
+use protocol::refusal::Refusal;
+use protocol::schedule::{REFRESH_INTERVAL, SETUP_PATIENCE};
+use protocol::setup::SetUp;
+use protocol::sweep::Swept;
+use protocol::transition::Transition;
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::instance::Life;
+use crate::check::row::{is_live, is_owed_and_due, is_well};
+use crate::fact::{Answer, Deed, Fact, Purpose, connection_number};
+use crate::time::{Instant, SECOND, delta, instant, micros};
+
+#[derive(Default)]
+pub(super) struct AnswersAreTrue {
+    /// By number of the instance.
+    deeds: BTreeMap<usize, Deeds>,
+}
+
+/// What an instance knows that it did.
+#[derive(Default)]
+struct Deeds {
+    renewed: u32,
+    stopped: u32,
+    reconciled: u32,
+    /// Its claims of runs: of which connection, and how the last run under each ended.
+    runs: Vec<(usize, Option<Result<(), RunFailure>>)>,
+    /// Why renewals failed, as it stands in their rows.
+    failures: Vec<(usize, String)>,
+    /// How many runs truly were owed and due when it asked.
+    remaining: Option<u64>,
+    /// The row that it read last.
+    read: Option<Connection>,
+}
+
+impl Check for AnswersAreTrue {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::CountArrived { instance, asked_at } => {
+                let clock = record.life(*instance).map_or(at, |life| life.clock(*asked_at));
+                let remaining = record.rows().filter(|(_, row)| is_owed_and_due(row, clock)).count();
+                self.deeds.entry(instance.number).or_default().remaining = Some(remaining as u64);
+            }
+            Fact::Of(instance, deed) => {
+                if let Some(life) = record.life(*instance) {
+                    let deeds = self.deeds.entry(instance.number).or_default();
+                    deeds.note(life, deed);
+                    let mut broken = |what: String| {
+                        found.broken(instance.connection(), format!("{instance} {what}"));
+                    };
+                    deeds.judge(at, life, deed, &mut broken);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Deeds {
+    fn note(&mut self, life: &Life, deed: &Deed<'_>) {
+        match *deed {
+            Deed::Hears(Answer::Update { transition, row: Some(Some(row)), .. }) => {
+                self.did(transition, row);
+            }
+            Deed::Hears(Answer::Run { connection, result }) => {
+                if let Some((_, last)) = self.runs.iter_mut().rev().find(|(of, _)| *of == connection) {
+                    *last = Some(result);
+                }
+            }
+            // What a renewal reads to see whether its row is gone is no concern of its caller's.
+            Deed::Hears(Answer::Select { query, rows }) if life.sequel.is_read_by(query).is_none() => {
+                self.read = rows.and_then(|rows| rows.first()?.as_ref().ok()).cloned();
+            }
+            _ => {}
+        }
+    }
+
+    fn did(&mut self, transition: Transition, row: &Connection) {
+        let connection = connection_number(row.id);
+        match transition {
+            Transition::RetireChannel => self.stopped += 1,
+            // Looked up, a channel is found stored whose commit was not answered.
+            Transition::CommitChannel | Transition::LookUpChannel => self.renewed += 1,
+            Transition::FailRenewal | Transition::DoubtChannel => {
+                self.failures.push((connection, row.webhook_error.clone().unwrap_or_default()));
+            }
+            Transition::ClaimRun => self.runs.push((connection, None)),
+            Transition::Reconcile => self.reconciled += 1,
+            _ => {}
+        }
+    }
+
+    fn judge(&self, at: Instant, life: &Life, deed: &Deed<'_>, broken: &mut impl FnMut(String)) {
+        let refusal = match deed {
+            Deed::Sweeps(answer) => return self.sweeps(life, answer, broken),
+            Deed::SetsUp(answer) => {
+                self.renews(matches!(answer, Ok(SetUp::Opened(_))), broken);
+                let is_well = |row: &Connection| is_well(row, life.clock(at));
+                if **answer == Ok(SetUp::Found) && !self.read.as_ref().is_some_and(is_well) {
+                    broken("finds a channel well that is not".to_owned());
+                }
+                answer.as_ref().err().copied()
+            }
+            Deed::Refreshes(refreshed) => {
+                self.renews(refreshed.result.is_ok(), broken);
+                refreshed.result.err()
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal.filter(|refusal| !self.refuses_truly(at, life, *refusal)) {
+            broken(format!("answers {refusal:?}, which is not so"));
+        }
+    }
+
+    fn renews(&self, told: bool, broken: &mut impl FnMut(String)) {
+        match (told, self.renewed == 1) {
+            (true, false) => broken("tells of a channel that it did not store".to_owned()),
+            (false, true) => broken("stored a channel untold".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn refuses_truly(&self, at: Instant, life: &Life, refusal: Refusal) -> bool {
+        let row = self.read.as_ref();
+        match refusal {
+            Refusal::NoConnection => row.is_none(),
+            Refusal::Disconnected => row.is_some_and(|row| !row.is_active),
+            Refusal::Paused => row.is_some_and(|row| row.is_active && !row.sync_enabled),
+            Refusal::TooSoon { retry_after } => {
+                row.is_some_and(|row| is_too_soon(at, life, row, micros(retry_after)))
+            }
+            Refusal::Failed(failure) => {
+                let is_last = self.failures.last().is_some_and(|(_, code)| code == failure.code());
+                is_last || life.unanswered_at.is_some()
+            }
+        }
+    }
+
+    fn sweeps(
+        &self,
+        life: &Life,
+        answer: &Result<Swept, DatabaseUnavailable>,
+        broken: &mut impl FnMut(String),
+    ) {
+        let is_unanswered = life.unanswered_at.is_some();
+        let Ok(swept) = answer else {
+            if !is_unanswered {
+                broken("has an answer to all that it asked, and gives none".to_owned());
+            }
+            return;
+        };
+        let synced = self.ended_runs().filter(|(_, result)| result.is_ok()).count();
+        for (told, done, what) in [
+            (swept.renewed, self.renewed as usize, "renewals"),
+            (swept.stopped, self.stopped as usize, "retirements"),
+            (swept.reconciled, self.reconciled as usize, "reconciliations"),
+            (swept.synced, if self.claimed_twice() { swept.synced as usize } else { synced }, "synced"),
+        ] {
+            if told as usize != done {
+                broken(format!("tells {told} {what}, not {done}"));
+            }
+        }
+        if self.remaining != Some(swept.remaining) {
+            broken(format!("tells that {} runs remain, not {:?}", swept.remaining, self.remaining));
+        }
+        // An instance that is told late that its run failed may try again at once, and tells the last try alone.
+        if !self.claimed_twice() {
+            self.tells_failures(swept, is_unanswered, broken);
+        }
+    }
+
+    fn tells_failures(&self, swept: &Swept, is_unanswered: bool, broken: &mut impl FnMut(String)) {
+        // How often each happened, less how often it is told.
+        let mut untold: BTreeMap<(usize, String), i32> = BTreeMap::new();
+        for (connection, code) in &swept.failed {
+            *untold.entry((connection_number(*connection), code.clone())).or_default() -= 1;
+        }
+        let runs =
+            self.ended_runs().filter_map(|(connection, result)| Some((connection, result.err()?.code())));
+        for failure in runs.chain(self.failures.iter().cloned()) {
+            *untold.entry(failure).or_default() += 1;
+        }
+        for ((connection, code), times) in untold {
+            // What could not be written down is told all the same.
+            if !(times == 0 || (times < 0 && is_unanswered)) {
+                broken(format!("tells {code} of c{connection} {times} times less than it happened"));
+            }
+        }
+    }
+
+    fn ended_runs(&self) -> impl Iterator<Item = (usize, Result<(), RunFailure>)> {
+        self.runs.iter().filter_map(|(connection, result)| Some((*connection, (*result)?)))
+    }
+
+    fn claimed_twice(&self) -> bool {
+        let of: BTreeSet<usize> = self.runs.iter().map(|(connection, _)| *connection).collect();
+        of.len() < self.runs.len()
+    }
+}
+
+/// What is left of the button's interval or of the lease, and a setup has waited for it in vain.
+fn is_too_soon(at: Instant, life: &Life, row: &Connection, retry_after: Instant) -> bool {
+    let (clock, interval) = (life.clock(at), delta(REFRESH_INTERVAL));
+    let free_at = (instant(row.webhook_opened_at) + interval).max(instant(row.webhook_lease_until));
+    let in_vain = match life.instance.purpose {
+        Purpose::Setup(_) => life.age(at) >= delta(SETUP_PATIENCE) && !is_well(row, clock),
+        _ => true,
+    };
+    is_live(row) && in_vain && retry_after == (free_at - clock).clamp(SECOND, interval)
+}

@@ -1,0 +1,194 @@
+//! A change in a quiet time is looked at within seconds. So an instance that asks for a run that may be made at once
+//! makes it, and one that gives a lease back waits for the next run where that is due soon.
+
+use std::collections::BTreeMap;
+
+use protocol::connection::{Connection, RequestId};
+use protocol::event::Event;
+use protocol::receive::Verdict;
+use protocol::schedule::{
+    FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_PER_INVOCATION,
+    SHORTEST_RUN, SPARE,
+};
+use protocol::transition::Transition;
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::instance::{Life, Matter};
+use crate::check::row::{asks_for_a_run, is_live};
+use crate::fact::{Answer, Deed, Fact, Moment, Purpose, Request, connection_of};
+use crate::time::{Instant as Time, SECOND, delta, instant, seconds};
+
+#[derive(Default)]
+pub(super) struct ChangesAreSeenPromptly {
+    /// The runs that instances asked for and might make at once, by instance and connection.
+    asked: BTreeMap<(usize, usize), Asked>,
+    /// When instances gave back the lease of a run that is still owed, and the row then.
+    released: BTreeMap<(usize, usize), (Time, Connection)>,
+}
+
+struct Asked {
+    at: Time,
+    owed: Owed,
+}
+
+/// What tells whether a run is owed as it was.
+type Owed = (Option<RequestId>, i64, protocol::Timestamp);
+
+fn owed(row: &Connection) -> Owed {
+    (row.sync_request_id, row.sync_attempts, row.sync_not_before)
+}
+
+impl Check for ChangesAreSeenPromptly {
+    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Applied(step) if asks_for_a_run(step) => {
+                if let Some(life) = record.life(step.instance) {
+                    self.asks(at, life, step.connection, step.after);
+                }
+            }
+            Fact::Of(instance, deed) => {
+                if let Some(life) = record.life(*instance) {
+                    self.read_deed(record, at, life, deed, found);
+                }
+            }
+            Fact::Reached(Moment::ChangesSeen { since }) => seen(record, *since, found),
+            Fact::Reached(Moment::HiccupOver { since, .. }) => made_up_for(record, *since, found),
+            _ => {}
+        }
+    }
+}
+
+impl ChangesAreSeenPromptly {
+    fn asks(&mut self, at: Time, life: &Life, connection: usize, row: &Connection) {
+        let asker = (life.instance.number, connection);
+        let is_free = is_live(row)
+            && row.sync_request_id.is_some()
+            && instant(row.sync_lease_until) == 0
+            && instant(row.sync_not_before) <= life.clock(at) + patience(life);
+        self.asked.remove(&asker);
+        self.asked.extend(is_free.then(|| (asker, Asked { at, owed: owed(row) })));
+    }
+
+    fn read_deed(&mut self, record: &Record, at: Time, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let number = life.instance.number;
+        match *deed {
+            Deed::Judges { notification, verdict: Verdict::Late(row) } => {
+                let Purpose::Receive(connection) = life.instance.purpose else { return };
+                let token = notification.token_hash.as_str();
+                if record.row(connection).is_some_and(|row| row.webhook_token.expose() == token) {
+                    self.asks(at, life, connection, row);
+                }
+            }
+            // Whatever was faster has it now, the run included.
+            Deed::Logs(event @ Event::RenewalSuperseded { .. }) => {
+                self.asked.retain(|asker, _| Some(asker.1) != connection_of(event) || asker.0 != number);
+            }
+            Deed::Asks(Request::Update { connection: Some(connection), transition })
+                if transition == Transition::ClaimRun || ends_a_run(transition) =>
+            {
+                self.released.remove(&(number, connection));
+            }
+            Deed::Hears(Answer::Update {
+                connection: Some(connection),
+                transition,
+                row: Some(Some(row)),
+            }) if ends_a_run(transition) && transition != Transition::FinishRun => {
+                self.released.insert((number, connection), (at, row.clone()));
+            }
+            Deed::Ends if !life.frozen => {
+                for ((_, connection), asked) in self.asked.range((number, 0)..(number + 1, 0)) {
+                    is_made(record, at, life, *connection, asked, found);
+                }
+                for ((_, connection), (at, row)) in self.released.range((number, 0)..(number + 1, 0)) {
+                    is_waited_for(*at, life, *connection, row, found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives a lease back.
+fn ends_a_run(transition: Transition) -> bool {
+    matches!(
+        transition,
+        Transition::FinishRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun
+    )
+}
+
+/// What an instance may wait for a run to be due: a sweep, for nothing.
+fn patience(life: &Life) -> Time {
+    if life.instance.purpose == Purpose::Sweep { 0 } else { delta(LONGEST_SLEEP) - SECOND }
+}
+
+/// A run that was asked for and may be made at once is made, and not left to the sweep.
+fn is_made(record: &Record, at: Time, life: &Life, connection: usize, asked: &Asked, found: &mut Found<'_>) {
+    let in_time = match life.instance.purpose {
+        // Less what it takes to ask for it.
+        Purpose::Sweep => {
+            record.is_quiet(life)
+                && life.runs < RUNS_PER_INVOCATION as usize
+                && life.age(asked.at) < delta(LAST_RUN_OF_A_SWEEP) - 2 * SECOND
+        }
+        // From then on renewals are given back.
+        _ => life.age(at) < delta(LAST_RENEWAL) - SECOND,
+    };
+    let is_owed = record
+        .row(connection)
+        .is_some_and(|row| owed(row) == asked.owed && is_live(row) && instant(row.sync_lease_until) == 0);
+    let doubts = life.doubts(connection, Matter::Run) || life.doubts(connection, Matter::Channel);
+    let tried = life.claims.contains_key(&connection) || life.refused_at.is_some();
+    // A pause and a resumption meanwhile may have kept it from its claim.
+    let undisturbed = record.disturbed_at < asked.at;
+    if in_time && is_owed && undisturbed && !doubts && !tried {
+        let what = format!("{} asked for a run that could be made, and made none", life.instance);
+        found.broken(connection, what);
+    }
+}
+
+/// A run that is due within seconds of another is waited for, and not left to the sweep.
+fn is_waited_for(at: Time, life: &Life, connection: usize, row: &Connection, found: &mut Found<'_>) {
+    let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row));
+    let Some(claim) = claim else { return };
+    let wait = instant(row.sync_not_before) - life.clock(at);
+    // Twice the run before, or what a wait leaves for a run.
+    let run = (2 * (at - claim.sent_at)).max(delta(SHORTEST_RUN) + delta(SPARE));
+    let needs = wait.max(0) + run + delta(SPARE) + SECOND;
+    let in_time = life.age(at) + needs < delta(INVOCATION_END);
+    let may_wait = life.instance.purpose != Purpose::Sweep && life.refused_at.is_none();
+    if wait <= patience(life) && may_wait && in_time {
+        let what = format!("{} leaves to the sweep a run that is due in {} s", life.instance, wait / SECOND);
+        found.broken(connection, what);
+    }
+}
+
+fn seen(record: &Record, since: Time, found: &mut Found<'_>) {
+    for (case, row) in record.healthy() {
+        if !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
+            found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
+        }
+        if row.sync_streak >= FREE_ECHOES {
+            let what = "changes more than a minute apart count as echoes of one another";
+            found.broken(case.number, what);
+        }
+    }
+}
+
+/// A run that failed once, or was refused for 40 s, is made up for soon.
+fn made_up_for(record: &Record, since: Time, found: &mut Found<'_>) {
+    // More than a sweep makes take another minute.
+    if record.cases().len() > RUNS_PER_INVOCATION as usize {
+        return;
+    }
+    for (case, _) in record.healthy() {
+        if !case.runs.iter().any(|made| made.run.succeeds && made.run.start >= since) {
+            let what = format!("no run two minutes after one that failed at {} s", seconds(since));
+            found.broken(case.number, what);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What is begun is booked in its row before it is tried, what is over leaves nothing behind, and a step writes nothing
+//! but its own.
+
+use std::collections::BTreeMap;
+
+use protocol::connection::{ChannelId, Connection};
+use protocol::schedule::{
+    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_BACKOFF, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY,
+    RUN_BACKOFF,
+};
+use protocol::transition::Transition;
+
+use crate::assumption::{RUN_LEASE, SKEW};
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::instance::{Life, Matter};
+use crate::check::row::{PERMANENT, doubled, is_live, jittered};
+use crate::fact::{Deed, Fact, Purpose, Step};
+use crate::time::{Instant, SECOND, delta, instant, micros};
+
+/// What requests may have taken between two looks at a clock.
+const SLOW: Instant = 3 * micros(DATABASE_TIMEOUT);
+
+#[derive(Default)]
+pub(super) struct EverythingIsBooked {
+    /// The channel whose notification an instance received.
+    speakers: BTreeMap<usize, ChannelId>,
+}
+
+impl Check for EverythingIsBooked {
+    fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Of(instance, Deed::Receives(notification)) => {
+                self.speakers.insert(instance.number, notification.channel.clone());
+            }
+            Fact::Of(instance, Deed::Ends) => {
+                if let Some(life) = record.life(*instance).filter(|life| !life.frozen) {
+                    ends(record, life, found);
+                }
+            }
+            Fact::Applied(step) => {
+                let Some(life) = record.life(step.instance) else { return };
+                let speaker = self.speakers.get(&step.instance.number);
+                let (before, after, clock) = (step.before, step.after, life.clock(step.sent_at));
+                Entry { record, life, step, before, after, clock, speaker, found }.judge();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn ends(record: &Record, life: &Life, found: &mut Found<'_>) {
+    for (connection, pending) in &life.pending {
+        let row = record.row(*connection);
+        let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
+        let is_doubtful = life.said.get(connection).is_some_and(|said| said.doubtful);
+        if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
+            let what = format!("{} ends, and its pending id stays behind", life.instance);
+            found.broken(*connection, what);
+        }
+    }
+}
+
+struct Entry<'a, 'f> {
+    record: &'a Record,
+    life: &'a Life,
+    step: &'a Step<'a>,
+    before: &'a Connection,
+    after: &'a crate::fact::Row,
+    /// What the writer's clock said when it wrote.
+    clock: Instant,
+    /// The channel that the writer heard of.
+    speaker: Option<&'a ChannelId>,
+    found: &'a mut Found<'f>,
+}
+
+impl Entry<'_, '_> {
+    fn demand(&mut self, holds: bool, otherwise: &str) {
+        if !holds {
+            self.found.broken(self.step.connection, format!("{} {otherwise}", self.step.instance));
+        }
+    }
+
+    fn judge(mut self) {
+        self.leaves_alone_what_is_not_its_own();
+        self.heeds_who_speaks();
+        match self.step.transition {
+            Transition::RetireChannel => self.gives_up_a_channel(),
+            Transition::CommitChannel => self.stores_a_channel(),
+            Transition::FailRenewal | Transition::DoubtChannel => self.fails_to_renew(),
+            Transition::ClaimRenewal => self.claims_a_renewal(),
+            Transition::ReleaseRenewal => self.gives_a_renewal_back(),
+            Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => self.ran(),
+            Transition::ClaimRun => self.claims_a_run(),
+            Transition::FailRun => self.fails_to_run(),
+            Transition::PauseRun | Transition::RefuseRun => self.gives_a_run_back(),
+            Transition::StoreToken => self.stores_an_access_token(),
+            _ => {}
+        }
+    }
+
+    fn leaves_alone_what_is_not_its_own(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let host = |row: &Connection| {
+            (row.user_id, row.is_active, row.sync_enabled, row.calendar_id.clone(), row.webhook_token.clone())
+        };
+        self.demand(host(before) == host(after), "writes what the host or the user decides");
+        let retires = self.step.transition == Transition::RetireChannel;
+        if before.webhook_pending_id.is_some() && after.webhook_pending_id.is_none() && !retires {
+            let own = self.life.pending.get(&self.step.connection) == before.webhook_pending_id.as_ref();
+            self.demand(own, "gives up the id that somebody else opens");
+        }
+        if before.webhook_id == after.webhook_id {
+            let counts_on = after.webhook_message_number >= before.webhook_message_number;
+            self.demand(counts_on, "counts messages backwards");
+        }
+    }
+
+    /// A message counts for the channel that it came by.
+    fn heeds_who_speaks(&mut self) {
+        let (before, after) = (self.before, self.after);
+        if self.speaker.is_none() {
+            return;
+        }
+        if before.webhook_message_number != after.webhook_message_number && after.webhook_id.is_some() {
+            self.demand(before.webhook_id.as_ref() == self.speaker, "counts a message of another channel");
+        }
+        if self.step.transition == Transition::ConfirmPending {
+            let own = before.webhook_pending_id.as_ref() == self.speaker;
+            self.demand(own, "confirms a channel that is not being opened");
+        }
+    }
+
+    fn gives_up_a_channel(&mut self) {
+        let row = self.after;
+        self.demand(!is_live(row), "gives up the channel of a live connection");
+        let empty = row.webhook_id.is_none()
+            && row.webhook_pending_id.is_none()
+            && row.webhook_expiration.is_none()
+            && row.webhook_resource_id.is_none()
+            && row.webhook_error.is_none()
+            && (row.webhook_message_number, row.webhook_attempts) == (0, 0)
+            && (instant(row.webhook_opened_at), instant(row.webhook_not_before)) == (0, 0);
+        self.demand(empty, "gives up a channel, and something of it stays behind");
+    }
+
+    fn stores_a_channel(&mut self) {
+        let row = self.after;
+        let Some(id) = &row.webhook_id else { return };
+        let is_pending = self.before.webhook_pending_id.as_ref() == Some(id);
+        self.demand(is_pending, "stores a channel that was not being opened");
+        let fresh = row.webhook_pending_id.is_none()
+            && row.webhook_error.is_none()
+            && (row.webhook_message_number, row.webhook_attempts) == (0, 0)
+            && instant(row.webhook_lease_until) == 0;
+        self.demand(fresh, "stores a channel, and something of what was before stays behind");
+        let opened_at = instant(row.webhook_opened_at);
+        self.demand((opened_at - self.clock).abs() <= SECOND, "stores another time than the channel's");
+        let channel = self.record.google.channel(id);
+        let resource = channel.map(|channel| channel.calendar.resource());
+        self.demand(resource == row.webhook_resource_id, "stores another resource than Google's");
+        let expires_at = row.webhook_expiration.map_or(0, instant);
+        let ahead = delta(RENEWED_BEFORE_EXPIRY).min((expires_at - self.clock) / 2);
+        let due = instant(row.webhook_not_before);
+        self.demand((due - (expires_at - ahead)).abs() <= SECOND, "renews too early or too late");
+    }
+
+    fn claims_a_renewal(&mut self) {
+        let (attempts, after) = (self.before.webhook_attempts, self.after);
+        self.demand(after.webhook_attempts == attempts + 1, "does not count its attempt to renew");
+        let (due, lease_until) = (instant(after.webhook_not_before), instant(after.webhook_lease_until));
+        let backoff = doubled(delta(RENEWAL_BACKOFF), attempts);
+        let earliest = lease_until.max(self.clock + backoff);
+        let latest = lease_until.max(self.clock + jittered(backoff));
+        self.demand((earliest..=latest).contains(&due), "does not book when to renew should it crash");
+        if matches!(self.step.instance.purpose, Purpose::Button(_)) {
+            self.demand(instant(after.sync_not_before) <= self.clock, "makes the user's own run wait");
+        }
+    }
+
+    fn gives_a_renewal_back(&mut self) {
+        // A resumption or a new consent starts over.
+        let attempts = self.before.webhook_attempts - 1;
+        let taken_back = attempts < 0 || self.after.webhook_attempts == attempts;
+        self.demand(taken_back, "counts an attempt that was none");
+        self.demand(instant(self.after.webhook_lease_until) == 0, "gives a renewal back, not its lease");
+        self.demand(instant(self.after.webhook_not_before) <= self.clock, "gives a renewal back for later");
+    }
+
+    fn fails_to_renew(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let error = after.webhook_error.as_deref().unwrap_or("nothing");
+        let delay = instant(after.webhook_not_before) - self.clock;
+        let attempts = before.webhook_attempts - 1;
+        let backoff = doubled(delta(RENEWAL_BACKOFF), attempts);
+        let delays = if PERMANENT.contains(&error) {
+            delta(DAILY)..=delta(DAILY)
+        } else if attempts < 0 {
+            // A resumption meanwhile has them counted anew.
+            backoff..=jittered(delta(LONGEST_BACKOFF))
+        } else {
+            backoff..=jittered(backoff)
+        };
+        self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
+        let counted = after.webhook_attempts == before.webhook_attempts;
+        self.demand(counted, "changes the attempts that its claim counted");
+        let said = self.life.said.get(&self.step.connection);
+        let doubtful = said.is_some_and(|said| said.doubtful && said.code == error);
+        self.demand(
+            after.webhook_pending_id.is_some() == doubtful,
+            "gives up a channel that may exist, or keeps the id of one that does not",
+        );
+        let left = instant(after.webhook_lease_until) - self.clock;
+        let keeps_out = (left - delta(LEASE_AFTER_FAILURE)).abs() <= SECOND;
+        self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
+    }
+
+    fn claims_a_run(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let attempts = before.sync_attempts;
+        self.demand(after.sync_attempts == attempts + 1, "does not count its attempt to run");
+        let delay = instant(after.sync_not_before) - instant(after.sync_lease_until);
+        let backoff = if attempts > 0 { doubled(delta(RUN_BACKOFF), attempts) } else { 0 };
+        let is_booked = (backoff..=jittered(backoff)).contains(&delay);
+        self.demand(is_booked, "does not book when to run should it crash");
+        self.demand(before.sync_request_id == after.sync_request_id, "changes what it claims");
+    }
+
+    fn fails_to_run(&mut self) {
+        let attempts = self.before.sync_attempts;
+        self.demand(self.after.sync_attempts == attempts, "changes the attempts that its claim counted");
+        let delay = instant(self.after.sync_not_before) - self.clock;
+        let backoff = doubled(delta(RUN_BACKOFF), attempts);
+        let is_later = (backoff..=jittered(backoff)).contains(&delay);
+        self.demand(is_later, &format!("runs again {} s after {attempts} attempts", delay / SECOND));
+        self.demand(self.after.sync_request_id.is_some(), "drops what is owed still");
+    }
+
+    /// A run was refused, or is not to be made: the connection was paused.
+    fn gives_a_run_back(&mut self) {
+        let taken_back = self.after.sync_attempts < self.before.sync_attempts.max(1);
+        self.demand(taken_back, "counts an attempt that was none");
+        self.demand(self.after.sync_request_id.is_some(), "drops what is owed still");
+    }
+
+    /// A run succeeded. Either it was the last, or its holder goes on with a newer request, or leaves that owed.
+    fn ran(&mut self) {
+        let (before, after) = (self.before, self.after);
+        self.demand(after.sync_error.is_none(), "succeeds, and the error of the run before stays behind");
+        let ended_at = after.last_sync_at.map_or(0, instant);
+        let in_time = (0..SLOW).contains(&(self.clock - ended_at));
+        self.demand(in_time || self.life.frozen, "stores another time than the run's end");
+        let goes_on = self.step.transition == Transition::KeepRun;
+        let lasts = instant(after.sync_lease_until) - ended_at >= micros(RUN_LEASE);
+        self.demand(!goes_on || lasts, "goes on under a lease that may end first");
+        self.demand(after.sync_attempts == i64::from(goes_on), "succeeds, and attempts are still counted");
+        if after.sync_request_id.is_none() {
+            let case = self.record.case(self.step.connection);
+            let ran_for = case.and_then(|case| case.ran_for(self.step.instance));
+            self.demand(before.sync_request_id == ran_for, "drops another request than the one it ran for");
+        }
+    }
+
+    fn stores_an_access_token(&mut self) {
+        let Some(access_token) = &self.after.access_token else { return };
+        let access = self.record.google.access(access_token);
+        let off = access.zip(self.after.expires_at).map(|(access, told)| instant(told) - access.expires_at);
+        let is_told = off.is_some_and(|off| off.abs() < SKEW + SLOW);
+        self.demand(is_told || self.life.frozen, "stores another expiry than the access token's");
+    }
+}

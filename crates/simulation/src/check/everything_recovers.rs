@@ -1,0 +1,144 @@
+//! A connection that nothing is wrong with is well and owes nothing a few hours after the faults stopped. So no lease
+//! is left behind or lasts longer than it must, nothing is given up that another try would mend, and nobody complains
+//! about nothing.
+
+use std::collections::BTreeSet;
+
+use protocol::event::Event;
+use protocol::failure::RunFailure;
+use protocol::transition::Transition;
+
+use crate::assumption::{RUN_LEASE, SKEW};
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::connection::Case;
+use crate::check::record::instance::{Life, Matter};
+use crate::check::row::{arose_at, is_well};
+use crate::fact::{Answer, Deed, Fact, Moment, Row, Step, connection_of};
+use crate::time::{HOUR, Instant, SECOND, instant, micros};
+
+#[derive(Default)]
+pub(super) struct EverythingRecovers {
+    /// Instances and connections whose last run did not answer.
+    hanging: BTreeSet<(usize, usize)>,
+}
+
+impl Check for EverythingRecovers {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Applied(step) => {
+                if let Some(life) = record.life(step.instance) {
+                    steps(life, step, found);
+                }
+            }
+            Fact::Of(instance, deed) => {
+                if let Some(life) = record.life(*instance) {
+                    self.read_deed(record, life, deed, found);
+                }
+            }
+            Fact::Reached(Moment::Recovered) => {
+                for (case, row) in record.healthy() {
+                    has_a_channel(record, at, case, row, found);
+                    owes_nothing(record, at, case, row, found);
+                }
+            }
+            Fact::Reached(Moment::ButtonsPressed { since }) => {
+                for (case, _) in record.healthy() {
+                    let opened = case.committed_at.is_some_and(|committed_at| committed_at >= *since);
+                    if !(opened && case.ran_since(*since, at)) {
+                        let what = "the button brought no new channel and run within a minute";
+                        found.broken(case.number, what);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl EverythingRecovers {
+    fn read_deed(&mut self, record: &Record, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let instance = life.instance;
+        match *deed {
+            Deed::Hears(Answer::Run { connection, result }) => {
+                match result {
+                    Err(RunFailure::TimedOut | RunFailure::Unreachable) => {
+                        self.hanging.insert((instance.number, connection))
+                    }
+                    _ => self.hanging.remove(&(instance.number, connection)),
+                };
+            }
+            Deed::Logs(
+                event @ (Event::RenewalFailed { .. }
+                | Event::RenewalSuperseded { .. }
+                | Event::RunLeaseLost { .. }),
+            ) => {
+                let case = connection_of(event).and_then(|connection| record.case(connection));
+                if let Some(case) = case.filter(|case| record.is_quiet(life) && record.is_healthy(case)) {
+                    let what = format!("{instance} reports {}, though nothing is wrong", event.name());
+                    found.broken(case.number, what);
+                }
+            }
+            Deed::Ends if !life.frozen => {
+                for connection in life.claims.keys() {
+                    let row = record.row(*connection);
+                    let held = row.is_some_and(|row| life.holds(*connection, instant(row.sync_lease_until)));
+                    let hangs = self.hanging.contains(&(instance.number, *connection));
+                    if held && !hangs && !life.doubts(*connection, Matter::Run) {
+                        found.broken(*connection, format!("{instance} ends, and its lease stays behind"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn steps(life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+    match step.transition {
+        Transition::ClaimRun | Transition::KeepRun => {
+            let longest = micros(RUN_LEASE) + SECOND + SKEW;
+            if !life.frozen && instant(step.after.sync_lease_until) > step.sent_at + longest {
+                let what = format!("{} keeps others out for longer than a lease", step.instance);
+                found.broken(step.connection, what);
+            }
+        }
+        Transition::FailRenewal | Transition::DoubtChannel => {
+            let said = life.said.get(&step.connection);
+            let told = step.after.webhook_error.as_deref();
+            let other_id = said.is_some_and(|said| said.wants_another_id && Some(said.code) == told);
+            if other_id && life.watches.get(&step.connection) == Some(&1) {
+                let what = format!("{} gives up where Google only wants another id", step.instance);
+                found.broken(step.connection, what);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn has_a_channel(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
+    if record.is_excused(case) {
+        return;
+    }
+    let channel = row.webhook_id.as_ref().and_then(|id| record.google.channel(id));
+    let is_live = channel.is_some_and(|channel| channel.is_live(at));
+    // Where sweeps crash, the renewal of a channel that has hours left may just be tried again.
+    if !is_live || !(is_well(row, at) || record.has_crashing()) {
+        let error = row.webhook_error.as_deref().unwrap_or("none");
+        found.broken(case.number, format!("no channel long after; its error: {error}"));
+    }
+}
+
+fn owes_nothing(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
+    if let Some(request) = row.sync_request_id {
+        // Where sweeps crash, the day's look at everything may just be tried again.
+        let just_asked = arose_at(request).is_some_and(|arose_at| arose_at > at - 4 * HOUR);
+        if !(just_asked && record.has_crashing()) {
+            found.broken(case.number, "a run is still owed long after");
+        }
+    } else if row.sync_attempts != 0 {
+        found.broken(case.number, "nothing is owed, and attempts are still counted");
+    } else if row.sync_error.is_some() {
+        found.broken(case.number, "nothing is owed, and an error is still told");
+    }
+}

@@ -1,0 +1,67 @@
+//! Google is answered within 5 s, and after one request where the current channel has a new number. It is told to try
+//! again only where something is wrong.
+
+use protocol::receive::{Notification, Verdict};
+use protocol::schedule::{LOOKS, RECEIVE_TIMEOUT};
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::instance::Life;
+use crate::fact::{Deed, Fact, Purpose};
+use crate::time::{Instant, MILLISECOND, SECOND, delta};
+
+/// Of the promise, not of the schedule.
+const AT_ONCE: Instant = 5 * SECOND;
+/// A look is two updates and a read.
+const REQUESTS_PER_LOOK: usize = 3;
+
+#[derive(Default)]
+pub(super) struct GoogleIsAnsweredAtOnce;
+
+impl Check for GoogleIsAnsweredAtOnce {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        let Fact::Of(instance, Deed::Judges { notification, verdict }) = fact else { return };
+        let Purpose::Receive(connection) = instance.purpose else { return };
+        let Some(life) = record.life(*instance) else { return };
+        if **verdict == Verdict::Unavailable {
+            unavailable(record, at, life, connection, notification, found);
+        }
+        let took = life.age(at);
+        if took > AT_ONCE && !life.frozen {
+            found.broken(connection, format!("Google was answered after {} ms", took / MILLISECOND));
+        }
+        if let Verdict::Changed(row) = verdict
+            && row.webhook_pending_id.is_none()
+            && life.requests > 1
+        {
+            // A row that moved meanwhile takes more looks.
+            let committed_at = record.case(connection).and_then(|case| case.committed_at);
+            if committed_at.is_some_and(|at| at < life.started_at) {
+                let what = format!("the current channel's message took {} requests", life.requests);
+                found.broken(connection, what);
+            }
+        }
+    }
+}
+
+fn unavailable(
+    record: &Record,
+    at: Instant,
+    life: &Life,
+    connection: usize,
+    notification: &Notification,
+    found: &mut Found<'_>,
+) {
+    let belongs = |token: &str| token == notification.token_hash.as_str();
+    if !record.row(connection).is_some_and(|row| belongs(row.webhook_token.expose())) {
+        return;
+    }
+    if record.is_quiet(life) {
+        found.broken(connection, "a notification was answered with 503, though nothing is wrong");
+    }
+    let in_time = life.age(at) < delta(RECEIVE_TIMEOUT) - SECOND / 2;
+    if life.unanswered_at.is_none() && in_time && life.requests < LOOKS * REQUESTS_PER_LOOK {
+        let what = "a notification was answered with 503 before its last look at a row that moved";
+        found.broken(connection, what);
+    }
+}

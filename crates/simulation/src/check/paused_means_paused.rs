@@ -1,0 +1,80 @@
+//! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an instance that learns of it
+//! gives the channel up.
+
+use std::collections::BTreeSet;
+
+use protocol::receive::Verdict;
+use protocol::transition::Transition;
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::connection::ids;
+use crate::check::row::is_live;
+use crate::fact::{Deed, Fact, Instance, Moment, Purpose, Request};
+use crate::time::Instant as Time;
+
+#[derive(Default)]
+pub(super) struct PausedMeansPaused {
+    /// Instances that learned that their connection is paused, and have not given the channel up.
+    to_retire: BTreeSet<usize>,
+}
+
+impl Check for PausedMeansPaused {
+    fn read(&mut self, record: &Record, _: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::WatchArrived { connection: Some(connection), channel, .. } => {
+                let renewal = record.case(*connection).and_then(|case| case.renewal(channel));
+                if renewal.is_some_and(|renewal| !renewal.live) {
+                    found.broken(*connection, "a channel was asked for while paused");
+                }
+            }
+            Fact::RunStarted(run) => {
+                let claim = record.life(run.holder).and_then(|life| life.claims.get(&run.connection));
+                if claim.is_some_and(|claim| !claim.live) {
+                    let what = format!("{} runs what was paused when it was claimed", run.holder);
+                    found.broken(run.connection, what);
+                }
+            }
+            Fact::Applied(step) => {
+                let stores =
+                    step.after.webhook_id.is_some() && step.before.webhook_id != step.after.webhook_id;
+                if stores && !is_live(step.after) {
+                    found.broken(step.connection, "a channel was stored while paused");
+                }
+            }
+            Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
+            Fact::Reached(Moment::Recovered | Moment::CrowdServed { .. }) => {
+                for (case, row) in record.rows() {
+                    if !is_live(row) && ids(row).next().is_some() {
+                        found.broken(case.number, "a paused connection still names a channel");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl PausedMeansPaused {
+    fn read_deed(&mut self, record: &Record, instance: Instance, deed: &Deed<'_>, found: &mut Found<'_>) {
+        match deed {
+            Deed::Judges { verdict: Verdict::Changed(row), .. }
+                if matches!(instance.purpose, Purpose::Receive(_)) && !is_live(row) =>
+            {
+                self.to_retire.insert(instance.number);
+            }
+            Deed::Asks(Request::Update { transition: Transition::RetireChannel, .. }) => {
+                self.to_retire.remove(&instance.number);
+            }
+            Deed::Ends => {
+                let keeps = self.to_retire.contains(&instance.number);
+                if keeps && record.life(instance).is_some_and(|life| !life.frozen) {
+                    let what =
+                        format!("{instance} learned that its connection is paused, and keeps the channel");
+                    found.broken(instance.connection(), what);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What is known of a connection.
+
+use std::rc::Rc;
+
+use protocol::connection::{ChannelId, Connection, RequestId};
+use protocol::transition::Transition;
+
+use crate::check::record::google::Consent;
+use crate::check::row::is_live;
+use crate::fact::{Broken, Instance, Row, Run, Step};
+use crate::time::Instant as Time;
+
+pub(in crate::check) struct Case {
+    pub(in crate::check) number: usize,
+    /// None = deleted.
+    pub(in crate::check) row: Option<Rc<Row>>,
+    pub(in crate::check) broken: Option<Broken>,
+    pub(in crate::check) changes: Vec<Change>,
+    pub(in crate::check) runs: Vec<Made>,
+    /// When `recalculate-schedule` was called, whether or not the call arrived.
+    pub(in crate::check) calls: Vec<Time>,
+    /// When Google was asked for a channel.
+    pub(in crate::check) watches: Vec<Time>,
+    /// When its channel was stored.
+    pub(in crate::check) committed_at: Option<Time>,
+    /// Every id that a renewal claimed.
+    pub(in crate::check) renewals: Vec<Renewal>,
+    /// Every id that the row named and names no more, and since when.
+    pub(in crate::check) gone: Vec<(ChannelId, Time)>,
+    /// For which consent and calendar Google really said something that is worth waiting a day.
+    pub(in crate::check) excuses: Vec<Consent>,
+}
+
+/// Something in a calendar changed.
+pub(in crate::check) struct Change {
+    pub(super) number: usize,
+    pub(in crate::check) at: Time,
+    /// A notification of it was answered with 2xx.
+    pub(in crate::check) acknowledged: bool,
+    /// No channel of the connection could report it.
+    pub(in crate::check) unseen: bool,
+}
+
+/// A run, and what was known of it to its holder.
+pub(in crate::check) struct Made {
+    pub(in crate::check) run: Run,
+    /// Until when its holder believed to hold the lease.
+    pub(in crate::check) lease_until: Time,
+    /// The holder waited for the end and learned of it.
+    pub(in crate::check) heard: bool,
+}
+
+pub(in crate::check) struct Renewal {
+    pub(in crate::check) channel: ChannelId,
+    pub(in crate::check) claimed_at: Time,
+    /// Whether the connection was live when it was claimed.
+    pub(in crate::check) live: bool,
+    pub(in crate::check) holder: Instance,
+}
+
+/// The ids that a row names.
+pub(in crate::check) fn ids(row: &Connection) -> impl Iterator<Item = &ChannelId> {
+    row.webhook_id.iter().chain(&row.webhook_pending_id)
+}
+
+/// The ids that a row names no more.
+pub(in crate::check) fn given_up<'a>(step: &Step<'a>) -> impl Iterator<Item = &'a ChannelId> {
+    let (before, after) = (step.before, step.after);
+    ids(before).filter(|id| !ids(after).any(|after| after == *id))
+}
+
+impl Case {
+    pub(super) fn new(number: usize, row: &Rc<Row>, broken: Option<Broken>) -> Self {
+        Self {
+            number,
+            row: Some(Rc::clone(row)),
+            broken,
+            changes: Vec::new(),
+            runs: Vec::new(),
+            calls: Vec::new(),
+            watches: Vec::new(),
+            committed_at: None,
+            renewals: Vec::new(),
+            gone: Vec::new(),
+            excuses: Vec::new(),
+        }
+    }
+
+    pub(in crate::check) fn renewal(&self, channel: &ChannelId) -> Option<&Renewal> {
+        self.renewals.iter().find(|renewal| renewal.channel == *channel)
+    }
+
+    /// What an instance last ran for.
+    pub(in crate::check) fn ran_for(&self, holder: Instance) -> Option<RequestId> {
+        self.runs.iter().rev().find(|made| made.run.holder == holder).map(|made| made.run.request)
+    }
+
+    /// Whether a successful run that ended by now started at `since` or later.
+    pub(in crate::check) fn ran_since(&self, since: Time, now: Time) -> bool {
+        self.runs.iter().any(|Made { run, .. }| run.succeeds && run.start >= since && run.end <= now)
+    }
+
+    /// How many runs started after a time.
+    pub(in crate::check) fn runs_after(&self, since: Time) -> usize {
+        self.runs.iter().filter(|made| made.run.start > since).count()
+    }
+
+    pub(in crate::check) fn watches_after(&self, since: Time) -> usize {
+        self.watches.iter().filter(|at| **at > since).count()
+    }
+
+    pub(super) fn steps(&mut self, at: Time, step: &Step<'_>) {
+        self.gone.extend(given_up(step).map(|id| (id.clone(), at)));
+        if step.before.webhook_id != step.after.webhook_id {
+            self.committed_at = step.after.webhook_id.is_some().then_some(at);
+        }
+        if matches!(step.transition, Transition::ClaimRenewal | Transition::ReissueChannel) {
+            // An id written over another one goes on with the other's claim.
+            let claims = step.transition == Transition::ClaimRenewal;
+            let replaced = step.before.webhook_pending_id.as_ref().and_then(|id| self.renewal(id));
+            let claimed_at = replaced.filter(|_| !claims).map_or(at, |renewal| renewal.claimed_at);
+            self.renewals.extend(step.after.webhook_pending_id.iter().map(|id| Renewal {
+                channel: id.clone(),
+                claimed_at,
+                live: !claims || is_live(step.after),
+                holder: step.instance,
+            }));
+        }
+        self.row = Some(Rc::clone(step.after));
+    }
+}

@@ -1,0 +1,128 @@
+//! What Google knows: grants, access tokens and channels.
+
+use std::collections::BTreeMap;
+
+use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken};
+use protocol::failure::RenewalFailure;
+
+use crate::fact::{Calendar, Channel, Fact};
+use crate::time::{Instant, micros};
+
+#[derive(Default)]
+pub(in crate::check) struct Google {
+    grants: Vec<Grant>,
+    /// Which grant a refresh token is of; it may rotate.
+    refresh_tokens: BTreeMap<String, usize>,
+    access_tokens: BTreeMap<String, Access>,
+    pub(in crate::check) channels: Vec<Channel>,
+}
+
+/// A user's consent.
+struct Grant {
+    account: usize,
+    revoked: bool,
+    /// When it was asked for an access token since.
+    asked_in_vain: Vec<Instant>,
+}
+
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Access {
+    pub(in crate::check) grant: usize,
+    pub(in crate::check) issued_at: Instant,
+    pub(in crate::check) expires_at: Instant,
+}
+
+/// A grant, however often its refresh token rotates, and one of its account's calendars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::check) struct Consent {
+    grant: usize,
+    /// Not the primary one.
+    second: bool,
+}
+
+impl Google {
+    pub(in crate::check) fn grant_of(&self, refresh_token: &RefreshToken) -> Option<usize> {
+        self.refresh_tokens.get(refresh_token.expose()).copied()
+    }
+
+    fn grant(&self, refresh_token: &RefreshToken) -> Option<&Grant> {
+        self.grants.get(self.grant_of(refresh_token)?)
+    }
+
+    pub(in crate::check) fn account_of(&self, row: &Connection) -> Option<usize> {
+        Some(self.grant(row.refresh_token.as_ref()?)?.account)
+    }
+
+    /// The calendar that a row is about.
+    pub(in crate::check) fn calendar_of(&self, row: &Connection) -> Option<Calendar> {
+        Some(Calendar { account: self.account_of(row)?, second: row.calendar_id.is_some() })
+    }
+
+    pub(in crate::check) fn consent_of(&self, row: &Connection) -> Option<Consent> {
+        let grant = self.grant_of(row.refresh_token.as_ref()?)?;
+        Some(Consent { grant, second: row.calendar_id.is_some() })
+    }
+
+    pub(in crate::check) fn is_usable(&self, row: &Connection) -> bool {
+        let grant = row.refresh_token.as_ref().and_then(|token| self.grant(token));
+        grant.is_some_and(|grant| !grant.revoked)
+    }
+
+    /// When a revoked consent was asked for an access token.
+    pub(in crate::check) fn asked_in_vain(&self, row: &Connection) -> &[Instant] {
+        let grant = row.refresh_token.as_ref().and_then(|token| self.grant(token));
+        grant.map_or(&[], |grant| &grant.asked_in_vain)
+    }
+
+    pub(in crate::check) fn access(&self, access_token: &AccessToken) -> Option<Access> {
+        self.access_tokens.get(access_token.expose()).copied()
+    }
+
+    pub(in crate::check) fn channel(&self, id: &ChannelId) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.id == *id)
+    }
+
+    pub(super) fn take(&mut self, at: Instant, fact: &Fact<'_>) {
+        match fact {
+            Fact::Granted { account, refresh_token, access_token, expires_at } => {
+                let grant = self.grants.len();
+                self.grants.push(Grant { account: *account, revoked: false, asked_in_vain: Vec::new() });
+                self.refresh_tokens.insert(refresh_token.expose().to_owned(), grant);
+                let access = Access { grant, issued_at: at, expires_at: *expires_at };
+                self.access_tokens.insert(access_token.expose().to_owned(), access);
+            }
+            Fact::Revoked { refresh_token, .. } => {
+                let grant = self.grant_of(refresh_token);
+                if let Some(grant) = grant.and_then(|grant| self.grants.get_mut(grant)) {
+                    grant.revoked = true;
+                }
+            }
+            Fact::RefreshArrived { refresh_token, answer } => {
+                let Some(grant) = self.grant_of(refresh_token) else { return };
+                match answer {
+                    Ok(refreshed) => {
+                        let expires_at = at + micros(refreshed.expires_in);
+                        let access = Access { grant, issued_at: at, expires_at };
+                        self.access_tokens.insert(refreshed.access_token.expose().to_owned(), access);
+                        let rotated = refreshed.refresh_token.as_ref();
+                        self.refresh_tokens.extend(rotated.map(|token| (token.expose().to_owned(), grant)));
+                    }
+                    Err(RenewalFailure::ReconnectRequired) => {
+                        if let Some(grant) = self.grants.get_mut(grant) {
+                            grant.asked_in_vain.push(at);
+                        }
+                    }
+                    Err(_) => {}
+                }
+            }
+            Fact::ChannelOpened(channel) => self.channels.push((*channel).clone()),
+            Fact::ChannelStopped { channel: id, .. } => {
+                let live = |channel: &&mut Channel| channel.id == **id && channel.is_live(at);
+                if let Some(channel) = self.channels.iter_mut().find(live) {
+                    channel.stopped_at = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+}

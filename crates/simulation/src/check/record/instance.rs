@@ -1,0 +1,219 @@
+//! What is known of an instance of a function, also after its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::connection::ChannelId;
+use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
+use protocol::transition::Transition;
+
+use crate::check::record::sequel::Sequel;
+use crate::check::row::is_live;
+use crate::fact::{Answer, Deed, Instance, Request, Step};
+use crate::time::{Instant as Time, instant};
+
+pub(in crate::check) struct Life {
+    pub(in crate::check) instance: Instance,
+    pub(in crate::check) started_at: Time,
+    skew: Time,
+    /// Whether it ever stood still.
+    pub(in crate::check) frozen: bool,
+    pub(in crate::check) crashed: bool,
+    /// When it was last left without an answer.
+    pub(in crate::check) unanswered_at: Option<Time>,
+    /// When it was told that nested calls are refused.
+    pub(in crate::check) refused_at: Option<Time>,
+    pub(in crate::check) requests: usize,
+    pub(in crate::check) runs: usize,
+    /// The last run lease that it wrote, by connection.
+    pub(in crate::check) claims: BTreeMap<usize, Claim>,
+    /// The pending id that it wrote last, by connection.
+    pub(in crate::check) pending: BTreeMap<usize, ChannelId>,
+    /// How often it asked for a channel since it last claimed a renewal, by connection.
+    pub(in crate::check) watches: BTreeMap<usize, usize>,
+    /// What Google said last about a connection's channel or consent, if that was no success.
+    pub(in crate::check) said: BTreeMap<usize, Said>,
+    pub(in crate::check) sequel: Sequel,
+    /// What an update of a connection was about, where it does not know whether it took effect.
+    doubted: BTreeSet<(usize, Matter)>,
+}
+
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Claim {
+    pub(in crate::check) lease_until: Time,
+    /// Whether the connection was live.
+    pub(in crate::check) live: bool,
+    pub(in crate::check) sent_at: Time,
+    /// A run was made under it.
+    pub(in crate::check) called: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Said {
+    /// What a row should tell of it.
+    pub(in crate::check) code: &'static str,
+    /// A channel may have been opened all the same.
+    pub(in crate::check) doubtful: bool,
+    /// It would do with another id.
+    pub(in crate::check) wants_another_id: bool,
+}
+
+/// What an update is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::check) enum Matter {
+    Channel,
+    Run,
+}
+
+impl Life {
+    pub(super) fn new(instance: Instance, started_at: Time, skew: Time) -> Self {
+        Self {
+            instance,
+            started_at,
+            skew,
+            frozen: false,
+            crashed: false,
+            unanswered_at: None,
+            refused_at: None,
+            requests: 0,
+            runs: 0,
+            claims: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            said: BTreeMap::new(),
+            sequel: Sequel::default(),
+            doubted: BTreeSet::new(),
+        }
+    }
+
+    /// What its clock says at a time.
+    pub(in crate::check) fn clock(&self, now: Time) -> Time {
+        now + self.skew
+    }
+
+    /// How long it has been there.
+    pub(in crate::check) fn age(&self, now: Time) -> Time {
+        now - self.started_at
+    }
+
+    /// Whether it does not know if an update of such a matter took effect.
+    pub(in crate::check) fn doubts(&self, connection: usize, matter: Matter) -> bool {
+        self.doubted.contains(&(connection, matter))
+    }
+
+    /// Whether it wrote the lease that a row holds.
+    pub(in crate::check) fn holds(&self, connection: usize, lease_until: Time) -> bool {
+        self.claims.get(&connection).is_some_and(|claim| claim.lease_until == lease_until)
+    }
+
+    pub(super) fn take(&mut self, at: Time, deed: &Deed<'_>) {
+        match deed {
+            Deed::Asks(request) => self.asks(request),
+            Deed::Hears(answer) => self.hears(at, answer),
+            Deed::HearsNothing => self.unanswered_at = Some(at),
+            Deed::StandsStill(_) => self.frozen = true,
+            Deed::Crashes => self.crashed = true,
+            _ => {}
+        }
+    }
+
+    fn asks(&mut self, request: &Request<'_>) {
+        self.requests += 1;
+        match request {
+            Request::Update { connection: Some(connection), transition } => {
+                self.sequel.asks(*connection, *transition);
+            }
+            Request::Watch { connection: Some(connection), .. } => {
+                *self.watches.entry(*connection).or_default() += 1;
+            }
+            Request::Run { connection, .. } => {
+                self.runs += 1;
+                if let Some(claim) = self.claims.get_mut(connection) {
+                    claim.called = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hears(&mut self, at: Time, answer: &Answer<'_>) {
+        match *answer {
+            Answer::Update { connection: Some(connection), transition, row } => {
+                self.sequel.hears(connection, transition, row.map(|row| row.is_some()));
+                let matter = Matter::of(transition);
+                if row.is_none() {
+                    self.doubted.insert((connection, matter));
+                } else if matter == Matter::Channel && row.flatten().is_some() {
+                    // What a renewal's next update meets tells what became of the last.
+                    self.doubted.remove(&(connection, matter));
+                }
+            }
+            Answer::Select { query, .. } => self.sequel.reads(query),
+            Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
+                self.said.insert(connection, failure.into());
+            }
+            Answer::Refresh { connection: Some(connection), answer: Err(failure) } => {
+                let said = Said { code: failure.code(), doubtful: false, wants_another_id: false };
+                self.said.insert(connection, said);
+            }
+            Answer::Run { result: Err(RunFailure::RateLimited { .. }), .. } => self.refused_at = Some(at),
+            _ => {}
+        }
+    }
+
+    /// A step of its own takes effect.
+    pub(super) fn steps(&mut self, step: &Step<'_>) {
+        match step.transition {
+            Transition::ClaimRenewal | Transition::ReissueChannel => {
+                let pending = step.after.webhook_pending_id.clone();
+                self.pending.extend(pending.map(|pending| (step.connection, pending)));
+                if step.transition == Transition::ClaimRenewal {
+                    self.watches.remove(&step.connection);
+                }
+            }
+            Transition::ClaimRun | Transition::KeepRun => {
+                let claim = Claim {
+                    lease_until: instant(step.after.sync_lease_until),
+                    live: is_live(step.after),
+                    sent_at: step.sent_at,
+                    called: false,
+                };
+                self.claims.insert(step.connection, claim);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Matter {
+    fn of(transition: Transition) -> Self {
+        match transition {
+            Transition::NoteOrphan
+            | Transition::NotePending
+            | Transition::ClaimRun
+            | Transition::FinishRun
+            | Transition::KeepRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun
+            | Transition::DoubtRun
+            | Transition::LoseRun
+            | Transition::Reconcile
+            | Transition::StoreToken => Self::Run,
+            _ => Self::Channel,
+        }
+    }
+}
+
+impl From<&WatchFailure> for Said {
+    fn from(failure: &WatchFailure) -> Self {
+        let wants_another_id = *failure == WatchFailure::ChannelIdNotUnique;
+        let (failure, doubtful) = match failure {
+            WatchFailure::Unauthorized => (RenewalFailure::ReconnectRequired, false),
+            WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
+            WatchFailure::Refused(failure) => (*failure, false),
+            WatchFailure::Doubtful(failure) => (*failure, true),
+        };
+        Self { code: failure.code(), doubtful, wants_another_id }
+    }
+}

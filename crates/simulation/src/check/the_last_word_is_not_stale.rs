@@ -1,0 +1,105 @@
+//! The schedule that stays was computed after the last change. So an instance that learns that its lease was lost asks
+//! for another run, for its callee may have written after the newer one.
+
+use std::collections::BTreeSet;
+
+use protocol::transition::Transition;
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::connection::{Case, Change, Made};
+use crate::fact::{Answer, Deed, Fact, Instance, Moment, Request, Row};
+use crate::time::{Instant as Time, seconds};
+
+pub(super) struct TheLastWordIsNotStale {
+    /// Also judges what the protocol is known not to see.
+    known_limit: bool,
+    /// Instances that asked under a lease with a run made under it, and of which connection.
+    fenced: BTreeSet<(usize, usize)>,
+    /// Instances that were told that their lease was lost, and have asked for no other run.
+    lost: BTreeSet<(usize, usize)>,
+}
+
+impl Check for TheLastWordIsNotStale {
+    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
+            Fact::Reached(Moment::Calm | Moment::BurstOver { .. }) => {
+                record.rows().for_each(|(case, row)| self.last_word(record, at, case, row, found));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl TheLastWordIsNotStale {
+    pub(super) fn new(known_limit: bool) -> Self {
+        Self { known_limit, fenced: BTreeSet::new(), lost: BTreeSet::new() }
+    }
+
+    fn read_deed(&mut self, record: &Record, instance: Instance, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let Some(life) = record.life(instance) else { return };
+        match *deed {
+            Deed::Asks(Request::Update { connection: Some(connection), transition }) => {
+                let holder = (instance.number, connection);
+                if transition == Transition::LoseRun {
+                    self.lost.remove(&holder);
+                } else if is_fenced(transition)
+                    && life.claims.get(&connection).is_some_and(|claim| claim.called)
+                {
+                    self.fenced.insert(holder);
+                }
+            }
+            Deed::Hears(Answer::Update { connection: Some(connection), transition, row }) => {
+                let holder = (instance.number, connection);
+                if is_fenced(transition) && self.fenced.remove(&holder) && row == Some(None) {
+                    self.lost.insert(holder);
+                }
+            }
+            Deed::Ends if !life.frozen => {
+                let lost = self.lost.range((instance.number, 0)..(instance.number + 1, 0)).next();
+                if let Some((_, connection)) = lost {
+                    let what = "learned that its lease was lost, and asked for no other run";
+                    found.broken(*connection, format!("{instance} {what}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn last_word(&self, record: &Record, at: Time, case: &Case, row: &Row, found: &mut Found<'_>) {
+        let written = case.runs.iter().filter(|Made { run, .. }| run.succeeds && run.end <= at);
+        let Some(last) = written.max_by_key(|made| made.run.end) else { return };
+        let (start, end) = (last.run.start, last.run.end);
+        let is_overwritten = |change: &Change| {
+            change.at > start && (change.acknowledged || change.unseen) && case.ran_since(change.at, at)
+        };
+        if row.sync_request_id.is_some() || !case.changes.iter().any(is_overwritten) {
+            return;
+        }
+        // The known limit: a holder that lost its lease alive and then died, stopped waiting or was not answered.
+        let is_unnoticed = record.life(last.run.holder).is_some_and(|holder| {
+            let is_unanswered = holder.unanswered_at.is_some_and(|unanswered_at| unanswered_at >= end);
+            holder.frozen && (!last.heard || holder.crashed || is_unanswered)
+        });
+        if !is_unnoticed || self.known_limit {
+            let (start, end) = (seconds(start), seconds(end));
+            let what = format!("the run from {start} s to {end} s wrote last, and a change came meanwhile");
+            found.broken(case.number, what);
+        }
+    }
+}
+
+/// Whether an update depends on its instance's lease. FinishRun does on the request as well: where it meets no row,
+/// there may just be a newer one.
+fn is_fenced(transition: Transition) -> bool {
+    matches!(
+        transition,
+        Transition::KeepRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::FailRun
+            | Transition::RefuseRun
+            | Transition::DoubtRun
+    )
+}

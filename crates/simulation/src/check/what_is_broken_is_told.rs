@@ -1,0 +1,51 @@
+//! What fails again and again says in its row why, in Google's sense.
+
+use protocol::transition::Transition;
+
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::row::is_live;
+use crate::fact::{Broken, Fact, Moment, Step};
+use crate::time::Instant;
+
+#[derive(Default)]
+pub(super) struct WhatIsBrokenIsTold;
+
+impl Check for WhatIsBrokenIsTold {
+    fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Applied(step) => steps(record, step, found),
+            Fact::Reached(Moment::Recovered) => {
+                for (case, row) in record.rows() {
+                    let is_untold = match case.broken {
+                        Some(Broken::Revoked | Broken::WatchRefused | Broken::WatchUnanswered) => {
+                            row.webhook_attempts > 1 && row.webhook_error.is_none()
+                        }
+                        Some(Broken::RunsFail | Broken::RunsHang) => {
+                            row.sync_attempts > 1 && row.sync_error.is_none()
+                        }
+                        _ => false,
+                    };
+                    if is_live(row) && is_untold {
+                        let what = "it fails again and again, and the row does not say why";
+                        found.broken(case.number, what);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
+    if !matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel) {
+        return;
+    }
+    let said = record.life(step.instance).and_then(|life| life.said.get(&step.connection));
+    let error = step.after.webhook_error.as_deref().unwrap_or("nothing");
+    // Or it is the database's answer to the new access token.
+    if said.is_none_or(|said| said.code != error) && error != "database_unavailable" {
+        let what = format!("{} tells {error}, and Google said something else", step.instance);
+        found.broken(step.connection, what);
+    }
+}

@@ -1,0 +1,268 @@
+//! Calls are bounded: per invocation, per burst, per hour, for what is broken and for what is well. Nothing is done
+//! before it is due, for nobody, or too late to end in time.
+
+use std::collections::BTreeMap;
+
+use protocol::event::Event;
+use protocol::schedule::{
+    DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, REFRESH_INTERVAL,
+    RENEWALS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_LOOKS_EVERY,
+};
+use protocol::transition::Transition;
+
+use crate::assumption::SKEW;
+use crate::check::checker::{Check, Found};
+use crate::check::record::book::Record;
+use crate::check::record::instance::Life;
+use crate::check::row::is_well;
+use crate::due::due_at;
+use crate::fact::{Answer, Deed, Fact, Moment, Purpose, Request, Step, connection_of};
+use crate::time::{HOUR, Instant, MILLISECOND, SECOND, delta, instant, micros};
+
+/// How long an instance may take to learn that it must end.
+const LAST_WORDS: Instant = 30 * SECOND;
+/// What a commit takes, and two looks at a clock.
+const COMMIT: Instant = 6 * SECOND;
+
+#[derive(Default)]
+pub(super) struct WorkIsBounded {
+    /// By number of the instance.
+    work: BTreeMap<usize, Work>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// How many connections there were for a sweep to do something for, and how many at all.
+    connections: (usize, usize),
+    /// How many renewals it has begun, and not ended.
+    renewals: usize,
+    /// How often it asked for an access token for the renewal under way, by connection.
+    refreshes: BTreeMap<usize, usize>,
+    /// A setup has answered its caller.
+    answered: bool,
+}
+
+impl Check for WorkIsBounded {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
+        match fact {
+            Fact::Of(instance, Deed::Starts { .. }) => {
+                self.work.entry(instance.number).or_default().connections = connections(record, at);
+            }
+            Fact::Of(instance, deed) => {
+                let work = self.work.entry(instance.number).or_default();
+                if let Some(life) = record.life(*instance) {
+                    work.read(record, at, life, deed, found);
+                }
+            }
+            Fact::Applied(step) => {
+                let Some(life) = record.life(step.instance) else { return };
+                match step.transition {
+                    Transition::ClaimRun | Transition::KeepRun => claims_run(at, life, step, found),
+                    Transition::ClaimRenewal => {
+                        let work = self.work.entry(step.instance.number).or_default();
+                        work.refreshes.insert(step.connection, 0);
+                        claims_renewal(record, at, step, found);
+                    }
+                    _ => {}
+                }
+            }
+            Fact::RunStarted(run) => {
+                let Some(life) = record.life(run.holder) else { return };
+                let claim = life.claims.get(&run.connection);
+                let claimed_at = claim.map(|claim| claim.sent_at);
+                if life.refused_at.is_some() && claimed_at > life.refused_at {
+                    let what = format!("{} goes on after nested calls were refused", run.holder);
+                    found.broken(run.connection, what);
+                }
+            }
+            Fact::Reached(moment) => reached(record, at, *moment, found),
+            _ => {}
+        }
+    }
+}
+
+/// How many connections a sweep has something to do for, and how many there are.
+fn connections(record: &Record, at: Instant) -> (usize, usize) {
+    let all = record.cases().len();
+    // Instances of less quiet times may go on for a while.
+    if at < record.quiet_from.saturating_add(HOUR) {
+        return (all, all);
+    }
+    (record.rows().filter(|(_, row)| due_at(row) <= at + SKEW + SECOND).count(), all)
+}
+
+impl Work {
+    fn read(&mut self, record: &Record, at: Instant, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let instance = life.instance;
+        match *deed {
+            Deed::Asks(Request::Watch { connection: Some(connection), .. }) => {
+                // One, one with a fresh token, one with a fresh id.
+                let watches = 1 + life.watches.get(&connection).copied().unwrap_or_default();
+                if watches > 3 {
+                    let what = format!("{instance} asks for a channel {watches} times");
+                    found.broken(connection, what);
+                }
+            }
+            Deed::Asks(Request::Refresh { connection: Some(connection) }) => {
+                let Some(refreshes) = self.refreshes.get_mut(&connection) else { return };
+                *refreshes += 1;
+                // A sweep may do so again for a channel that it stops.
+                if *refreshes > if instance.purpose == Purpose::Sweep { 2 } else { 1 } {
+                    let what = format!("{instance} asks for an access token {refreshes} times");
+                    found.broken(connection, what);
+                }
+            }
+            Deed::Asks(Request::Run { connection, timeout }) => calls(at, life, connection, timeout, found),
+            Deed::Asks(Request::Update {
+                connection: Some(connection),
+                transition: Transition::ClaimRenewal,
+            }) => self.renews(at, life, connection, found),
+            Deed::Hears(Answer::Update {
+                transition: Transition::ClaimRenewal,
+                row: None | Some(None),
+                ..
+            }) => {
+                self.renewals = self.renewals.saturating_sub(1);
+            }
+            Deed::Logs(
+                event @ (Event::ChannelOpened { .. }
+                | Event::RenewalFailed { .. }
+                | Event::RenewalSuperseded { .. }),
+            ) => {
+                self.renewals = self.renewals.saturating_sub(1);
+                self.refreshes.retain(|connection, _| Some(*connection) != connection_of(event));
+            }
+            Deed::SetsUp(_) => self.answered = true,
+            Deed::Sleeps(duration) => self.sleeps(life, duration, found),
+            Deed::Sweeps(_) => self.sweeps(record, life, found),
+            Deed::Ends if !life.frozen && life.age(at) > delta(INVOCATION_END) + LAST_WORDS => {
+                found.broken(None, format!("{instance} went on for {} s", life.age(at) / SECOND));
+            }
+            _ => {}
+        }
+    }
+
+    fn renews(&mut self, at: Instant, life: &Life, connection: usize, found: &mut Found<'_>) {
+        if life.age(at) > delta(LAST_RENEWAL) {
+            let what = format!("{} starts a renewal that may not end in time", life.instance);
+            found.broken(connection, what);
+        }
+        if life.instance.purpose == Purpose::Sweep && !life.frozen && self.renewals >= RENEWALS_AT_ONCE {
+            let what = format!("{} has more than {RENEWALS_AT_ONCE} renewals under way", life.instance);
+            found.broken(connection, what);
+        }
+        self.renewals += 1;
+    }
+
+    /// A notification's own short waits, and those between two looks of a setup.
+    fn sleeps(&self, life: &Life, duration: Instant, found: &mut Found<'_>) {
+        let looks = matches!(life.instance.purpose, Purpose::Setup(_)) && !self.answered;
+        let longest = if looks { micros(SETUP_LOOKS_EVERY) } else { delta(LONGEST_SLEEP) + MILLISECOND };
+        if life.instance.purpose == Purpose::Sweep || duration > longest {
+            let what = format!("{} sleeps for {} ms", life.instance, duration / MILLISECOND);
+            found.broken(life.instance.connection(), what);
+        }
+    }
+
+    fn sweeps(&self, record: &Record, life: &Life, found: &mut Found<'_>) {
+        let (due, all) = self.connections;
+        // What a user makes due meanwhile, if by an instance that is still at it, was not to be foreseen.
+        let longest = delta(INVOCATION_END) + LAST_WORDS;
+        let is_disturbed = record.disturbed_at.saturating_add(longest) > life.started_at;
+        let connections = if is_disturbed { all } else { due };
+        // Five reads, and for each connection at most a renewal with its run, a run, and a retirement.
+        let (requests, runs) = (life.requests, life.runs);
+        if runs > RUNS_PER_INVOCATION as usize || requests > 10 + 40 * connections {
+            found.broken(None, format!("a sweep made {requests} requests and {runs} runs"));
+        }
+    }
+}
+
+/// A run starts early enough to end with its invocation.
+fn calls(at: Instant, life: &Life, connection: usize, timeout: Instant, found: &mut Found<'_>) {
+    let age = life.age(at);
+    // That it is the row's turn is written before a sweep's last run.
+    let last = delta(LAST_RUN_OF_A_SWEEP) + 2 * micros(DATABASE_TIMEOUT) + SECOND;
+    let is_late = life.instance.purpose == Purpose::Sweep && age > last && !life.frozen;
+    let end = delta(INVOCATION_END) - micros(DATABASE_TIMEOUT) + SECOND;
+    if is_late || (timeout > 0 && age + timeout > end) {
+        let (after, up_to) = (age / SECOND, timeout / SECOND);
+        let what = format!("{} calls after {after} s, for up to {up_to} s", life.instance);
+        found.broken(connection, what);
+    }
+}
+
+fn claims_run(at: Instant, life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+    let own = life.holds(step.connection, instant(step.before.sync_lease_until));
+    if !own && instant(step.before.sync_not_before) > at + SKEW {
+        found.broken(step.connection, format!("{} claimed a run before it was due", step.instance));
+    }
+    if step.before.sync_request_id.is_none() {
+        found.broken(step.connection, format!("{} claimed a run that nobody asked for", step.instance));
+    }
+}
+
+fn claims_renewal(record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'_>) {
+    let (instance, connection, before) = (step.instance, step.connection, step.before);
+    // The button's interval, less what two clocks may differ.
+    let interval = delta(REFRESH_INTERVAL) - 2 * SKEW - COMMIT;
+    let committed_at = record.case(connection).and_then(|case| case.committed_at);
+    if matches!(instance.purpose, Purpose::Button(_))
+        && committed_at.is_some_and(|committed_at| at - committed_at < interval)
+    {
+        found.broken(connection, "the button renewed twice within seconds");
+    }
+    if instance.purpose == Purpose::Sweep && instant(before.webhook_not_before) > at + SKEW {
+        found.broken(connection, format!("{instance} claimed a renewal before it was due"));
+    }
+    let tolerance = SKEW + 5 * SECOND;
+    let was_well = is_well(before, at + tolerance) && is_well(before, at - tolerance);
+    if was_well && matches!(instance.purpose, Purpose::Setup(_) | Purpose::Sweep) {
+        found.broken(connection, format!("{instance} renewed a channel that was well"));
+    }
+}
+
+fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) {
+    for (case, row) in record.rows() {
+        let (runs, watches) = match moment {
+            Moment::Calm => {
+                let since = record.quiet_from + HOUR;
+                (case.runs_after(since), case.watches_after(since))
+            }
+            Moment::Reconciled => {
+                let since = record.quiet_from + 3 * HOUR;
+                (case.runs_after(since), case.watches_after(since))
+            }
+            Moment::BurstOver { since } if record.is_healthy(case) => (case.runs_after(since - 1), 0),
+            Moment::Repeated { since } if record.is_healthy(case) => (case.runs_after(since), 0),
+            _ => (0, 0),
+        };
+        let (most_runs, most_watches, meanwhile) = match moment {
+            Moment::Reconciled if case.broken.is_some() => (45, 45, "in a quiet day"),
+            Moment::Reconciled => (14, 12, "in a quiet day"),
+            Moment::BurstOver { .. } => (3, 0, "of one burst"),
+            Moment::Repeated { .. } => (0, 0, "of a notification that came twice"),
+            _ => (12, 12, "in two quiet hours"),
+        };
+        if runs > most_runs || watches > most_watches {
+            let what = format!("{runs} runs and {watches} requests for channels {meanwhile}");
+            found.broken(case.number, what);
+        }
+        if moment == Moment::Reconciled && !record.google.is_usable(row) {
+            let since = record.quiet_from + 3 * HOUR;
+            let asked = record.google.asked_in_vain(row).iter().filter(|asked| **asked > since).count();
+            if asked > 4 {
+                let what = format!("a consent that was revoked was tried {asked} times in a day");
+                found.broken(case.number, what);
+            }
+        }
+        if let Moment::HiccupOver { since, refused: true } = moment {
+            // What is left of the 40 s by two clocks.
+            let wait = since..(since + 40 * SECOND - 2 * SKEW - 2 * SECOND).min(at);
+            let calls = case.calls.iter().filter(|call| wait.contains(*call)).count();
+            if calls > 1 {
+                found.broken(case.number, format!("{calls} calls, though the first was told to wait"));
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What happens in a history, for people to read.
+
+use protocol::Timestamp;
+use protocol::failure::RunFailure;
+use protocol::table::{Column, Value};
+use uuid::Uuid;
+
+use crate::fact::{Answer, Deed, Fact, Instance, Step, connection_of, short};
+use crate::time::{Instant, SECOND, instant, seconds};
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) connection: Option<usize>,
+    pub(crate) text: String,
+}
+
+impl Line {
+    pub(crate) fn new(at: Instant, connection: Option<usize>, what: &str) -> Self {
+        let whose = connection.map_or_else(|| "  ".to_owned(), |number| format!("c{number}"));
+        Self { connection, text: format!("{:>11} {whose} {what}", seconds(at)) }
+    }
+
+    /// None = not worth a line.
+    pub(crate) fn of(at: Instant, fact: &Fact<'_>) -> Option<Self> {
+        let (connection, what) = tell(fact)?;
+        Some(Self::new(at, connection, &what))
+    }
+}
+
+fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
+    Some(match fact {
+        Fact::Connected { connection, broken, .. } => {
+            let broken = broken.map(|broken| format!("; for good: {broken:?}"));
+            (Some(*connection), format!("connects{}", broken.unwrap_or_default()))
+        }
+        Fact::Written { connection, set, .. } => {
+            (Some(*connection), format!("the host writes {}", list(set)))
+        }
+        Fact::Deleted { connection } => (Some(*connection), "the host deletes the row".to_owned()),
+        Fact::Changed { connection, unseen, .. } => {
+            let unseen = if *unseen { ", and no channel tells" } else { "" };
+            (Some(*connection), format!("calendar changes{unseen}"))
+        }
+        Fact::Revoked { connection, .. } => (*connection, "revokes the consent".to_owned()),
+        Fact::ChannelOpened(channel) => {
+            (channel.connection, format!("Google opens channel {}", short(&channel.id)))
+        }
+        Fact::ChannelStopped { connection, channel } => {
+            (*connection, format!("Google stops channel {}", short(channel)))
+        }
+        Fact::Notified { connection, notification: told } => {
+            let (channel, state, number) = (short(&told.channel), told.state, told.number);
+            (*connection, format!("Google notifies {channel} {state:?} {number}"))
+        }
+        Fact::Applied(Step { instance, connection, transition, set, .. }) => {
+            (Some(*connection), format!("{instance} {}: {}", transition.name(), list(set)))
+        }
+        Fact::Missed { instance, connection, transition, set } => {
+            (*connection, format!("{instance} {} meets no row: {}", transition.name(), list(set)))
+        }
+        Fact::RunStarted(run) => {
+            (Some(run.connection), format!("{} calls run …{}", run.holder, last(run.request.0)))
+        }
+        Fact::RunEnded(run) => {
+            let how = if run.succeeds { "writes the schedule" } else { "fails" };
+            (Some(run.connection), format!("run …{} {how}", last(run.request.0)))
+        }
+        Fact::Of(instance, deed) => return tell_deed(*instance, deed),
+        _ => return None,
+    })
+}
+
+fn tell_deed(instance: Instance, deed: &Deed<'_>) -> Option<(Option<usize>, String)> {
+    let (connection, what) = match deed {
+        Deed::Logs(event) => (Some(connection_of(event)?), format!("logs {}", event.name())),
+        Deed::Hears(Answer::Run { connection, result: Err(RunFailure::RateLimited { .. }) }) => {
+            (Some(*connection), "is refused a nested call".to_owned())
+        }
+        Deed::StandsStill(pause) => (instance.connection(), format!("stands still for {} s", pause / SECOND)),
+        Deed::Crashes => (instance.connection(), "crashes".to_owned()),
+        _ => return None,
+    };
+    Some((connection, format!("{instance} {what}")))
+}
+
+fn list(set: &[(Column, Value)]) -> String {
+    let set = set.iter().map(|(column, value)| {
+        let value = match value {
+            Value::Time(time) if *time == Timestamp::default() => "epoch".to_owned(),
+            Value::Time(time) => seconds(instant(*time)),
+            Value::Uuid(id) => format!("…{}", last(*id)),
+            Value::Text(text) => text.get(..6).unwrap_or(text).to_owned(),
+            value => format!("{value:?}"),
+        };
+        format!("{}={value}", column.name())
+    });
+    set.collect::<Vec<_>>().join(" ")
+}
+
+/// The random end of a UUID.
+fn last(id: Uuid) -> String {
+    format!("{:04x}", id.as_u128() & 0xffff)
+}

@@ -1,0 +1,140 @@
+//! Requests arrive at Google: for a channel, for a channel's end, for an access token.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
+use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
+use protocol::ports::{OpenedChannel, RefreshedToken};
+
+use crate::fact::{Broken, Calendar, Channel, Fact};
+use crate::fault::Fault;
+use crate::time::{HOUR, MILLISECOND, SECOND, timestamp};
+use crate::world::google::{FAILURES, Google, Open};
+use crate::world::state::World;
+use crate::world::{delivery, users};
+
+/// `events.watch` arrives.
+pub(crate) fn watch(
+    world: &Rc<World>,
+    access_token: &AccessToken,
+    calendar: Option<&CalendarId>,
+    id: &ChannelId,
+    token: &ChannelToken,
+) -> Result<OpenedChannel, WatchFailure> {
+    let connection = world.connection_of(id);
+    users::interfere(world, connection);
+    let answer = answer_watch(world, connection, access_token, calendar, id, token);
+    world.tell(&Fact::WatchArrived { connection, channel: id, access_token, answer: &answer });
+    answer
+}
+
+fn answer_watch(
+    world: &Rc<World>,
+    connection: Option<usize>,
+    access_token: &AccessToken,
+    calendar: Option<&CalendarId>,
+    id: &ChannelId,
+    token: &ChannelToken,
+) -> Result<OpenedChannel, WatchFailure> {
+    let now = world.now();
+    if world.happens(Fault::GoogleErrors) {
+        let usual = world.favourite_failure.filter(|_| world.dice.chance(0.8));
+        return Err(usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(WatchFailure::Unauthorized));
+    }
+    let broken = world.broken(connection);
+    if broken == Some(Broken::WatchRefused) {
+        return Err(WatchFailure::Refused(RenewalFailure::GoogleRejected));
+    }
+    let account = world.google.borrow().authenticate(access_token, now);
+    let account = account.ok_or(WatchFailure::Unauthorized)?;
+    if world.google.borrow().knows(id) {
+        return Err(WatchFailure::ChannelIdNotUnique);
+    }
+    let lifetime = if world.happens(Fault::ShortChannels) {
+        world.dice.between(30 * SECOND, 600 * SECOND)
+    } else {
+        // Google may grant less than it is asked for, at any time.
+        world.dice.pick(&[30 * 24 * HOUR, 30 * 24 * HOUR, 8 * HOUR]).unwrap_or(HOUR).min(world.longest_grant)
+    };
+    let channel = Channel {
+        id: id.clone(),
+        calendar: Calendar { account, second: calendar.is_some() },
+        connection,
+        foreign: false,
+        opened_at: now,
+        // Google tells milliseconds.
+        expires_at: (now + lifetime) / MILLISECOND * MILLISECOND,
+        stopped_at: None,
+    };
+    let (calendar, expiration) = (channel.calendar, timestamp(channel.expires_at));
+    world.tell(&Fact::ChannelOpened(&channel));
+    world.google.borrow_mut().open.push(Open { channel, token: token.clone(), number: 1 });
+    let early = world.happens(Fault::EarlySync);
+    let delay = if early { 0 } else { world.dice.mostly_low(50 * MILLISECOND, 5 * SECOND) };
+    delivery::send_sync(world, id, token, calendar, delay);
+    if broken == Some(Broken::WatchUnanswered) {
+        return Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable));
+    }
+    Ok(OpenedChannel { resource_id: calendar.resource(), expiration })
+}
+
+/// `channels.stop` arrives.
+pub(crate) fn stop(
+    world: &World,
+    access_token: &AccessToken,
+    id: &ChannelId,
+    resource: &ResourceId,
+) -> Result<(), StopFailure> {
+    let now = world.now();
+    if world.happens(Fault::GoogleErrors) {
+        return Err(StopFailure { status: world.dice.pick(&[401, 403, 429, 500, 503]) });
+    }
+    let mut google = world.google.borrow_mut();
+    let account = google.authenticate(access_token, now).ok_or(StopFailure { status: Some(401) })?;
+    // Unknown and expired channels are gone already.
+    let channel = google.live(id, now).filter(|channel| channel.calendar.resource() == *resource);
+    let Some(channel) = channel else { return Ok(()) };
+    if channel.calendar.account != account {
+        return Err(StopFailure { status: Some(403) });
+    }
+    channel.stopped_at = Some(now);
+    world.tell(&Fact::ChannelStopped { connection: channel.connection, channel: id });
+    Ok(())
+}
+
+/// A refresh token arrives.
+pub(crate) fn refresh(
+    world: &Rc<World>,
+    refresh_token: &RefreshToken,
+) -> Result<RefreshedToken, RenewalFailure> {
+    users::interfere(world, world.consenting(refresh_token));
+    let answer = answer_refresh(world, refresh_token);
+    world.tell(&Fact::RefreshArrived { refresh_token, answer: &answer });
+    answer
+}
+
+fn answer_refresh(world: &World, refresh_token: &RefreshToken) -> Result<RefreshedToken, RenewalFailure> {
+    if world.happens(Fault::GoogleErrors) {
+        let failures = [
+            RenewalFailure::OauthClientInvalid,
+            RenewalFailure::GoogleUnavailable,
+            RenewalFailure::GoogleRateLimited,
+            RenewalFailure::GoogleRejected,
+        ];
+        return Err(world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable));
+    }
+    let mut google = world.google.borrow_mut();
+    if google.is_revoked(refresh_token) {
+        return Err(RenewalFailure::ReconnectRequired);
+    }
+    let seconds = if world.happens(Fault::Tokens) { world.dice.between(30, 300) } else { 3600 };
+    let access_token = google.issue(refresh_token, world.now() + seconds * SECOND);
+    // Not a fault: Google may do so at any time.
+    let rotates = world.has(Fault::Tokens) && world.dice.chance(0.2);
+    Ok(RefreshedToken {
+        access_token,
+        expires_in: Duration::from_secs(seconds.unsigned_abs()),
+        refresh_token: rotates.then(|| Google::rotated(refresh_token)),
+    })
+}

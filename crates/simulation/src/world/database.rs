@@ -1,0 +1,161 @@
+//! The table and a replica that lags behind it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
+use protocol::memory::Table;
+use protocol::table::{Column, Filter, Query, Update, Value};
+
+use crate::fact::{Row, connection_id, connection_number};
+use crate::time::Instant;
+
+pub(crate) struct Database {
+    table: Table,
+    /// The table's rows, by number of the connection.
+    rows: RefCell<Vec<Option<Rc<Row>>>>,
+    /// Where reads may be answered from a replica.
+    replica: Option<Replica>,
+}
+
+struct Replica {
+    table: Table,
+    behind: RefCell<VecDeque<(Instant, Change)>>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Insert(ConnectionId, Vec<(Column, Value)>),
+    Write(ConnectionId, Vec<(Column, Value)>),
+    Update(Update),
+    Delete(ConnectionId),
+}
+
+impl Database {
+    pub(crate) fn new(replicated: bool) -> Self {
+        let replica = replicated.then(|| Replica { table: Table::default(), behind: RefCell::default() });
+        Self { table: Table::default(), rows: RefCell::default(), replica }
+    }
+
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    pub(crate) fn row(&self, connection: usize) -> Option<Rc<Row>> {
+        self.rows.borrow().get(connection).cloned().flatten()
+    }
+
+    /// A row is older than its history: no read misses it.
+    pub(crate) fn insert(&self, now: Instant, connection: usize, values: Vec<(Column, Value)>) {
+        self.make(now, Change::Insert(connection_id(connection), values));
+    }
+
+    pub(crate) fn write(&self, now: Instant, connection: usize, set: Vec<(Column, Value)>) {
+        self.make(now, Change::Write(connection_id(connection), set));
+    }
+
+    pub(crate) fn delete(&self, now: Instant, connection: usize) {
+        self.make(now, Change::Delete(connection_id(connection)));
+    }
+
+    /// The number of the connection whose row met every filter.
+    pub(crate) fn update(&self, now: Instant, update: Update) -> Option<usize> {
+        self.make(now, Change::Update(update))
+    }
+
+    pub(crate) fn select(&self, query: &Query) -> Vec<Result<Connection, UnreadableRow>> {
+        self.table.select(query)
+    }
+
+    /// The rows as they were at `then`; not before what was selected last.
+    pub(crate) fn select_stale(
+        &self,
+        query: &Query,
+        then: Instant,
+    ) -> Vec<Result<Connection, UnreadableRow>> {
+        let Some(replica) = &self.replica else { return self.select(query) };
+        replica.catch_up(then);
+        replica.table.select(query)
+    }
+
+    pub(crate) fn count(&self, filters: &[Filter]) -> u64 {
+        self.table.count(filters)
+    }
+
+    pub(crate) fn find(&self, filters: &[Filter]) -> Option<Connection> {
+        self.table.find(filters)
+    }
+
+    /// The connection that an update is about, whether or not its row meets every filter.
+    pub(crate) fn target(&self, update: &Update) -> Option<usize> {
+        update.filters.iter().find_map(|filter| match filter {
+            Filter::Eq(Column::Id, Value::Uuid(id)) => Some(connection_number(ConnectionId(*id))),
+            Filter::Eq(Column::WebhookTokenHash, Value::Text(hash)) => {
+                let is_its_token = |row: &Rc<Row>| row.webhook_token.expose() == hash;
+                self.rows.borrow().iter().position(|row| row.as_ref().is_some_and(is_its_token))
+            }
+            _ => None,
+        })
+    }
+
+    /// Makes a change to the table, and later to the replica. Returns the number of the connection that has changed.
+    fn make(&self, now: Instant, change: Change) -> Option<usize> {
+        let id = change.apply(&self.table);
+        match (&self.replica, change) {
+            (Some(replica), insert @ Change::Insert(..)) => {
+                insert.apply(&replica.table);
+            }
+            (Some(replica), change) => replica.behind.borrow_mut().push_back((now, change)),
+            (None, _) => {}
+        }
+        let (id, number) = (id?, connection_number(id?));
+        let mut rows = self.rows.borrow_mut();
+        if rows.len() <= number {
+            rows.resize(number + 1, None);
+        }
+        if let Some(row) = rows.get_mut(number) {
+            *row = self.read(id);
+        }
+        Some(number)
+    }
+
+    fn read(&self, id: ConnectionId) -> Option<Rc<Row>> {
+        let text = |column| match self.table.value(id, column) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        };
+        Some(Rc::new(Row {
+            connection: self.table.connection(id)?,
+            webhook_confirmed_id: text(Column::WebhookConfirmedId).map(ChannelId::new),
+            sync_error: text(Column::SyncError),
+        }))
+    }
+}
+
+impl Change {
+    /// Whose row it is; none = no row met every filter.
+    fn apply(&self, table: &Table) -> Option<ConnectionId> {
+        match self {
+            Self::Insert(id, values) => table.insert(*id, values.clone()),
+            Self::Write(id, set) => table.write(*id, set.clone()),
+            Self::Update(update) => return Some(table.update(update)?.id),
+            Self::Delete(id) => table.delete(*id),
+        }
+        match self {
+            Self::Insert(id, _) | Self::Write(id, _) | Self::Delete(id) => Some(*id),
+            Self::Update(_) => None,
+        }
+    }
+}
+
+impl Replica {
+    fn catch_up(&self, until: Instant) {
+        let mut behind = self.behind.borrow_mut();
+        while behind.front().is_some_and(|(at, _)| *at <= until) {
+            if let Some((_, change)) = behind.pop_front() {
+                change.apply(&self.table);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Google's side of the matter: grants, access tokens and channels.
+
+use protocol::connection::{AccessToken, ChannelId, ChannelToken, RefreshToken};
+use protocol::failure::{RenewalFailure, WatchFailure};
+
+use crate::fact::{Calendar, Channel};
+use crate::time::Instant;
+
+#[derive(Default)]
+pub(crate) struct Google {
+    grants: Vec<Grant>,
+    access_tokens: Vec<Access>,
+    pub(crate) open: Vec<Open>,
+}
+
+/// A user's consent.
+struct Grant {
+    account: usize,
+    revoked: bool,
+}
+
+struct Access {
+    grant: usize,
+    expires_at: Instant,
+}
+
+/// A channel that was opened, with what it needs to speak.
+pub(crate) struct Open {
+    pub(crate) channel: Channel,
+    pub(crate) token: ChannelToken,
+    pub(crate) number: i64,
+}
+
+/// How `events.watch` fails, as documented; silence included.
+pub(crate) const FAILURES: &[WatchFailure] = &[
+    WatchFailure::ChannelIdNotUnique,
+    WatchFailure::Unauthorized,
+    WatchFailure::Refused(RenewalFailure::GoogleRateLimited),
+    WatchFailure::Refused(RenewalFailure::GoogleRejected),
+    WatchFailure::Refused(RenewalFailure::WebhookUrlRejected),
+    WatchFailure::Refused(RenewalFailure::GoogleApiDisabled),
+    WatchFailure::Refused(RenewalFailure::PushNotSupported),
+    WatchFailure::Refused(RenewalFailure::CalendarNotFound),
+    WatchFailure::Refused(RenewalFailure::ReconnectRequired),
+    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
+    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
+];
+
+impl Google {
+    /// A fresh consent; its refresh token.
+    pub(crate) fn grant(&mut self, account: usize) -> RefreshToken {
+        self.grants.push(Grant { account, revoked: false });
+        RefreshToken::new(format!("refresh-{}-0", self.grants.len() - 1))
+    }
+
+    /// The grant's next refresh token; the ones before go on, too.
+    pub(crate) fn rotated(refresh_token: &RefreshToken) -> RefreshToken {
+        let mut parts = refresh_token.expose().rsplitn(2, '-');
+        let generation: u32 = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+        RefreshToken::new(format!("{}-{}", parts.next().unwrap_or_default(), generation + 1))
+    }
+
+    fn grant_of(&self, refresh_token: &RefreshToken) -> Option<usize> {
+        let number = refresh_token.expose().split('-').nth(1)?.parse().ok()?;
+        (number < self.grants.len()).then_some(number)
+    }
+
+    pub(crate) fn account_of(&self, refresh_token: &RefreshToken) -> Option<usize> {
+        Some(self.grants.get(self.grant_of(refresh_token)?)?.account)
+    }
+
+    pub(crate) fn is_revoked(&self, refresh_token: &RefreshToken) -> bool {
+        let grant = self.grant_of(refresh_token).and_then(|grant| self.grants.get(grant));
+        grant.is_none_or(|grant| grant.revoked)
+    }
+
+    pub(crate) fn revoke(&mut self, refresh_token: &RefreshToken) {
+        if let Some(grant) = self.grant_of(refresh_token).and_then(|grant| self.grants.get_mut(grant)) {
+            grant.revoked = true;
+        }
+    }
+
+    pub(crate) fn issue(&mut self, refresh_token: &RefreshToken, expires_at: Instant) -> AccessToken {
+        let grant = self.grant_of(refresh_token).unwrap_or(usize::MAX);
+        self.access_tokens.push(Access { grant, expires_at });
+        AccessToken::new(format!("access-{}", self.access_tokens.len() - 1))
+    }
+
+    /// Whose token it is, if it is good.
+    pub(crate) fn authenticate(&self, access_token: &AccessToken, now: Instant) -> Option<usize> {
+        let number: usize = access_token.expose().strip_prefix("access-")?.parse().ok()?;
+        let access = self.access_tokens.get(number).filter(|access| access.expires_at > now)?;
+        let grant = self.grants.get(access.grant).filter(|grant| !grant.revoked)?;
+        Some(grant.account)
+    }
+
+    pub(crate) fn knows(&self, id: &ChannelId) -> bool {
+        self.open.iter().any(|open| open.channel.id == *id)
+    }
+
+    pub(crate) fn live(&mut self, id: &ChannelId, now: Instant) -> Option<&mut Channel> {
+        let live = |channel: &&mut Channel| channel.id == *id && channel.is_live(now);
+        self.open.iter_mut().map(|open| &mut open.channel).find(live)
+    }
+
+    pub(crate) fn of_calendar(&mut self, calendar: Calendar) -> impl Iterator<Item = &mut Open> {
+        self.open.iter_mut().filter(move |open| open.channel.calendar == calendar)
+    }
+}

@@ -1,0 +1,113 @@
+//! The protocol's own code, started and followed to its end.
+
+use std::rc::Rc;
+
+use protocol::connection::Connection;
+use protocol::invocation::{Invocation, Kind};
+use protocol::ports::{Clock, Connections, Reason};
+use protocol::receive::{self, Notification, Verdict};
+use protocol::schedule::DATABASE_TIMEOUT;
+use protocol::setup::SetUp;
+use protocol::table::Query;
+use protocol::{refresh, setup, sweep};
+
+use crate::assumption::SKEW;
+use crate::fact::{Deed, Instance, Purpose, connection_id};
+use crate::fault::Fault;
+use crate::world::executor::Reply;
+use crate::world::isolate::Isolate;
+use crate::world::life::Life;
+use crate::world::start::{Heard, Start};
+use crate::world::state::World;
+
+/// Starts an instance.
+pub(crate) fn start(world: &Rc<World>, start: Start) {
+    match start {
+        Start::Receive { connection, notification, heard } => {
+            let purpose = connection.map_or(Purpose::Forged, Purpose::Receive);
+            let nothing = OnDeath(heard.clone());
+            spawn(world, purpose, async move |isolate| {
+                let _nothing = nothing;
+                receive(isolate, &notification, &heard).await;
+            });
+        }
+        Start::SetUp(connection) => spawn(world, Purpose::Setup(connection), async move |isolate| {
+            set_up(isolate, connection).await;
+        }),
+        Start::PressButton(connection) => spawn(world, Purpose::Button(connection), async move |isolate| {
+            press_button(isolate, connection).await;
+        }),
+        Start::Sweep => spawn(world, Purpose::Sweep, async move |isolate| {
+            let answer = sweep::sweep(isolate, &invocation(isolate, Kind::Sweep)).await;
+            isolate.tell(Deed::Sweeps(&answer));
+        }),
+    }
+}
+
+fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) + 'static) {
+    let skew = world.dice.between(-SKEW, SKEW);
+    let life = Life {
+        instance: Instance { number: world.number_instance(), purpose },
+        skew: if world.has(Fault::Skew) { skew } else { 0 },
+        task: world.executor.next_task(),
+        crashed: Default::default(),
+        leases: Default::default(),
+        renewals: Default::default(),
+        looked_up: Default::default(),
+    };
+    let isolate = Isolate { world: Rc::clone(world), life: Rc::new(life) };
+    isolate.tell(Deed::Starts { skew: isolate.life.skew });
+    world.executor.spawn(async move {
+        body(&isolate).await;
+        isolate.tell(Deed::Ends);
+    });
+}
+
+async fn receive(isolate: &Isolate, notification: &Notification, heard: &Reply<Heard>) {
+    isolate.tell(Deed::Receives(notification));
+    let invocation = invocation(isolate, Kind::Targeted);
+    let verdict = receive::receive(isolate, &invocation, notification).await;
+    isolate.tell(Deed::Judges { notification, verdict: &verdict });
+    heard.complete(match verdict {
+        Verdict::Opened(_) | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => Heard::Delivered,
+        Verdict::Unknown => Heard::Unknown,
+        Verdict::Unavailable => Heard::Unavailable,
+    });
+    receive::follow_up(isolate, &invocation, notification, verdict).await;
+}
+
+async fn set_up(isolate: &Isolate, connection: usize) {
+    let invocation = invocation(isolate, Kind::Targeted);
+    let Some(row) = read(isolate, connection).await else { return };
+    let answer = setup::setup(isolate, &invocation, row).await;
+    isolate.tell(Deed::SetsUp(&answer));
+    if let Ok(SetUp::Opened(renewed)) = answer {
+        renewed.follow_up(isolate, &invocation, Reason::ChannelOpened).await;
+    }
+}
+
+async fn press_button(isolate: &Isolate, connection: usize) {
+    let invocation = invocation(isolate, Kind::Targeted);
+    let Some(row) = read(isolate, connection).await else { return };
+    let refreshed = refresh::refresh(isolate, &invocation, &row).await;
+    isolate.tell(Deed::Refreshes(&refreshed));
+    refresh::follow_up(isolate, &invocation, refreshed).await;
+}
+
+fn invocation(isolate: &Isolate, kind: Kind) -> Invocation {
+    Invocation::new(kind, isolate.now())
+}
+
+async fn read(isolate: &Isolate, connection: usize) -> Option<Connection> {
+    let rows = isolate.select(Query::by_id(connection_id(connection)), DATABASE_TIMEOUT).await;
+    rows.ok()?.into_iter().next()?.ok()
+}
+
+/// Google learns that an instance is gone.
+struct OnDeath(Reply<Heard>);
+
+impl Drop for OnDeath {
+    fn drop(&mut self) {
+        self.0.complete(Heard::Nothing);
+    }
+}

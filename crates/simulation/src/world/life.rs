@@ -1,0 +1,34 @@
+//! An instance of a function, as the world deals with it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::Timestamp;
+
+use crate::fact::Instance;
+use crate::time::Instant;
+use crate::world::executor::TaskId;
+
+pub(crate) struct Life {
+    pub(crate) instance: Instance,
+    pub(crate) skew: Instant,
+    pub(crate) task: TaskId,
+    pub(crate) crashed: Cell<bool>,
+    /// The run lease that it wrote last, by connection.
+    pub(crate) leases: RefCell<BTreeMap<usize, Timestamp>>,
+    /// The connections that it ever began to renew.
+    pub(crate) renewals: RefCell<BTreeSet<usize>>,
+    /// The connections whose new channel it looked up and did not find.
+    pub(crate) looked_up: RefCell<BTreeSet<usize>>,
+}
+
+impl Life {
+    /// What its clock says at an instant.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        now + self.skew
+    }
+
+    pub(crate) fn holds(&self, connection: usize) -> bool {
+        self.leases.borrow().contains_key(&connection) || self.renewals.borrow().contains(&connection)
+    }
+}

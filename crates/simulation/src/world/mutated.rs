@@ -1,0 +1,206 @@
+//! What becomes of the protocol's requests where it has a deliberate bug.
+
+use std::time::Duration;
+
+use protocol::Timestamp;
+use protocol::connection::Connection;
+use protocol::schedule::{RUNS_PER_INVOCATION, brake};
+use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::transition::Transition;
+
+use crate::assumption::RUN_LEASE;
+use crate::fact::Purpose;
+use crate::mutation::Mutation;
+
+const PAUSING: [Column; 2] = [Column::IsActive, Column::SyncEnabled];
+
+impl Mutation {
+    /// What takes effect in place of an update; `matching` tells the row that meets filters.
+    pub(crate) fn rewrite(
+        self,
+        update: Update,
+        matching: impl Fn(&[Filter]) -> Option<Connection>,
+    ) -> Update {
+        let mut update = update;
+        match (self, update.transition) {
+            (Self::UnfencedRuns, _) => {
+                update.filters.retain(|filter| !matches!(filter, Filter::Eq(Column::SyncLeaseUntil, _)));
+            }
+            (Self::UnconditionalClear, Transition::FinishRun) => {
+                drop_filter(&mut update, Column::SyncRequestId)
+            }
+            (Self::LeaseReleasedAfterTimeout, Transition::DoubtRun) => {
+                set(&mut update, Column::SyncLeaseUntil, Value::Time(Timestamp::default()));
+                set(&mut update, Column::SyncNotBefore, Value::Time(Timestamp::default()));
+            }
+            (Self::PausedRuns, Transition::ClaimRun) | (Self::PausedRenewals, Transition::ClaimRenewal) => {
+                PAUSING.into_iter().for_each(|column| drop_filter(&mut update, column));
+            }
+            (Self::ForgottenWhilePaused | Self::ForgottenDuringRun, Transition::NoteChange) => {
+                let forgotten = matching(&update.filters).is_some_and(|row| match self {
+                    Self::ForgottenWhilePaused => !row.is_live(),
+                    _ => row.sync_lease_until > Timestamp::default(),
+                });
+                if forgotten {
+                    drop_set(&mut update, Column::SyncRequestId);
+                }
+            }
+            (Self::UnfencedCommit, Transition::CommitChannel) => {
+                drop_filter(&mut update, Column::WebhookPendingId)
+            }
+            (Self::CommitForAnySource, Transition::CommitChannel)
+            | (Self::TokenForAnySource, Transition::StoreToken)
+            | (Self::ErrorForAnySource, Transition::FailRenewal | Transition::DoubtChannel) => {
+                drop_filter(&mut update, Column::WebhookSource);
+                if self == Self::ErrorForAnySource {
+                    drop_filter(&mut update, Column::WebhookPendingId);
+                }
+            }
+            (Self::CommitWithoutRun, Transition::CommitChannel) => {
+                drop_set(&mut update, Column::SyncRequestId)
+            }
+            (Self::NumbersCarriedOver, Transition::CommitChannel) => {
+                drop_set(&mut update, Column::WebhookMessageNumber)
+            }
+            (Self::OrphanThoughCurrent, Transition::NoteOrphan) => {
+                drop_filter(&mut update, Column::WebhookId)
+            }
+            (Self::OrphanThoughPending, Transition::NoteOrphan) => {
+                drop_filter(&mut update, Column::WebhookPendingId)
+            }
+            (Self::TokenPerChannel, Transition::ClaimRenewal) => {
+                let pending = update.set.iter().find(|(column, _)| *column == Column::WebhookPendingId);
+                if let Some((_, Value::Text(id))) = pending {
+                    let token = Value::Secret(format!("token of channel {id}"));
+                    set(&mut update, Column::WebhookToken, token);
+                }
+            }
+            (Self::UnbookedRenewals, Transition::ClaimRenewal) => {
+                drop_set(&mut update, Column::WebhookNotBefore);
+                drop_set(&mut update, Column::WebhookAttempts);
+            }
+            (Self::UnbookedRuns, Transition::ClaimRun) => {
+                drop_set(&mut update, Column::SyncNotBefore);
+                drop_set(&mut update, Column::SyncAttempts);
+            }
+            (Self::NoBrake, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
+                set(&mut update, Column::SyncStreak, Value::Integer(0));
+            }
+            (Self::BrakeForEver, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
+                if let Some(row) = matching(&update.filters) {
+                    let streak = row.sync_streak + 1;
+                    set(&mut update, Column::SyncStreak, Value::Integer(streak));
+                    if let Some((_, Value::Time(at))) =
+                        update.set.iter_mut().find(|(column, _)| *column == Column::SyncNotBefore)
+                    {
+                        *at += brake(streak);
+                    }
+                }
+            }
+            (Self::TimelessEchoes, Transition::FinishRun) => {
+                if let Some(row) = matching(&update.filters)
+                    && row.sync_request_id.is_some_and(|request| request.arose_at().is_none())
+                {
+                    set(&mut update, Column::SyncStreak, Value::Integer(row.sync_streak + 1));
+                }
+            }
+            (Self::ReusedRequests, Transition::CommitChannel) => {
+                if let Some(request) = matching(&update.filters).and_then(|row| row.sync_request_id) {
+                    set(&mut update, Column::SyncRequestId, request.into());
+                }
+            }
+            (Self::SilentFailures, Transition::FailRenewal | Transition::DoubtChannel) => {
+                drop_set(&mut update, Column::WebhookError)
+            }
+            (Self::UnnotedConfirmations, Transition::ConfirmPending) => {
+                drop_set(&mut update, Column::WebhookConfirmedId);
+            }
+            (Self::EveryProvider, _) => drop_filter(&mut update, Column::Provider),
+            (Self::EagerButton, Transition::ClaimRenewal) => {
+                drop_filter(&mut update, Column::WebhookOpenedAt)
+            }
+            _ => {}
+        }
+        update
+    }
+
+    /// Whether an update is not made at all.
+    pub(crate) fn swallows(self, update: &Update, purpose: Purpose) -> bool {
+        match self {
+            Self::LostLeaseUnnoticed => update.transition == Transition::LoseRun,
+            Self::LeftToTheSweep => {
+                update.transition == Transition::RetireChannel && purpose != Purpose::Sweep
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an update is made by a read.
+    pub(crate) fn reads_instead(self, update: &Update) -> bool {
+        self == Self::LookUpByRead && update.transition == Transition::LookUpChannel
+    }
+
+    /// Whether an update that is not answered counts as one that met no row.
+    pub(crate) fn guesses(self, transition: Transition) -> bool {
+        self == Self::LookUpByGuess && transition == Transition::LookUpChannel
+    }
+
+    /// What is read in place of a query.
+    pub(crate) fn rewrite_query(self, query: &mut Query) {
+        match self {
+            Self::UnfairSweeps => query.order = Column::Id,
+            Self::LeanSweeps => query.limit = query.limit.min(RUNS_PER_INVOCATION as usize),
+            Self::EveryProvider => query.filters.retain(|filter| filtered(filter) != Column::Provider),
+            _ => {}
+        }
+    }
+
+    /// How long a run keeps others out.
+    pub(crate) fn lease(self) -> Duration {
+        match self {
+            Self::ShortLease => RUN_LEASE / 3,
+            Self::LongLease => RUN_LEASE * 10,
+            _ => RUN_LEASE,
+        }
+    }
+
+    /// Whether a read finds nothing.
+    pub(crate) fn hides(self, query: &Query) -> bool {
+        let asks = |filter| query.filters.contains(&filter);
+        match self {
+            Self::NoReconciliation => asks(Filter::IsNull(Column::SyncRequestId)),
+            Self::NoRetirement => {
+                asks(Filter::NotTrue(Column::IsActive)) || asks(Filter::IsFalse(Column::SyncEnabled))
+            }
+            _ => false,
+        }
+    }
+}
+
+fn filtered(filter: &Filter) -> Column {
+    match filter {
+        Filter::Eq(column, _)
+        | Filter::IsDistinct(column, _)
+        | Filter::Lt(column, _)
+        | Filter::Lte(column, _)
+        | Filter::IsNull(column)
+        | Filter::NotNull(column)
+        | Filter::IsTrue(column)
+        | Filter::NotTrue(column)
+        | Filter::IsFalse(column)
+        | Filter::NotFalse(column) => *column,
+    }
+}
+
+fn drop_filter(update: &mut Update, column: Column) {
+    update.filters.retain(|filter| filtered(filter) != column);
+}
+
+fn drop_set(update: &mut Update, column: Column) {
+    update.set.retain(|(set, _)| *set != column);
+}
+
+fn set(update: &mut Update, column: Column, value: Value) {
+    drop_set(update, column);
+    update.set.push((column, value));
+}

@@ -1,0 +1,29 @@
+//! Why an instance starts, as plain data: whoever causes it need not know how.
+
+use protocol::receive::Notification;
+
+use crate::world::executor::Reply;
+
+pub(crate) enum Start {
+    /// By a notification, of which connection if it is not forged; somebody waits for what Google hears.
+    Receive {
+        connection: Option<usize>,
+        notification: Notification,
+        heard: Reply<Heard>,
+    },
+    SetUp(usize),
+    PressButton(usize),
+    Sweep,
+}
+
+/// What Google hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Delivered,
+    /// Google drops the notification.
+    Unknown,
+    /// Google tries again.
+    Unavailable,
+    /// The instance died, or its answer was lost.
+    Nothing,
+}
