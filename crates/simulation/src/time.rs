@@ -24,7 +24,7 @@ pub(crate) fn instant(timestamp: Timestamp) -> Instant {
     timestamp.timestamp_micros()
 }
 
-/// A number of the protocol's schedule.
+/// A span as the protocol's schedule and its dates have it.
 pub(crate) const fn delta(delta: TimeDelta) -> Instant {
     match delta.num_microseconds() {
         Some(micros) => micros,
@@ -32,7 +32,7 @@ pub(crate) const fn delta(delta: TimeDelta) -> Instant {
     }
 }
 
-/// Another number of the protocol's schedule.
+/// A span as timeouts have it.
 pub(crate) const fn micros(duration: Duration) -> Instant {
     let micros = duration.as_micros();
     if micros < i64::MAX as u128 / 4 { micros as Instant } else { Instant::MAX / 4 }

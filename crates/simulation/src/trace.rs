@@ -5,7 +5,8 @@ use protocol::failure::RunFailure;
 use protocol::table::{Column, Value};
 use uuid::Uuid;
 
-use crate::fact::{Answer, Deed, Fact, Instance, Step, connection_of, short};
+use crate::fact::{Answer, Deed, Fact, Step};
+use crate::subject::{Instance, connection_of, short};
 use crate::time::{Instant, SECOND, instant, seconds};
 
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::instance::Life;
 use crate::check::row::{is_live, is_owed_and_due, is_well};
-use crate::fact::{Answer, Deed, Fact, Purpose, connection_number};
+use crate::fact::{Answer, Deed, Fact};
+use crate::subject::{Purpose, connection_number};
 use crate::time::{Instant, SECOND, delta, instant, micros};
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
 use protocol::event::Event;
 use protocol::receive::Verdict;
@@ -16,31 +17,32 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::instance::{Life, Matter};
 use crate::check::row::{asks_for_a_run, is_live};
-use crate::fact::{Answer, Deed, Fact, Moment, Purpose, Request, connection_of};
-use crate::time::{Instant as Time, SECOND, delta, instant, seconds};
+use crate::fact::{Answer, Deed, Fact, Moment, Request};
+use crate::subject::{Purpose, connection_of};
+use crate::time::{Instant, SECOND, delta, instant, seconds};
 
 #[derive(Default)]
 pub(super) struct ChangesAreSeenPromptly {
     /// The runs that instances asked for and might make at once, by instance and connection.
     asked: BTreeMap<(usize, usize), Asked>,
     /// When instances gave back the lease of a run that is still owed, and the row then.
-    released: BTreeMap<(usize, usize), (Time, Connection)>,
+    released: BTreeMap<(usize, usize), (Instant, Connection)>,
 }
 
 struct Asked {
-    at: Time,
+    at: Instant,
     owed: Owed,
 }
 
 /// What tells whether a run is owed as it was.
-type Owed = (Option<RequestId>, i64, protocol::Timestamp);
+type Owed = (Option<RequestId>, i64, Timestamp);
 
 fn owed(row: &Connection) -> Owed {
     (row.sync_request_id, row.sync_attempts, row.sync_not_before)
 }
 
 impl Check for ChangesAreSeenPromptly {
-    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) if asks_for_a_run(step) => {
                 if let Some(life) = record.life(step.instance) {
@@ -60,7 +62,7 @@ impl Check for ChangesAreSeenPromptly {
 }
 
 impl ChangesAreSeenPromptly {
-    fn asks(&mut self, at: Time, life: &Life, connection: usize, row: &Connection) {
+    fn asks(&mut self, at: Instant, life: &Life, connection: usize, row: &Connection) {
         let asker = (life.instance.number, connection);
         let is_free = is_live(row)
             && row.sync_request_id.is_some()
@@ -70,13 +72,19 @@ impl ChangesAreSeenPromptly {
         self.asked.extend(is_free.then(|| (asker, Asked { at, owed: owed(row) })));
     }
 
-    fn read_deed(&mut self, record: &Record, at: Time, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+    fn read_deed(
+        &mut self,
+        record: &Record,
+        at: Instant,
+        life: &Life,
+        deed: &Deed<'_>,
+        found: &mut Found<'_>,
+    ) {
         let number = life.instance.number;
         match *deed {
             Deed::Judges { notification, verdict: Verdict::Late(row) } => {
                 let Purpose::Receive(connection) = life.instance.purpose else { return };
-                let token = notification.token_hash.as_str();
-                if record.row(connection).is_some_and(|row| row.webhook_token.expose() == token) {
+                if record.row_of(connection, notification).is_some() {
                     self.asks(at, life, connection, row);
                 }
             }
@@ -122,12 +130,19 @@ fn ends_a_run(transition: Transition) -> bool {
 }
 
 /// What an instance may wait for a run to be due: a sweep, for nothing.
-fn patience(life: &Life) -> Time {
+fn patience(life: &Life) -> Instant {
     if life.instance.purpose == Purpose::Sweep { 0 } else { delta(LONGEST_SLEEP) - SECOND }
 }
 
 /// A run that was asked for and may be made at once is made, and not left to the sweep.
-fn is_made(record: &Record, at: Time, life: &Life, connection: usize, asked: &Asked, found: &mut Found<'_>) {
+fn is_made(
+    record: &Record,
+    at: Instant,
+    life: &Life,
+    connection: usize,
+    asked: &Asked,
+    found: &mut Found<'_>,
+) {
     let in_time = match life.instance.purpose {
         // Less what it takes to ask for it.
         Purpose::Sweep => {
@@ -152,7 +167,7 @@ fn is_made(record: &Record, at: Time, life: &Life, connection: usize, asked: &As
 }
 
 /// A run that is due within seconds of another is waited for, and not left to the sweep.
-fn is_waited_for(at: Time, life: &Life, connection: usize, row: &Connection, found: &mut Found<'_>) {
+fn is_waited_for(at: Instant, life: &Life, connection: usize, row: &Connection, found: &mut Found<'_>) {
     let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row));
     let Some(claim) = claim else { return };
     let wait = instant(row.sync_not_before) - life.clock(at);
@@ -167,7 +182,7 @@ fn is_waited_for(at: Time, life: &Life, connection: usize, row: &Connection, fou
     }
 }
 
-fn seen(record: &Record, since: Time, found: &mut Found<'_>) {
+fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
         if !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
@@ -180,7 +195,7 @@ fn seen(record: &Record, since: Time, found: &mut Found<'_>) {
 }
 
 /// A run that failed once, or was refused for 40 s, is made up for soon.
-fn made_up_for(record: &Record, since: Time, found: &mut Found<'_>) {
+fn made_up_for(record: &Record, since: Instant, found: &mut Found<'_>) {
     // More than a sweep makes take another minute.
     if record.cases().len() > RUNS_PER_INVOCATION as usize {
         return;

@@ -15,7 +15,8 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::instance::{Life, Matter};
 use crate::check::row::{PERMANENT, doubled, is_live, jittered};
-use crate::fact::{Deed, Fact, Purpose, Step};
+use crate::fact::{Deed, Fact, Step};
+use crate::subject::{Purpose, Row};
 use crate::time::{Instant, SECOND, delta, instant, micros};
 
 /// What requests may have taken between two looks at a clock.
@@ -66,7 +67,7 @@ struct Entry<'a, 'f> {
     life: &'a Life,
     step: &'a Step<'a>,
     before: &'a Connection,
-    after: &'a crate::fact::Row,
+    after: &'a Row,
     /// What the writer's clock said when it wrote.
     clock: Instant,
     /// The channel that the writer heard of.

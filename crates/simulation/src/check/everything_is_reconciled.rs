@@ -2,7 +2,8 @@
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
-use crate::fact::{Fact, Moment, Row};
+use crate::fact::{Fact, Moment};
+use crate::subject::Row;
 use crate::time::{HOUR, Instant, seconds};
 
 #[derive(Default)]
@@ -19,7 +20,7 @@ impl Check for EverythingIsReconciled {
                 }
             }
             Fact::Reached(Moment::Reconciled) => {
-                let since = record.quiet_from + 2 * HOUR;
+                let since = record.calm_from - HOUR;
                 for (case, row) in record.healthy() {
                     if !waits_for_its_user(row) && !case.ran_since(since, at) {
                         found.broken(case.number, "nobody looked at it for a day");

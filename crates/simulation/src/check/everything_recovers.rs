@@ -14,7 +14,8 @@ use crate::check::record::book::Record;
 use crate::check::record::connection::Case;
 use crate::check::record::instance::{Life, Matter};
 use crate::check::row::{arose_at, is_well};
-use crate::fact::{Answer, Deed, Fact, Moment, Row, Step, connection_of};
+use crate::fact::{Answer, Deed, Fact, Moment, Step};
+use crate::subject::{Row, connection_of};
 use crate::time::{HOUR, Instant, SECOND, instant, micros};
 
 #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
-use crate::fact::{Fact, Purpose};
+use crate::fact::Fact;
+use crate::subject::Purpose;
 use crate::time::Instant;
 
 #[derive(Default)]

@@ -1,13 +1,14 @@
 //! Google is answered within 5 s, and after one request where the current channel has a new number. It is told to try
 //! again only where something is wrong.
 
-use protocol::receive::{Notification, Verdict};
+use protocol::receive::Verdict;
 use protocol::schedule::{LOOKS, RECEIVE_TIMEOUT};
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::instance::Life;
-use crate::fact::{Deed, Fact, Purpose};
+use crate::fact::{Deed, Fact};
+use crate::subject::Purpose;
 use crate::time::{Instant, MILLISECOND, SECOND, delta};
 
 /// Of the promise, not of the schedule.
@@ -23,8 +24,8 @@ impl Check for GoogleIsAnsweredAtOnce {
         let Fact::Of(instance, Deed::Judges { notification, verdict }) = fact else { return };
         let Purpose::Receive(connection) = instance.purpose else { return };
         let Some(life) = record.life(*instance) else { return };
-        if **verdict == Verdict::Unavailable {
-            unavailable(record, at, life, connection, notification, found);
+        if **verdict == Verdict::Unavailable && record.row_of(connection, notification).is_some() {
+            unavailable(record, at, life, connection, found);
         }
         let took = life.age(at);
         if took > AT_ONCE && !life.frozen {
@@ -44,18 +45,7 @@ impl Check for GoogleIsAnsweredAtOnce {
     }
 }
 
-fn unavailable(
-    record: &Record,
-    at: Instant,
-    life: &Life,
-    connection: usize,
-    notification: &Notification,
-    found: &mut Found<'_>,
-) {
-    let belongs = |token: &str| token == notification.token_hash.as_str();
-    if !record.row(connection).is_some_and(|row| belongs(row.webhook_token.expose())) {
-        return;
-    }
+fn unavailable(record: &Record, at: Instant, life: &Life, connection: usize, found: &mut Found<'_>) {
     if record.is_quiet(life) {
         found.broken(connection, "a notification was answered with 503, though nothing is wrong");
     }

@@ -3,7 +3,8 @@
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::{given_up, ids};
-use crate::fact::{Deed, Fact, Request, short};
+use crate::fact::{Deed, Fact, Request};
+use crate::subject::short;
 use crate::time::Instant;
 
 #[derive(Default)]

@@ -10,8 +10,9 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::{Case, Change};
 use crate::check::row::{arose_at, asks_for_a_run, is_live};
-use crate::fact::{Broken, Deed, Fact, Instance, Moment, Purpose, Row, Step};
-use crate::time::{HOUR, Instant as Time, seconds};
+use crate::fact::{Deed, Fact, Moment, Step};
+use crate::subject::{Broken, Instance, Purpose, Row};
+use crate::time::{HOUR, Instant, seconds};
 
 #[derive(Default)]
 pub(super) struct NoChangeIsLost {
@@ -20,7 +21,7 @@ pub(super) struct NoChangeIsLost {
 }
 
 impl Check for NoChangeIsLost {
-    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) => self.steps(step, found),
             Fact::Of(instance, Deed::Judges { notification, verdict }) => {
@@ -30,8 +31,9 @@ impl Check for NoChangeIsLost {
                 record.rows().for_each(|(case, row)| changes_are_seen(record, at, case, row, found));
             }
             Fact::Reached(Moment::Reconciled) => {
-                let since = record.quiet_from + 3 * HOUR;
-                record.rows().for_each(|(case, row)| is_tried_again(at, since, case, row, found));
+                record.rows().for_each(|(case, row)| {
+                    is_tried_again(at, record.calm_from, case, row, found);
+                });
             }
             _ => {}
         }
@@ -63,15 +65,12 @@ fn judges(
     found: &mut Found<'_>,
 ) {
     let Purpose::Receive(connection) = instance.purpose else { return };
-    let belongs = record
-        .row(connection)
-        .is_some_and(|row| row.webhook_token.expose() == notification.token_hash.as_str());
-    if belongs && *verdict == Verdict::Unknown {
+    if record.row_of(connection, notification).is_some() && *verdict == Verdict::Unknown {
         found.broken(connection, "a notification that belongs to a connection was answered with 404");
     }
 }
 
-fn changes_are_seen(record: &Record, at: Time, case: &Case, row: &Row, found: &mut Found<'_>) {
+fn changes_are_seen(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
     if row.sync_request_id.is_some() {
         return;
     }
@@ -92,12 +91,12 @@ fn changes_are_seen(record: &Record, at: Time, case: &Case, row: &Row, found: &m
 }
 
 /// However often its runs failed before, what is owed is tried about every hour.
-fn is_tried_again(at: Time, since: Time, case: &Case, row: &Row, found: &mut Found<'_>) {
+fn is_tried_again(at: Instant, since: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
     let arose_at = row.sync_request_id.and_then(arose_at);
     let Some(arose_at) = arose_at.filter(|_| is_live(row)) else { return };
     let since = arose_at.max(since);
     let (runs, hours) = (case.runs_after(since), (at - since) / HOUR);
-    if case.broken == Some(Broken::RunsFail) && (runs as Time) < hours / 2 {
+    if case.broken == Some(Broken::RunsFail) && (runs as Instant) < hours / 2 {
         found.broken(case.number, format!("what is owed was tried {runs} times in {hours} hours"));
     }
 }

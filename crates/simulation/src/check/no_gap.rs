@@ -4,7 +4,8 @@
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::row::is_live;
-use crate::fact::{Fact, short};
+use crate::fact::Fact;
+use crate::subject::short;
 use crate::time::Instant;
 
 #[derive(Default)]

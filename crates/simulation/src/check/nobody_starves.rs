@@ -13,7 +13,8 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::instance::Life;
 use crate::check::row::{PERMANENT, doubled, is_owed_and_due};
-use crate::fact::{Answer, Deed, Fact, Moment, Purpose, Request, Step, connection_number};
+use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
+use crate::subject::{Purpose, connection_number};
 use crate::time::{Instant, SECOND, START, delta, instant};
 
 /// So many delays in a row do not lack jitter by chance.

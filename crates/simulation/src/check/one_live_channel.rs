@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::connection::{ChannelId, ResourceId};
-use protocol::schedule::{INVOCATION_END, RENEWAL_LEASE, TIME_TO_WATCH};
+use protocol::connection::{ChannelId, Connection, ResourceId};
+use protocol::receive::Verdict;
+use protocol::schedule::{DATABASE_TIMEOUT, INVOCATION_END, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN};
 use protocol::transition::Transition;
 
 use crate::assumption::SKEW;
@@ -12,18 +13,19 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::{Case, given_up, ids};
 use crate::check::record::instance::{Life, Matter};
-use crate::fact::{Answer, Broken, Deed, Fact, Moment, Request, Row, Step, short};
-use crate::time::{HOUR, Instant as Time, MINUTE, SECOND, delta, instant};
+use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
+use crate::subject::{Broken, Row, short};
+use crate::time::{HOUR, Instant, MINUTE, SECOND, delta, instant, micros};
 
 /// What a request may take between two looks at a clock.
-const REQUEST: Time = 5 * SECOND;
+const REQUEST: Instant = micros(DATABASE_TIMEOUT);
 
 #[derive(Default)]
 pub(super) struct OneLiveChannel {
     /// By number of the instance.
     duties: BTreeMap<usize, Duties>,
     /// What was given up in quiet times, of which connection, and by when it is to be stopped.
-    given_up: VecDeque<(Time, usize, ChannelId)>,
+    given_up: VecDeque<(Instant, usize, ChannelId)>,
 }
 
 /// A channel and, where it is known, its resource.
@@ -41,7 +43,7 @@ struct Duties {
 }
 
 impl Check for OneLiveChannel {
-    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         self.is_stopped_by(record, at, found);
         match fact {
             Fact::WatchArrived { connection: None, .. } => {
@@ -62,7 +64,7 @@ impl Check for OneLiveChannel {
 }
 
 impl OneLiveChannel {
-    fn steps(&mut self, record: &Record, at: Time, step: &Step<'_>, found: &mut Found<'_>) {
+    fn steps(&mut self, record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'_>) {
         let Step { instance, connection, before, after, .. } = *step;
         let Some(life) = record.life(instance) else { return };
         let duties = self.duties.entry(instance.number).or_default();
@@ -97,7 +99,14 @@ impl OneLiveChannel {
         }
     }
 
-    fn read_deed(&mut self, record: &Record, at: Time, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+    fn read_deed(
+        &mut self,
+        record: &Record,
+        at: Instant,
+        life: &Life,
+        deed: &Deed<'_>,
+        found: &mut Found<'_>,
+    ) {
         let duties = self.duties.entry(life.instance.number).or_default();
         match *deed {
             Deed::Asks(Request::Watch { connection: Some(connection), channel }) => {
@@ -134,7 +143,7 @@ impl OneLiveChannel {
                     duties.row_is_gone(record, connection);
                 }
             }
-            Deed::Judges { notification, verdict: protocol::receive::Verdict::Orphan(row) } => {
+            Deed::Judges { notification, verdict: Verdict::Orphan(row) } => {
                 if let Some(connection) = life.instance.connection().filter(|_| may_stop(life, at, row)) {
                     let orphan = (notification.channel.clone(), Some(notification.resource.clone()));
                     duties.is_to_stop(connection, vec![orphan], None);
@@ -153,7 +162,7 @@ impl OneLiveChannel {
     }
 
     /// In quiet times what was given up is stopped at once.
-    fn is_stopped_by(&mut self, record: &Record, at: Time, found: &mut Found<'_>) {
+    fn is_stopped_by(&mut self, record: &Record, at: Instant, found: &mut Found<'_>) {
         while let Some((by, connection, id)) = self.given_up.pop_front_if(|(by, ..)| *by < at) {
             let Some((case, row)) = record.rows().find(|(case, _)| case.number == connection) else {
                 continue;
@@ -162,7 +171,7 @@ impl OneLiveChannel {
             // What crashes the sweep keeps it from stopping what it gave up: that is stopped when it next speaks.
             if stops
                 && !record.has_crashing()
-                && live_channels(record, by, Time::MAX, case, row).contains(&&id)
+                && live_channels(record, by, Instant::MAX, case, row).contains(&&id)
             {
                 found.broken(connection, format!("channel {} was given up, not stopped", short(&id)));
             }
@@ -186,7 +195,7 @@ impl Duties {
         }
     }
 
-    fn are_done(&self, record: &Record, at: Time, life: &Life, found: &mut Found<'_>) {
+    fn are_done(&self, record: &Record, at: Instant, life: &Life, found: &mut Found<'_>) {
         let not_stored = self.opened.iter().filter(|(_, of)| !life.doubts(**of, Matter::Channel));
         let to_stop = self.to_stop.iter().map(|(id, (of, _))| (id, of));
         for (id, connection) in not_stored.chain(to_stop) {
@@ -199,13 +208,13 @@ impl Duties {
 }
 
 /// Whether the row's access token lasts for a stop.
-fn may_stop(life: &Life, at: Time, row: &protocol::connection::Connection) -> bool {
-    let lasts = |expires_at| instant(expires_at) > life.clock(at) + 2 * MINUTE;
+fn may_stop(life: &Life, at: Instant, row: &Connection) -> bool {
+    let lasts = |expires_at| instant(expires_at) > life.clock(at) + delta(TOKEN_MARGIN) + MINUTE;
     row.access_token.is_some() && row.expires_at.is_some_and(lasts)
 }
 
 /// A renewal is claimed when nobody is at it, for as long as the schedule says.
-fn is_claimed_well(at: Time, life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+fn is_claimed_well(at: Instant, life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
     if instant(step.before.webhook_lease_until) > at + SKEW {
         let what = format!("{} took over a renewal's lease that holds", life.instance);
         found.broken(step.connection, what);
@@ -220,14 +229,14 @@ fn is_claimed_well(at: Time, life: &Life, step: &Step<'_>, found: &mut Found<'_>
 /// A channel is asked for while there is time to store it.
 fn leaves_time(
     record: &Record,
-    at: Time,
+    at: Instant,
     life: &Life,
     connection: usize,
     channel: &ChannelId,
     found: &mut Found<'_>,
 ) {
     let row = record.row(connection).filter(|row| row.webhook_pending_id.as_ref() == Some(channel));
-    let lease = row.map_or(Time::MAX, |row| instant(row.webhook_lease_until) - life.clock(at));
+    let lease = row.map_or(Instant::MAX, |row| instant(row.webhook_lease_until) - life.clock(at));
     let left = lease.min(delta(INVOCATION_END) - life.age(at));
     if left < delta(TIME_TO_WATCH) - REQUEST {
         let what = format!("{} asks for a channel with too little time left", life.instance);
@@ -235,7 +244,7 @@ fn leaves_time(
     }
 }
 
-fn one_is_left(record: &Record, at: Time, spoken: Time, case: &Case, row: &Row, found: &mut Found<'_>) {
+fn one_is_left(record: &Record, at: Instant, spoken: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
     let live = live_channels(record, at, spoken, case, row);
     let stops = record.google.is_usable(row) && case.broken != Some(Broken::Revoked);
     if stops && let Some(orphan) = live.iter().find(|id| !ids(row).any(|named| named == **id)) {
@@ -251,8 +260,8 @@ fn one_is_left(record: &Record, at: Time, spoken: Time, case: &Case, row: &Row, 
 /// channel last spoke.
 fn live_channels<'a>(
     record: &'a Record,
-    at: Time,
-    spoken: Time,
+    at: Instant,
+    spoken: Instant,
     case: &Case,
     row: &Row,
 ) -> Vec<&'a ChannelId> {

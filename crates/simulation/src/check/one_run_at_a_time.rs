@@ -8,7 +8,8 @@ use crate::assumption::{CALLEE_LIFE, SKEW};
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::{Case, Made};
-use crate::fact::{Fact, Run, Step};
+use crate::fact::{Fact, Step};
+use crate::subject::Run;
 use crate::time::{Instant, SECOND, instant};
 
 #[derive(Default)]

@@ -10,8 +10,9 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::ids;
 use crate::check::row::is_live;
-use crate::fact::{Deed, Fact, Instance, Moment, Purpose, Request};
-use crate::time::Instant as Time;
+use crate::fact::{Deed, Fact, Moment, Request};
+use crate::subject::{Instance, Purpose};
+use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct PausedMeansPaused {
@@ -20,7 +21,7 @@ pub(super) struct PausedMeansPaused {
 }
 
 impl Check for PausedMeansPaused {
-    fn read(&mut self, record: &Record, _: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::WatchArrived { connection: Some(connection), channel, .. } => {
                 let renewal = record.case(*connection).and_then(|case| case.renewal(channel));

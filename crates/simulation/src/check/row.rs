@@ -4,7 +4,8 @@ use protocol::connection::{Connection, RequestId};
 use protocol::schedule::{LONGEST_BACKOFF, LONGEST_JITTER};
 use protocol::transition::Transition;
 
-use crate::fact::{Purpose, Step};
+use crate::fact::Step;
+use crate::subject::Purpose;
 use crate::time::{Instant, MILLISECOND, delta, instant};
 
 /// What a row tells of what only a person can mend.

@@ -10,8 +10,9 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::ids;
-use crate::fact::{Deed, Fact, Instance, Request, Step, connection_of, short};
-use crate::time::Instant as Time;
+use crate::fact::{Deed, Fact, Request, Step};
+use crate::subject::{Instance, connection_of, short};
+use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct TheCurrentChannelIsNeverStopped {
@@ -20,7 +21,7 @@ pub(super) struct TheCurrentChannelIsNeverStopped {
 }
 
 impl Check for TheCurrentChannelIsNeverStopped {
-    fn read(&mut self, record: &Record, _: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::ChannelStopped { connection, channel } => {
                 let row = connection.and_then(|connection| record.row(connection));

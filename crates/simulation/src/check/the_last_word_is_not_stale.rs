@@ -8,8 +8,9 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::record::connection::{Case, Change, Made};
-use crate::fact::{Answer, Deed, Fact, Instance, Moment, Request, Row};
-use crate::time::{Instant as Time, seconds};
+use crate::fact::{Answer, Deed, Fact, Moment, Request};
+use crate::subject::{Instance, Row};
+use crate::time::{Instant, seconds};
 
 pub(super) struct TheLastWordIsNotStale {
     /// Also judges what the protocol is known not to see.
@@ -21,7 +22,7 @@ pub(super) struct TheLastWordIsNotStale {
 }
 
 impl Check for TheLastWordIsNotStale {
-    fn read(&mut self, record: &Record, at: Time, fact: &Fact<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
             Fact::Reached(Moment::Calm | Moment::BurstOver { .. }) => {
@@ -67,7 +68,7 @@ impl TheLastWordIsNotStale {
         }
     }
 
-    fn last_word(&self, record: &Record, at: Time, case: &Case, row: &Row, found: &mut Found<'_>) {
+    fn last_word(&self, record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
         let written = case.runs.iter().filter(|Made { run, .. }| run.succeeds && run.end <= at);
         let Some(last) = written.max_by_key(|made| made.run.end) else { return };
         let (start, end) = (last.run.start, last.run.end);

@@ -5,7 +5,8 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;
 use crate::check::row::is_live;
-use crate::fact::{Broken, Fact, Moment, Step};
+use crate::fact::{Fact, Moment, Step};
+use crate::subject::Broken;
 use crate::time::Instant;
 
 #[derive(Default)]

@@ -16,13 +16,14 @@ use crate::check::record::book::Record;
 use crate::check::record::instance::Life;
 use crate::check::row::is_well;
 use crate::due::due_at;
-use crate::fact::{Answer, Deed, Fact, Moment, Purpose, Request, Step, connection_of};
+use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
+use crate::subject::{Purpose, connection_of};
 use crate::time::{HOUR, Instant, MILLISECOND, SECOND, delta, instant, micros};
 
 /// How long an instance may take to learn that it must end.
 const LAST_WORDS: Instant = 30 * SECOND;
 /// What a commit takes, and two looks at a clock.
-const COMMIT: Instant = 6 * SECOND;
+const COMMIT: Instant = micros(DATABASE_TIMEOUT) + SECOND;
 
 #[derive(Default)]
 pub(super) struct WorkIsBounded {
@@ -229,10 +230,7 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
                 let since = record.quiet_from + HOUR;
                 (case.runs_after(since), case.watches_after(since))
             }
-            Moment::Reconciled => {
-                let since = record.quiet_from + 3 * HOUR;
-                (case.runs_after(since), case.watches_after(since))
-            }
+            Moment::Reconciled => (case.runs_after(record.calm_from), case.watches_after(record.calm_from)),
             Moment::BurstOver { since } if record.is_healthy(case) => (case.runs_after(since - 1), 0),
             Moment::Repeated { since } if record.is_healthy(case) => (case.runs_after(since), 0),
             _ => (0, 0),
@@ -249,8 +247,8 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
             found.broken(case.number, what);
         }
         if moment == Moment::Reconciled && !record.google.is_usable(row) {
-            let since = record.quiet_from + 3 * HOUR;
-            let asked = record.google.asked_in_vain(row).iter().filter(|asked| **asked > since).count();
+            let asked = record.google.asked_in_vain(row).iter();
+            let asked = asked.filter(|asked| **asked > record.calm_from).count();
             if asked > 4 {
                 let what = format!("a consent that was revoked was tried {asked} times in a day");
                 found.broken(case.number, what);

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::fact::{Calendar, Channel, Fact};
+use crate::fact::Fact;
+use crate::subject::{Calendar, Channel};
 use crate::time::SECOND;
 use crate::world::delivery;
 use crate::world::google::Open;

@@ -7,8 +7,9 @@ use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, Ref
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
 use protocol::ports::{OpenedChannel, RefreshedToken};
 
-use crate::fact::{Broken, Calendar, Channel, Fact};
+use crate::fact::Fact;
 use crate::fault::Fault;
+use crate::subject::{Broken, Calendar, Channel};
 use crate::time::{HOUR, MILLISECOND, SECOND, timestamp};
 use crate::world::google::{FAILURES, Google, Open};
 use crate::world::state::World;

@@ -8,7 +8,7 @@ use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Update, Value};
 
-use crate::fact::{Row, connection_id, connection_number};
+use crate::subject::{Row, connection_id, connection_number};
 use crate::time::Instant;
 
 pub(crate) struct Database {

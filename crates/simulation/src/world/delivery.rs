@@ -5,8 +5,9 @@ use std::rc::Rc;
 use protocol::connection::{ChannelId, ChannelToken, TokenHash};
 use protocol::notification::{Notification, State};
 
-use crate::fact::{Calendar, Fact};
+use crate::fact::Fact;
 use crate::fault::Fault;
+use crate::subject::Calendar;
 use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::world::executor::Reply;
 use crate::world::start::{Heard, Start};

@@ -3,7 +3,7 @@
 use protocol::connection::{AccessToken, ChannelId, ChannelToken, RefreshToken};
 use protocol::failure::{RenewalFailure, WatchFailure};
 
-use crate::fact::{Calendar, Channel};
+use crate::subject::{Calendar, Channel};
 use crate::time::Instant;
 
 #[derive(Default)]

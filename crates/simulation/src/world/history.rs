@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use protocol::schedule::RECONCILE_AFTER;
 
-use crate::fact::{Broken, Fact, Moment};
+use crate::fact::{Fact, Moment};
 use crate::settings::Settings;
+use crate::subject::Broken;
 use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, delta};
 use crate::world::start::Start;
 use crate::world::state::{Phase, Reader, World};

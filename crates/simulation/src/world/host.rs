@@ -6,8 +6,9 @@ use protocol::connection::ChannelId;
 use protocol::connection::ChannelToken;
 use protocol::table::{Column, Value};
 
-use crate::fact::{Broken, Calendar, Channel, Fact};
+use crate::fact::Fact;
 use crate::fault::Fault;
+use crate::subject::{Broken, Calendar, Channel};
 use crate::time::{HOUR, MINUTE, timestamp};
 use crate::world::google::Open;
 use crate::world::state::{Character, World};

@@ -12,8 +12,9 @@ use protocol::table::Query;
 use protocol::{refresh, setup, sweep};
 
 use crate::assumption::SKEW;
-use crate::fact::{Deed, Instance, Purpose, connection_id};
+use crate::fact::Deed;
 use crate::fault::Fault;
+use crate::subject::{Instance, Purpose, connection_id};
 use crate::world::executor::Reply;
 use crate::world::isolate::Isolate;
 use crate::world::life::Life;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
 
-use crate::fact::Instance;
+use crate::subject::Instance;
 use crate::time::Instant;
 use crate::world::executor::TaskId;
 

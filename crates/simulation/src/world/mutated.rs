@@ -9,8 +9,8 @@ use protocol::table::{Column, Filter, Query, Update, Value};
 use protocol::transition::Transition;
 
 use crate::assumption::RUN_LEASE;
-use crate::fact::Purpose;
 use crate::mutation::Mutation;
+use crate::subject::Purpose;
 
 const PAUSING: [Column; 2] = [Column::IsActive, Column::SyncEnabled];
 

@@ -17,9 +17,10 @@ use protocol::table::{Column, Filter, Query, Update, Value};
 use protocol::transition::Transition;
 
 use crate::assumption::RUN_LEASE;
-use crate::fact::{Answer, Broken, Deed, Request, connection_number};
+use crate::fact::{Answer, Deed, Request};
 use crate::fault::Fault;
 use crate::mutation::Mutation;
+use crate::subject::{Broken, connection_number};
 use crate::time::{Instant, MILLISECOND, MINUTE, SECOND, micros, timestamp};
 use crate::world::executor::Reply;
 use crate::world::isolate::Isolate;

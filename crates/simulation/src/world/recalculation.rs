@@ -7,8 +7,9 @@ use protocol::connection::RequestId;
 use protocol::failure::RunFailure;
 
 use crate::assumption::CALLEE_LIFE;
-use crate::fact::{Broken, Fact, Run};
+use crate::fact::Fact;
 use crate::fault::Fault;
+use crate::subject::{Broken, Run};
 use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::world::calendar;
 use crate::world::executor::Reply;

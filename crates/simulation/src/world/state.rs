@@ -7,9 +7,10 @@ use std::rc::Rc;
 use protocol::connection::{ChannelId, Connection, RefreshToken};
 use protocol::failure::WatchFailure;
 
-use crate::fact::{Broken, Calendar, Fact, Row};
+use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::settings::Settings;
+use crate::subject::{Broken, Calendar, Row};
 use crate::time::{HOUR, Instant, START};
 use crate::world::database::Database;
 use crate::world::dice::Dice;

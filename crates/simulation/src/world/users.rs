@@ -5,8 +5,9 @@ use std::rc::Rc;
 use protocol::connection::Connection;
 use protocol::table::{Column, Value};
 
-use crate::fact::{Broken, Calendar, Fact};
+use crate::fact::Fact;
 use crate::fault::Fault;
+use crate::subject::{Broken, Calendar};
 use crate::time::{MILLISECOND, MINUTE, SECOND};
 use crate::world::start::Start;
 use crate::world::state::{Phase, World};

@@ -2,20 +2,24 @@
 
 use protocol::connection::ChannelId;
 use protocol::failure::WatchFailure;
+use protocol::receive::Notification;
 
 use crate::check::record::connection::{Case, Change, Made};
 use crate::check::record::google::Google;
 use crate::check::record::instance::Life;
 use crate::check::row::{PERMANENT, is_live};
-use crate::fact::{Broken, Deed, Fact, Instance, Purpose, Request, Row};
-use crate::time::Instant as Time;
+use crate::fact::{Deed, Fact, Moment, Request};
+use crate::subject::{Broken, Instance, Purpose, Row};
+use crate::time::Instant;
 
 pub(in crate::check) struct Record {
     pub(in crate::check) google: Google,
     /// Since when there are no faults.
-    pub(in crate::check) quiet_from: Time,
+    pub(in crate::check) quiet_from: Instant,
+    /// Since when there have been none for hours.
+    pub(in crate::check) calm_from: Instant,
     /// When a user last did something besides editing.
-    pub(in crate::check) disturbed_at: Time,
+    pub(in crate::check) disturbed_at: Instant,
     cases: Vec<Case>,
     lives: Vec<Life>,
 }
@@ -24,8 +28,9 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             google: Google::default(),
-            quiet_from: Time::MAX,
-            disturbed_at: Time::MIN,
+            quiet_from: Instant::MAX,
+            calm_from: Instant::MAX,
+            disturbed_at: Instant::MIN,
             cases: Vec::new(),
             lives: Vec::new(),
         }
@@ -48,6 +53,12 @@ impl Record {
 
     pub(in crate::check) fn row(&self, connection: usize) -> Option<&Row> {
         self.case(connection)?.row.as_deref()
+    }
+
+    /// Of a connection whose token a notification has.
+    pub(in crate::check) fn row_of(&self, connection: usize, notification: &Notification) -> Option<&Row> {
+        let token = notification.token_hash.as_str();
+        self.row(connection).filter(|row| row.webhook_token.expose() == token)
     }
 
     pub(in crate::check) fn life(&self, instance: Instance) -> Option<&Life> {
@@ -81,7 +92,7 @@ impl Record {
         self.cases.iter().filter_map(|case| case.broken).any(Broken::crashes)
     }
 
-    pub(in crate::check) fn take(&mut self, at: Time, fact: &Fact<'_>) {
+    pub(in crate::check) fn take(&mut self, at: Instant, fact: &Fact<'_>) {
         self.google.take(at, fact);
         match fact {
             Fact::Connected { connection, row, broken } => {
@@ -128,11 +139,12 @@ impl Record {
             }),
             Fact::Of(instance, deed) => self.take_deed(at, *instance, deed),
             Fact::Quiet => self.quiet_from = at,
+            Fact::Reached(Moment::Calm) => self.calm_from = at,
             _ => {}
         }
     }
 
-    fn take_deed(&mut self, at: Time, instance: Instance, deed: &Deed<'_>) {
+    fn take_deed(&mut self, at: Instant, instance: Instance, deed: &Deed<'_>) {
         match deed {
             Deed::Starts { skew } => {
                 if matches!(instance.purpose, Purpose::Button(_)) {
@@ -156,7 +168,7 @@ impl Record {
         &mut self,
         connection: usize,
         channel: &ChannelId,
-        issued_at: Option<Time>,
+        issued_at: Option<Instant>,
         failure: WatchFailure,
     ) {
         let Some(case) = self.cases.get_mut(connection) else { return };

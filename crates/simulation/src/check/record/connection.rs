@@ -7,8 +7,9 @@ use protocol::transition::Transition;
 
 use crate::check::record::google::Consent;
 use crate::check::row::is_live;
-use crate::fact::{Broken, Instance, Row, Run, Step};
-use crate::time::Instant as Time;
+use crate::fact::Step;
+use crate::subject::{Broken, Instance, Row, Run};
+use crate::time::Instant;
 
 pub(in crate::check) struct Case {
     pub(in crate::check) number: usize,
@@ -18,15 +19,15 @@ pub(in crate::check) struct Case {
     pub(in crate::check) changes: Vec<Change>,
     pub(in crate::check) runs: Vec<Made>,
     /// When `recalculate-schedule` was called, whether or not the call arrived.
-    pub(in crate::check) calls: Vec<Time>,
+    pub(in crate::check) calls: Vec<Instant>,
     /// When Google was asked for a channel.
-    pub(in crate::check) watches: Vec<Time>,
+    pub(in crate::check) watches: Vec<Instant>,
     /// When its channel was stored.
-    pub(in crate::check) committed_at: Option<Time>,
+    pub(in crate::check) committed_at: Option<Instant>,
     /// Every id that a renewal claimed.
     pub(in crate::check) renewals: Vec<Renewal>,
     /// Every id that the row named and names no more, and since when.
-    pub(in crate::check) gone: Vec<(ChannelId, Time)>,
+    pub(in crate::check) gone: Vec<(ChannelId, Instant)>,
     /// For which consent and calendar Google really said something that is worth waiting a day.
     pub(in crate::check) excuses: Vec<Consent>,
 }
@@ -34,7 +35,7 @@ pub(in crate::check) struct Case {
 /// Something in a calendar changed.
 pub(in crate::check) struct Change {
     pub(super) number: usize,
-    pub(in crate::check) at: Time,
+    pub(in crate::check) at: Instant,
     /// A notification of it was answered with 2xx.
     pub(in crate::check) acknowledged: bool,
     /// No channel of the connection could report it.
@@ -45,14 +46,14 @@ pub(in crate::check) struct Change {
 pub(in crate::check) struct Made {
     pub(in crate::check) run: Run,
     /// Until when its holder believed to hold the lease.
-    pub(in crate::check) lease_until: Time,
+    pub(in crate::check) lease_until: Instant,
     /// The holder waited for the end and learned of it.
     pub(in crate::check) heard: bool,
 }
 
 pub(in crate::check) struct Renewal {
     pub(in crate::check) channel: ChannelId,
-    pub(in crate::check) claimed_at: Time,
+    pub(in crate::check) claimed_at: Instant,
     /// Whether the connection was live when it was claimed.
     pub(in crate::check) live: bool,
     pub(in crate::check) holder: Instance,
@@ -96,20 +97,20 @@ impl Case {
     }
 
     /// Whether a successful run that ended by now started at `since` or later.
-    pub(in crate::check) fn ran_since(&self, since: Time, now: Time) -> bool {
+    pub(in crate::check) fn ran_since(&self, since: Instant, now: Instant) -> bool {
         self.runs.iter().any(|Made { run, .. }| run.succeeds && run.start >= since && run.end <= now)
     }
 
     /// How many runs started after a time.
-    pub(in crate::check) fn runs_after(&self, since: Time) -> usize {
+    pub(in crate::check) fn runs_after(&self, since: Instant) -> usize {
         self.runs.iter().filter(|made| made.run.start > since).count()
     }
 
-    pub(in crate::check) fn watches_after(&self, since: Time) -> usize {
+    pub(in crate::check) fn watches_after(&self, since: Instant) -> usize {
         self.watches.iter().filter(|at| **at > since).count()
     }
 
-    pub(super) fn steps(&mut self, at: Time, step: &Step<'_>) {
+    pub(super) fn steps(&mut self, at: Instant, step: &Step<'_>) {
         self.gone.extend(given_up(step).map(|id| (id.clone(), at)));
         if step.before.webhook_id != step.after.webhook_id {
             self.committed_at = step.after.webhook_id.is_some().then_some(at);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken};
 use protocol::failure::RenewalFailure;
 
-use crate::fact::{Calendar, Channel, Fact};
+use crate::fact::Fact;
+use crate::subject::{Calendar, Channel};
 use crate::time::{Instant, micros};
 
 #[derive(Default)]

@@ -8,20 +8,21 @@ use protocol::transition::Transition;
 
 use crate::check::record::sequel::Sequel;
 use crate::check::row::is_live;
-use crate::fact::{Answer, Deed, Instance, Request, Step};
-use crate::time::{Instant as Time, instant};
+use crate::fact::{Answer, Deed, Request, Step};
+use crate::subject::Instance;
+use crate::time::{Instant, instant};
 
 pub(in crate::check) struct Life {
     pub(in crate::check) instance: Instance,
-    pub(in crate::check) started_at: Time,
-    skew: Time,
+    pub(in crate::check) started_at: Instant,
+    skew: Instant,
     /// Whether it ever stood still.
     pub(in crate::check) frozen: bool,
     pub(in crate::check) crashed: bool,
     /// When it was last left without an answer.
-    pub(in crate::check) unanswered_at: Option<Time>,
+    pub(in crate::check) unanswered_at: Option<Instant>,
     /// When it was told that nested calls are refused.
-    pub(in crate::check) refused_at: Option<Time>,
+    pub(in crate::check) refused_at: Option<Instant>,
     pub(in crate::check) requests: usize,
     pub(in crate::check) runs: usize,
     /// The last run lease that it wrote, by connection.
@@ -39,10 +40,10 @@ pub(in crate::check) struct Life {
 
 #[derive(Clone, Copy)]
 pub(in crate::check) struct Claim {
-    pub(in crate::check) lease_until: Time,
+    pub(in crate::check) lease_until: Instant,
     /// Whether the connection was live.
     pub(in crate::check) live: bool,
-    pub(in crate::check) sent_at: Time,
+    pub(in crate::check) sent_at: Instant,
     /// A run was made under it.
     pub(in crate::check) called: bool,
 }
@@ -65,7 +66,7 @@ pub(in crate::check) enum Matter {
 }
 
 impl Life {
-    pub(super) fn new(instance: Instance, started_at: Time, skew: Time) -> Self {
+    pub(super) fn new(instance: Instance, started_at: Instant, skew: Instant) -> Self {
         Self {
             instance,
             started_at,
@@ -86,12 +87,12 @@ impl Life {
     }
 
     /// What its clock says at a time.
-    pub(in crate::check) fn clock(&self, now: Time) -> Time {
+    pub(in crate::check) fn clock(&self, now: Instant) -> Instant {
         now + self.skew
     }
 
     /// How long it has been there.
-    pub(in crate::check) fn age(&self, now: Time) -> Time {
+    pub(in crate::check) fn age(&self, now: Instant) -> Instant {
         now - self.started_at
     }
 
@@ -101,11 +102,11 @@ impl Life {
     }
 
     /// Whether it wrote the lease that a row holds.
-    pub(in crate::check) fn holds(&self, connection: usize, lease_until: Time) -> bool {
+    pub(in crate::check) fn holds(&self, connection: usize, lease_until: Instant) -> bool {
         self.claims.get(&connection).is_some_and(|claim| claim.lease_until == lease_until)
     }
 
-    pub(super) fn take(&mut self, at: Time, deed: &Deed<'_>) {
+    pub(super) fn take(&mut self, at: Instant, deed: &Deed<'_>) {
         match deed {
             Deed::Asks(request) => self.asks(request),
             Deed::Hears(answer) => self.hears(at, answer),
@@ -135,7 +136,7 @@ impl Life {
         }
     }
 
-    fn hears(&mut self, at: Time, answer: &Answer<'_>) {
+    fn hears(&mut self, at: Instant, answer: &Answer<'_>) {
         match *answer {
             Answer::Update { connection: Some(connection), transition, row } => {
                 self.sequel.hears(connection, transition, row.map(|row| row.is_some()));

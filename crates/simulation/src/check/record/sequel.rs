@@ -7,7 +7,7 @@ use protocol::connection::ConnectionId;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::Transition;
 
-use crate::fact::connection_number;
+use crate::subject::connection_number;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::check) enum Question {
