@@ -5,8 +5,9 @@ use std::rc::Rc;
 use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken, ResourceId, UnreadableRow};
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, WatchFailure};
-use protocol::ports::{OpenedChannel, RefreshedToken};
-use protocol::receive::{Notification, Verdict};
+use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::notification::Notification;
+use protocol::receive::Verdict;
 use protocol::refresh::Refreshed;
 use protocol::refusal::Refusal;
 use protocol::setup::SetUp;
@@ -57,10 +58,10 @@ pub(crate) enum Fact<'a> {
         connection: Option<usize>,
         refresh_token: &'a RefreshToken,
     },
-    /// A refresh token arrived; a revoked one is answered `reconnect_required`.
-    RefreshArrived {
+    /// A refresh token arrived, for an access token; a revoked one is answered `reconnect_required`.
+    TokenRequestArrived {
         refresh_token: &'a RefreshToken,
-        answer: &'a Result<RefreshedToken, RenewalFailure>,
+        answer: &'a Result<RenewedToken, RenewalFailure>,
     },
     /// A request for a channel arrived.
     WatchArrived {
@@ -140,7 +141,7 @@ pub(crate) enum Request<'a> {
     Count,
     Watch { connection: Option<usize>, channel: &'a ChannelId },
     Stop { channel: &'a ChannelId, resource: &'a ResourceId },
-    Refresh { connection: Option<usize> },
+    Token { connection: Option<usize> },
     Run { connection: usize, timeout: Instant },
 }
 
@@ -162,9 +163,9 @@ pub(crate) enum Answer<'a> {
         channel: &'a ChannelId,
         answer: &'a Result<OpenedChannel, WatchFailure>,
     },
-    Refresh {
+    Token {
         connection: Option<usize>,
-        answer: &'a Result<RefreshedToken, RenewalFailure>,
+        answer: &'a Result<RenewedToken, RenewalFailure>,
     },
     Run {
         connection: usize,

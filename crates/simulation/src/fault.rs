@@ -38,7 +38,7 @@ faults! {
     Skew "skew" 1.0,
     /// A read returns rows as they were seconds ago.
     StaleReads "stale-reads" 0.3,
-    /// Google answers a watch, a stop or a refresh with one of its documented errors.
+    /// Google answers a watch, a stop or a token request with one of its documented errors.
     GoogleErrors "google-errors" 0.15,
     /// Access tokens are short, refresh tokens rotate, grants are revoked.
     Tokens "tokens" 0.1,

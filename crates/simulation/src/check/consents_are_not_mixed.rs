@@ -21,7 +21,7 @@ pub(super) struct ConsentsAreNotMixed {
 impl Check for ConsentsAreNotMixed {
     fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(instance, Deed::Hears(Answer::Refresh { answer: Ok(refreshed), .. })) => {
+            Fact::Of(instance, Deed::Hears(Answer::Token { answer: Ok(refreshed), .. })) => {
                 self.rotated.insert(instance.number, refreshed.refresh_token.clone());
             }
             Fact::Applied(step) => {

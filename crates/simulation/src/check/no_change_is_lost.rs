@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use protocol::connection::RequestId;
-use protocol::receive::{Notification, Verdict};
+use protocol::notification::Notification;
+use protocol::receive::Verdict;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::book::Record;

@@ -38,7 +38,7 @@ struct Work {
     /// How many renewals it has begun, and not ended.
     renewals: usize,
     /// How often it asked for an access token for the renewal under way, by connection.
-    refreshes: BTreeMap<usize, usize>,
+    token_requests: BTreeMap<usize, usize>,
     /// A setup has answered its caller.
     answered: bool,
 }
@@ -61,7 +61,7 @@ impl Check for WorkIsBounded {
                     Transition::ClaimRun | Transition::KeepRun => claims_run(at, life, step, found),
                     Transition::ClaimRenewal => {
                         let work = self.work.entry(step.instance.number).or_default();
-                        work.refreshes.insert(step.connection, 0);
+                        work.token_requests.insert(step.connection, 0);
                         claims_renewal(record, at, step, found);
                     }
                     _ => {}
@@ -104,12 +104,12 @@ impl Work {
                     found.broken(connection, what);
                 }
             }
-            Deed::Asks(Request::Refresh { connection: Some(connection) }) => {
-                let Some(refreshes) = self.refreshes.get_mut(&connection) else { return };
-                *refreshes += 1;
+            Deed::Asks(Request::Token { connection: Some(connection) }) => {
+                let Some(token_requests) = self.token_requests.get_mut(&connection) else { return };
+                *token_requests += 1;
                 // A sweep may do so again for a channel that it stops.
-                if *refreshes > if instance.purpose == Purpose::Sweep { 2 } else { 1 } {
-                    let what = format!("{instance} asks for an access token {refreshes} times");
+                if *token_requests > if instance.purpose == Purpose::Sweep { 2 } else { 1 } {
+                    let what = format!("{instance} asks for an access token {token_requests} times");
                     found.broken(connection, what);
                 }
             }
@@ -131,7 +131,7 @@ impl Work {
                 | Event::RenewalSuperseded { .. }),
             ) => {
                 self.renewals = self.renewals.saturating_sub(1);
-                self.refreshes.retain(|connection, _| Some(*connection) != connection_of(event));
+                self.token_requests.retain(|connection, _| Some(*connection) != connection_of(event));
             }
             Deed::SetsUp(_) => self.answered = true,
             Deed::Sleeps(duration) => self.sleeps(life, duration, found),

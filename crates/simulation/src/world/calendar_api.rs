@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
 use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
-use protocol::ports::{OpenedChannel, RefreshedToken};
+use protocol::grant::{OpenedChannel, RenewedToken};
 
 use crate::fact::Fact;
 use crate::fault::Fault;
@@ -105,17 +105,17 @@ pub(crate) fn stop(
 }
 
 /// A refresh token arrives.
-pub(crate) fn refresh(
+pub(crate) fn renew_token(
     world: &Rc<World>,
     refresh_token: &RefreshToken,
-) -> Result<RefreshedToken, RenewalFailure> {
+) -> Result<RenewedToken, RenewalFailure> {
     users::interfere(world, world.consenting(refresh_token));
     let answer = answer_refresh(world, refresh_token);
-    world.tell(&Fact::RefreshArrived { refresh_token, answer: &answer });
+    world.tell(&Fact::TokenRequestArrived { refresh_token, answer: &answer });
     answer
 }
 
-fn answer_refresh(world: &World, refresh_token: &RefreshToken) -> Result<RefreshedToken, RenewalFailure> {
+fn answer_refresh(world: &World, refresh_token: &RefreshToken) -> Result<RenewedToken, RenewalFailure> {
     if world.happens(Fault::GoogleErrors) {
         let failures = [
             RenewalFailure::OauthClientInvalid,
@@ -133,7 +133,7 @@ fn answer_refresh(world: &World, refresh_token: &RefreshToken) -> Result<Refresh
     let access_token = google.issue(refresh_token, world.now() + seconds * SECOND);
     // Not a fault: Google may do so at any time.
     let rotates = world.has(Fault::Tokens) && world.dice.chance(0.2);
-    Ok(RefreshedToken {
+    Ok(RenewedToken {
         access_token,
         expires_in: Duration::from_secs(seconds.unsigned_abs()),
         refresh_token: rotates.then(|| Google::rotated(refresh_token)),

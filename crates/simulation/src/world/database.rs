@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
-use protocol::table::{Column, Filter, Query, Update, Value};
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::Update;
 
 use crate::subject::{Row, connection_id, connection_number};
 use crate::time::Instant;

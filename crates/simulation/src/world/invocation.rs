@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
-use protocol::ports::{Clock, Connections, Reason};
-use protocol::receive::{self, Notification, Verdict};
+use protocol::notification::Notification;
+use protocol::ports::{Clock, Connections};
+use protocol::recalculation::Reason;
+use protocol::receive::{self, Verdict};
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::setup::SetUp;
 use protocol::table::Query;

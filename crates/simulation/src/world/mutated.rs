@@ -5,8 +5,8 @@ use std::time::Duration;
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::schedule::{RUNS_PER_INVOCATION, brake};
-use protocol::table::{Column, Filter, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::{Transition, Update};
 
 use crate::assumption::RUN_LEASE;
 use crate::mutation::Mutation;

@@ -10,11 +10,11 @@ use protocol::connection::{
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
-use protocol::ports::{
-    Clock, Connections, Entropy, Google, Log, OpenedChannel, Recalculation, RefreshedToken, Run,
-};
-use protocol::table::{Column, Filter, Query, Update, Value};
-use protocol::transition::Transition;
+use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::recalculation::Run;
+use protocol::table::{Column, Filter, Query, Value};
+use protocol::transition::{Transition, Update};
 
 use crate::assumption::RUN_LEASE;
 use crate::fact::{Answer, Deed, Request};
@@ -169,18 +169,18 @@ impl Google for Isolate {
             .unwrap_or(Err(StopFailure { status: None }))
     }
 
-    async fn refresh(
+    async fn renew_token(
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RefreshedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, RenewalFailure> {
         let connection = self.world.consenting(refresh_token);
-        self.tell(Deed::Asks(Request::Refresh { connection }));
+        self.tell(Deed::Asks(Request::Token { connection }));
         let refresh_token = refresh_token.clone();
         self.wait_for_google().await;
-        let answer = self.call(timeout, move |world| calendar_api::refresh(world, &refresh_token)).await;
+        let answer = self.call(timeout, move |world| calendar_api::renew_token(world, &refresh_token)).await;
         let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable));
-        self.tell(Deed::Hears(Answer::Refresh { connection, answer: &answer }));
+        self.tell(Deed::Hears(Answer::Token { connection, answer: &answer }));
         answer
     }
 }

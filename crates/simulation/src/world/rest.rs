@@ -2,8 +2,8 @@
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, UnreadableRow};
-use protocol::table::{Filter, Query, Update};
-use protocol::transition::Transition;
+use protocol::table::{Filter, Query};
+use protocol::transition::{Transition, Update};
 
 use crate::fact::{Fact, Step};
 use crate::fault::Fault;

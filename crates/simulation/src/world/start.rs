@@ -1,6 +1,6 @@
 //! Why an instance starts, as plain data: whoever causes it need not know how.
 
-use protocol::receive::Notification;
+use protocol::notification::Notification;
 
 use crate::world::executor::Reply;
 

@@ -2,7 +2,7 @@
 
 use protocol::connection::ChannelId;
 use protocol::failure::WatchFailure;
-use protocol::receive::Notification;
+use protocol::notification::Notification;
 
 use crate::check::record::connection::{Case, Change, Made};
 use crate::check::record::google::Google;

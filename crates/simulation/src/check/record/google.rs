@@ -98,7 +98,7 @@ impl Google {
                     grant.revoked = true;
                 }
             }
-            Fact::RefreshArrived { refresh_token, answer } => {
+            Fact::TokenRequestArrived { refresh_token, answer } => {
                 let Some(grant) = self.grant_of(refresh_token) else { return };
                 match answer {
                     Ok(refreshed) => {

@@ -152,7 +152,7 @@ impl Life {
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.insert(connection, failure.into());
             }
-            Answer::Refresh { connection: Some(connection), answer: Err(failure) } => {
+            Answer::Token { connection: Some(connection), answer: Err(failure) } => {
                 let said = Said { code: failure.code(), doubtful: false, wants_another_id: false };
                 self.said.insert(connection, said);
             }
