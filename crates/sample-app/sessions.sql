@@ -1,4 +1,4 @@
--- The tables of the stand-in for the host app: what its recalculate-schedule plans.
+-- The tables of the sample app: what its recalculate-schedule plans.
 
 create table public.sessions (
   id uuid primary key default gen_random_uuid(),

@@ -19,7 +19,7 @@ use local_supabase::{Backend, Deno, Keys, repository};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// A local Supabase with the three functions, a fake Google, a stand-in for recalculate-schedule, and a page that shows
+/// A local Supabase with the three functions, a fake Google, the sample app, and a page that shows
 /// them at work.
 #[derive(Parser)]
 #[command(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fake_google::FakeGoogle;
 use local_supabase::schema::{self, Migration};
-use local_supabase::{Backend, Deno, Entrance, Keys, Supabase, repository};
+use local_supabase::{Backend, Cron, Deno, Entrance, Keys, Supabase, repository};
 use sample_app::host_app::HostApp;
 use sample_app::{SampleApp, Services};
 use tokio::net::TcpListener;
@@ -110,7 +110,9 @@ impl Stack {
             environment,
             functions_inside: vec![("recalculate-schedule".to_owned(), app.recalculate_schedule())],
             site: app.page(&repository()),
-            sweep_every: config.sweep_every,
+            cron: config
+                .sweep_every
+                .map(|every| Cron { function: "refresh-calendar-webhook".to_owned(), every }),
             show_output: config.show_output,
         };
         let supabase = Supabase::start(entrance, config, progress).await?;

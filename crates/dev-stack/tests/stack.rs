@@ -206,7 +206,7 @@ async fn a_killed_function_comes_back(stack: &Stack) {
     assert!(log.contains("restarting"), "{log}");
 }
 
-async fn the_stand_in_refuses_strangers_and_bad_bodies(stack: &Stack) {
+async fn the_sample_app_refuses_strangers_and_bad_bodies(stack: &Stack) {
     let id = "7f6ad1f0-5a3c-4c56-9f3e-2d3f6f2f0001";
     let body =
         json!({ "user_id": id, "userId": id, "connection_id": id, "reason": "test", "request_id": id });
@@ -257,7 +257,7 @@ async fn the_stand_in_refuses_strangers_and_bad_bodies(stack: &Stack) {
     assert!(runs.iter().all(|run| run["request_id"] == id && run["overlapped"] == false));
 }
 
-async fn the_stand_in_tells_runs_that_overlap(stack: &Stack) {
+async fn the_sample_app_tells_runs_that_overlap(stack: &Stack) {
     let id = "7f6ad1f0-5a3c-4c56-9f3e-2d3f6f2f0004";
     let client = Client::new();
     let behaviour = json!({ "user_id": id, "times": 2, "delay_ms": 300, "status": 200 });
@@ -342,7 +342,7 @@ async fn start_of_session(stack: &Stack, planned: &Planned) -> String {
     rows[0]["starts_at"].as_str().unwrap()[11..16].to_owned()
 }
 
-async fn the_stand_in_moves_sessions_out_of_the_way_of_events_and_back(stack: &Stack) {
+async fn the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(stack: &Stack) {
     let ada = plan_a_session(stack, "ada.planner@example.com").await;
     let bob = plan_a_session(stack, "bob.planner@example.com").await;
     let event = json!({
@@ -367,21 +367,21 @@ async fn the_stand_in_moves_sessions_out_of_the_way_of_events_and_back(stack: &S
 }
 
 #[tokio::test]
-async fn the_lite_backend_serves_users_functions_and_the_stand_in() {
+async fn the_lite_backend_serves_users_functions_and_the_sample_app() {
     let project = project();
     let stack = start(config(project.path())).await;
     users_see_their_own_rows(&stack).await;
     functions_see_requests_as_hosted_ones_do(&stack).await;
-    the_stand_in_refuses_strangers_and_bad_bodies(&stack).await;
-    the_stand_in_tells_runs_that_overlap(&stack).await;
-    the_stand_in_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
+    the_sample_app_refuses_strangers_and_bad_bodies(&stack).await;
+    the_sample_app_tells_runs_that_overlap(&stack).await;
+    the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
     a_killed_function_comes_back(&stack).await;
     assert!(stack.sql("select 1", &[]).await.is_err());
     stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_postgrest_backend_serves_users_functions_and_the_stand_in() {
+async fn the_postgrest_backend_serves_users_functions_and_the_sample_app() {
     let project = project();
     let mut stack = start(Config {
         backend: Backend::Postgrest,
@@ -392,9 +392,9 @@ async fn the_postgrest_backend_serves_users_functions_and_the_stand_in() {
     .await;
     users_see_their_own_rows(&stack).await;
     functions_see_requests_as_hosted_ones_do(&stack).await;
-    the_stand_in_refuses_strangers_and_bad_bodies(&stack).await;
-    the_stand_in_tells_runs_that_overlap(&stack).await;
-    the_stand_in_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
+    the_sample_app_refuses_strangers_and_bad_bodies(&stack).await;
+    the_sample_app_tells_runs_that_overlap(&stack).await;
+    the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
     a_killed_function_comes_back(&stack).await;
 
     let rows = stack.sql("select text from notes where text = $1", &[&"mine"]).await.unwrap();

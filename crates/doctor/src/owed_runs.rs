@@ -1,6 +1,7 @@
 //! Whether what is owed is done in time.
 
 use chrono::TimeDelta;
+use protocol::schedule::RUNS_PER_INVOCATION;
 
 use crate::check::{Check, Id, count};
 use crate::health::{Health, duration};
@@ -27,8 +28,10 @@ pub fn judge(health: &Health, schedule_is_wrong: bool) -> Check {
     } else if failing > 0 {
         format!("see recalculate-schedule above: {} failing", count(failing, "run"))
     } else if health.last_sweep.as_ref().is_some_and(|sweep| sweep.remaining > 0) {
-        "a sweep makes 25 runs: have several made at once, with `parallel => 4` in schedule_calendar_webhook_refresh"
-            .to_owned()
+        format!(
+            "a sweep makes {RUNS_PER_INVOCATION} runs: have several made at once, with `parallel => 4` in \
+             schedule_calendar_webhook_refresh"
+        )
     } else {
         "read the log of refresh-calendar-webhook: its `run_failed` and `run_lease_lost` lines".to_owned()
     };

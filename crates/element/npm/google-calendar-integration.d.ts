@@ -135,8 +135,9 @@ export class GoogleCalendarIntegration extends HTMLElement {
   /** Texts that replace the English ones; what is left out stays English. */
   texts: Partial<CalendarTexts>;
   /**
-   * Looks at the connections now: after OAuth, or when the page's own Realtime told of a change. Resolves when what the
-   * server knew at the time of the call is shown, or cannot be; never rejects for a failure of the server.
+   * Looks at the connections now: after OAuth, or when the page's own Realtime told of a change. Resolves when the
+   * answer to a request made after the call is shown, or that request has failed; never rejects for a failure of the
+   * server.
    */
   refresh(): Promise<void>;
 

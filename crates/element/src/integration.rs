@@ -140,7 +140,7 @@ impl Integration {
         self.0.update();
     }
 
-    /// Resolves when what the server knew at the time of the call is shown, or cannot be.
+    /// Resolves when the answer to a request made after the call is shown, or that request has failed.
     pub fn refresh(&self) -> Promise {
         let mounted = &self.0;
         mounted.state.borrow_mut().consent_returned();
@@ -417,7 +417,7 @@ impl Mounted {
         self.wait_for_next();
     }
 
-    /// Who waits for the list on its way waits for the one after it.
+    /// What waits for the list that is being asked for waits for the next one instead.
     fn wait_for_next(&self) {
         self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
     }

@@ -80,7 +80,7 @@ impl Renderer {
     /// Shows these cards, and no others. What is moved or removed while it has the focus calls the page.
     pub(crate) fn arrange(&self, cards: &[Element]) -> Result<(), JsValue> {
         let list = find(&self.panel, ".cards")?;
-        // Who goes, goes first, so that nobody has to be moved for them.
+        // Cards that go are removed first, so that no card that stays is moved.
         let mut next = list.first_element_child();
         while let Some(node) = next {
             next = node.next_element_sibling();

@@ -88,8 +88,8 @@ impl Client {
                     changed(session_of(&session));
                 }
             });
-        // The client still calls whom an earlier subscriber has just unsubscribed: only who collects the garbage knows
-        // when nobody can.
+        // The client still calls a subscriber that an earlier one has just unsubscribed, so that only the garbage
+        // collector knows when the callback is no longer called.
         let callback = callback.into_js_value();
         let watched = self.auth().and_then(|auth| auth.on_auth_state_change(callback.unchecked_ref()));
         let subscription = get(&get(&watched.ok()?, "data"), "subscription");

@@ -1,4 +1,4 @@
-//! What `pg_cron` does in a hosted project: asks for a sweep, again and again.
+//! What `pg_cron` does in a hosted project: calls a function, again and again.
 
 use std::time::Duration;
 
@@ -7,27 +7,25 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::output::Output;
 
-/// Calls `refresh-calendar-webhook` as the service, for as long as it is polled.
-pub(crate) async fn sweep(
-    client: Client,
-    supabase_url: String,
-    key: String,
-    every: Duration,
-    output: Output,
-) {
+/// A function that is called as the service, and how often.
+pub struct Cron {
+    pub function: String,
+    pub every: Duration,
+}
+
+/// Calls it for as long as this is polled.
+pub(crate) async fn call(cron: Cron, supabase_url: String, key: String, output: Output) {
+    let Cron { function, every } = cron;
+    let (client, url) = (Client::new(), format!("{supabase_url}/functions/v1/{function}"));
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let sweep = client
-            .post(format!("{supabase_url}/functions/v1/refresh-calendar-webhook"))
-            .header("apikey", &key)
-            .json(&serde_json::json!({}))
-            .send();
-        match sweep.await {
+        let call = client.post(&url).header("apikey", &key).json(&serde_json::json!({}));
+        match call.send().await {
             Ok(answer) if answer.status().is_success() => {}
-            Ok(answer) => output.line(&format!("the sweep answered {}", answer.status())),
-            Err(error) => output.line(&format!("the sweep failed: {error}")),
+            Ok(answer) => output.line(&format!("{function} answered {}", answer.status())),
+            Err(error) => output.line(&format!("{function} failed: {error}")),
         }
     }
 }

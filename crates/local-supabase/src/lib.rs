@@ -1,5 +1,5 @@
 //! A Supabase project on this machine: gateway, REST, Auth, PostgreSQL and Edge Functions. It knows no calendar and no
-//! app: both are in the directory of functions and in the migrations that it is given.
+//! app: both are in the functions and migrations that it is given, as is the function that cron calls.
 //!
 //! Everything listens on the loopback interface, keeps its files in temporary directories and ends with its
 //! owner.
@@ -25,6 +25,7 @@ mod process;
 pub mod schema;
 mod supabase;
 
+pub use cron::Cron;
 pub use keys::{ApiKeys, Role};
 pub use npm_tools::{Deno, deno, repository};
 pub use supabase::{Backend, Config, Entrance, Keys, Supabase};

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use crate::cron;
+use crate::cron::{self, Cron};
 use crate::edge_function::{self, EdgeFunction, Runtime};
 use crate::gateway::{self, Function, Routes, Upstream};
 use crate::keys::ApiKeys;
@@ -91,8 +90,7 @@ pub struct Config {
     pub functions_inside: Vec<(String, Router)>,
     /// What the gateway's address serves besides Supabase.
     pub site: Router,
-    /// How often `refresh-calendar-webhook` is called as by cron.
-    pub sweep_every: Option<Duration>,
+    pub cron: Option<Cron>,
     /// Whether what the functions print appears on the terminal.
     pub show_output: bool,
 }
@@ -185,13 +183,13 @@ impl Supabase {
             gateway::router(Routes { keys: keys.clone(), rest, auth, functions: routes }).merge(config.site);
         let mut servers = JoinSet::new();
         serve(&mut servers, listener, gateway);
-        if let Some(every) = config.sweep_every {
+        if let Some(job) = config.cron {
             let key = match config.keys {
                 Keys::Current => keys.secret.clone(),
                 Keys::Legacy => keys.legacy_service_role.clone(),
             };
             let output = Output::shown_if("cron", config.show_output);
-            servers.spawn(cron::sweep(reqwest::Client::new(), url.clone(), key, every, output));
+            servers.spawn(cron::call(job, url.clone(), key, output));
         }
         progress("gateway");
 

@@ -1,5 +1,5 @@
 //! The state machine of a connection as a table: every step there is, when it takes effect, what it sets, and what it
-//! means where no row meets its conditions. Nothing else builds an [`Update`], so that nobody has to guess a step from
+//! means where no row meets its conditions. Nothing else that is shipped builds an [`Update`], so that no reader has to guess a step from
 //! its columns.
 //!
 //! | of | steps |
@@ -99,8 +99,8 @@ pub(crate) fn note_change(notification: &Notification, request: RequestId) -> Up
         .set(Column::SyncRequestId, request)
 }
 
-/// A change told by a channel that is neither current nor being opened. A verdict by a write, for the channel is
-/// stopped by it. No row: the channel is the row's own.
+/// A change told by a channel that is neither current nor being opened. Google is told to stop that channel on the
+/// strength of this, so a write decides, and not a read that may lag. No row: the channel is the row's own.
 pub(crate) fn note_orphan(notification: &Notification, request: RequestId) -> Update {
     of_token(Transition::NoteOrphan, notification)
         .when(Filter::IsDistinct(Column::WebhookId, (&notification.channel).into()))
@@ -185,7 +185,7 @@ pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
     success.record(update)
 }
 
-/// Gives back what was kept of a connection that was paused meanwhile. No row: the lease was lost.
+/// Gives back the lease that [`keep_run`] took, for the connection was paused meanwhile. No row: the lease was lost.
 pub(crate) fn pause_run(held: Held, ended_at: Timestamp) -> Update {
     held.update(Transition::PauseRun).released(0, ended_at)
 }

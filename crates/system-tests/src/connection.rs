@@ -6,8 +6,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::SETUP;
 use crate::caller::Caller;
+use crate::function::SETUP;
 use crate::patience::until;
 use crate::project::Project;
 

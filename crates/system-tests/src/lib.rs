@@ -17,6 +17,7 @@
 mod answer;
 mod caller;
 mod connection;
+mod function;
 mod google;
 mod patience;
 mod project;
@@ -25,12 +26,8 @@ mod recalculate;
 pub use answer::{Answer, assert_error_shape};
 pub use caller::{Caller, User};
 pub use connection::{Connection, is_epoch, time};
+pub use function::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 pub use google::Channel;
 pub use patience::{until, within};
 pub use project::Project;
 pub use recalculate::Run;
-
-pub const SETUP: &str = "setup-calendar-webhook";
-pub const RECEIVE: &str = "google-calendar-webhook";
-pub const REFRESH: &str = "refresh-calendar-webhook";
-pub const FUNCTIONS: [&str; 3] = [SETUP, RECEIVE, REFRESH];

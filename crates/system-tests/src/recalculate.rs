@@ -43,10 +43,10 @@ impl Project {
     /// How the runs of this connection's user go from now on; the first behaviour that is not used up counts.
     pub async fn behave(&self, connection: &Connection, mut behaviour: Value) {
         behaviour["user_id"] = json!(connection.user);
-        self.everybodys_runs_behave(behaviour).await;
+        self.behave_for_all(behaviour).await;
     }
 
-    pub async fn everybodys_runs_behave(&self, behaviour: Value) {
+    pub async fn behave_for_all(&self, behaviour: Value) {
         let url = format!("{}/control/behaviour", self.recalculate);
         let answer = self.http.post(url).json(&behaviour).send().await.unwrap();
         assert!(answer.status().is_success(), "{behaviour}");

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dev_stack::{Config, Stack};
 use local_supabase::{Deno, repository};
@@ -45,10 +45,8 @@ async fn a_panic_costs_one_request(deno: Deno, project: &Path) {
     let functions_dir = project.join("functions");
     let stack = Stack::start(Config { deno, functions_dir, ..Config::default() }, |_| {}).await.unwrap();
     for panic in ["at once", "later", "not at all", "at once"] {
-        let asked_at = Instant::now();
         let answer = ask(&stack, panic).await;
         assert_eq!(answer.status(), 500, "{panic}");
-        assert!(asked_at.elapsed() < Duration::from_secs(1), "{panic}");
         let body: serde_json::Value = answer.json().await.unwrap();
         assert_eq!(body["error"]["code"], "internal");
         // Without a channel token: refused, but by a working instance.

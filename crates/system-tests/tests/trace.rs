@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dev_stack::{Config, Stack};
+use dev_stack::{Config, Stack, shipped_functions};
 use futures_util::future::join_all;
 use local_supabase::{Deno, repository};
 use reqwest::Client;
@@ -23,7 +23,7 @@ fn traced_function() -> TempDir {
     let directory = project.path().join("functions").join(FUNCTION);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::copy(repository().join("supabase/config.toml"), project.path().join("config.toml")).unwrap();
-    let shipped = repository().join("supabase/functions").join(FUNCTION).join("index.ts");
+    let shipped = shipped_functions().unwrap().join(FUNCTION).join("index.ts");
     let index = r#"
         import { AsyncLocalStorage } from "node:async_hooks";
         import shipped from "SHIPPED";

@@ -1,6 +1,6 @@
 //! Migrations that are missing, and tables that are not what they should be.
 
-use crate::cases;
+use crate::case::cases;
 use crate::world::World;
 
 cases! {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{Datelike, Utc};
-use dev_stack::Config;
-use local_supabase::{Backend, repository};
+use dev_stack::{Config, shipped_functions};
+use local_supabase::Backend;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::cases;
+use crate::case::cases;
 use crate::detour::Spoil;
 use crate::world::{Report, World};
 
@@ -196,7 +196,7 @@ pub(crate) async fn spoilt_functions() {
     let project = tempfile::tempdir().unwrap();
     let functions = project.path().join("functions");
     for name in ["_shared", "google-calendar-webhook", "refresh-calendar-webhook"] {
-        copy(&repository().join("supabase/functions").join(name), &functions.join(name));
+        copy(&shipped_functions().unwrap().join(name), &functions.join(name));
     }
     fs::write(
         project.path().join("config.toml"),

@@ -3,7 +3,7 @@
 use serde_json::json;
 use system_tests::{Connection, SETUP};
 
-use crate::cases;
+use crate::case::cases;
 use crate::world::World;
 
 cases! {

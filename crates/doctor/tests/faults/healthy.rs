@@ -2,7 +2,7 @@
 
 use dev_stack::Config;
 
-use crate::cases;
+use crate::case::cases;
 use crate::world::World;
 
 cases! {

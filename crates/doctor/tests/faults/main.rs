@@ -11,6 +11,7 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
+mod case;
 mod database;
 mod deployment;
 mod detour;
@@ -21,7 +22,6 @@ mod repair;
 mod usage;
 mod world;
 
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,21 +29,8 @@ use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
+use crate::case::Own;
 use crate::world::World;
-
-type Case = (&'static str, for<'a> fn(&'a mut World) -> Pin<Box<dyn Future<Output = ()> + 'a>>);
-/// A trial that starts a stack of its own.
-type Own = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
-
-/// The trials of a module, named by their functions.
-macro_rules! cases {
-    ($($case:ident,)*) => {
-        pub(crate) fn cases() -> Vec<$crate::Case> {
-            vec![$((stringify!($case), |world| Box::pin($case(world))),)*]
-        }
-    };
-}
-pub(crate) use cases;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

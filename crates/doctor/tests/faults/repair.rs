@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cases;
+use crate::case::cases;
 use crate::world::World;
 
 cases! {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::cases;
+use crate::case::cases;
 use crate::world::World;
 
 cases! {

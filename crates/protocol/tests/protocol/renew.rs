@@ -11,6 +11,7 @@ use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, renew_channel};
 use protocol::retire::retire;
+use protocol::schedule::RUNS_PER_INVOCATION;
 use protocol::setup::{SetUp, setup};
 use protocol::sweep::sweep;
 use protocol::table::{Column, Value};
@@ -482,6 +483,6 @@ fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
         let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
         world.after_select.replace(Some((order, Box::new(another))));
         finish(sweep(&world, &world.sweeping())).unwrap();
-        assert_eq!(world.runs.borrow().len(), 50, "in order of {order:?}");
+        assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize, "in order of {order:?}");
     }
 }

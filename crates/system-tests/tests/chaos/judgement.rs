@@ -1,6 +1,6 @@
 //! The promises, checked in what happened.
 //!
-//! Everything runs on one machine, so the times of the database, of the fake Google and of the stand-in compare. A
+//! Everything runs on one machine, so the times of the database, of the fake Google and of the sample app compare. A
 //! later change of the same connection hides a lost one: the run that it causes starts after both. So the requests
 //! are followed one by one, too: each answered change has stored one, and none goes before a run for it succeeds.
 
@@ -29,11 +29,11 @@ pub(crate) enum Promise {
     /// No two runs of one connection overlap. Runs are far shorter than the lease of 60 s, which a killed caller's
     /// callee therefore never outlives: there is no exception.
     OneRunAtATime,
-    /// A run is for the connection's own user, and nobody is run for somebody else's change.
+    /// A run is for the connection's own user, and for a change of that connection.
     OnlyTheAffected,
-    /// Nobody who is paused or disconnected is run.
+    /// A paused or disconnected connection has no run.
     OnlyTheLive,
-    /// One live channel, the one that the row names; none for who is paused or disconnected.
+    /// One live channel, the one that the row names; a paused or disconnected connection has none.
     OneChannel,
     /// A channel that the row names, as current or as pending, is not stopped.
     CurrentIsNotStopped,
@@ -177,7 +177,7 @@ impl Judge<'_> {
                 after.request.is_some() && after.request != before.request && !opened && !never_run
             });
             violations.extend(for_no_reason.map(|(_, after)| {
-                let what = format!("a run is asked at {} for who has changed nothing", after.at);
+                let what = format!("a run is asked at {} although its calendar has not changed", after.at);
                 self.violation(Promise::OnlyTheAffected, what)
             }));
         }

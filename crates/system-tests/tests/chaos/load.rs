@@ -202,7 +202,7 @@ async fn vary_runs(population: Arc<Population>, dice: Dice) {
         behaviours.push(json!({ "delay_ms": dice.between(50, 800) }));
         population.forget_behaviours().await;
         for behaviour in behaviours {
-            population.everybodys_runs_behave(behaviour).await;
+            population.behave_for_all(behaviour).await;
         }
         sleep(Duration::from_millis(dice.between(2_000, 4_000))).await;
     }

@@ -1,5 +1,5 @@
 //! Chaos on the real stack: everything that can break does, one after the other, under load and in real time. When it
-//! has settled, the promises are checked in what the database, the fake Google and the stand-in for
+//! has settled, the promises are checked in what the database, the fake Google and the sample app's
 //! `recalculate-schedule` remember of it.
 //!
 //! What breaks, when and for whom is decided by one seed, which is printed; `CHAOS_SEED` sets it. Timing is the
@@ -24,6 +24,7 @@ mod objections;
 mod phases;
 mod population;
 mod progress;
+mod remember;
 mod scissors;
 mod settle;
 

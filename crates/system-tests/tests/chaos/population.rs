@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use system_tests::{Connection, Project};
 use uuid::Uuid;
 
-use crate::history::SCHEMA;
+use crate::remember::SCHEMA;
 
 /// Short, so that tokens are renewed all the while.
 const ACCESS_TOKEN_SECONDS: u64 = 150;

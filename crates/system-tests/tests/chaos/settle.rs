@@ -40,7 +40,7 @@ const MINUTE: &str = "
         or webhook_not_before between now() and now() + interval '1 hour'";
 
 /// Minutes in which nothing is under way are skipped by letting every time come a minute nearer, as waiting would;
-/// nothing that is owed is touched. A lease is nobody's then: its holder is dead, or would be at work.
+/// nothing that is owed is touched. By then the holder of a lease is dead: a living one would be at work.
 /// → what never came to rest.
 pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) -> Result<Vec<Violation>> {
     let (started, mut minutes) = (Instant::now(), 0);

@@ -2,128 +2,25 @@
 //!
 //! They go straight to the functions' Deno processes: a gateway would tidy some of them up.
 
+mod bad;
 mod bodies;
 mod credentials;
 mod notifications;
 mod transport;
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
-use local_supabase::{Deno, Keys};
 use serde_json::Value;
-use system_tests::{Connection, FUNCTIONS, User, until};
+use system_tests::{FUNCTIONS, until};
 
 use crate::case::cases;
+use crate::hostile::bad::Cast;
 use crate::notification::Notification;
 use crate::scene::Scene;
 use crate::standalone::Standalone;
-use crate::wire::Wire;
 
 cases! {
     shared: [a_valid_token_does_not_reach_the_channel_of_another_connection,],
     alone: [no_bad_request_is_slow_changes_a_row_or_answers_5xx,],
-}
-
-/// What a function's own work may take.
-const AT_ONCE: Duration = Duration::from_secs(1);
-
-/// A status, and the code if it is an error of ours.
-type Outcome = (u16, &'static str);
-
-/// What the HTTP server of Deno refuses by itself, before a function hears of it.
-const NOT_HTTP: Outcome = (400, "");
-
-/// A request, and what it meets.
-struct Bad {
-    label: String,
-    function: &'static str,
-    request: Wire,
-    expected: Outcome,
-    /// Where the HTTP server of the oldest Deno is of another mind.
-    on_floor: Outcome,
-}
-
-impl Bad {
-    fn new(function: &'static str, label: impl ToString, request: Wire, expected: Outcome) -> Self {
-        Self { label: label.to_string(), function, request, expected, on_floor: expected }
-    }
-
-    fn on_floor(self, on_floor: Outcome) -> Self {
-        Self { on_floor, ..self }
-    }
-
-    /// Sends the request; what is wrong with the answer.
-    async fn try_out(&self, scene: &Scene, processes: &[Standalone]) -> Option<String> {
-        let at = FUNCTIONS.iter().position(|function| *function == self.function).expect("one of the three");
-        let address = processes[at].address();
-        let mut heard = self.request.send(scene, address).await;
-        if heard.took > AT_ONCE {
-            // The machine may have been busy; a request that is slow by itself is so again.
-            heard = self.request.send(scene, address).await;
-        }
-        let expected = match scene.backdrop.kind.deno {
-            Deno::Newest => self.expected,
-            Deno::Floor => self.on_floor,
-        };
-        let met = (heard.status, heard.code.as_str());
-        let wrong = met != expected || heard.status >= 500 || heard.took > AT_ONCE;
-        wrong.then(|| {
-            let Self { function, label, .. } = self;
-            format!("{function}, {label}: {met:?} after {:?}, not {expected:?}: {}", heard.took, heard.text)
-        })
-    }
-}
-
-/// Who and what the requests are about. All channels are open, and nothing is owed.
-struct Cast {
-    user: User,
-    own: Connection,
-    own_row: Value,
-    other: Connection,
-    paused: Connection,
-    /// Of another provider.
-    foreign: Connection,
-    /// The key that the functions are configured with.
-    key: String,
-    publishable_key: String,
-    jwt_secret: String,
-}
-
-impl Cast {
-    async fn new(scene: &Scene) -> Self {
-        let user = scene.user().await;
-        let own = scene.connection_of(user.id).await;
-        scene.open_channel(&own).await;
-        let (other, paused, foreign) = (scene.open().await, scene.open().await, scene.connection().await);
-        scene.set(&own, "webhook_message_number = 1").await;
-        scene.set(&paused, "sync_enabled = false").await;
-        scene.set(&foreign, "provider = 'outlook'").await;
-        let key = match scene.generation {
-            Keys::Current => &scene.keys.secret,
-            Keys::Legacy => &scene.keys.legacy_service_role,
-        };
-        Self {
-            own_row: scene.row(&own).await,
-            key: key.to_owned(),
-            publishable_key: scene.keys.publishable.clone(),
-            jwt_secret: scene.keys.jwt_secret.clone(),
-            user,
-            own,
-            other,
-            paused,
-            foreign,
-        }
-    }
-
-    fn as_service(&self, function: &str) -> Wire {
-        Wire::post(function).header("apikey", &self.key)
-    }
-
-    fn as_user(&self, function: &str) -> Wire {
-        let bearer = format!("Bearer {}", self.user.token);
-        Wire::post(function).header("apikey", &self.publishable_key).header("authorization", bearer)
-    }
 }
 
 async fn no_bad_request_is_slow_changes_a_row_or_answers_5xx(scene: &mut Scene) {

@@ -384,6 +384,6 @@ async fn somebody_who_loses_the_claim_is_answered_as_soon_as_the_row_is_well(sce
     };
     let (answer, ()) = join(call, mend).await;
     assert_eq!(answer.connections()[0]["status"], "active");
-    assert_between(answer.took.as_secs_f64(), 0.0, 5.0, "the time");
+    assert_between(answer.took.as_secs_f64(), 0.0, 12.0, "less than its patience");
     assert_eq!(scene.asked_google(&connection, "watch").await, 1);
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dev_stack::shipped_functions;
 use futures_util::future::join;
-use local_supabase::{Keys, deno, repository};
+use local_supabase::{Keys, deno};
 use reqwest::Method;
 use serde_json::json;
 use system_tests::{Answer, Caller};
@@ -29,7 +30,7 @@ pub(crate) struct Standalone {
 impl Standalone {
     /// Starts a function with the usual environment but for these variables; `None` = not set.
     pub(crate) async fn start(scene: &Scene, function: &str, changes: &[(&str, Option<&str>)]) -> Self {
-        let functions = repository().join("supabase/functions");
+        let functions = shipped_functions().expect("the functions");
         let mut command = Command::new(deno(scene.backdrop.kind.deno).expect("Deno from npm"));
         command
             .args(["serve", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])

@@ -1,6 +1,7 @@
 //! `refresh-calendar-webhook` as cron calls it.
 
 use futures_util::future::join_all;
+use protocol::schedule::RUNS_PER_INVOCATION;
 use serde_json::{Value, json};
 use system_tests::{Answer, Caller, Connection, REFRESH, is_epoch, until};
 use uuid::Uuid;
@@ -8,6 +9,8 @@ use uuid::Uuid;
 use crate::case::cases;
 use crate::moment::{ago, assert_between, seconds_ahead, uuid_born};
 use crate::scene::Scene;
+
+const RUNS: usize = RUNS_PER_INVOCATION as usize;
 
 cases! {
     shared: [],
@@ -17,7 +20,7 @@ cases! {
         a_sweep_retires_paused_and_disconnected_connections,
         a_sweep_runs_what_is_owed,
         a_sweep_reconciles_what_has_not_been_looked_at_for_a_day,
-        a_sweep_makes_at_most_25_runs_and_tells_what_remains,
+        a_sweep_makes_so_many_runs_and_tells_what_remains,
         runs_after_renewals_count_too,
         a_sweep_tells_what_has_failed,
         a_bad_row_does_not_block_the_others,
@@ -246,22 +249,22 @@ async fn a_sweep_reconciles_what_has_not_been_looked_at_for_a_day(scene: &mut Sc
     assert_eq!(sweep(scene).await.body, summary(0, 0, 0, 0));
 }
 
-async fn a_sweep_makes_at_most_25_runs_and_tells_what_remains(scene: &mut Scene) {
+async fn a_sweep_makes_so_many_runs_and_tells_what_remains(scene: &mut Scene) {
     let scene = &*scene;
-    let connections = well(scene, 32, &owed()).await;
+    let connections = well(scene, RUNS + 7, &owed()).await;
     // Those with the earliest date come first.
-    for connection in &connections[25..] {
+    for connection in &connections[RUNS..] {
         scene.set(connection, "sync_not_before = now() - interval '1 minute'").await;
     }
     let unreconciled = well(scene, 1, "last_sync_at = null").await;
     let first = sweep(scene).await.body;
-    assert_eq!((&first["synced"], &first["remaining"]), (&json!(25), &json!(7)), "{first}");
+    assert_eq!((&first["synced"], &first["remaining"]), (&json!(RUNS), &json!(7)), "{first}");
     assert_eq!(first["reconciled"], 0);
     let mut ran = 0;
     for connection in &connections {
         ran += scene.runs(connection).await.len();
     }
-    assert_eq!(ran, 25);
+    assert_eq!(ran, RUNS);
     assert!(scene.runs(&unreconciled[0]).await.is_empty());
     let second = sweep(scene).await.body;
     assert_eq!((&second["reconciled"], &second["remaining"]), (&json!(1), &json!(0)), "{second}");
@@ -272,12 +275,12 @@ async fn a_sweep_makes_at_most_25_runs_and_tells_what_remains(scene: &mut Scene)
 
 async fn runs_after_renewals_count_too(scene: &mut Scene) {
     let scene = &*scene;
-    let mut connections = well(scene, 22, &owed()).await;
+    let mut connections = well(scene, RUNS - 3, &owed()).await;
     for _ in 0..6 {
         connections.push(new(scene).await);
     }
     let first = sweep(scene).await.body;
-    assert_eq!((&first["renewed"], &first["synced"]), (&json!(6), &json!(25)), "{first}");
+    assert_eq!((&first["renewed"], &first["synced"]), (&json!(6), &json!(RUNS)), "{first}");
     assert_eq!(first["remaining"], 3, "{first}");
     let second = sweep(scene).await.body;
     assert_eq!(second["remaining"], 0, "{second}");

@@ -4,11 +4,11 @@ use serde_json::json;
 use system_tests::{REFRESH, SETUP};
 use uuid::Uuid;
 
-use super::{Bad, Cast, Outcome};
+use super::bad::{Bad, Cast, Met};
 
-const INVALID: Outcome = (400, "invalid_request");
-const NONE: Outcome = (404, "no_connection");
-const PAUSED: Outcome = (409, "paused");
+const INVALID: Met = (400, "invalid_request");
+const NONE: Met = (404, "no_connection");
+const PAUSED: Met = (409, "paused");
 
 /// The longest body that is read.
 const LIMIT: usize = 16 * 1024;
@@ -208,7 +208,7 @@ fn not_an_id(cast: &Cast) -> Vec<(&'static str, String)> {
 }
 
 /// Well-formed, and not there.
-fn nobodys(cast: &Cast) -> Vec<(&'static str, String, Outcome)> {
+fn nobodys(cast: &Cast) -> Vec<(&'static str, String, Met)> {
     let (own, other) = (cast.own.id, &cast.other);
     let unknown = Uuid::new_v4();
     let twice =

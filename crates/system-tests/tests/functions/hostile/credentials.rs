@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use system_tests::{REFRESH, SETUP};
 use uuid::Uuid;
 
-use super::{Bad, Cast, NOT_HTTP, Outcome};
+use super::bad::{Bad, Cast, Met, NOT_HTTP};
 use crate::token;
 use crate::wire::Wire;
 
-const WHO: Outcome = (401, "unauthenticated");
+const WHO: Met = (401, "unauthenticated");
 
 pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
     let body = cast.own.target().to_string();

@@ -3,15 +3,15 @@
 use system_tests::RECEIVE;
 use uuid::Uuid;
 
-use super::{Bad, Cast, NOT_HTTP, Outcome};
+use super::bad::{Bad, Cast, Met, NOT_HTTP};
 use crate::notification::Notification;
 use crate::wire::Wire;
 
-const MALFORMED: Outcome = (400, "invalid_request");
-const NO_TOKEN: Outcome = (401, "unauthenticated");
-const UNKNOWN: Outcome = (404, "unknown_channel");
+const MALFORMED: Met = (400, "invalid_request");
+const NO_TOKEN: Met = (401, "unauthenticated");
+const UNKNOWN: Met = (404, "unknown_channel");
 /// A replay: answered as the first time, and nothing comes of it.
-const OLD: Outcome = (200, "");
+const OLD: Met = (200, "");
 
 pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
     let mut rows = Rows(Vec::new());
@@ -249,11 +249,11 @@ pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
 struct Rows(Vec<Bad>);
 
 impl Rows {
-    fn add(&mut self, label: impl ToString, notification: Notification, expected: Outcome) {
+    fn add(&mut self, label: impl ToString, notification: Notification, expected: Met) {
         self.send(label, wire(&notification), expected);
     }
 
-    fn send(&mut self, label: impl ToString, request: Wire, expected: Outcome) {
+    fn send(&mut self, label: impl ToString, request: Wire, expected: Met) {
         self.0.push(Bad::new(RECEIVE, label, request, expected));
     }
 }

@@ -4,18 +4,18 @@ use serde_json::json;
 use system_tests::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 use uuid::Uuid;
 
-use super::{Bad, Cast, NOT_HTTP, Outcome};
+use super::bad::{Bad, Cast, Met, NOT_HTTP};
 use crate::notification::Notification;
 use crate::wire::Wire;
 
-const METHOD: Outcome = (405, "method_not_allowed");
-const WHO: Outcome = (401, "unauthenticated");
-const INVALID: Outcome = (400, "invalid_request");
-const NONE: Outcome = (404, "no_connection");
-const UNKNOWN: Outcome = (404, "unknown_channel");
+const METHOD: Met = (405, "method_not_allowed");
+const WHO: Met = (401, "unauthenticated");
+const INVALID: Met = (400, "invalid_request");
+const NONE: Met = (404, "no_connection");
+const UNKNOWN: Met = (404, "unknown_channel");
 /// The oldest Deno's words for what is too long; the newest says 400.
-const TARGET_TOO_LONG: Outcome = (414, "");
-const HEAD_TOO_LONG: Outcome = (431, "");
+const TARGET_TOO_LONG: Met = (414, "");
+const HEAD_TOO_LONG: Met = (431, "");
 
 pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
     [methods(cast), targets(cast), heads(cast), lengths(cast)].into_iter().flatten().collect()
