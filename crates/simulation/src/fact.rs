@@ -134,6 +134,13 @@ pub(crate) enum Deed<'a> {
     Ends,
 }
 
+impl Deed<'_> {
+    /// Whether the instance does nothing more.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, Self::Ends | Self::Crashes)
+    }
+}
+
 /// What an instance asks of the database, of Google and of `recalculate-schedule`.
 pub(crate) enum Request<'a> {
     Update { connection: Option<usize>, transition: Transition },
@@ -205,7 +212,7 @@ pub(crate) enum Moment {
     ButtonsPressed { since: Instant },
     /// A minute after every channel repeated itself.
     Repeated { since: Instant },
-    /// Those who connected last, from number `first` on, have their channel, and maybe their run.
+    /// The connections from number `first` on, which came last, have had the time for a channel, or for a run as well.
     CrowdServed { first: usize, run: bool },
     /// So many sweeps start together.
     SweepsTogether { sweeps: usize },

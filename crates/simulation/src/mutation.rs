@@ -23,7 +23,7 @@ macro_rules! mutations {
 }
 
 mutations! {
-    /// What a run's holder writes takes effect whoever has the lease by now.
+    /// What a run's holder writes takes effect though another has the lease by now.
     UnfencedRuns "unfenced-runs",
     /// A finished run clears the request, also a newer one.
     UnconditionalClear "unconditional-clear",
@@ -43,7 +43,7 @@ mutations! {
     StopBeforeCommit "stop-before-commit",
     /// A retired channel is stopped before the row is disowned of it.
     StopBeforeDisown "stop-before-disown",
-    /// A commit takes effect whoever's channel is pending by now.
+    /// A commit takes effect though another channel is pending by now.
     UnfencedCommit "unfenced-commit",
     /// A channel is stored whatever consent and calendar the row has by now.
     CommitForAnySource "commit-for-any-source",
@@ -99,7 +99,7 @@ mutations! {
     LeanSweeps "lean-sweeps",
     /// That a row was deleted while its channel was opened is not noticed, and its previous channel is not stopped.
     OverlookedDeletions "overlooked-deletions",
-    /// Who learns by a notification that a connection is paused leaves its channel to the next sweep.
+    /// A receiver that learns that its connection is paused leaves the channel to the next sweep.
     LeftToTheSweep "left-to-the-sweep",
     /// A request that does not tell when it arose counts as an echo.
     TimelessEchoes "timeless-echoes",

@@ -36,7 +36,7 @@ struct Deeds {
     failures: Vec<(usize, String)>,
     /// How many runs truly were owed and due when it asked.
     remaining: Option<u64>,
-    /// The row that it read last.
+    /// The row that it read last, of a connection that it is about.
     read: Option<Connection>,
 }
 
@@ -49,13 +49,14 @@ impl Check for AnswersAreTrue {
                 self.deeds.entry(instance.number).or_default().remaining = Some(remaining as u64);
             }
             Fact::Of(instance, deed) => {
-                if let Some(life) = record.life(*instance) {
-                    let deeds = self.deeds.entry(instance.number).or_default();
-                    deeds.note(life, deed);
-                    let mut broken = |what: String| {
-                        found.broken(instance.connection(), format!("{instance} {what}"));
-                    };
-                    deeds.judge(at, life, deed, &mut broken);
+                let Some(life) = record.life(*instance) else { return };
+                let deeds = self.deeds.entry(instance.number).or_default();
+                deeds.note(life, deed);
+                deeds.judge(at, life, deed, &mut |what: String| {
+                    found.broken(instance.connection(), format!("{instance} {what}"));
+                });
+                if deed.is_last() {
+                    self.deeds.remove(&instance.number);
                 }
             }
             _ => {}
@@ -75,7 +76,9 @@ impl Deeds {
                 }
             }
             // What a renewal reads to see whether its row is gone is no concern of its caller's.
-            Deed::Hears(Answer::Select { query, rows }) if life.sequel.is_read_by(query).is_none() => {
+            Deed::Hears(Answer::Select { query, rows })
+                if life.instance.purpose != Purpose::Sweep && life.sequel.is_read_by(query).is_none() =>
+            {
                 self.read = rows.and_then(|rows| rows.first()?.as_ref().ok()).cloned();
             }
             _ => {}

@@ -69,6 +69,9 @@ impl Check for NobodyStarves {
                 if let Some(life) = record.life(*instance) {
                     self.queues.entry(instance.number).or_default().read(at, life, deed, found);
                 }
+                if deed.is_last() {
+                    self.queues.remove(&instance.number);
+                }
             }
             Fact::Reached(Moment::SweepsTogether { sweeps }) => {
                 let owed = record.rows().filter(|(_, row)| is_owed_and_due(row, at)).count();

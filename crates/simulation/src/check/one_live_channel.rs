@@ -54,6 +54,9 @@ impl Check for OneLiveChannel {
                 if let Some(life) = record.life(*instance) {
                     self.read_deed(record, at, life, deed, found);
                 }
+                if deed.is_last() {
+                    self.duties.remove(&instance.number);
+                }
             }
             Fact::Reached(Moment::BurstOver { since }) => {
                 record.rows().for_each(|(case, row)| one_is_left(record, at, *since, case, row, found));

@@ -54,6 +54,9 @@ impl Check for WorkIsBounded {
                 if let Some(life) = record.life(*instance) {
                     work.read(record, at, life, deed, found);
                 }
+                if deed.is_last() {
+                    self.work.remove(&instance.number);
+                }
             }
             Fact::Applied(step) => {
                 let Some(life) = record.life(step.instance) else { return };

@@ -1,4 +1,4 @@
-//! Events that are created, changed or deleted, and who is told.
+//! Events that are created, changed or deleted, and the channels that tell.
 
 use std::rc::Rc;
 

@@ -100,52 +100,60 @@ impl Database {
         })
     }
 
-    /// Makes a change to the table, and later to the replica. Returns the number of the connection that has changed.
+    /// Makes a change to the table, and later to the replica. Returns the number of the connection whose row it met.
     fn make(&self, now: Instant, change: Change) -> Option<usize> {
-        let id = change.apply(&self.table);
-        match (&self.replica, change) {
-            (Some(replica), insert @ Change::Insert(..)) => {
-                insert.apply(&replica.table);
+        let connection = change.apply(&self.table);
+        let number = match (&change, &connection) {
+            (Change::Insert(id, _) | Change::Write(id, _) | Change::Delete(id), _) => connection_number(*id),
+            (Change::Update(_), connection) => connection_number(connection.as_ref()?.id),
+        };
+        match &self.replica {
+            Some(replica) if matches!(change, Change::Insert(..)) => {
+                change.apply(&replica.table);
             }
-            (Some(replica), change) => replica.behind.borrow_mut().push_back((now, change)),
-            (None, _) => {}
+            Some(replica) => replica.behind.borrow_mut().push_back((now, change)),
+            None => {}
         }
-        let (id, number) = (id?, connection_number(id?));
         let mut rows = self.rows.borrow_mut();
         if rows.len() <= number {
             rows.resize(number + 1, None);
         }
         if let Some(row) = rows.get_mut(number) {
-            *row = self.read(id);
+            *row = connection.map(|connection| Rc::new(self.row_of(connection)));
         }
         Some(number)
     }
 
-    fn read(&self, id: ConnectionId) -> Option<Rc<Row>> {
-        let text = |column| match self.table.value(id, column) {
+    fn row_of(&self, connection: Connection) -> Row {
+        let text = |column| match self.table.value(connection.id, column) {
             Value::Text(text) => Some(text),
             _ => None,
         };
-        Some(Rc::new(Row {
-            connection: self.table.connection(id)?,
+        Row {
             webhook_confirmed_id: text(Column::WebhookConfirmedId).map(ChannelId::new),
             sync_error: text(Column::SyncError),
-        }))
+            connection,
+        }
     }
 }
 
 impl Change {
-    /// Whose row it is; none = no row met every filter.
-    fn apply(&self, table: &Table) -> Option<ConnectionId> {
+    /// The row as it is then, if there is one that it is about.
+    fn apply(&self, table: &Table) -> Option<Connection> {
         match self {
-            Self::Insert(id, values) => table.insert(*id, values.clone()),
-            Self::Write(id, set) => table.write(*id, set.clone()),
-            Self::Update(update) => return Some(table.update(update)?.id),
-            Self::Delete(id) => table.delete(*id),
-        }
-        match self {
-            Self::Insert(id, _) | Self::Write(id, _) | Self::Delete(id) => Some(*id),
-            Self::Update(_) => None,
+            Self::Insert(id, values) => {
+                table.insert(*id, values.clone());
+                table.connection(*id)
+            }
+            Self::Write(id, set) => {
+                table.write(*id, set.clone());
+                table.connection(*id)
+            }
+            Self::Update(update) => table.update(update),
+            Self::Delete(id) => {
+                table.delete(*id);
+                None
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use protocol::schedule::RECONCILE_AFTER;
+use protocol::schedule::{RECONCILE_AFTER, RUNS_PER_INVOCATION};
 
 use crate::fact::{Fact, Moment};
 use crate::settings::Settings;
@@ -15,9 +15,12 @@ use crate::world::{calendar, cron, host, invocation, users};
 /// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
 const RECOVERY: Instant = 3 * HOUR;
 const RECONCILIATION: Instant = delta(RECONCILE_AFTER) + 3 * HOUR;
-/// How much longer it takes where a connection crashes the sweeps that look at it: whoever shares one of them is
-/// tried again up to an hour later, and chance may have it share another.
+/// How much longer it takes where a connection crashes the sweeps that look at it: a connection that shares one of
+/// them is tried again up to an hour later, and chance may have it share another.
 const CRASHING: Instant = 5 * HOUR;
+
+/// More connections than one sweep can run, and fewer than two can.
+const MANY: usize = RUNS_PER_INVOCATION as usize + 5;
 
 /// Plays the history of a seed to its end, or to where its reader ends it.
 pub(crate) fn play(seed: u64, settings: &Settings, reader: Reader) {
@@ -32,7 +35,7 @@ pub(crate) fn play(seed: u64, settings: &Settings, reader: Reader) {
 
 fn play_usual(world: &Rc<World>) {
     let dice = &world.dice;
-    let connections = if dice.chance(0.005) { 30 } else { 1 + dice.below(5) };
+    let connections = if dice.chance(0.005) { MANY } else { 1 + dice.below(5) };
     users::connect(world, world.settings.connections.map_or(connections, |most| most.min(connections)));
     world.executor.spawn(cron::cron(Rc::clone(world)));
     let most = world.settings.minutes.map_or(Instant::MAX, |minutes| Instant::from(minutes) * MINUTE);
@@ -52,7 +55,7 @@ fn play_usual(world: &Rc<World>) {
         sweep_until(world, quiet_from + RECONCILIATION + CRASHING);
         reach(world, Moment::Recovered);
         reach(world, Moment::Reconciled);
-        // From here on it is judged what happens within minutes, which nobody promises who shares a sweep.
+        // What follows is about minutes, and nothing is promised within minutes to a connection that shares a sweep.
         return;
     }
     reach(world, Moment::Recovered);
@@ -99,10 +102,9 @@ fn play_usual(world: &Rc<World>) {
     reach(world, Moment::Repeated { since: at });
 }
 
-/// Many who have nothing to gain, and then a few who connect after them.
+/// Many connections that have nothing to gain, and then a few that come after them.
 fn play_crowd(world: &Rc<World>) {
-    const MANY: usize = 30;
-    const LATE: usize = 12;
+    const LATE: usize = RUNS_PER_INVOCATION as usize / 2;
     let broken = world.dice.pick(&[None, Some(Broken::RunsFail), Some(Broken::RunsHang)]).flatten();
     let paused = world.dice.chance(0.5);
     let at = world.now();
@@ -139,11 +141,11 @@ fn play_crowd(world: &Rc<World>) {
     reach(world, Moment::CrowdServed { first: MANY, run: true });
 }
 
-/// Many who are renewed so slowly that no sweep has the time for all of them.
+/// Many connections, renewed so slowly that no sweep has the time for all of them.
 fn play_slow_crowd(world: &Rc<World>) {
-    const MANY: usize = 42;
+    const CROWD: usize = 42;
     let at = world.now();
-    (0..MANY).for_each(|connection| host::connect(world, connection, None));
+    (0..CROWD).for_each(|connection| host::connect(world, connection, None));
     world.phase.set(Phase::Steady);
     for minute in 0..3 {
         run_until(world, at + minute * MINUTE);

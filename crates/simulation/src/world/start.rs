@@ -1,4 +1,4 @@
-//! Why an instance starts, as plain data: whoever causes it need not know how.
+//! Why an instance starts, as plain data: what causes it need not know how it is done.
 
 use protocol::notification::Notification;
 

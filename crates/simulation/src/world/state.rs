@@ -34,7 +34,7 @@ pub(crate) struct World {
     /// Which connection named a channel first.
     pub(crate) named: RefCell<BTreeMap<ChannelId, usize>>,
     pub(crate) phase: Cell<Phase>,
-    /// Whoever stood still once.
+    /// The instances that stood still once.
     pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,

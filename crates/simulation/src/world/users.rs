@@ -1,4 +1,4 @@
-//! Who acts besides Google and the functions: users, the app on their behalf, and a forger.
+//! What users do, the app on their behalf, and a forger.
 
 use std::rc::Rc;
 
