@@ -15,7 +15,7 @@ use protocol::sweep::Swept;
 use protocol::table::{Column, Query, Value};
 use protocol::transition::Transition;
 
-use crate::subject::{Broken, Channel, Instance, Row, Run};
+use crate::subject::{Broken, Channel, Invocation, Row, Run};
 use crate::time::Instant;
 
 /// Connections, changes and runs go by their numbers. No connection = the world knows none that it is about.
@@ -85,14 +85,14 @@ pub(crate) enum Fact<'a> {
     Applied(&'a Step<'a>),
     /// An update met no row.
     Missed {
-        instance: Instance,
+        invocation: Invocation,
         connection: Option<usize>,
         transition: Transition,
         set: &'a [(Column, Value)],
     },
     /// A count, asked for at this time, is made.
     CountArrived {
-        instance: Instance,
+        invocation: Invocation,
         asked_at: Instant,
     },
 
@@ -102,14 +102,14 @@ pub(crate) enum Fact<'a> {
     /// Its holder waited for its end and learned of it.
     RunHeard(&'a Run),
 
-    Of(Instance, Deed<'a>),
+    Of(Invocation, Deed<'a>),
     /// There are no faults from now on.
     Quiet,
     /// The history has come to where something must be true.
     Reached(Moment),
 }
 
-/// What an instance of a function does, hears or suffers.
+/// What an invocation of a function does, hears or suffers.
 pub(crate) enum Deed<'a> {
     /// Its clock is off by this.
     Starts {
@@ -135,13 +135,13 @@ pub(crate) enum Deed<'a> {
 }
 
 impl Deed<'_> {
-    /// Whether the instance does nothing more.
+    /// Whether the invocation does nothing more.
     pub(crate) fn is_last(&self) -> bool {
         matches!(self, Self::Ends | Self::Crashes)
     }
 }
 
-/// What an instance asks of the database, of Google and of `recalculate-schedule`.
+/// What an invocation asks of the database, of Google and of `recalculate-schedule`.
 pub(crate) enum Request<'a> {
     Update { connection: Option<usize>, transition: Transition },
     Select(&'a Query),
@@ -152,7 +152,7 @@ pub(crate) enum Request<'a> {
     Run { connection: usize, timeout: Instant },
 }
 
-/// What an instance is answered, as far as a check wants to know.
+/// What an invocation is answered, as far as a check wants to know.
 pub(crate) enum Answer<'a> {
     /// None = no answer, and in it none = no row.
     Update {
@@ -182,7 +182,7 @@ pub(crate) enum Answer<'a> {
 
 /// An update that takes effect on a row.
 pub(crate) struct Step<'a> {
-    pub(crate) instance: Instance,
+    pub(crate) invocation: Invocation,
     pub(crate) transition: Transition,
     pub(crate) connection: usize,
     pub(crate) sent_at: Instant,

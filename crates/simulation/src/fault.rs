@@ -30,11 +30,11 @@ faults! {
     LostAnswers "lost-answers" 0.03,
     /// A request or its answer takes long; it may take effect after the caller gave up.
     SlowNetwork "slow-network" 0.05,
-    /// An instance is gone at some await.
+    /// An invocation is gone at some await.
     Crashes "crashes" 0.01,
-    /// An instance stands still for up to minutes at some await, outliving its leases.
+    /// An invocation stands still for up to minutes at some await, outliving its leases.
     Freezes "freezes" 0.006,
-    /// Every instance's clock is up to 10 s off.
+    /// Every invocation's clock is up to 10 s off.
     Skew "skew" 1.0,
     /// A read returns rows as they were seconds ago.
     StaleReads "stale-reads" 0.3,

@@ -1,5 +1,5 @@
 //! A deterministic simulation of the shipped protocol, [`protocol`] itself, in a world that loses requests and
-//! answers, crashes instances between any two awaits, skews clocks and delays, doubles and drops notifications.
+//! answers, crashes invocations between any two awaits, skews clocks and delays, doubles and drops notifications.
 //!
 //! A seed decides everything. [`play()`] plays its history and says which promise it breaks, if any; [`shrink()`]
 //! looks for a shorter history that breaks the same one. A [`Mutation`] is a deliberate bug that a history has to

@@ -1,4 +1,4 @@
-//! What facts are about: rows, calendars, channels, runs and instances of functions. Connections go by their numbers.
+//! What facts are about: rows, calendars, channels, runs and invocations of functions. Connections go by their numbers.
 
 use std::fmt;
 use std::ops::Deref;
@@ -64,20 +64,20 @@ pub(crate) struct Run {
     pub(crate) number: usize,
     pub(crate) connection: usize,
     pub(crate) request: RequestId,
-    pub(crate) holder: Instance,
+    pub(crate) holder: Invocation,
     pub(crate) start: Instant,
     pub(crate) end: Instant,
     pub(crate) succeeds: bool,
 }
 
-/// An instance of a function.
+/// An invocation of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Instance {
+pub(crate) struct Invocation {
     pub(crate) number: usize,
     pub(crate) purpose: Purpose,
 }
 
-/// Why an instance was started; by number of the connection it is about.
+/// Why an invocation was started; by number of the connection it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Receive(usize),
@@ -87,7 +87,7 @@ pub(crate) enum Purpose {
     Sweep,
 }
 
-impl Instance {
+impl Invocation {
     /// The one that it is about; none for a sweep.
     pub(crate) fn connection(self) -> Option<usize> {
         match self.purpose {
@@ -99,7 +99,7 @@ impl Instance {
     }
 }
 
-impl fmt::Display for Instance {
+impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let purpose = match self.purpose {
             Purpose::Receive(_) => "receive",
@@ -135,7 +135,7 @@ impl Broken {
         Self::Revoked,
     ];
 
-    /// Whether it crashes every instance that makes its run or opens its channel, and with it what the instance was
+    /// Whether it crashes every invocation that makes its run or opens its channel, and with it what the invocation was
     /// about to do for others.
     pub(crate) fn crashes(self) -> bool {
         matches!(self, Self::RunsCrash | Self::WatchCrashes)

@@ -6,7 +6,7 @@ use protocol::table::{Column, Value};
 use uuid::Uuid;
 
 use crate::fact::{Answer, Deed, Fact, Step};
-use crate::subject::{Instance, connection_of, short};
+use crate::subject::{Invocation, connection_of, short};
 use crate::time::{Instant, SECOND, instant, seconds};
 
 #[derive(Debug)]
@@ -53,11 +53,11 @@ fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
             let (channel, state, number) = (short(&told.channel), told.state, told.number);
             (*connection, format!("Google notifies {channel} {state:?} {number}"))
         }
-        Fact::Applied(Step { instance, connection, transition, set, .. }) => {
-            (Some(*connection), format!("{instance} {}: {}", transition.name(), list(set)))
+        Fact::Applied(Step { invocation, connection, transition, set, .. }) => {
+            (Some(*connection), format!("{invocation} {}: {}", transition.name(), list(set)))
         }
-        Fact::Missed { instance, connection, transition, set } => {
-            (*connection, format!("{instance} {} meets no row: {}", transition.name(), list(set)))
+        Fact::Missed { invocation, connection, transition, set } => {
+            (*connection, format!("{invocation} {} meets no row: {}", transition.name(), list(set)))
         }
         Fact::RunStarted(run) => {
             (Some(run.connection), format!("{} calls run …{}", run.holder, last(run.request.0)))
@@ -66,22 +66,24 @@ fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
             let how = if run.succeeds { "writes the schedule" } else { "fails" };
             (Some(run.connection), format!("run …{} {how}", last(run.request.0)))
         }
-        Fact::Of(instance, deed) => return tell_deed(*instance, deed),
+        Fact::Of(invocation, deed) => return tell_deed(*invocation, deed),
         _ => return None,
     })
 }
 
-fn tell_deed(instance: Instance, deed: &Deed<'_>) -> Option<(Option<usize>, String)> {
+fn tell_deed(invocation: Invocation, deed: &Deed<'_>) -> Option<(Option<usize>, String)> {
     let (connection, what) = match deed {
         Deed::Logs(event) => (Some(connection_of(event)?), format!("logs {}", event.name())),
         Deed::Hears(Answer::Run { connection, result: Err(RunFailure::RateLimited { .. }) }) => {
             (Some(*connection), "is refused a nested call".to_owned())
         }
-        Deed::StandsStill(pause) => (instance.connection(), format!("stands still for {} s", pause / SECOND)),
-        Deed::Crashes => (instance.connection(), "crashes".to_owned()),
+        Deed::StandsStill(pause) => {
+            (invocation.connection(), format!("stands still for {} s", pause / SECOND))
+        }
+        Deed::Crashes => (invocation.connection(), "crashes".to_owned()),
         _ => return None,
     };
-    Some((connection, format!("{instance} {what}")))
+    Some((connection, format!("{invocation} {what}")))
 }
 
 fn list(set: &[(Column, Value)]) -> String {

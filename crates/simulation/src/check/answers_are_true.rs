@@ -1,4 +1,4 @@
-//! What a sweep, a setup or the button answers is what happened, by what the instance learned that it did.
+//! What a sweep, a setup or the button answers is what happened, by what the invocation learned that it did.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use protocol::sweep::Swept;
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::Life;
+use crate::check::record::Record;
+use crate::check::record::invocation::Conduct;
 use crate::check::row::{is_live, is_owed_and_due, is_well};
 use crate::fact::{Answer, Deed, Fact};
 use crate::subject::{Purpose, connection_number};
@@ -20,11 +20,11 @@ use crate::time::{Instant, SECOND, delta, instant, micros};
 
 #[derive(Default)]
 pub(super) struct AnswersAreTrue {
-    /// By number of the instance.
+    /// By number of the invocation.
     deeds: BTreeMap<usize, Deeds>,
 }
 
-/// What an instance knows that it did.
+/// What an invocation knows that it did.
 #[derive(Default)]
 struct Deeds {
     renewed: u32,
@@ -43,20 +43,20 @@ struct Deeds {
 impl Check for AnswersAreTrue {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::CountArrived { instance, asked_at } => {
-                let clock = record.life(*instance).map_or(at, |life| life.clock(*asked_at));
+            Fact::CountArrived { invocation, asked_at } => {
+                let clock = record.life(*invocation).map_or(at, |life| life.clock(*asked_at));
                 let remaining = record.rows().filter(|(_, row)| is_owed_and_due(row, clock)).count();
-                self.deeds.entry(instance.number).or_default().remaining = Some(remaining as u64);
+                self.deeds.entry(invocation.number).or_default().remaining = Some(remaining as u64);
             }
-            Fact::Of(instance, deed) => {
-                let Some(life) = record.life(*instance) else { return };
-                let deeds = self.deeds.entry(instance.number).or_default();
+            Fact::Of(invocation, deed) => {
+                let Some(life) = record.life(*invocation) else { return };
+                let deeds = self.deeds.entry(invocation.number).or_default();
                 deeds.note(life, deed);
                 deeds.judge(at, life, deed, &mut |what: String| {
-                    found.broken(instance.connection(), format!("{instance} {what}"));
+                    found.broken(invocation.connection(), format!("{invocation} {what}"));
                 });
                 if deed.is_last() {
-                    self.deeds.remove(&instance.number);
+                    self.deeds.remove(&invocation.number);
                 }
             }
             _ => {}
@@ -65,7 +65,7 @@ impl Check for AnswersAreTrue {
 }
 
 impl Deeds {
-    fn note(&mut self, life: &Life, deed: &Deed<'_>) {
+    fn note(&mut self, life: &Conduct, deed: &Deed<'_>) {
         match *deed {
             Deed::Hears(Answer::Update { transition, row: Some(Some(row)), .. }) => {
                 self.did(transition, row);
@@ -77,7 +77,7 @@ impl Deeds {
             }
             // What a renewal reads to see whether its row is gone is no concern of its caller's.
             Deed::Hears(Answer::Select { query, rows })
-                if life.instance.purpose != Purpose::Sweep && life.sequel.is_read_by(query).is_none() =>
+                if life.invocation.purpose != Purpose::Sweep && life.sequel.is_read_by(query).is_none() =>
             {
                 self.read = rows.and_then(|rows| rows.first()?.as_ref().ok()).cloned();
             }
@@ -100,7 +100,7 @@ impl Deeds {
         }
     }
 
-    fn judge(&self, at: Instant, life: &Life, deed: &Deed<'_>, broken: &mut impl FnMut(String)) {
+    fn judge(&self, at: Instant, life: &Conduct, deed: &Deed<'_>, broken: &mut impl FnMut(String)) {
         let refusal = match deed {
             Deed::Sweeps(answer) => return self.sweeps(life, answer, broken),
             Deed::SetsUp(answer) => {
@@ -130,7 +130,7 @@ impl Deeds {
         }
     }
 
-    fn refuses_truly(&self, at: Instant, life: &Life, refusal: Refusal) -> bool {
+    fn refuses_truly(&self, at: Instant, life: &Conduct, refusal: Refusal) -> bool {
         let row = self.read.as_ref();
         match refusal {
             Refusal::NoConnection => row.is_none(),
@@ -148,7 +148,7 @@ impl Deeds {
 
     fn sweeps(
         &self,
-        life: &Life,
+        life: &Conduct,
         answer: &Result<Swept, DatabaseUnavailable>,
         broken: &mut impl FnMut(String),
     ) {
@@ -173,7 +173,7 @@ impl Deeds {
         if self.remaining != Some(swept.remaining) {
             broken(format!("tells that {} runs remain, not {:?}", swept.remaining, self.remaining));
         }
-        // An instance that is told late that its run failed may try again at once, and tells the last try alone.
+        // An invocation that is told late that its run failed may try again at once, and tells the last try alone.
         if !self.claimed_twice() {
             self.tells_failures(swept, is_unanswered, broken);
         }
@@ -209,10 +209,10 @@ impl Deeds {
 }
 
 /// What is left of the button's interval or of the lease, and a setup has waited for it in vain.
-fn is_too_soon(at: Instant, life: &Life, row: &Connection, retry_after: Instant) -> bool {
+fn is_too_soon(at: Instant, life: &Conduct, row: &Connection, retry_after: Instant) -> bool {
     let (clock, interval) = (life.clock(at), delta(REFRESH_INTERVAL));
     let free_at = (instant(row.webhook_opened_at) + interval).max(instant(row.webhook_lease_until));
-    let in_vain = match life.instance.purpose {
+    let in_vain = match life.invocation.purpose {
         Purpose::Setup(_) => life.age(at) >= delta(SETUP_PATIENCE) && !is_well(row, clock),
         _ => true,
     };

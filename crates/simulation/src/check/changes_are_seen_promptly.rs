@@ -1,4 +1,4 @@
-//! A change in a quiet time is looked at within seconds. So an instance that asks for a run that may be made at once
+//! A change in a quiet time is looked at within seconds. So an invocation that asks for a run that may be made at once
 //! makes it, and one that gives a lease back waits for the next run where that is due soon.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use protocol::schedule::{
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::{Life, Matter};
+use crate::check::record::Record;
+use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{asks_for_a_run, is_live};
 use crate::fact::{Answer, Deed, Fact, Moment, Request};
 use crate::subject::{Purpose, connection_of};
@@ -23,9 +23,9 @@ use crate::time::{Instant, SECOND, delta, instant, seconds};
 
 #[derive(Default)]
 pub(super) struct ChangesAreSeenPromptly {
-    /// The runs that instances asked for and might make at once, by instance and connection.
+    /// The runs that invocations asked for and might make at once, by invocation and connection.
     asked: BTreeMap<(usize, usize), Asked>,
-    /// When instances gave back the lease of a run that is still owed, and the row then.
+    /// When invocations gave back the lease of a run that is still owed, and the row then.
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
 }
 
@@ -45,12 +45,12 @@ impl Check for ChangesAreSeenPromptly {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) if asks_for_a_run(step) => {
-                if let Some(life) = record.life(step.instance) {
+                if let Some(life) = record.life(step.invocation) {
                     self.asks(at, life, step.connection, step.after);
                 }
             }
-            Fact::Of(instance, deed) => {
-                if let Some(life) = record.life(*instance) {
+            Fact::Of(invocation, deed) => {
+                if let Some(life) = record.life(*invocation) {
                     self.read_deed(record, at, life, deed, found);
                 }
             }
@@ -62,8 +62,8 @@ impl Check for ChangesAreSeenPromptly {
 }
 
 impl ChangesAreSeenPromptly {
-    fn asks(&mut self, at: Instant, life: &Life, connection: usize, row: &Connection) {
-        let asker = (life.instance.number, connection);
+    fn asks(&mut self, at: Instant, life: &Conduct, connection: usize, row: &Connection) {
+        let asker = (life.invocation.number, connection);
         let is_free = is_live(row)
             && row.sync_request_id.is_some()
             && instant(row.sync_lease_until) == 0
@@ -76,14 +76,14 @@ impl ChangesAreSeenPromptly {
         &mut self,
         record: &Record,
         at: Instant,
-        life: &Life,
+        life: &Conduct,
         deed: &Deed<'_>,
         found: &mut Found<'_>,
     ) {
-        let number = life.instance.number;
+        let number = life.invocation.number;
         match *deed {
             Deed::Judges { notification, verdict: Verdict::Late(row) } => {
-                let Purpose::Receive(connection) = life.instance.purpose else { return };
+                let Purpose::Receive(connection) = life.invocation.purpose else { return };
                 if record.row_of(connection, notification).is_some() {
                     self.asks(at, life, connection, row);
                 }
@@ -129,21 +129,21 @@ fn ends_a_run(transition: Transition) -> bool {
     )
 }
 
-/// What an instance may wait for a run to be due: a sweep, for nothing.
-fn patience(life: &Life) -> Instant {
-    if life.instance.purpose == Purpose::Sweep { 0 } else { delta(LONGEST_SLEEP) - SECOND }
+/// What an invocation may wait for a run to be due: a sweep, for nothing.
+fn patience(life: &Conduct) -> Instant {
+    if life.invocation.purpose == Purpose::Sweep { 0 } else { delta(LONGEST_SLEEP) - SECOND }
 }
 
 /// A run that was asked for and may be made at once is made, and not left to the sweep.
 fn is_made(
     record: &Record,
     at: Instant,
-    life: &Life,
+    life: &Conduct,
     connection: usize,
     asked: &Asked,
     found: &mut Found<'_>,
 ) {
-    let in_time = match life.instance.purpose {
+    let in_time = match life.invocation.purpose {
         // Less what it takes to ask for it.
         Purpose::Sweep => {
             record.is_quiet(life)
@@ -161,13 +161,13 @@ fn is_made(
     // A pause and a resumption meanwhile may have kept it from its claim.
     let undisturbed = record.disturbed_at < asked.at;
     if in_time && is_owed && undisturbed && !doubts && !tried {
-        let what = format!("{} asked for a run that could be made, and made none", life.instance);
+        let what = format!("{} asked for a run that could be made, and made none", life.invocation);
         found.broken(connection, what);
     }
 }
 
 /// A run that is due within seconds of another is waited for, and not left to the sweep.
-fn is_waited_for(at: Instant, life: &Life, connection: usize, row: &Connection, found: &mut Found<'_>) {
+fn is_waited_for(at: Instant, life: &Conduct, connection: usize, row: &Connection, found: &mut Found<'_>) {
     let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row));
     let Some(claim) = claim else { return };
     let wait = instant(row.sync_not_before) - life.clock(at);
@@ -175,9 +175,10 @@ fn is_waited_for(at: Instant, life: &Life, connection: usize, row: &Connection, 
     let run = (2 * (at - claim.sent_at)).max(delta(SHORTEST_RUN) + delta(SPARE));
     let needs = wait.max(0) + run + delta(SPARE) + SECOND;
     let in_time = life.age(at) + needs < delta(INVOCATION_END);
-    let may_wait = life.instance.purpose != Purpose::Sweep && life.refused_at.is_none();
+    let may_wait = life.invocation.purpose != Purpose::Sweep && life.refused_at.is_none();
     if wait <= patience(life) && may_wait && in_time {
-        let what = format!("{} leaves to the sweep a run that is due in {} s", life.instance, wait / SECOND);
+        let what =
+            format!("{} leaves to the sweep a run that is due in {} s", life.invocation, wait / SECOND);
         found.broken(connection, what);
     }
 }

@@ -1,6 +1,6 @@
 //! What a check is: a small state machine that is fed with facts, and says where they break its promise.
 
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::fact::Fact;
 use crate::promise::{Promise, Violation};
 use crate::time::Instant;

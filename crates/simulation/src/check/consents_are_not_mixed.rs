@@ -6,23 +6,23 @@ use protocol::connection::{RefreshToken, Source};
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::fact::{Answer, Deed, Fact, Step};
 use crate::time::{Instant, timestamp};
 
 #[derive(Default)]
 pub(super) struct ConsentsAreNotMixed {
-    /// The consent and calendar that an instance last read with a claim or a token, by instance and connection.
+    /// The consent and calendar that an invocation last read with a claim or a token, by invocation and connection.
     sources: BTreeMap<(usize, usize), Source>,
-    /// The refresh token that came with an instance's last access token, if one did.
+    /// The refresh token that came with an invocation's last access token, if one did.
     rotated: BTreeMap<usize, Option<RefreshToken>>,
 }
 
 impl Check for ConsentsAreNotMixed {
     fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(instance, Deed::Hears(Answer::Token { answer: Ok(refreshed), .. })) => {
-                self.rotated.insert(instance.number, refreshed.refresh_token.clone());
+            Fact::Of(invocation, Deed::Hears(Answer::Token { answer: Ok(renewed), .. })) => {
+                self.rotated.insert(invocation.number, renewed.refresh_token.clone());
             }
             Fact::Applied(step) => {
                 self.token(record, step, found);
@@ -39,8 +39,8 @@ impl ConsentsAreNotMixed {
         if !matches!(step.transition, Transition::ClaimRenewal | Transition::StoreToken) {
             return;
         }
-        let (instance, connection, after) = (step.instance, step.connection, step.after);
-        self.sources.insert((instance.number, connection), after.webhook_source.clone());
+        let (invocation, connection, after) = (step.invocation, step.connection, step.after);
+        self.sources.insert((invocation.number, connection), after.webhook_source.clone());
         if step.transition == Transition::ClaimRenewal {
             return;
         }
@@ -49,10 +49,10 @@ impl ConsentsAreNotMixed {
         {
             found.broken(connection, "an access token of another consent was stored");
         }
-        let rotated = self.rotated.get(&instance.number).and_then(Option::as_ref);
+        let rotated = self.rotated.get(&invocation.number).and_then(Option::as_ref);
         if rotated.is_some()
             && rotated != after.refresh_token.as_ref()
-            && instance.connection() == Some(connection)
+            && invocation.connection() == Some(connection)
         {
             found.broken(connection, "a refresh token that Google gave was not stored");
         }
@@ -60,7 +60,7 @@ impl ConsentsAreNotMixed {
 
     fn error(&self, step: &Step<'_>, found: &mut Found<'_>) {
         let fails = matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel);
-        let source = self.sources.get(&(step.instance.number, step.connection));
+        let source = self.sources.get(&(step.invocation.number, step.connection));
         if fails
             && let Some(error) = &step.after.webhook_error
             && source.is_some_and(|source| *source != step.before.webhook_source)

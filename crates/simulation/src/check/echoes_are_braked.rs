@@ -6,7 +6,7 @@ use protocol::transition::Transition;
 
 use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::row::{arose_at, asks_for_a_run};
 use crate::fact::{Fact, Moment, Step};
 use crate::time::{Instant, MINUTE, SECOND, delta, instant};
@@ -44,7 +44,7 @@ impl Check for EchoesAreBraked {
 
 fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     let (before, after) = (step.before, step.after);
-    let ran_for = record.case(step.connection).and_then(|case| case.ran_for(step.instance));
+    let ran_for = record.case(step.connection).and_then(|case| case.ran_for(step.invocation));
     let is_echo = ran_for
         .and_then(arose_at)
         .zip(before.last_sync_at)
@@ -55,8 +55,8 @@ fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     let waits = instant(after.sync_not_before) - after.last_sync_at.map_or(0, instant);
     let goes_on = step.transition == Transition::KeepRun;
     if (after.sync_streak, waits) != (streak, brake) || (goes_on && brake > 0) {
-        let (instance, is, seconds) = (step.instance, after.sync_streak, waits / SECOND);
-        let what = format!("{instance} takes it for echo {is} and waits {seconds} s");
+        let (invocation, is, seconds) = (step.invocation, after.sync_streak, waits / SECOND);
+        let what = format!("{invocation} takes it for echo {is} and waits {seconds} s");
         found.broken(step.connection, format!("{what}, not for {streak} and {} s", brake / SECOND));
     }
 }
@@ -66,8 +66,8 @@ fn tells_when(record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'
     // What the clock is off, and what looks and a slow request take.
     let tolerance = SKEW + 15 * SECOND;
     let is_told = arose_at(request).is_some_and(|arose_at| (at - arose_at).abs() <= tolerance);
-    if !is_told && record.life(step.instance).is_some_and(|life| !life.frozen) {
-        let what = format!("{} wrote a request that does not tell when it arose", step.instance);
+    if !is_told && record.life(step.invocation).is_some_and(|life| !life.frozen) {
+        let what = format!("{} wrote a request that does not tell when it arose", step.invocation);
         found.broken(step.connection, what);
     }
 }

@@ -12,8 +12,8 @@ use protocol::transition::Transition;
 
 use crate::assumption::{RUN_LEASE, SKEW};
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::{Life, Matter};
+use crate::check::record::Record;
+use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{PERMANENT, doubled, is_live, jittered};
 use crate::fact::{Deed, Fact, Step};
 use crate::subject::{Purpose, Row};
@@ -24,24 +24,24 @@ const SLOW: Instant = 3 * micros(DATABASE_TIMEOUT);
 
 #[derive(Default)]
 pub(super) struct EverythingIsBooked {
-    /// The channel whose notification an instance received.
+    /// The channel whose notification an invocation received.
     speakers: BTreeMap<usize, ChannelId>,
 }
 
 impl Check for EverythingIsBooked {
     fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(instance, Deed::Receives(notification)) => {
-                self.speakers.insert(instance.number, notification.channel.clone());
+            Fact::Of(invocation, Deed::Receives(notification)) => {
+                self.speakers.insert(invocation.number, notification.channel.clone());
             }
-            Fact::Of(instance, Deed::Ends) => {
-                if let Some(life) = record.life(*instance).filter(|life| !life.frozen) {
+            Fact::Of(invocation, Deed::Ends) => {
+                if let Some(life) = record.life(*invocation).filter(|life| !life.frozen) {
                     ends(record, life, found);
                 }
             }
             Fact::Applied(step) => {
-                let Some(life) = record.life(step.instance) else { return };
-                let speaker = self.speakers.get(&step.instance.number);
+                let Some(life) = record.life(step.invocation) else { return };
+                let speaker = self.speakers.get(&step.invocation.number);
                 let (before, after, clock) = (step.before, step.after, life.clock(step.sent_at));
                 Entry { record, life, step, before, after, clock, speaker, found }.judge();
             }
@@ -50,13 +50,13 @@ impl Check for EverythingIsBooked {
     }
 }
 
-fn ends(record: &Record, life: &Life, found: &mut Found<'_>) {
+fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
     for (connection, pending) in &life.pending {
         let row = record.row(*connection);
         let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
         let is_doubtful = life.said.get(connection).is_some_and(|said| said.doubtful);
         if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
-            let what = format!("{} ends, and its pending id stays behind", life.instance);
+            let what = format!("{} ends, and its pending id stays behind", life.invocation);
             found.broken(*connection, what);
         }
     }
@@ -64,7 +64,7 @@ fn ends(record: &Record, life: &Life, found: &mut Found<'_>) {
 
 struct Entry<'a, 'f> {
     record: &'a Record,
-    life: &'a Life,
+    life: &'a Conduct,
     step: &'a Step<'a>,
     before: &'a Connection,
     after: &'a Row,
@@ -78,7 +78,7 @@ struct Entry<'a, 'f> {
 impl Entry<'_, '_> {
     fn demand(&mut self, holds: bool, otherwise: &str) {
         if !holds {
-            self.found.broken(self.step.connection, format!("{} {otherwise}", self.step.instance));
+            self.found.broken(self.step.connection, format!("{} {otherwise}", self.step.invocation));
         }
     }
 
@@ -174,7 +174,7 @@ impl Entry<'_, '_> {
         let earliest = lease_until.max(self.clock + backoff);
         let latest = lease_until.max(self.clock + jittered(backoff));
         self.demand((earliest..=latest).contains(&due), "does not book when to renew should it crash");
-        if matches!(self.step.instance.purpose, Purpose::Button(_)) {
+        if matches!(self.step.invocation.purpose, Purpose::Button(_)) {
             self.demand(instant(after.sync_not_before) <= self.clock, "makes the user's own run wait");
         }
     }
@@ -257,7 +257,7 @@ impl Entry<'_, '_> {
         self.demand(after.sync_attempts == i64::from(goes_on), "succeeds, and attempts are still counted");
         if after.sync_request_id.is_none() {
             let case = self.record.case(self.step.connection);
-            let ran_for = case.and_then(|case| case.ran_for(self.step.instance));
+            let ran_for = case.and_then(|case| case.ran_for(self.step.invocation));
             self.demand(before.sync_request_id == ran_for, "drops another request than the one it ran for");
         }
     }

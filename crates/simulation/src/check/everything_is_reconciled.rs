@@ -1,7 +1,7 @@
 //! What a change missed by every notification left behind is mended within a day: every connection is looked at.
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::fact::{Fact, Moment};
 use crate::subject::Row;
 use crate::time::{HOUR, Instant, seconds};

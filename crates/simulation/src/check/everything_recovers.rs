@@ -10,9 +10,9 @@ use protocol::transition::Transition;
 
 use crate::assumption::{RUN_LEASE, SKEW};
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::Case;
-use crate::check::record::instance::{Life, Matter};
+use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{arose_at, is_well};
 use crate::fact::{Answer, Deed, Fact, Moment, Step};
 use crate::subject::{Row, connection_of};
@@ -20,7 +20,7 @@ use crate::time::{HOUR, Instant, SECOND, instant, micros};
 
 #[derive(Default)]
 pub(super) struct EverythingRecovers {
-    /// Instances and connections whose last run did not answer.
+    /// Invocations and connections whose last run did not answer.
     hanging: BTreeSet<(usize, usize)>,
 }
 
@@ -28,12 +28,12 @@ impl Check for EverythingRecovers {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) => {
-                if let Some(life) = record.life(step.instance) {
+                if let Some(life) = record.life(step.invocation) {
                     steps(life, step, found);
                 }
             }
-            Fact::Of(instance, deed) => {
-                if let Some(life) = record.life(*instance) {
+            Fact::Of(invocation, deed) => {
+                if let Some(life) = record.life(*invocation) {
                     self.read_deed(record, life, deed, found);
                 }
             }
@@ -58,15 +58,15 @@ impl Check for EverythingRecovers {
 }
 
 impl EverythingRecovers {
-    fn read_deed(&mut self, record: &Record, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
-        let instance = life.instance;
+    fn read_deed(&mut self, record: &Record, life: &Conduct, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let invocation = life.invocation;
         match *deed {
             Deed::Hears(Answer::Run { connection, result }) => {
                 match result {
                     Err(RunFailure::TimedOut | RunFailure::Unreachable) => {
-                        self.hanging.insert((instance.number, connection))
+                        self.hanging.insert((invocation.number, connection))
                     }
-                    _ => self.hanging.remove(&(instance.number, connection)),
+                    _ => self.hanging.remove(&(invocation.number, connection)),
                 };
             }
             Deed::Logs(
@@ -76,7 +76,7 @@ impl EverythingRecovers {
             ) => {
                 let case = connection_of(event).and_then(|connection| record.case(connection));
                 if let Some(case) = case.filter(|case| record.is_quiet(life) && record.is_healthy(case)) {
-                    let what = format!("{instance} reports {}, though nothing is wrong", event.name());
+                    let what = format!("{invocation} reports {}, though nothing is wrong", event.name());
                     found.broken(case.number, what);
                 }
             }
@@ -84,9 +84,9 @@ impl EverythingRecovers {
                 for connection in life.claims.keys() {
                     let row = record.row(*connection);
                     let held = row.is_some_and(|row| life.holds(*connection, instant(row.sync_lease_until)));
-                    let hangs = self.hanging.contains(&(instance.number, *connection));
+                    let hangs = self.hanging.contains(&(invocation.number, *connection));
                     if held && !hangs && !life.doubts(*connection, Matter::Run) {
-                        found.broken(*connection, format!("{instance} ends, and its lease stays behind"));
+                        found.broken(*connection, format!("{invocation} ends, and its lease stays behind"));
                     }
                 }
             }
@@ -95,12 +95,12 @@ impl EverythingRecovers {
     }
 }
 
-fn steps(life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+fn steps(life: &Conduct, step: &Step<'_>, found: &mut Found<'_>) {
     match step.transition {
         Transition::ClaimRun | Transition::KeepRun => {
             let longest = micros(RUN_LEASE) + SECOND + SKEW;
             if !life.frozen && instant(step.after.sync_lease_until) > step.sent_at + longest {
-                let what = format!("{} keeps others out for longer than a lease", step.instance);
+                let what = format!("{} keeps others out for longer than a lease", step.invocation);
                 found.broken(step.connection, what);
             }
         }
@@ -109,7 +109,7 @@ fn steps(life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
             let told = step.after.webhook_error.as_deref();
             let other_id = said.is_some_and(|said| said.wants_another_id && Some(said.code) == told);
             if other_id && life.watches.get(&step.connection) == Some(&1) {
-                let what = format!("{} gives up where Google only wants another id", step.instance);
+                let what = format!("{} gives up where Google only wants another id", step.invocation);
                 found.broken(step.connection, what);
             }
         }

@@ -5,8 +5,8 @@ use protocol::receive::Verdict;
 use protocol::schedule::{LOOKS, RECEIVE_TIMEOUT};
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::Life;
+use crate::check::record::Record;
+use crate::check::record::invocation::Conduct;
 use crate::fact::{Deed, Fact};
 use crate::subject::Purpose;
 use crate::time::{Instant, MILLISECOND, SECOND, delta};
@@ -21,9 +21,9 @@ pub(super) struct GoogleIsAnsweredAtOnce;
 
 impl Check for GoogleIsAnsweredAtOnce {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
-        let Fact::Of(instance, Deed::Judges { notification, verdict }) = fact else { return };
-        let Purpose::Receive(connection) = instance.purpose else { return };
-        let Some(life) = record.life(*instance) else { return };
+        let Fact::Of(invocation, Deed::Judges { notification, verdict }) = fact else { return };
+        let Purpose::Receive(connection) = invocation.purpose else { return };
+        let Some(life) = record.life(*invocation) else { return };
         if **verdict == Verdict::Unavailable && record.row_of(connection, notification).is_some() {
             unavailable(record, at, life, connection, found);
         }
@@ -45,7 +45,7 @@ impl Check for GoogleIsAnsweredAtOnce {
     }
 }
 
-fn unavailable(record: &Record, at: Instant, life: &Life, connection: usize, found: &mut Found<'_>) {
+fn unavailable(record: &Record, at: Instant, life: &Conduct, connection: usize, found: &mut Found<'_>) {
     if record.is_quiet(life) {
         found.broken(connection, "a notification was answered with 503, though nothing is wrong");
     }

@@ -1,7 +1,7 @@
 //! An id that is out of both columns never comes back, and Google is not asked for a channel by one that was replaced.
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::{given_up, ids};
 use crate::fact::{Deed, Fact, Request};
 use crate::subject::short;
@@ -21,10 +21,10 @@ impl Check for IdsNeverComeBack {
                     found.broken(step.connection, what);
                 }
             }
-            Fact::Of(instance, Deed::Asks(Request::Watch { connection: Some(connection), channel })) => {
-                let pending = record.life(*instance).and_then(|life| life.pending.get(connection));
+            Fact::Of(invocation, Deed::Asks(Request::Watch { connection: Some(connection), channel })) => {
+                let pending = record.life(*invocation).and_then(|life| life.pending.get(connection));
                 if pending != Some(channel) {
-                    let what = format!("{instance} asks for a channel by an id that it replaced");
+                    let what = format!("{invocation} asks for a channel by an id that it replaced");
                     found.broken(*connection, what);
                 }
             }

@@ -28,7 +28,7 @@ mod what_is_broken_is_told;
 mod work_is_bounded;
 
 use checker::{Check, Found};
-use record::book::Record;
+use record::Record;
 
 use crate::fact::Fact;
 use crate::promise::{Promise, Violation};

@@ -8,11 +8,11 @@ use protocol::notification::Notification;
 use protocol::receive::Verdict;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::connection::{Case, Change};
+use crate::check::record::Record;
+use crate::check::record::connection::{Case, KnownChange};
 use crate::check::row::{arose_at, asks_for_a_run, is_live};
 use crate::fact::{Deed, Fact, Moment, Step};
-use crate::subject::{Broken, Instance, Purpose, Row};
+use crate::subject::{Broken, Invocation, Purpose, Row};
 use crate::time::{HOUR, Instant, seconds};
 
 #[derive(Default)]
@@ -25,8 +25,8 @@ impl Check for NoChangeIsLost {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) => self.steps(step, found),
-            Fact::Of(instance, Deed::Judges { notification, verdict }) => {
-                judges(record, *instance, notification, verdict, found);
+            Fact::Of(invocation, Deed::Judges { notification, verdict }) => {
+                judges(record, *invocation, notification, verdict, found);
             }
             Fact::Reached(Moment::Calm | Moment::BurstOver { .. }) => {
                 record.rows().for_each(|(case, row)| changes_are_seen(record, at, case, row, found));
@@ -48,11 +48,11 @@ impl NoChangeIsLost {
         }
         let request = step.after.sync_request_id;
         let Some(request) = request.filter(|_| request != step.before.sync_request_id) else {
-            let what = format!("{} owes no run of its own after {}", step.instance, step.transition.name());
+            let what = format!("{} owes no run of its own after {}", step.invocation, step.transition.name());
             return found.broken(step.connection, what);
         };
         if !self.requests.insert(request) {
-            let what = format!("{} wrote a request that was there before", step.instance);
+            let what = format!("{} wrote a request that was there before", step.invocation);
             found.broken(step.connection, what);
         }
     }
@@ -60,12 +60,12 @@ impl NoChangeIsLost {
 
 fn judges(
     record: &Record,
-    instance: Instance,
+    invocation: Invocation,
     notification: &Notification,
     verdict: &Verdict,
     found: &mut Found<'_>,
 ) {
-    let Purpose::Receive(connection) = instance.purpose else { return };
+    let Purpose::Receive(connection) = invocation.purpose else { return };
     if record.row_of(connection, notification).is_some() && *verdict == Verdict::Unknown {
         found.broken(connection, "a notification that belongs to a connection was answered with 404");
     }
@@ -77,7 +77,7 @@ fn changes_are_seen(record: &Record, at: Instant, case: &Case, row: &Row, found:
     }
     // Without a channel, the next one is followed by a run.
     let to_open = row.webhook_id.is_none() || !record.is_healthy(case) || record.is_excused(case);
-    let is_missed = |change: &&Change| !case.ran_since(change.at, at);
+    let is_missed = |change: &&KnownChange| !case.ran_since(change.at, at);
     for change in case.changes.iter().filter(is_missed) {
         let when = seconds(change.at);
         if change.acknowledged {

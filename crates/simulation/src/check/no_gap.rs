@@ -2,7 +2,7 @@
 //! no gap.
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::row::is_live;
 use crate::fact::Fact;
 use crate::subject::short;

@@ -10,8 +10,8 @@ use protocol::table::{Column, Filter, Query};
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::Life;
+use crate::check::record::Record;
+use crate::check::record::invocation::Conduct;
 use crate::check::row::{PERMANENT, doubled, is_owed_and_due};
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, connection_number};
@@ -22,7 +22,7 @@ const IN_A_ROW: u32 = 5;
 
 #[derive(Default)]
 pub(super) struct NobodyStarves {
-    /// By number of the instance.
+    /// By number of the invocation.
     queues: BTreeMap<usize, Queues>,
     /// How often in a row a delay had no jitter, by what it delays.
     unjittered: BTreeMap<&'static str, u32>,
@@ -46,12 +46,12 @@ struct Queues {
 
 /// What a sweep reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Matter {
+enum Queue {
     Renewals,
     Runs,
 }
 
-impl Matter {
+impl Queue {
     fn of(query: &Query) -> Option<Self> {
         let asks = |column| {
             query.filters.iter().any(|filter| matches!(filter, Filter::Lte(asked, _) if *asked == column))
@@ -65,12 +65,12 @@ impl Check for NobodyStarves {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) => self.has_jitter(record, step, found),
-            Fact::Of(instance, deed) if instance.purpose == Purpose::Sweep => {
-                if let Some(life) = record.life(*instance) {
-                    self.queues.entry(instance.number).or_default().read(at, life, deed, found);
+            Fact::Of(invocation, deed) if invocation.purpose == Purpose::Sweep => {
+                if let Some(life) = record.life(*invocation) {
+                    self.queues.entry(invocation.number).or_default().read(at, life, deed, found);
                 }
                 if deed.is_last() {
-                    self.queues.remove(&instance.number);
+                    self.queues.remove(&invocation.number);
                 }
             }
             Fact::Reached(Moment::SweepsTogether { sweeps }) => {
@@ -101,7 +101,7 @@ impl Check for NobodyStarves {
 
 impl NobodyStarves {
     fn has_jitter(&mut self, record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
-        let Some(life) = record.life(step.instance) else { return };
+        let Some(life) = record.life(step.invocation) else { return };
         let (before, after) = (step.before, step.after);
         let clock = life.clock(step.sent_at);
         let (renewal, run) = (instant(after.webhook_not_before), instant(after.sync_not_before));
@@ -136,23 +136,23 @@ impl NobodyStarves {
 }
 
 impl Queues {
-    fn read(&mut self, at: Instant, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
+    fn read(&mut self, at: Instant, life: &Conduct, deed: &Deed<'_>, found: &mut Found<'_>) {
         match *deed {
             Deed::Asks(Request::Select(query))
-                if Matter::of(query).is_some() && life.age(at) > SECOND && !life.frozen =>
+                if Queue::of(query).is_some() && life.age(at) > SECOND && !life.frozen =>
             {
                 let what = "asks late what is due, and keeps it waiting for the rest";
-                found.broken(None, format!("{} {what}", life.instance));
+                found.broken(None, format!("{} {what}", life.invocation));
             }
             Deed::Hears(Answer::Select { query, rows: Some(rows) }) => {
                 let rows = rows.iter().flatten();
-                match Matter::of(query) {
-                    Some(Matter::Renewals) => {
+                match Queue::of(query) {
+                    Some(Queue::Renewals) => {
                         let due =
                             rows.map(|row| (connection_number(row.id), instant(row.webhook_not_before)));
                         (self.due, self.due_read_at) = (due.collect(), at);
                     }
-                    Some(Matter::Runs) => {
+                    Some(Queue::Runs) => {
                         let owed = rows.map(|row| (connection_number(row.id), instant(row.sync_not_before)));
                         self.owed = owed.collect();
                     }
@@ -178,18 +178,18 @@ impl Queues {
         }
     }
 
-    fn runs(&mut self, life: &Life, connection: usize, found: &mut Found<'_>) {
+    fn runs(&mut self, life: &Conduct, connection: usize, found: &mut Found<'_>) {
         self.runs += 1;
         // What could not be run for want of budget may be passed over, and a run after a renewal has no turn.
         let has_turn = self.runs <= RUNS_PER_INVOCATION as usize && !life.pending.contains_key(&connection);
         if !takes_first(&mut self.owed, connection) && has_turn {
-            found.broken(connection, format!("{} runs what has waited less than others", life.instance));
+            found.broken(connection, format!("{} runs what has waited less than others", life.invocation));
         }
     }
 
-    fn renews(&mut self, at: Instant, life: &Life, connection: usize, found: &mut Found<'_>) {
+    fn renews(&mut self, at: Instant, life: &Conduct, connection: usize, found: &mut Found<'_>) {
         if !takes_first(&mut self.due, connection) {
-            found.broken(connection, format!("{} renews what has waited less than others", life.instance));
+            found.broken(connection, format!("{} renews what has waited less than others", life.invocation));
         }
         // Each takes the place of one that ended.
         let free_at = match self.renewals.checked_sub(RENEWALS_AT_ONCE) {
@@ -198,7 +198,7 @@ impl Queues {
         };
         self.renewals += 1;
         if free_at.is_some_and(|free_at| free_at < at) {
-            let what = format!("{} keeps a renewal waiting for what it need not", life.instance);
+            let what = format!("{} keeps a renewal waiting for what it need not", life.invocation);
             found.broken(connection, what);
         }
     }

@@ -10,9 +10,9 @@ use protocol::transition::Transition;
 
 use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::{Case, given_up, ids};
-use crate::check::record::instance::{Life, Matter};
+use crate::check::record::invocation::{Conduct, Matter};
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Broken, Row, short};
 use crate::time::{HOUR, Instant, MINUTE, SECOND, delta, instant, micros};
@@ -22,7 +22,7 @@ const REQUEST: Instant = micros(DATABASE_TIMEOUT);
 
 #[derive(Default)]
 pub(super) struct OneLiveChannel {
-    /// By number of the instance.
+    /// By number of the invocation.
     duties: BTreeMap<usize, Duties>,
     /// What was given up in quiet times, of which connection, and by when it is to be stopped.
     given_up: VecDeque<(Instant, usize, ChannelId)>,
@@ -31,7 +31,7 @@ pub(super) struct OneLiveChannel {
 /// A channel and, where it is known, its resource.
 type Replaced = (ChannelId, Option<ResourceId>);
 
-/// The channels that an instance may have to ask Google to stop.
+/// The channels that an invocation may have to ask Google to stop.
 #[derive(Default)]
 struct Duties {
     /// Opened for it and not stored; for which connection.
@@ -50,12 +50,12 @@ impl Check for OneLiveChannel {
                 found.broken(None, "a channel was asked for that no row ever named");
             }
             Fact::Applied(step) => self.steps(record, at, step, found),
-            Fact::Of(instance, deed) => {
-                if let Some(life) = record.life(*instance) {
+            Fact::Of(invocation, deed) => {
+                if let Some(life) = record.life(*invocation) {
                     self.read_deed(record, at, life, deed, found);
                 }
                 if deed.is_last() {
-                    self.duties.remove(&instance.number);
+                    self.duties.remove(&invocation.number);
                 }
             }
             Fact::Reached(Moment::BurstOver { since }) => {
@@ -68,9 +68,9 @@ impl Check for OneLiveChannel {
 
 impl OneLiveChannel {
     fn steps(&mut self, record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'_>) {
-        let Step { instance, connection, before, after, .. } = *step;
-        let Some(life) = record.life(instance) else { return };
-        let duties = self.duties.entry(instance.number).or_default();
+        let Step { invocation, connection, before, after, .. } = *step;
+        let Some(life) = record.life(invocation) else { return };
+        let duties = self.duties.entry(invocation.number).or_default();
         if let Some(id) = &after.webhook_id {
             duties.opened.remove(id);
         }
@@ -91,12 +91,12 @@ impl OneLiveChannel {
             Transition::FailRenewal | Transition::DoubtChannel
                 if life.pending.get(&connection) != before.webhook_pending_id.as_ref() =>
             {
-                let what = format!("{instance} wrote its failure over somebody else's renewal");
+                let what = format!("{invocation} wrote its failure over somebody else's renewal");
                 found.broken(connection, what);
             }
             _ => {}
         }
-        // Instances of less quiet times may go on for a while.
+        // Invocations of less quiet times may go on for a while.
         if at > record.quiet_from.saturating_add(HOUR) {
             self.given_up.extend(given_up(step).map(|id| (at + 2 * MINUTE, connection, id.clone())));
         }
@@ -106,11 +106,11 @@ impl OneLiveChannel {
         &mut self,
         record: &Record,
         at: Instant,
-        life: &Life,
+        life: &Conduct,
         deed: &Deed<'_>,
         found: &mut Found<'_>,
     ) {
-        let duties = self.duties.entry(life.instance.number).or_default();
+        let duties = self.duties.entry(life.invocation.number).or_default();
         match *deed {
             Deed::Asks(Request::Watch { connection: Some(connection), channel }) => {
                 leaves_time(record, at, life, connection, channel, found);
@@ -120,7 +120,8 @@ impl OneLiveChannel {
                 if let Some((connection, Some(known))) = duties.to_stop.remove(channel)
                     && known != *resource
                 {
-                    let what = format!("{} stops a channel by another resource than its own", life.instance);
+                    let what =
+                        format!("{} stops a channel by another resource than its own", life.invocation);
                     found.broken(connection, what);
                 }
             }
@@ -147,7 +148,7 @@ impl OneLiveChannel {
                 }
             }
             Deed::Judges { notification, verdict: Verdict::Orphan(row) } => {
-                if let Some(connection) = life.instance.connection().filter(|_| may_stop(life, at, row)) {
+                if let Some(connection) = life.invocation.connection().filter(|_| may_stop(life, at, row)) {
                     let orphan = (notification.channel.clone(), Some(notification.resource.clone()));
                     duties.is_to_stop(connection, vec![orphan], None);
                 }
@@ -155,7 +156,7 @@ impl OneLiveChannel {
             Deed::Ends if !life.frozen => {
                 if let Some((connection, question)) = life.sequel.next() {
                     let what = "does not ask what became of its channel";
-                    let what = format!("{} {what}: {question:?} was to come", life.instance);
+                    let what = format!("{} {what}: {question:?} was to come", life.invocation);
                     found.broken(connection, what);
                 }
                 duties.are_done(record, at, life, found);
@@ -198,33 +199,33 @@ impl Duties {
         }
     }
 
-    fn are_done(&self, record: &Record, at: Instant, life: &Life, found: &mut Found<'_>) {
+    fn are_done(&self, record: &Record, at: Instant, life: &Conduct, found: &mut Found<'_>) {
         let not_stored = self.opened.iter().filter(|(_, of)| !life.doubts(**of, Matter::Channel));
         let to_stop = self.to_stop.iter().map(|(id, (of, _))| (id, of));
         for (id, connection) in not_stored.chain(to_stop) {
             if record.google.channel(id).is_some_and(|channel| channel.is_live(at)) {
                 let what = "ends, and a channel that it should stop stays behind";
-                found.broken(*connection, format!("{} {what}", life.instance));
+                found.broken(*connection, format!("{} {what}", life.invocation));
             }
         }
     }
 }
 
 /// Whether the row's access token lasts for a stop.
-fn may_stop(life: &Life, at: Instant, row: &Connection) -> bool {
+fn may_stop(life: &Conduct, at: Instant, row: &Connection) -> bool {
     let lasts = |expires_at| instant(expires_at) > life.clock(at) + delta(TOKEN_MARGIN) + MINUTE;
     row.access_token.is_some() && row.expires_at.is_some_and(lasts)
 }
 
 /// A renewal is claimed when nobody is at it, for as long as the schedule says.
-fn is_claimed_well(at: Instant, life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+fn is_claimed_well(at: Instant, life: &Conduct, step: &Step<'_>, found: &mut Found<'_>) {
     if instant(step.before.webhook_lease_until) > at + SKEW {
-        let what = format!("{} took over a renewal's lease that holds", life.instance);
+        let what = format!("{} took over a renewal's lease that holds", life.invocation);
         found.broken(step.connection, what);
     }
     let lease = instant(step.after.webhook_lease_until) - life.clock(step.sent_at);
     if (lease - delta(RENEWAL_LEASE)).abs() > SECOND {
-        let what = format!("{} claimed a renewal for {} s", life.instance, lease / SECOND);
+        let what = format!("{} claimed a renewal for {} s", life.invocation, lease / SECOND);
         found.broken(step.connection, what);
     }
 }
@@ -233,7 +234,7 @@ fn is_claimed_well(at: Instant, life: &Life, step: &Step<'_>, found: &mut Found<
 fn leaves_time(
     record: &Record,
     at: Instant,
-    life: &Life,
+    life: &Conduct,
     connection: usize,
     channel: &ChannelId,
     found: &mut Found<'_>,
@@ -242,7 +243,7 @@ fn leaves_time(
     let lease = row.map_or(Instant::MAX, |row| instant(row.webhook_lease_until) - life.clock(at));
     let left = lease.min(delta(INVOCATION_END) - life.age(at));
     if left < delta(TIME_TO_WATCH) - REQUEST {
-        let what = format!("{} asks for a channel with too little time left", life.instance);
+        let what = format!("{} asks for a channel with too little time left", life.invocation);
         found.broken(connection, what);
     }
 }

@@ -6,7 +6,7 @@ use protocol::transition::Transition;
 
 use crate::assumption::{CALLEE_LIFE, SKEW};
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::{Case, Made};
 use crate::fact::{Fact, Step};
 use crate::subject::Run;
@@ -30,11 +30,11 @@ impl Check for OneRunAtATime {
 
 impl OneRunAtATime {
     fn steps(&mut self, record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'_>) {
-        let Some(life) = record.life(step.instance) else { return };
+        let Some(life) = record.life(step.invocation) else { return };
         let lease = |row: &Connection| instant(row.sync_lease_until);
         let held = lease(step.before);
         let own = life.holds(step.connection, held);
-        let mut broken = |what: &str| found.broken(step.connection, format!("{} {what}", step.instance));
+        let mut broken = |what: &str| found.broken(step.connection, format!("{} {what}", step.invocation));
         match step.transition {
             Transition::ClaimRun | Transition::KeepRun => {
                 if !own && held > at + SKEW {

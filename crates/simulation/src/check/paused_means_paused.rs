@@ -1,4 +1,4 @@
-//! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an instance that learns of it
+//! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an invocation that learns of it
 //! gives the channel up.
 
 use std::collections::BTreeSet;
@@ -7,16 +7,16 @@ use protocol::receive::Verdict;
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::ids;
 use crate::check::row::is_live;
 use crate::fact::{Deed, Fact, Moment, Request};
-use crate::subject::{Instance, Purpose};
+use crate::subject::{Invocation, Purpose};
 use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct PausedMeansPaused {
-    /// Instances that learned that their connection is paused, and have not given the channel up.
+    /// Invocations that learned that their connection is paused, and have not given the channel up.
     to_retire: BTreeSet<usize>,
 }
 
@@ -43,7 +43,7 @@ impl Check for PausedMeansPaused {
                     found.broken(step.connection, "a channel was stored while paused");
                 }
             }
-            Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
+            Fact::Of(invocation, deed) => self.read_deed(record, *invocation, deed, found),
             Fact::Reached(Moment::Recovered | Moment::CrowdServed { .. }) => {
                 for (case, row) in record.rows() {
                     if !is_live(row) && ids(row).next().is_some() {
@@ -57,22 +57,22 @@ impl Check for PausedMeansPaused {
 }
 
 impl PausedMeansPaused {
-    fn read_deed(&mut self, record: &Record, instance: Instance, deed: &Deed<'_>, found: &mut Found<'_>) {
+    fn read_deed(&mut self, record: &Record, invocation: Invocation, deed: &Deed<'_>, found: &mut Found<'_>) {
         match deed {
             Deed::Judges { verdict: Verdict::Changed(row), .. }
-                if matches!(instance.purpose, Purpose::Receive(_)) && !is_live(row) =>
+                if matches!(invocation.purpose, Purpose::Receive(_)) && !is_live(row) =>
             {
-                self.to_retire.insert(instance.number);
+                self.to_retire.insert(invocation.number);
             }
             Deed::Asks(Request::Update { transition: Transition::RetireChannel, .. }) => {
-                self.to_retire.remove(&instance.number);
+                self.to_retire.remove(&invocation.number);
             }
             Deed::Ends => {
-                let keeps = self.to_retire.contains(&instance.number);
-                if keeps && record.life(instance).is_some_and(|life| !life.frozen) {
+                let keeps = self.to_retire.contains(&invocation.number);
+                if keeps && record.life(invocation).is_some_and(|life| !life.frozen) {
                     let what =
-                        format!("{instance} learned that its connection is paused, and keeps the channel");
-                    found.broken(instance.connection(), what);
+                        format!("{invocation} learned that its connection is paused, and keeps the channel");
+                    found.broken(invocation.connection(), what);
                 }
             }
             _ => {}

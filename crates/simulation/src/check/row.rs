@@ -48,7 +48,7 @@ pub(super) fn asks_for_a_run(step: &Step<'_>) -> bool {
         | Transition::CommitChannel
         | Transition::LoseRun
         | Transition::Reconcile => true,
-        Transition::ClaimRenewal => matches!(step.instance.purpose, Purpose::Button(_)),
+        Transition::ClaimRenewal => matches!(step.invocation.purpose, Purpose::Button(_)),
         _ => false,
     }
 }

@@ -8,15 +8,15 @@ use protocol::event::Event;
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::record::connection::ids;
 use crate::fact::{Deed, Fact, Request, Step};
-use crate::subject::{Instance, connection_of, short};
+use crate::subject::{Invocation, connection_of, short};
 use crate::time::Instant;
 
 #[derive(Default)]
 pub(super) struct TheCurrentChannelIsNeverStopped {
-    /// The channels that instances are opening, by instance and connection.
+    /// The channels that invocations are opening, by invocation and connection.
     opening: BTreeMap<(usize, usize), ChannelId>,
 }
 
@@ -31,7 +31,7 @@ impl Check for TheCurrentChannelIsNeverStopped {
                 }
             }
             Fact::Applied(step) => self.steps(record, step, found),
-            Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
+            Fact::Of(invocation, deed) => self.read_deed(record, *invocation, deed, found),
             _ => {}
         }
     }
@@ -46,7 +46,7 @@ impl TheCurrentChannelIsNeverStopped {
             | Transition::DoubtChannel
             | Transition::ReleaseRenewal
             | Transition::RetireChannel => {
-                self.opening.remove(&(step.instance.number, step.connection));
+                self.opening.remove(&(step.invocation.number, step.connection));
             }
             Transition::ClaimRenewal | Transition::ReissueChannel => self.supersedes(record, step, found),
             _ => {}
@@ -58,18 +58,18 @@ impl TheCurrentChannelIsNeverStopped {
         let Some(pending) = &step.before.webhook_pending_id else { return };
         let renewal = record.case(step.connection).and_then(|case| case.renewal(pending));
         let Some(life) = renewal.and_then(|renewal| record.life(renewal.holder)) else { return };
-        let holder = life.instance;
+        let holder = life.invocation;
         let is_opening = self.opening.get(&(holder.number, step.connection)) == Some(pending);
-        if is_opening && holder != step.instance && !life.crashed && !life.frozen {
+        if is_opening && holder != step.invocation && !life.crashed && !life.frozen {
             let what = format!("channel {} was given up while {holder} opens it", short(pending));
             found.broken(step.connection, what);
         }
     }
 
-    fn read_deed(&mut self, record: &Record, instance: Instance, deed: &Deed<'_>, found: &mut Found<'_>) {
+    fn read_deed(&mut self, record: &Record, invocation: Invocation, deed: &Deed<'_>, found: &mut Found<'_>) {
         match deed {
             Deed::Asks(Request::Watch { connection: Some(connection), channel }) => {
-                self.opening.insert((instance.number, *connection), (*channel).clone());
+                self.opening.insert((invocation.number, *connection), (*channel).clone());
             }
             Deed::Logs(
                 event @ (Event::ChannelOpened { .. }
@@ -77,16 +77,16 @@ impl TheCurrentChannelIsNeverStopped {
                 | Event::RenewalSuperseded { .. }),
             ) => {
                 if let Some(connection) = connection_of(event) {
-                    self.opening.remove(&(instance.number, connection));
+                    self.opening.remove(&(invocation.number, connection));
                 }
             }
             Deed::Asks(Request::Stop { channel, .. }) => {
-                let Some(life) = record.life(instance) else { return };
+                let Some(life) = record.life(invocation) else { return };
                 let pending = life.pending.iter().find(|(_, pending)| *pending == *channel);
                 if let Some((connection, _)) = pending
                     && !life.sequel.knows(*connection)
                 {
-                    let what = format!("{instance} stops a channel that may have been stored");
+                    let what = format!("{invocation} stops a channel that may have been stored");
                     found.broken(*connection, what);
                 }
             }

@@ -1,4 +1,4 @@
-//! The schedule that stays was computed after the last change. So an instance that learns that its lease was lost asks
+//! The schedule that stays was computed after the last change. So an invocation that learns that its lease was lost asks
 //! for another run, for its callee may have written after the newer one.
 
 use std::collections::BTreeSet;
@@ -6,25 +6,25 @@ use std::collections::BTreeSet;
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::connection::{Case, Change, Made};
+use crate::check::record::Record;
+use crate::check::record::connection::{Case, KnownChange, Made};
 use crate::fact::{Answer, Deed, Fact, Moment, Request};
-use crate::subject::{Instance, Row};
+use crate::subject::{Invocation, Row};
 use crate::time::{Instant, seconds};
 
 pub(super) struct TheLastWordIsNotStale {
     /// Also judges what the protocol is known not to see.
     known_limit: bool,
-    /// Instances that asked under a lease with a run made under it, and of which connection.
+    /// Invocations that asked under a lease with a run made under it, and of which connection.
     fenced: BTreeSet<(usize, usize)>,
-    /// Instances that were told that their lease was lost, and have asked for no other run.
+    /// Invocations that were told that their lease was lost, and have asked for no other run.
     lost: BTreeSet<(usize, usize)>,
 }
 
 impl Check for TheLastWordIsNotStale {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(instance, deed) => self.read_deed(record, *instance, deed, found),
+            Fact::Of(invocation, deed) => self.read_deed(record, *invocation, deed, found),
             Fact::Reached(Moment::Calm | Moment::BurstOver { .. }) => {
                 record.rows().for_each(|(case, row)| self.last_word(record, at, case, row, found));
             }
@@ -38,11 +38,11 @@ impl TheLastWordIsNotStale {
         Self { known_limit, fenced: BTreeSet::new(), lost: BTreeSet::new() }
     }
 
-    fn read_deed(&mut self, record: &Record, instance: Instance, deed: &Deed<'_>, found: &mut Found<'_>) {
-        let Some(life) = record.life(instance) else { return };
+    fn read_deed(&mut self, record: &Record, invocation: Invocation, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let Some(life) = record.life(invocation) else { return };
         match *deed {
             Deed::Asks(Request::Update { connection: Some(connection), transition }) => {
-                let holder = (instance.number, connection);
+                let holder = (invocation.number, connection);
                 if transition == Transition::LoseRun {
                     self.lost.remove(&holder);
                 } else if is_fenced(transition)
@@ -52,16 +52,16 @@ impl TheLastWordIsNotStale {
                 }
             }
             Deed::Hears(Answer::Update { connection: Some(connection), transition, row }) => {
-                let holder = (instance.number, connection);
+                let holder = (invocation.number, connection);
                 if is_fenced(transition) && self.fenced.remove(&holder) && row == Some(None) {
                     self.lost.insert(holder);
                 }
             }
             Deed::Ends if !life.frozen => {
-                let lost = self.lost.range((instance.number, 0)..(instance.number + 1, 0)).next();
+                let lost = self.lost.range((invocation.number, 0)..(invocation.number + 1, 0)).next();
                 if let Some((_, connection)) = lost {
                     let what = "learned that its lease was lost, and asked for no other run";
-                    found.broken(*connection, format!("{instance} {what}"));
+                    found.broken(*connection, format!("{invocation} {what}"));
                 }
             }
             _ => {}
@@ -72,7 +72,7 @@ impl TheLastWordIsNotStale {
         let written = case.runs.iter().filter(|Made { run, .. }| run.succeeds && run.end <= at);
         let Some(last) = written.max_by_key(|made| made.run.end) else { return };
         let (start, end) = (last.run.start, last.run.end);
-        let is_overwritten = |change: &Change| {
+        let is_overwritten = |change: &KnownChange| {
             change.at > start && (change.acknowledged || change.unseen) && case.ran_since(change.at, at)
         };
         if row.sync_request_id.is_some() || !case.changes.iter().any(is_overwritten) {
@@ -91,7 +91,7 @@ impl TheLastWordIsNotStale {
     }
 }
 
-/// Whether an update depends on its instance's lease. FinishRun does on the request as well: where it meets no row,
+/// Whether an update depends on its invocation's lease. FinishRun does on the request as well: where it meets no row,
 /// there may just be a newer one.
 fn is_fenced(transition: Transition) -> bool {
     matches!(

@@ -3,7 +3,7 @@
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
+use crate::check::record::Record;
 use crate::check::row::is_live;
 use crate::fact::{Fact, Moment, Step};
 use crate::subject::Broken;
@@ -42,11 +42,11 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     if !matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel) {
         return;
     }
-    let said = record.life(step.instance).and_then(|life| life.said.get(&step.connection));
+    let said = record.life(step.invocation).and_then(|life| life.said.get(&step.connection));
     let error = step.after.webhook_error.as_deref().unwrap_or("nothing");
     // Or it is the database's answer to the new access token.
     if said.is_none_or(|said| said.code != error) && error != "database_unavailable" {
-        let what = format!("{} tells {error}, and Google said something else", step.instance);
+        let what = format!("{} tells {error}, and Google said something else", step.invocation);
         found.broken(step.connection, what);
     }
 }

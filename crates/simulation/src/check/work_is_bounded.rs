@@ -12,22 +12,22 @@ use protocol::transition::Transition;
 
 use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
-use crate::check::record::book::Record;
-use crate::check::record::instance::Life;
+use crate::check::record::Record;
+use crate::check::record::invocation::Conduct;
 use crate::check::row::is_well;
 use crate::due::due_at;
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, connection_of};
 use crate::time::{HOUR, Instant, MILLISECOND, SECOND, delta, instant, micros};
 
-/// How long an instance may take to learn that it must end.
+/// How long an invocation may take to learn that it must end.
 const LAST_WORDS: Instant = 30 * SECOND;
 /// What a commit takes, and two looks at a clock.
 const COMMIT: Instant = micros(DATABASE_TIMEOUT) + SECOND;
 
 #[derive(Default)]
 pub(super) struct WorkIsBounded {
-    /// By number of the instance.
+    /// By number of the invocation.
     work: BTreeMap<usize, Work>,
 }
 
@@ -46,24 +46,24 @@ struct Work {
 impl Check for WorkIsBounded {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(instance, Deed::Starts { .. }) => {
-                self.work.entry(instance.number).or_default().connections = connections(record, at);
+            Fact::Of(invocation, Deed::Starts { .. }) => {
+                self.work.entry(invocation.number).or_default().connections = connections(record, at);
             }
-            Fact::Of(instance, deed) => {
-                let work = self.work.entry(instance.number).or_default();
-                if let Some(life) = record.life(*instance) {
+            Fact::Of(invocation, deed) => {
+                let work = self.work.entry(invocation.number).or_default();
+                if let Some(life) = record.life(*invocation) {
                     work.read(record, at, life, deed, found);
                 }
                 if deed.is_last() {
-                    self.work.remove(&instance.number);
+                    self.work.remove(&invocation.number);
                 }
             }
             Fact::Applied(step) => {
-                let Some(life) = record.life(step.instance) else { return };
+                let Some(life) = record.life(step.invocation) else { return };
                 match step.transition {
                     Transition::ClaimRun | Transition::KeepRun => claims_run(at, life, step, found),
                     Transition::ClaimRenewal => {
-                        let work = self.work.entry(step.instance.number).or_default();
+                        let work = self.work.entry(step.invocation.number).or_default();
                         work.token_requests.insert(step.connection, 0);
                         claims_renewal(record, at, step, found);
                     }
@@ -88,7 +88,7 @@ impl Check for WorkIsBounded {
 /// How many connections a sweep has something to do for, and how many there are.
 fn connections(record: &Record, at: Instant) -> (usize, usize) {
     let all = record.cases().len();
-    // Instances of less quiet times may go on for a while.
+    // Invocations of less quiet times may go on for a while.
     if at < record.quiet_from.saturating_add(HOUR) {
         return (all, all);
     }
@@ -96,14 +96,14 @@ fn connections(record: &Record, at: Instant) -> (usize, usize) {
 }
 
 impl Work {
-    fn read(&mut self, record: &Record, at: Instant, life: &Life, deed: &Deed<'_>, found: &mut Found<'_>) {
-        let instance = life.instance;
+    fn read(&mut self, record: &Record, at: Instant, life: &Conduct, deed: &Deed<'_>, found: &mut Found<'_>) {
+        let invocation = life.invocation;
         match *deed {
             Deed::Asks(Request::Watch { connection: Some(connection), .. }) => {
                 // One, one with a fresh token, one with a fresh id.
                 let watches = 1 + life.watches.get(&connection).copied().unwrap_or_default();
                 if watches > 3 {
-                    let what = format!("{instance} asks for a channel {watches} times");
+                    let what = format!("{invocation} asks for a channel {watches} times");
                     found.broken(connection, what);
                 }
             }
@@ -111,8 +111,8 @@ impl Work {
                 let Some(token_requests) = self.token_requests.get_mut(&connection) else { return };
                 *token_requests += 1;
                 // A sweep may do so again for a channel that it stops.
-                if *token_requests > if instance.purpose == Purpose::Sweep { 2 } else { 1 } {
-                    let what = format!("{instance} asks for an access token {token_requests} times");
+                if *token_requests > if invocation.purpose == Purpose::Sweep { 2 } else { 1 } {
+                    let what = format!("{invocation} asks for an access token {token_requests} times");
                     found.broken(connection, what);
                 }
             }
@@ -140,37 +140,37 @@ impl Work {
             Deed::Sleeps(duration) => self.sleeps(life, duration, found),
             Deed::Sweeps(_) => self.sweeps(record, life, found),
             Deed::Ends if !life.frozen && life.age(at) > delta(INVOCATION_END) + LAST_WORDS => {
-                found.broken(None, format!("{instance} went on for {} s", life.age(at) / SECOND));
+                found.broken(None, format!("{invocation} went on for {} s", life.age(at) / SECOND));
             }
             _ => {}
         }
     }
 
-    fn renews(&mut self, at: Instant, life: &Life, connection: usize, found: &mut Found<'_>) {
+    fn renews(&mut self, at: Instant, life: &Conduct, connection: usize, found: &mut Found<'_>) {
         if life.age(at) > delta(LAST_RENEWAL) {
-            let what = format!("{} starts a renewal that may not end in time", life.instance);
+            let what = format!("{} starts a renewal that may not end in time", life.invocation);
             found.broken(connection, what);
         }
-        if life.instance.purpose == Purpose::Sweep && !life.frozen && self.renewals >= RENEWALS_AT_ONCE {
-            let what = format!("{} has more than {RENEWALS_AT_ONCE} renewals under way", life.instance);
+        if life.invocation.purpose == Purpose::Sweep && !life.frozen && self.renewals >= RENEWALS_AT_ONCE {
+            let what = format!("{} has more than {RENEWALS_AT_ONCE} renewals under way", life.invocation);
             found.broken(connection, what);
         }
         self.renewals += 1;
     }
 
     /// A notification's own short waits, and those between two looks of a setup.
-    fn sleeps(&self, life: &Life, duration: Instant, found: &mut Found<'_>) {
-        let looks = matches!(life.instance.purpose, Purpose::Setup(_)) && !self.answered;
+    fn sleeps(&self, life: &Conduct, duration: Instant, found: &mut Found<'_>) {
+        let looks = matches!(life.invocation.purpose, Purpose::Setup(_)) && !self.answered;
         let longest = if looks { micros(SETUP_LOOKS_EVERY) } else { delta(LONGEST_SLEEP) + MILLISECOND };
-        if life.instance.purpose == Purpose::Sweep || duration > longest {
-            let what = format!("{} sleeps for {} ms", life.instance, duration / MILLISECOND);
-            found.broken(life.instance.connection(), what);
+        if life.invocation.purpose == Purpose::Sweep || duration > longest {
+            let what = format!("{} sleeps for {} ms", life.invocation, duration / MILLISECOND);
+            found.broken(life.invocation.connection(), what);
         }
     }
 
-    fn sweeps(&self, record: &Record, life: &Life, found: &mut Found<'_>) {
+    fn sweeps(&self, record: &Record, life: &Conduct, found: &mut Found<'_>) {
         let (due, all) = self.connections;
-        // What a user makes due meanwhile, if by an instance that is still at it, was not to be foreseen.
+        // What a user makes due meanwhile, if by an invocation that is still at it, was not to be foreseen.
         let longest = delta(INVOCATION_END) + LAST_WORDS;
         let is_disturbed = record.disturbed_at.saturating_add(longest) > life.started_at;
         let connections = if is_disturbed { all } else { due };
@@ -183,46 +183,46 @@ impl Work {
 }
 
 /// A run starts early enough to end with its invocation.
-fn calls(at: Instant, life: &Life, connection: usize, timeout: Instant, found: &mut Found<'_>) {
+fn calls(at: Instant, life: &Conduct, connection: usize, timeout: Instant, found: &mut Found<'_>) {
     let age = life.age(at);
     // That it is the row's turn is written before a sweep's last run.
     let last = delta(LAST_RUN_OF_A_SWEEP) + 2 * micros(DATABASE_TIMEOUT) + SECOND;
-    let is_late = life.instance.purpose == Purpose::Sweep && age > last && !life.frozen;
+    let is_late = life.invocation.purpose == Purpose::Sweep && age > last && !life.frozen;
     let end = delta(INVOCATION_END) - micros(DATABASE_TIMEOUT) + SECOND;
     if is_late || (timeout > 0 && age + timeout > end) {
         let (after, up_to) = (age / SECOND, timeout / SECOND);
-        let what = format!("{} calls after {after} s, for up to {up_to} s", life.instance);
+        let what = format!("{} calls after {after} s, for up to {up_to} s", life.invocation);
         found.broken(connection, what);
     }
 }
 
-fn claims_run(at: Instant, life: &Life, step: &Step<'_>, found: &mut Found<'_>) {
+fn claims_run(at: Instant, life: &Conduct, step: &Step<'_>, found: &mut Found<'_>) {
     let own = life.holds(step.connection, instant(step.before.sync_lease_until));
     if !own && instant(step.before.sync_not_before) > at + SKEW {
-        found.broken(step.connection, format!("{} claimed a run before it was due", step.instance));
+        found.broken(step.connection, format!("{} claimed a run before it was due", step.invocation));
     }
     if step.before.sync_request_id.is_none() {
-        found.broken(step.connection, format!("{} claimed a run that nobody asked for", step.instance));
+        found.broken(step.connection, format!("{} claimed a run that nobody asked for", step.invocation));
     }
 }
 
 fn claims_renewal(record: &Record, at: Instant, step: &Step<'_>, found: &mut Found<'_>) {
-    let (instance, connection, before) = (step.instance, step.connection, step.before);
+    let (invocation, connection, before) = (step.invocation, step.connection, step.before);
     // The button's interval, less what two clocks may differ.
     let interval = delta(REFRESH_INTERVAL) - 2 * SKEW - COMMIT;
     let committed_at = record.case(connection).and_then(|case| case.committed_at);
-    if matches!(instance.purpose, Purpose::Button(_))
+    if matches!(invocation.purpose, Purpose::Button(_))
         && committed_at.is_some_and(|committed_at| at - committed_at < interval)
     {
         found.broken(connection, "the button renewed twice within seconds");
     }
-    if instance.purpose == Purpose::Sweep && instant(before.webhook_not_before) > at + SKEW {
-        found.broken(connection, format!("{instance} claimed a renewal before it was due"));
+    if invocation.purpose == Purpose::Sweep && instant(before.webhook_not_before) > at + SKEW {
+        found.broken(connection, format!("{invocation} claimed a renewal before it was due"));
     }
     let tolerance = SKEW + 5 * SECOND;
     let was_well = is_well(before, at + tolerance) && is_well(before, at - tolerance);
-    if was_well && matches!(instance.purpose, Purpose::Setup(_) | Purpose::Sweep) {
-        found.broken(connection, format!("{instance} renewed a channel that was well"));
+    if was_well && matches!(invocation.purpose, Purpose::Setup(_) | Purpose::Sweep) {
+        found.broken(connection, format!("{invocation} renewed a channel that was well"));
     }
 }
 

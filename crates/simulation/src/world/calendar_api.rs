@@ -110,12 +110,12 @@ pub(crate) fn renew_token(
     refresh_token: &RefreshToken,
 ) -> Result<RenewedToken, RenewalFailure> {
     users::interfere(world, world.consenting(refresh_token));
-    let answer = answer_refresh(world, refresh_token);
+    let answer = answer_token_request(world, refresh_token);
     world.tell(&Fact::TokenRequestArrived { refresh_token, answer: &answer });
     answer
 }
 
-fn answer_refresh(world: &World, refresh_token: &RefreshToken) -> Result<RenewedToken, RenewalFailure> {
+fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<RenewedToken, RenewalFailure> {
     if world.happens(Fault::GoogleErrors) {
         let failures = [
             RenewalFailure::OauthClientInvalid,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use protocol::connection::Connection;
-use protocol::invocation::{Invocation, Kind};
+use protocol::invocation::{self as budget, Kind};
 use protocol::notification::Notification;
 use protocol::ports::{Clock, Connections};
 use protocol::recalculation::Reason;
@@ -16,14 +16,14 @@ use protocol::{refresh, setup, sweep};
 use crate::assumption::SKEW;
 use crate::fact::Deed;
 use crate::fault::Fault;
-use crate::subject::{Instance, Purpose, connection_id};
+use crate::subject::{Invocation, Purpose, connection_id};
 use crate::world::executor::Reply;
 use crate::world::isolate::Isolate;
 use crate::world::life::Life;
 use crate::world::start::{Heard, Start};
 use crate::world::state::World;
 
-/// Starts an instance.
+/// Starts an invocation.
 pub(crate) fn start(world: &Rc<World>, start: Start) {
     match start {
         Start::Receive { connection, notification, heard } => {
@@ -50,7 +50,7 @@ pub(crate) fn start(world: &Rc<World>, start: Start) {
 fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) + 'static) {
     let skew = world.dice.between(-SKEW, SKEW);
     let life = Life {
-        instance: Instance { number: world.number_instance(), purpose },
+        invocation: Invocation { number: world.number_instance(), purpose },
         skew: if world.has(Fault::Skew) { skew } else { 0 },
         task: world.executor.next_task(),
         crashed: Default::default(),
@@ -97,8 +97,8 @@ async fn press_button(isolate: &Isolate, connection: usize) {
     refresh::follow_up(isolate, &invocation, refreshed).await;
 }
 
-fn invocation(isolate: &Isolate, kind: Kind) -> Invocation {
-    Invocation::new(kind, isolate.now())
+fn invocation(isolate: &Isolate, kind: Kind) -> budget::Invocation {
+    budget::Invocation::new(kind, isolate.now())
 }
 
 async fn read(isolate: &Isolate, connection: usize) -> Option<Connection> {
@@ -106,7 +106,7 @@ async fn read(isolate: &Isolate, connection: usize) -> Option<Connection> {
     rows.ok()?.into_iter().next()?.ok()
 }
 
-/// Google learns that an instance is gone.
+/// Google learns that an invocation is gone.
 struct OnDeath(Reply<Heard>);
 
 impl Drop for OnDeath {

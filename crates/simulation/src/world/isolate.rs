@@ -26,7 +26,7 @@ pub(crate) struct Journey {
 
 impl Isolate {
     pub(crate) fn tell(&self, deed: Deed<'_>) {
-        self.world.tell(&Fact::Of(self.life.instance, deed));
+        self.world.tell(&Fact::Of(self.life.invocation, deed));
     }
 
     /// One request to somebody else, who does `effect` when it arrives. None = no answer.
@@ -87,7 +87,7 @@ impl Isolate {
         }
     }
 
-    /// An instance may crash or stand still while it waits.
+    /// An invocation may crash or stand still while it waits.
     pub(crate) fn suffer(&self, waits: Instant) {
         let world = &self.world;
         if world.happens(Fault::Crashes) {
@@ -102,7 +102,7 @@ impl Isolate {
         self.tell(Deed::StandsStill(pause));
         self.world.executor.freeze(self.life.task, self.world.now() + pause);
         self.world.frozen.borrow_mut().push(Rc::clone(&self.life));
-        // An instance that comes back after so long is often put down.
+        // Often the platform ends an invocation that goes on after such a pause.
         if self.world.dice.chance(0.25) {
             self.crash_after(pause + self.world.dice.between(0, SECOND));
         }
@@ -117,7 +117,7 @@ impl Isolate {
     fn crash_after(&self, delay: Instant) {
         let (world, life) = (Rc::clone(&self.world), Rc::clone(&self.life));
         self.world.executor.at(world.now() + delay, move || {
-            world.tell(&Fact::Of(life.instance, Deed::Crashes));
+            world.tell(&Fact::Of(life.invocation, Deed::Crashes));
             life.crashed.set(true);
             world.executor.kill(life.task);
         });

@@ -1,16 +1,16 @@
-//! An instance of a function, as the world deals with it.
+//! An invocation of a function, as the world deals with it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
 
-use crate::subject::Instance;
+use crate::subject::Invocation;
 use crate::time::Instant;
 use crate::world::executor::TaskId;
 
 pub(crate) struct Life {
-    pub(crate) instance: Instance,
+    pub(crate) invocation: Invocation,
     pub(crate) skew: Instant,
     pub(crate) task: TaskId,
     pub(crate) crashed: Cell<bool>,

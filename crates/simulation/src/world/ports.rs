@@ -71,7 +71,7 @@ impl Connections for Isolate {
         if mutation == Some(Mutation::StopBeforeDisown) && transition == Transition::RetireChannel {
             self.stop_early(connection, None);
         }
-        if mutation.is_some_and(|mutation| mutation.swallows(&update, self.life.instance.purpose)) {
+        if mutation.is_some_and(|mutation| mutation.swallows(&update, self.life.invocation.purpose)) {
             return Ok(None);
         }
         self.tell(Deed::Asks(Request::Update { connection, transition }));

@@ -44,7 +44,7 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
         number: world.number_run(),
         connection,
         request,
-        holder: holder.instance,
+        holder: holder.invocation,
         start,
         end: start + course.duration,
         succeeds: course.succeeds,

@@ -17,17 +17,17 @@ pub(crate) fn update(world: &World, life: &Life, sent_at: Instant, update: Updat
         Some(mutation) => mutation.rewrite(update, |filters| world.database.find(filters)),
         None => update,
     };
-    let (instance, transition, set) = (life.instance, update.transition, update.set.clone());
+    let (invocation, transition, set) = (life.invocation, update.transition, update.set.clone());
     let target = world.database.target(&update);
     let before = target.and_then(|connection| world.database.row(connection));
     let Some(connection) = world.database.update(world.now(), update) else {
-        world.tell(&Fact::Missed { instance, connection: target, transition, set: &set });
+        world.tell(&Fact::Missed { invocation, connection: target, transition, set: &set });
         return None;
     };
     let after = world.database.row(connection)?;
     if let Some(before) = before {
         let step =
-            Step { instance, transition, connection, sent_at, set: &set, before: &before, after: &after };
+            Step { invocation, transition, connection, sent_at, set: &set, before: &before, after: &after };
         world.tell(&Fact::Applied(&step));
         take_over(world, life, &step);
     }
@@ -43,11 +43,11 @@ pub(crate) fn select(world: &World, query: &Query) -> Vec<Result<Connection, Unr
 }
 
 pub(crate) fn count(world: &World, life: &Life, asked_at: Instant, filters: &[Filter]) -> u64 {
-    world.tell(&Fact::CountArrived { instance: life.instance, asked_at });
+    world.tell(&Fact::CountArrived { invocation: life.invocation, asked_at });
     world.database.count(filters)
 }
 
-/// Notes what an instance takes, and lets those go on that stood still while they held it.
+/// Notes what an invocation takes, and lets those go on that stood still while they held it.
 fn take_over(world: &World, life: &Life, step: &Step<'_>) {
     let connection = step.connection;
     match step.transition {
@@ -69,11 +69,11 @@ fn take_over(world: &World, life: &Life, step: &Step<'_>) {
     }
 }
 
-/// An instance that stands still often goes on at the worst of times: when another has just taken over what it held.
+/// An invocation that stands still often goes on at the worst of times: when another has just taken over what it held.
 fn thaw(world: &World, by: &Life, connection: usize) {
     let mut frozen = world.frozen.borrow_mut();
     frozen.retain(|life| !life.crashed.get());
-    for life in frozen.iter().filter(|life| life.instance != by.instance && life.holds(connection)) {
+    for life in frozen.iter().filter(|life| life.invocation != by.invocation && life.holds(connection)) {
         if world.dice.chance(0.5) {
             let at = world.now() + world.dice.mostly_low(MILLISECOND, 10 * SECOND);
             world.executor.thaw(life.task, at);

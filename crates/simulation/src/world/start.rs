@@ -1,4 +1,4 @@
-//! Why an instance starts, as plain data: what causes it need not know how it is done.
+//! Why an invocation starts, as plain data: what causes it need not know how it is done.
 
 use protocol::notification::Notification;
 
@@ -24,6 +24,6 @@ pub(crate) enum Heard {
     Unknown,
     /// Google tries again.
     Unavailable,
-    /// The instance died, or its answer was lost.
+    /// The invocation died, or its answer was lost.
     Nothing,
 }

@@ -34,7 +34,7 @@ pub(crate) struct World {
     /// Which connection named a channel first.
     pub(crate) named: RefCell<BTreeMap<ChannelId, usize>>,
     pub(crate) phase: Cell<Phase>,
-    /// The instances that stood still once.
+    /// The invocations that stood still once.
     pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
     pub(crate) longest_grant: Instant,
@@ -48,7 +48,7 @@ pub(crate) struct World {
     starts: fn(&Rc<World>, Start),
     reader: RefCell<Reader>,
     is_over: Cell<bool>,
-    instances: Cell<usize>,
+    invocations: Cell<usize>,
     changes: Cell<usize>,
     runs: Cell<usize>,
 }
@@ -105,7 +105,7 @@ impl World {
             starts,
             reader: RefCell::new(reader),
             is_over: Cell::new(false),
-            instances: Cell::new(0),
+            invocations: Cell::new(0),
             changes: Cell::new(0),
             runs: Cell::new(0),
         })
@@ -127,7 +127,7 @@ impl World {
         self.is_over.get()
     }
 
-    /// Starts an instance.
+    /// Starts an invocation.
     pub(crate) fn start(self: &Rc<Self>, start: Start) {
         (self.starts)(self, start);
     }
@@ -146,7 +146,7 @@ impl World {
     }
 
     pub(crate) fn number_instance(&self) -> usize {
-        self.instances.replace(self.instances.get() + 1)
+        self.invocations.replace(self.invocations.get() + 1)
     }
 
     pub(crate) fn number_change(&self) -> usize {

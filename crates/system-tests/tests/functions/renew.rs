@@ -14,8 +14,8 @@ use crate::tap::{Asked, Spoil};
 
 cases! {
     shared: [
-        an_access_token_is_refreshed_when_less_than_a_minute_is_left,
-        an_access_token_that_google_refuses_is_refreshed_once,
+        an_access_token_is_renewed_when_less_than_a_minute_is_left,
+        an_access_token_that_google_refuses_is_renewed_once,
         a_rotated_refresh_token_is_stored_without_a_fresh_start,
         a_revoked_grant_asks_for_a_reconnection_which_starts_afresh,
         a_connection_without_a_refresh_token_asks_for_a_reconnection,
@@ -39,7 +39,7 @@ async fn set_up(scene: &Scene, connection: &Connection) -> Answer {
     scene.call(SETUP, Caller::Service, connection.target()).await
 }
 
-async fn an_access_token_is_refreshed_when_less_than_a_minute_is_left(scene: &Scene) {
+async fn an_access_token_is_renewed_when_less_than_a_minute_is_left(scene: &Scene) {
     let rows = [("-1 hour", 1), ("30 seconds", 1), ("50 seconds", 1), ("75 seconds", 0), ("1 hour", 0)];
     each(rows.map(|row| (row.0, row)), |(left, tokens)| async move {
         let connection = scene.connection().await;
@@ -58,7 +58,7 @@ async fn an_access_token_is_refreshed_when_less_than_a_minute_is_left(scene: &Sc
     .await;
 }
 
-async fn an_access_token_that_google_refuses_is_refreshed_once(scene: &Scene) {
+async fn an_access_token_that_google_refuses_is_renewed_once(scene: &Scene) {
     let connection = scene.connection().await;
     let before = scene.row(&connection).await;
     scene.google_control("expire-access-tokens", json!({ "email": connection.email })).await;

@@ -8,7 +8,7 @@ use protocol::transition::Transition;
 use crate::check::record::google::Consent;
 use crate::check::row::is_live;
 use crate::fact::Step;
-use crate::subject::{Broken, Instance, Row, Run};
+use crate::subject::{Broken, Invocation, Row, Run};
 use crate::time::Instant;
 
 pub(in crate::check) struct Case {
@@ -16,7 +16,7 @@ pub(in crate::check) struct Case {
     /// None = deleted.
     pub(in crate::check) row: Option<Rc<Row>>,
     pub(in crate::check) broken: Option<Broken>,
-    pub(in crate::check) changes: Vec<Change>,
+    pub(in crate::check) changes: Vec<KnownChange>,
     pub(in crate::check) runs: Vec<Made>,
     /// When `recalculate-schedule` was called, whether or not the call arrived.
     pub(in crate::check) calls: Vec<Instant>,
@@ -33,7 +33,7 @@ pub(in crate::check) struct Case {
 }
 
 /// Something in a calendar changed.
-pub(in crate::check) struct Change {
+pub(in crate::check) struct KnownChange {
     pub(super) number: usize,
     pub(in crate::check) at: Instant,
     /// A notification of it was answered with 2xx.
@@ -56,7 +56,7 @@ pub(in crate::check) struct Renewal {
     pub(in crate::check) claimed_at: Instant,
     /// Whether the connection was live when it was claimed.
     pub(in crate::check) live: bool,
-    pub(in crate::check) holder: Instance,
+    pub(in crate::check) holder: Invocation,
 }
 
 /// The ids that a row names.
@@ -91,8 +91,8 @@ impl Case {
         self.renewals.iter().find(|renewal| renewal.channel == *channel)
     }
 
-    /// What an instance last ran for.
-    pub(in crate::check) fn ran_for(&self, holder: Instance) -> Option<RequestId> {
+    /// What an invocation last ran for.
+    pub(in crate::check) fn ran_for(&self, holder: Invocation) -> Option<RequestId> {
         self.runs.iter().rev().find(|made| made.run.holder == holder).map(|made| made.run.request)
     }
 
@@ -124,7 +124,7 @@ impl Case {
                 channel: id.clone(),
                 claimed_at,
                 live: !claims || is_live(step.after),
-                holder: step.instance,
+                holder: step.invocation,
             }));
         }
         self.row = Some(Rc::clone(step.after));

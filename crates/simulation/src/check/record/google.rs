@@ -10,16 +10,16 @@ use crate::subject::{Calendar, Channel};
 use crate::time::{Instant, micros};
 
 #[derive(Default)]
-pub(in crate::check) struct Google {
-    grants: Vec<Grant>,
+pub(in crate::check) struct KnownGoogle {
+    grants: Vec<KnownGrant>,
     /// Which grant a refresh token is of; it may rotate.
     refresh_tokens: BTreeMap<String, usize>,
-    access_tokens: BTreeMap<String, Access>,
+    access_tokens: BTreeMap<String, KnownAccess>,
     pub(in crate::check) channels: Vec<Channel>,
 }
 
 /// A user's consent.
-struct Grant {
+struct KnownGrant {
     account: usize,
     revoked: bool,
     /// When it was asked for an access token since.
@@ -27,7 +27,7 @@ struct Grant {
 }
 
 #[derive(Clone, Copy)]
-pub(in crate::check) struct Access {
+pub(in crate::check) struct KnownAccess {
     pub(in crate::check) grant: usize,
     pub(in crate::check) issued_at: Instant,
     pub(in crate::check) expires_at: Instant,
@@ -41,12 +41,12 @@ pub(in crate::check) struct Consent {
     second: bool,
 }
 
-impl Google {
+impl KnownGoogle {
     pub(in crate::check) fn grant_of(&self, refresh_token: &RefreshToken) -> Option<usize> {
         self.refresh_tokens.get(refresh_token.expose()).copied()
     }
 
-    fn grant(&self, refresh_token: &RefreshToken) -> Option<&Grant> {
+    fn grant(&self, refresh_token: &RefreshToken) -> Option<&KnownGrant> {
         self.grants.get(self.grant_of(refresh_token)?)
     }
 
@@ -75,7 +75,7 @@ impl Google {
         grant.map_or(&[], |grant| &grant.asked_in_vain)
     }
 
-    pub(in crate::check) fn access(&self, access_token: &AccessToken) -> Option<Access> {
+    pub(in crate::check) fn access(&self, access_token: &AccessToken) -> Option<KnownAccess> {
         self.access_tokens.get(access_token.expose()).copied()
     }
 
@@ -87,9 +87,9 @@ impl Google {
         match fact {
             Fact::Granted { account, refresh_token, access_token, expires_at } => {
                 let grant = self.grants.len();
-                self.grants.push(Grant { account: *account, revoked: false, asked_in_vain: Vec::new() });
+                self.grants.push(KnownGrant { account: *account, revoked: false, asked_in_vain: Vec::new() });
                 self.refresh_tokens.insert(refresh_token.expose().to_owned(), grant);
-                let access = Access { grant, issued_at: at, expires_at: *expires_at };
+                let access = KnownAccess { grant, issued_at: at, expires_at: *expires_at };
                 self.access_tokens.insert(access_token.expose().to_owned(), access);
             }
             Fact::Revoked { refresh_token, .. } => {
@@ -101,11 +101,11 @@ impl Google {
             Fact::TokenRequestArrived { refresh_token, answer } => {
                 let Some(grant) = self.grant_of(refresh_token) else { return };
                 match answer {
-                    Ok(refreshed) => {
-                        let expires_at = at + micros(refreshed.expires_in);
-                        let access = Access { grant, issued_at: at, expires_at };
-                        self.access_tokens.insert(refreshed.access_token.expose().to_owned(), access);
-                        let rotated = refreshed.refresh_token.as_ref();
+                    Ok(renewed) => {
+                        let expires_at = at + micros(renewed.expires_in);
+                        let access = KnownAccess { grant, issued_at: at, expires_at };
+                        self.access_tokens.insert(renewed.access_token.expose().to_owned(), access);
+                        let rotated = renewed.refresh_token.as_ref();
                         self.refresh_tokens.extend(rotated.map(|token| (token.expose().to_owned(), grant)));
                     }
                     Err(RenewalFailure::ReconnectRequired) => {

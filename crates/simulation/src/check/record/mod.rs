@@ -1,7 +1,196 @@
 //! What the facts have told so far: what every check may look at, and none changes.
 
-pub(super) mod book;
 pub(super) mod connection;
 pub(super) mod google;
-pub(super) mod instance;
+pub(super) mod invocation;
 pub(super) mod sequel;
+
+use protocol::connection::ChannelId;
+use protocol::failure::WatchFailure;
+use protocol::notification::Notification;
+
+use crate::check::record::connection::{Case, KnownChange, Made};
+use crate::check::record::google::KnownGoogle;
+use crate::check::record::invocation::Conduct;
+use crate::check::row::{PERMANENT, is_live};
+use crate::fact::{Deed, Fact, Moment, Request};
+use crate::subject::{Broken, Invocation, Purpose, Row};
+use crate::time::Instant;
+
+pub(in crate::check) struct Record {
+    pub(in crate::check) google: KnownGoogle,
+    /// Since when there are no faults.
+    pub(in crate::check) quiet_from: Instant,
+    /// Since when there have been none for hours.
+    pub(in crate::check) calm_from: Instant,
+    /// When a user last did something besides editing.
+    pub(in crate::check) disturbed_at: Instant,
+    cases: Vec<Case>,
+    lives: Vec<Conduct>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            google: KnownGoogle::default(),
+            quiet_from: Instant::MAX,
+            calm_from: Instant::MAX,
+            disturbed_at: Instant::MIN,
+            cases: Vec::new(),
+            lives: Vec::new(),
+        }
+    }
+}
+
+impl Record {
+    pub(in crate::check) fn cases(&self) -> &[Case] {
+        &self.cases
+    }
+
+    pub(in crate::check) fn case(&self, connection: usize) -> Option<&Case> {
+        self.cases.get(connection)
+    }
+
+    /// Those that are not deleted.
+    pub(in crate::check) fn rows(&self) -> impl Iterator<Item = (&Case, &Row)> {
+        self.cases.iter().filter_map(|case| Some((case, &**case.row.as_ref()?)))
+    }
+
+    pub(in crate::check) fn row(&self, connection: usize) -> Option<&Row> {
+        self.case(connection)?.row.as_deref()
+    }
+
+    /// Of a connection whose token a notification has.
+    pub(in crate::check) fn row_of(&self, connection: usize, notification: &Notification) -> Option<&Row> {
+        let token = notification.token_hash.as_str();
+        self.row(connection).filter(|row| row.webhook_token.expose() == token)
+    }
+
+    pub(in crate::check) fn life(&self, invocation: Invocation) -> Option<&Conduct> {
+        self.lives.get(invocation.number)
+    }
+
+    /// Whether nothing goes wrong around an invocation.
+    pub(in crate::check) fn is_quiet(&self, life: &Conduct) -> bool {
+        life.started_at > self.quiet_from && !life.frozen
+    }
+
+    /// Nothing is wrong with it, as far as anybody can tell.
+    pub(in crate::check) fn is_healthy(&self, case: &Case) -> bool {
+        case.row.as_ref().is_some_and(|row| is_live(row) && self.google.is_usable(row))
+            && case.broken.is_none()
+    }
+
+    /// The healthy ones that are not deleted.
+    pub(in crate::check) fn healthy(&self) -> impl Iterator<Item = (&Case, &Row)> {
+        self.rows().filter(|(case, _)| self.is_healthy(case))
+    }
+
+    /// Google said something about this consent and calendar that is worth waiting a day.
+    pub(in crate::check) fn is_excused(&self, case: &Case) -> bool {
+        let consent = case.row.as_ref().and_then(|row| self.google.consent_of(row));
+        consent.is_some_and(|consent| case.excuses.contains(&consent))
+    }
+
+    /// Whether a connection crashes what looks at it.
+    pub(in crate::check) fn has_crashing(&self) -> bool {
+        self.cases.iter().filter_map(|case| case.broken).any(Broken::crashes)
+    }
+
+    pub(in crate::check) fn take(&mut self, at: Instant, fact: &Fact<'_>) {
+        self.google.take(at, fact);
+        match fact {
+            Fact::Connected { connection, row, broken } => {
+                self.cases.push(Case::new(*connection, row, *broken));
+            }
+            Fact::Written { connection, row, .. } => {
+                self.disturbed_at = at;
+                self.change(*connection, |case| case.row = row.cloned());
+            }
+            Fact::Deleted { connection } => self.change(*connection, |case| case.row = None),
+            Fact::Changed { connection, change: number, unseen } => {
+                let change = KnownChange { number: *number, at, acknowledged: false, unseen: *unseen };
+                self.change(*connection, |case| case.changes.push(change));
+            }
+            Fact::Acknowledged { connection, change: number } => self.change(*connection, |case| {
+                if let Some(change) = case.changes.iter_mut().rev().find(|change| change.number == *number) {
+                    change.acknowledged = true;
+                }
+            }),
+            Fact::WatchArrived { connection: Some(connection), channel, access_token, answer } => {
+                self.change(*connection, |case| case.watches.push(at));
+                let issued_at = self.google.access(access_token).map(|access| access.issued_at);
+                if let Err(failure) = answer {
+                    self.excuse(*connection, channel, issued_at, *failure);
+                }
+            }
+            Fact::Applied(step) => {
+                self.change(step.connection, |case| case.steps(at, step));
+                if let Some(life) = self.lives.get_mut(step.invocation.number) {
+                    life.steps(step);
+                }
+            }
+            Fact::RunStarted(run) => {
+                let claim = self.life(run.holder).and_then(|life| life.claims.get(&run.connection));
+                let lease_until = claim.map_or(0, |claim| claim.lease_until);
+                self.change(run.connection, |case| {
+                    case.runs.push(Made { run: **run, lease_until, heard: false });
+                });
+            }
+            Fact::RunHeard(run) => self.change(run.connection, |case| {
+                if let Some(made) = case.runs.iter_mut().rev().find(|made| made.run.number == run.number) {
+                    made.heard = true;
+                }
+            }),
+            Fact::Of(invocation, deed) => self.take_deed(at, *invocation, deed),
+            Fact::Quiet => self.quiet_from = at,
+            Fact::Reached(Moment::Calm) => self.calm_from = at,
+            _ => {}
+        }
+    }
+
+    fn take_deed(&mut self, at: Instant, invocation: Invocation, deed: &Deed<'_>) {
+        match deed {
+            Deed::Starts { skew } => {
+                if matches!(invocation.purpose, Purpose::Button(_)) {
+                    self.disturbed_at = at;
+                }
+                self.lives.push(Conduct::new(invocation, at, *skew));
+            }
+            Deed::Asks(Request::Run { connection, .. }) => {
+                self.change(*connection, |case| case.calls.push(at));
+            }
+            _ => {}
+        }
+        if let Some(life) = self.lives.get_mut(invocation.number) {
+            life.take(at, deed);
+        }
+    }
+
+    /// Google's answer may be worth waiting a day for. A 401 excuses only if the access token was renewed for this very
+    /// channel.
+    fn excuse(
+        &mut self,
+        connection: usize,
+        channel: &ChannelId,
+        issued_at: Option<Instant>,
+        failure: WatchFailure,
+    ) {
+        let Some(case) = self.cases.get_mut(connection) else { return };
+        let claimed_at = case.renewal(channel).map(|renewal| renewal.claimed_at);
+        let excuses = match failure {
+            WatchFailure::Unauthorized => issued_at > claimed_at,
+            WatchFailure::Refused(failure) => PERMANENT.contains(&failure.code()),
+            WatchFailure::ChannelIdNotUnique | WatchFailure::Doubtful(_) => false,
+        };
+        if excuses && let Some(row) = &case.row {
+            case.excuses.extend(self.google.consent_of(row));
+        }
+    }
+
+    fn change(&mut self, connection: usize, change: impl FnOnce(&mut Case)) {
+        if let Some(case) = self.cases.get_mut(connection) {
+            change(case);
+        }
+    }
+}

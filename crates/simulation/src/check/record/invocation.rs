@@ -1,4 +1,4 @@
-//! What is known of an instance of a function, also after its end.
+//! What is known of an invocation of a function, also after its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use protocol::transition::Transition;
 use crate::check::record::sequel::Sequel;
 use crate::check::row::is_live;
 use crate::fact::{Answer, Deed, Request, Step};
-use crate::subject::Instance;
+use crate::subject::Invocation;
 use crate::time::{Instant, instant};
 
-pub(in crate::check) struct Life {
-    pub(in crate::check) instance: Instance,
+pub(in crate::check) struct Conduct {
+    pub(in crate::check) invocation: Invocation,
     pub(in crate::check) started_at: Instant,
     skew: Instant,
     /// Whether it ever stood still.
@@ -65,10 +65,10 @@ pub(in crate::check) enum Matter {
     Run,
 }
 
-impl Life {
-    pub(super) fn new(instance: Instance, started_at: Instant, skew: Instant) -> Self {
+impl Conduct {
+    pub(super) fn new(invocation: Invocation, started_at: Instant, skew: Instant) -> Self {
         Self {
-            instance,
+            invocation,
             started_at,
             skew,
             frozen: false,
@@ -201,7 +201,18 @@ impl Matter {
             | Transition::LoseRun
             | Transition::Reconcile
             | Transition::StoreToken => Self::Run,
-            _ => Self::Channel,
+            Transition::ConfirmPending
+            | Transition::ConfirmCurrent
+            | Transition::NoteChange
+            | Transition::ClaimRenewal
+            | Transition::ReissueChannel
+            | Transition::CommitChannel
+            | Transition::DisownChannel
+            | Transition::LookUpChannel
+            | Transition::FailRenewal
+            | Transition::DoubtChannel
+            | Transition::ReleaseRenewal
+            | Transition::RetireChannel => Self::Channel,
         }
     }
 }
