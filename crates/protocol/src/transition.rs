@@ -17,6 +17,9 @@ use crate::notification::Notification;
 use crate::schedule::{self, REFRESH_INTERVAL};
 use crate::table::{Column, Filter, Value, google, live};
 
+#[cfg(test)]
+mod tests;
+
 macro_rules! transitions {
     ($($variant:ident $name:literal,)*) => {
         /// A step of a connection; each is built by the function of its name.
@@ -24,6 +27,9 @@ macro_rules! transitions {
         pub enum Transition { $($variant,)* }
 
         impl Transition {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// As it stands in the log.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
