@@ -6,4 +6,5 @@ mod migrations;
 mod receive;
 mod renew;
 mod run;
+mod sweep;
 mod world;

@@ -129,6 +129,12 @@ fn an_unknown_token_changes_nothing() {
     let stranger = ConnectionId(uuid::Uuid::from_u128(99));
     assert_eq!(deliver(&world, &notification(stranger, "current", 9)), "unknown");
     assert_eq!(world.row(id), before);
+
+    let foreign = world.connect(2, channel("foreign"));
+    world.table.write(foreign, [(Column::Provider, "outlook".into())]);
+    let before = world.row(foreign);
+    assert_eq!(deliver(&world, &notification(foreign, "foreign", 9)), "unknown");
+    assert_eq!(world.row(foreign), before);
 }
 
 #[test]
@@ -175,6 +181,44 @@ fn a_database_that_does_not_answer_has_google_try_again() {
         // The second try finds the first one's write, or makes it: either way a run follows.
         assert!(matches!(deliver(&world, &notification(id, "current", 2)), "changed" | "late"));
         assert_eq!(world.runs.borrow().len(), 1, "{fate:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_is_committed_while_its_change_is_judged_is_the_rows_own() {
+    for is_read_before in [false, true] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(Column::WebhookPendingId, "pending".into())]);
+        let commit = move |world: &World| {
+            world.table.write(id, channel("pending"));
+            world.table.write(id, [(Column::WebhookPendingId, Value::Null)]);
+        };
+        if is_read_before {
+            world.after_select.replace(Some((Column::Id, Box::new(commit))));
+        } else {
+            // The change is neither the current channel's nor nobody's: the second update has said so.
+            world.after_update.replace(Some((2, Box::new(commit))));
+        }
+        assert_eq!(
+            deliver(&world, &notification(id, "pending", 2)),
+            "changed",
+            "read before: {is_read_before}"
+        );
+        assert_eq!(world.row(id).webhook_message_number, 2);
+        assert_eq!(world.runs.borrow().len(), 1);
+    }
+}
+
+#[test]
+fn google_is_told_to_try_again_when_the_time_to_answer_it_is_over() {
+    for (passed, verdict) in [(4_499, "changed"), (4_500, "unavailable")] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let invocation = world.targeted();
+        world.pass(chrono::TimeDelta::milliseconds(passed));
+        let actual = finish(receive(&world, &invocation, &notification(id, "current", 2)));
+        assert_eq!(verdict_name(&actual), verdict, "after {passed} ms");
     }
 }
 

@@ -152,33 +152,50 @@ fn a_failure_that_is_not_booked_is_told_without_a_time() {
 
 #[test]
 fn a_refused_nested_call_takes_no_attempt_and_ends_the_invocations_runs() {
+    for (retry_after, wait) in [(30, 30), (7200, 3600), (u64::MAX, 3600)] {
+        let world = World::new();
+        let id = owing(&world);
+        let other = world.connect(2, channel("other"));
+        world.table.write(other, [(Column::SyncRequestId, world.request())]);
+        let failure = RunFailure::RateLimited { retry_after: Duration::from_secs(retry_after) };
+        world.run_answers.replace([Err(failure)].into());
+        let sweep = world.sweeping();
+        assert_eq!(finish(run(&world, &sweep, world.row(id), Reason::Owed)), Outcome::Failed(failure));
+        assert_eq!(finish(run(&world, &sweep, world.row(other), Reason::Owed)), Outcome::NotRun);
+        let row = world.row(id);
+        assert_eq!((row.sync_attempts, row.sync_lease_until), (0, Timestamp::default()));
+        assert_eq!(row.sync_not_before, world.now.get() + TimeDelta::seconds(wait), "an hour at most");
+    }
+}
+
+#[test]
+fn a_row_without_a_user_fails_without_a_call_and_gives_its_lease_back() {
     let world = World::new();
     let id = owing(&world);
-    let other = world.connect(2, channel("other"));
-    world.table.write(other, [(Column::SyncRequestId, world.request())]);
-    let failure = RunFailure::RateLimited { retry_after: Duration::from_secs(30) };
-    world.run_answers.replace([Err(failure)].into());
-    let sweep = world.sweeping();
-    assert_eq!(finish(run(&world, &sweep, world.row(id), Reason::Owed)), Outcome::Failed(failure));
-    assert_eq!(finish(run(&world, &sweep, world.row(other), Reason::Owed)), Outcome::NotRun);
+    world.table.write(id, [(Column::UserId, Value::Null)]);
+    assert_eq!(sweep_once(&world, id), Outcome::Failed(RunFailure::NoUser));
+    assert!(world.runs.borrow().is_empty());
     let row = world.row(id);
-    assert_eq!((row.sync_attempts, row.sync_lease_until), (0, Timestamp::default()));
-    assert_eq!(row.sync_not_before, world.now.get() + TimeDelta::seconds(30));
+    assert_eq!((row.sync_attempts, row.sync_lease_until), (1, Timestamp::default()));
+    assert_eq!(world.table.value(id, Column::SyncError), "connection_without_user".into());
 }
 
 #[test]
 fn a_holder_that_lost_its_lease_owes_one_more_run() {
-    let world = World::new();
-    let id = owing(&world);
-    world.during_run.replace(Some(Box::new(move |world| {
-        // The lease ended; another held it, ran and is done.
-        world.table.write(
-            id,
-            [(Column::SyncRequestId, Value::Null), (Column::SyncLeaseUntil, Timestamp::default().into())],
-        );
-    })));
-    assert_eq!(run_once(&world, id), Outcome::Synced);
-    assert!(world.row(id).sync_request_id.is_some(), "ours may have written last");
+    for answer in [Ok(()), Err(RunFailure::Answered(500)), Err(RunFailure::TimedOut)] {
+        let world = World::new();
+        let id = owing(&world);
+        world.run_answers.replace([answer].into());
+        world.during_run.replace(Some(Box::new(move |world| {
+            // The lease ended; another held it, ran and is done.
+            world.table.write(
+                id,
+                [(Column::SyncRequestId, Value::Null), (Column::SyncLeaseUntil, Timestamp::default().into())],
+            );
+        })));
+        assert_eq!(run_once(&world, id), answer.map_or_else(Outcome::Failed, |()| Outcome::Synced));
+        assert!(world.row(id).sync_request_id.is_some(), "{answer:?}: ours may have written last");
+    }
 }
 
 #[test]
@@ -247,14 +264,33 @@ fn runs_that_cause_the_next_request_are_braked() {
         // Every run's own write comes back as a notification a second later.
         world.pass(TimeDelta::seconds(1));
         world.table.write(id, [(Column::SyncRequestId, world.request())]);
+        let arisen_at = world.now.get();
         while sweep_once(&world, id) == Outcome::NotRun {
             world.pass(TimeDelta::seconds(1));
+            assert!(world.now.get() - arisen_at < TimeDelta::minutes(3), "it is never run");
         }
         ended.push(world.now.get());
     }
     let last_pause = ended[11] - ended[10];
     assert!(last_pause >= TimeDelta::minutes(2), "{last_pause}");
     assert!(last_pause <= TimeDelta::seconds(125), "{last_pause}");
+}
+
+#[test]
+fn the_brake_leaves_a_request_that_arose_during_the_run() {
+    let world = World::new();
+    let id = owing(&world);
+    let echoes = [(Column::SyncStreak, 2.into()), (Column::LastSyncAt, world.now.get().into())];
+    world.table.write(id, echoes);
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    })));
+    assert_eq!(sweep_once(&world, id), Outcome::Synced);
+    assert_eq!(world.runs.borrow().len(), 1);
+    let row = world.row(id);
+    assert!(row.sync_request_id.is_some());
+    assert_eq!((row.sync_lease_until, row.sync_attempts), (Timestamp::default(), 0));
+    assert_eq!(row.sync_not_before, world.now.get() + TimeDelta::seconds(8));
 }
 
 #[test]

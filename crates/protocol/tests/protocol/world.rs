@@ -48,6 +48,10 @@ pub(crate) struct World {
     pub(crate) token_answers: RefCell<VecDeque<Result<RenewedToken, RenewalFailure>>>,
     pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
+    /// Done after the update of this number.
+    pub(crate) after_update: RefCell<Option<(usize, Hook)>>,
+    /// A read in this order is not answered.
+    pub(crate) unanswered_read: Cell<Option<Column>>,
     /// Done after the table was read in this order.
     pub(crate) after_select: RefCell<Option<(Column, Hook)>>,
     /// Done while `recalculate-schedule` runs, or while Google opens a channel.
@@ -58,6 +62,8 @@ pub(crate) struct World {
     pub(crate) asked: RefCell<Vec<ChannelId>>,
     pub(crate) opened: RefCell<Vec<ChannelId>>,
     pub(crate) stopped: RefCell<Vec<ChannelId>>,
+    /// The resource that each of them was stopped on.
+    pub(crate) stopped_on: RefCell<Vec<ResourceId>>,
     pub(crate) token_renewals: Cell<usize>,
     pub(crate) runs: RefCell<Vec<Run>>,
     pub(crate) log: RefCell<Vec<Event>>,
@@ -80,6 +86,8 @@ impl World {
             token_answers: RefCell::default(),
             stop_answers: RefCell::default(),
             run_answers: RefCell::default(),
+            after_update: RefCell::default(),
+            unanswered_read: Cell::default(),
             after_select: RefCell::default(),
             during_run: RefCell::default(),
             during_watch: RefCell::default(),
@@ -87,6 +95,7 @@ impl World {
             asked: RefCell::default(),
             opened: RefCell::default(),
             stopped: RefCell::default(),
+            stopped_on: RefCell::default(),
             token_renewals: Cell::new(0),
             runs: RefCell::default(),
             log: RefCell::default(),
@@ -165,14 +174,19 @@ impl Connections for World {
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
         let number = self.updates.get() + 1;
         self.updates.set(number);
-        match self.fate.get() {
+        let answer = match self.fate.get() {
             Some((chosen, Fate::Lost)) if chosen == number => Err(DatabaseUnavailable),
             Some((chosen, Fate::Unanswered)) if chosen == number => {
                 self.table.update(&update);
                 Err(DatabaseUnavailable)
             }
             _ => Ok(self.table.update(&update)),
+        };
+        let hook = self.after_update.borrow_mut().take_if(|(chosen, _)| *chosen == number);
+        if let Some((_, hook)) = hook {
+            hook(self);
         }
+        answer
     }
 
     async fn select(
@@ -180,6 +194,9 @@ impl Connections for World {
         query: Query,
         _timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        if self.unanswered_read.get() == Some(query.order) {
+            return Err(DatabaseUnavailable);
+        }
         let rows = self.table.select(&query);
         let hook = self.after_select.borrow_mut().take_if(|(order, _)| *order == query.order);
         if let Some((_, hook)) = hook {
@@ -220,12 +237,13 @@ impl Google for World {
         &self,
         _access_token: &AccessToken,
         channel: &ChannelId,
-        _resource: &ResourceId,
+        resource: &ResourceId,
         _timeout: Duration,
     ) -> Result<(), StopFailure> {
         let answer = self.stop_answers.borrow_mut().pop_front().unwrap_or(Ok(()));
         if answer.is_ok() {
             self.stopped.borrow_mut().push(channel.clone());
+            self.stopped_on.borrow_mut().push(resource.clone());
         }
         answer
     }

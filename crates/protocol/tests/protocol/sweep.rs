@@ -1,0 +1,160 @@
+//! Sweeps: all that is due, of Google's connections only, each as far as time and budget go.
+
+use std::collections::BTreeMap;
+
+use crate::world::{START, World, channel, finish};
+use chrono::TimeDelta;
+use protocol::connection::ChannelId;
+use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
+use protocol::sweep::{Swept, sweep};
+use protocol::table::{Column, Value};
+
+const FALSE: Value = Value::Boolean(false);
+
+#[test]
+fn a_sweep_renews_retires_runs_and_reconciles() {
+    let world = World::new();
+    let due = world.connect(1, []);
+    let paused = world.connect(2, channel("paused"));
+    world.table.write(paused, [(Column::SyncEnabled, FALSE)]);
+    let owing = world.connect(3, channel("owing"));
+    world.table.write(owing, [(Column::SyncRequestId, world.request())]);
+    let silent = world.connect(4, channel("silent"));
+    world.table.write(silent, [(Column::LastSyncAt, (START - TimeDelta::hours(25)).into())]);
+    let well = world.connect(5, channel("well"));
+    let before = world.row(well);
+
+    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    assert_eq!((swept.renewed, swept.stopped, swept.synced, swept.reconciled), (1, 1, 3, 1));
+    assert_eq!((swept.failed, swept.remaining), (vec![], 0));
+    let reasons: BTreeMap<_, _> =
+        world.runs.borrow().iter().map(|run| (run.connection, run.reason.code())).collect();
+    let expected = [(due, "channel_opened"), (owing, "owed"), (silent, "reconciliation")];
+    assert_eq!(reasons, BTreeMap::from(expected));
+    assert!(world.row(due).webhook_id.is_some());
+    assert_eq!(world.row(paused).webhook_id, None);
+    assert_eq!(world.row(well), before);
+}
+
+#[test]
+fn a_sweep_makes_25_runs_and_says_how_many_remain() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    for number in 1..=40 {
+        let id = world.connect(number, channel("c"));
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+    }
+    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    assert_eq!((swept.synced, swept.remaining), (25, 15));
+}
+
+#[test]
+fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
+    let owed = |world: &World| (Column::SyncRequestId, world.request());
+    let silent = |_: &World| (Column::LastSyncAt, Value::Null);
+    for (order, state) in
+        [(Column::SyncNotBefore, &owed as &dyn Fn(&World) -> (Column, Value)), (Column::LastSyncAt, &silent)]
+    {
+        let world = World::new();
+        world.run_takes.set(TimeDelta::zero());
+        for number in 1..=60 {
+            let id = world.connect(number, channel("c"));
+            world.table.write(id, [state(&world)]);
+        }
+        // When the first has read what there is to do, another is faster to do it.
+        let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
+        world.after_select.replace(Some((order, Box::new(another))));
+        finish(sweep(&world, &world.sweeping())).unwrap();
+        assert_eq!(world.runs.borrow().len(), 50, "in order of {order:?}");
+    }
+}
+
+#[test]
+fn a_sweep_gives_up_the_channels_of_paused_and_disconnected_connections_pending_ones_too() {
+    let pending = || vec![(Column::WebhookPendingId, "pending".into())];
+    for (column, value) in
+        [(Column::SyncEnabled, FALSE), (Column::IsActive, FALSE), (Column::IsActive, Value::Null)]
+    {
+        for (channel, stopped) in
+            [(channel("open").to_vec(), vec![ChannelId::new("open")]), (pending(), vec![])]
+        {
+            let world = World::new();
+            let id = world.connect(1, channel);
+            world.table.write(id, [(column, value.clone())]);
+            let swept = finish(sweep(&world, &world.sweeping()));
+            assert_eq!(swept, Ok(Swept { stopped: 1, ..Swept::default() }), "{column:?} {value:?}");
+            assert_eq!((world.row(id).webhook_id, world.row(id).webhook_pending_id), (None, None));
+            assert_eq!(*world.stopped.borrow(), stopped);
+        }
+    }
+}
+
+#[test]
+fn a_sweep_gives_up_no_channel_after_second_45() {
+    for (second, stopped) in [(44, 1), (45, 0)] {
+        let world = World::new();
+        let id = world.connect(1, channel("open"));
+        world.table.write(id, [(Column::SyncEnabled, FALSE)]);
+        let invocation = world.sweeping();
+        world.pass(TimeDelta::seconds(second));
+        assert_eq!(finish(sweep(&world, &invocation)).unwrap().stopped, stopped, "second {second}");
+    }
+}
+
+#[test]
+fn a_sweep_leaves_the_rows_of_other_providers_alone() {
+    for state in [
+        (Column::WebhookNotBefore, START.into()),
+        (Column::SyncEnabled, FALSE),
+        (Column::IsActive, FALSE),
+        (Column::SyncRequestId, World::new().request()),
+        (Column::LastSyncAt, Value::Null),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("foreign"));
+        world.table.write(id, [(Column::Provider, "outlook".into()), state.clone()]);
+        let before = world.row(id);
+        assert_eq!(finish(sweep(&world, &world.sweeping())), Ok(Swept::default()), "{state:?}");
+        assert_eq!(world.row(id), before, "{state:?}");
+    }
+}
+
+#[test]
+fn a_silent_connection_that_waits_for_its_user_is_not_run() {
+    for (error, reconciled) in [("google_unavailable", 1), ("reconnect_required", 0)] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(Column::LastSyncAt, Value::Null), (Column::WebhookError, error.into())]);
+        assert_eq!(finish(sweep(&world, &world.sweeping())).unwrap().reconciled, reconciled, "{error}");
+    }
+}
+
+#[test]
+fn a_sweep_tells_which_runs_and_renewals_failed() {
+    let world = World::new();
+    let due = world.connect(1, []);
+    world.watch_answers.replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRejected))].into());
+    let owing = world.connect(2, channel("owing"));
+    world.table.write(owing, [(Column::SyncRequestId, world.request())]);
+    world.run_answers.replace([Err(RunFailure::Answered(500))].into());
+    let mut failed = finish(sweep(&world, &world.sweeping())).unwrap().failed;
+    failed.sort();
+    assert_eq!(failed, [(due, "google_rejected".to_owned()), (owing, "recalculate_500".to_owned())]);
+}
+
+#[test]
+fn a_sweep_that_cannot_read_what_to_do_does_the_rest_and_fails() {
+    for order in [Column::SyncNotBefore, Column::LastSyncAt, Column::WebhookNotBefore, Column::Id] {
+        let world = World::new();
+        let due = world.connect(1, []);
+        let paused = world.connect(2, channel("paused"));
+        world.table.write(paused, [(Column::SyncEnabled, FALSE)]);
+        let owing = world.connect(3, channel("owing"));
+        world.table.write(owing, [(Column::SyncRequestId, world.request())]);
+        world.unanswered_read.set(Some(order));
+        assert!(finish(sweep(&world, &world.sweeping())).is_err(), "{order:?}");
+        assert_eq!(world.row(due).webhook_id.is_none(), order == Column::WebhookNotBefore, "{order:?}");
+        assert_eq!(world.row(paused).webhook_id.is_some(), order == Column::Id, "{order:?}");
+        assert_eq!(world.row(owing).sync_request_id.is_some(), order == Column::SyncNotBefore, "{order:?}");
+    }
+}
