@@ -6,6 +6,7 @@ use crate::world::{START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::connection::ChannelId;
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
+use protocol::schedule::RUNS_PER_INVOCATION;
 use protocol::sweep::{Swept, sweep};
 use protocol::table::{Column, Value};
 
@@ -65,7 +66,7 @@ fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
         let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
         world.after_select.replace(Some((order, Box::new(another))));
         finish(sweep(&world, &world.sweeping())).unwrap();
-        assert_eq!(world.runs.borrow().len(), 50, "in order of {order:?}");
+        assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize, "in order of {order:?}");
     }
 }
 
