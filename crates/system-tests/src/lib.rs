@@ -20,6 +20,7 @@ mod connection;
 mod function;
 mod google;
 mod patience;
+mod program;
 mod project;
 mod recalculate;
 
@@ -29,5 +30,6 @@ pub use connection::{Connection, is_epoch, time};
 pub use function::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 pub use google::Channel;
 pub use patience::{until, within};
+pub use program::program;
 pub use project::Project;
 pub use recalculate::Run;

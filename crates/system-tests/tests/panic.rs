@@ -10,16 +10,15 @@ use std::time::Duration;
 use dev_stack::{Config, Stack};
 use local_supabase::{Deno, repository};
 use reqwest::{Client, Response};
+use system_tests::RECEIVE;
 use tempfile::TempDir;
-
-const FUNCTION: &str = "google-calendar-webhook";
 
 /// The shipped TypeScript around a module that panics when asked to.
 fn functions_that_panic() -> TempDir {
     let project = tempfile::tempdir().unwrap();
     let shipped = repository().join("supabase");
     let functions = project.path().join("functions");
-    for file in ["config.toml", "functions/_shared/serve.ts", &format!("functions/{FUNCTION}/index.ts")] {
+    for file in ["config.toml", "functions/_shared/serve.ts", &format!("functions/{RECEIVE}/index.ts")] {
         let copy = project.path().join(file);
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(shipped.join(file), copy).unwrap();
@@ -35,7 +34,7 @@ fn functions_that_panic() -> TempDir {
 }
 
 async fn ask(stack: &Stack, panic: &str) -> Response {
-    let url = format!("{}/functions/v1/{FUNCTION}", stack.url());
+    let url = format!("{}/functions/v1/{RECEIVE}", stack.url());
     let request = Client::new().post(url).timeout(Duration::from_secs(5));
     let request = if panic.is_empty() { request } else { request.header("x-panic", panic) };
     request.send().await.unwrap()
@@ -52,7 +51,7 @@ async fn a_panic_costs_one_request(deno: Deno, project: &Path) {
         // Without a channel token: refused, but by a working instance.
         assert_eq!(ask(&stack, "").await.status(), 401, "after {panic}");
     }
-    let log = stack.function_log(FUNCTION);
+    let log = stack.function_log(RECEIVE);
     assert!(log.contains("crates/edge/src/lib.rs"), "the log says where:\n{log}");
     assert!(log.contains("the request asked for a panic"), "the log says what:\n{log}");
     for (problem, times) in [("a panic, whose message stands above", 3), ("RuntimeError: unreachable", 1)] {

@@ -11,19 +11,19 @@ use futures_util::future::join_all;
 use local_supabase::{Deno, repository};
 use reqwest::Client;
 use serde_json::{Value, json};
+use system_tests::RECEIVE;
 use tempfile::TempDir;
 
-const FUNCTION: &str = "google-calendar-webhook";
 const REQUESTS: usize = 5;
 
 /// The shipped function in a runtime that knows by the context of a call which request it belongs to. Answers are let
 /// go when each request has one, so that all of them go on in one turn.
 fn traced_function() -> TempDir {
     let project = tempfile::tempdir().unwrap();
-    let directory = project.path().join("functions").join(FUNCTION);
+    let directory = project.path().join("functions").join(RECEIVE);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::copy(repository().join("supabase/config.toml"), project.path().join("config.toml")).unwrap();
-    let shipped = shipped_functions().unwrap().join(FUNCTION).join("index.ts");
+    let shipped = shipped_functions().unwrap().join(RECEIVE).join("index.ts");
     let index = r#"
         import { AsyncLocalStorage } from "node:async_hooks";
         import shipped from "SHIPPED";
@@ -61,7 +61,7 @@ fn traced_function() -> TempDir {
 async fn every_call_is_made_in_its_requests_context(deno: Deno, project: &Path) {
     let functions_dir = project.join("functions");
     let stack = Stack::start(Config { deno, functions_dir, ..Config::default() }, |_| {}).await.unwrap();
-    let url = format!("{}/functions/v1/{FUNCTION}", stack.url());
+    let url = format!("{}/functions/v1/{RECEIVE}", stack.url());
     let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
     let notifications = (0..REQUESTS).map(|number| {
         client

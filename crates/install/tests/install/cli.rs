@@ -7,10 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use local_supabase::repository;
+use system_tests::program;
 use tempfile::TempDir;
 
-pub(crate) const INSTALL: &str = env!("CARGO_BIN_EXE_install");
-pub(crate) const DEPLOY: &str = env!("CARGO_BIN_EXE_deploy");
+pub(crate) fn install() -> PathBuf {
+    program("install")
+}
+
+pub(crate) fn deploy() -> PathBuf {
+    program("deploy")
+}
 
 /// A home directory of its own, and a `node` that notes with which arguments it is called.
 pub(crate) struct Home {

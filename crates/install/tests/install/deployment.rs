@@ -4,7 +4,7 @@ use std::process::Command;
 
 use local_supabase::postgres::Cluster;
 
-use crate::cli::{DEPLOY, Said, said, said_on_terminal};
+use crate::cli::{self, Said, said, said_on_terminal};
 use crate::management_api::{LENT_ROLE, ManagementApi, PROJECT};
 use crate::sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox};
 
@@ -33,7 +33,7 @@ impl Deployment {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.sandbox.home.command(DEPLOY);
+        let mut command = self.sandbox.home.command(cli::deploy());
         command.arg("--workdir").arg(self.sandbox.root()).envs(self.api.environment(&self.sandbox.home));
         command
     }
@@ -234,8 +234,9 @@ fn on_a_terminal_it_tells_what_it_will_do_and_asks() {
     for (name, value) in deployment.api.environment(&deployment.sandbox.home) {
         command_line += &format!("{name}={value} ");
     }
+    let deploy = cli::deploy().display().to_string();
     command_line +=
-        &format!("{DEPLOY} --workdir {root} --project-ref {PROJECT} --skip build --skip migrations");
+        &format!("{deploy} --workdir {root} --project-ref {PROJECT} --skip build --skip migrations");
     command_line += " --skip doctor";
     said_on_terminal(&deployment.sandbox.home, &command_line, "n\n")
         .failed()
@@ -256,7 +257,7 @@ async fn migrations_are_pushed_to_a_database_once() {
     let address = cluster.url().replace("postgres@", "postgres:p%40ss@");
     let url = format!("{address}?sslmode=disable");
     let push = || {
-        let mut command = sandbox.home.command(DEPLOY);
+        let mut command = sandbox.home.command(cli::deploy());
         command.arg("--workdir").arg(sandbox.root()).args(["--yes", "--db-url", &url]);
         for step in ["build", "secrets", "functions", "doctor"] {
             command.args(["--skip", step]);

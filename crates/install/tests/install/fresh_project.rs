@@ -3,7 +3,7 @@ use std::fs;
 use install::Payload;
 use toml_edit::DocumentMut;
 
-use crate::cli::{INSTALL, said, said_on_terminal};
+use crate::cli::{self, said, said_on_terminal};
 use crate::sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_same, payload};
 
 #[test]
@@ -33,7 +33,7 @@ fn a_path_with_a_space_is_told_as_it_is_to_be_typed() {
     let sandbox = Sandbox::fresh();
     sandbox.write("my app/supabase/config.toml", &sandbox.read(CONFIG));
     let app = sandbox.path("my app");
-    let mut command = sandbox.home.command(INSTALL);
+    let mut command = sandbox.home.command(cli::install());
     let typed = format!("scripts/deploy --workdir '{}'", app.display());
     said(command.arg("--into").arg(&app).arg("--yes")).succeeded().with(&typed);
 }
@@ -98,7 +98,7 @@ fn without_a_terminal_somebody_must_have_agreed() {
 fn on_a_terminal_it_asks() {
     let sandbox = Sandbox::fresh();
     let before = sandbox.tree();
-    let command_line = format!("{INSTALL} --into {}", sandbox.root().display());
+    let command_line = format!("{} --into {}", cli::install().display(), sandbox.root().display());
     said_on_terminal(&sandbox.home, &command_line, "\n")
         .failed()
         .with("Do this? [y/N]")
@@ -179,11 +179,11 @@ fn lost_files_come_back() {
 #[test]
 fn a_directory_that_is_no_project_is_refused() {
     let sandbox = Sandbox::fresh();
-    let into = |path: &str| said(sandbox.home.command(INSTALL).arg("--into").arg(sandbox.path(path)));
+    let into = |path: &str| said(sandbox.home.command(cli::install()).arg("--into").arg(sandbox.path(path)));
     into("supabase").failed().with("name its root");
-    let mut inside = sandbox.home.command(INSTALL);
+    let mut inside = sandbox.home.command(cli::install());
     said(inside.args(["--into", "supabase"]).current_dir(sandbox.root())).failed().with("name its root, .");
     into("supabase/functions").failed().with("supabase init");
     let repository = local_supabase::repository();
-    said(sandbox.home.command(INSTALL).arg("--into").arg(repository)).failed().with("this repository");
+    said(sandbox.home.command(cli::install()).arg("--into").arg(repository)).failed().with("this repository");
 }

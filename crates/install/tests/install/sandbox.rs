@@ -10,7 +10,7 @@ use install::{Payload, Project};
 use local_supabase::repository;
 use tempfile::TempDir;
 
-use crate::cli::{Home, INSTALL, Said, said};
+use crate::cli::{self, Home, Said, said};
 
 pub(crate) const CONFIG: &str = "supabase/config.toml";
 pub(crate) const RECORD: &str = "supabase/calendar-webhooks.lock";
@@ -90,7 +90,7 @@ impl Sandbox {
     }
 
     pub(crate) fn install(&self, arguments: &[&str]) -> Said {
-        said(self.home.command(INSTALL).arg("--into").arg(self.root()).args(arguments))
+        said(self.home.command(cli::install()).arg("--into").arg(self.root()).args(arguments))
     }
 
     /// Installs what a repository of another version holds, at that time.

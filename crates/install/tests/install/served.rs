@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use local_supabase::repository;
 use tempfile::TempDir;
 
-use crate::cli::{DEPLOY, said};
+use crate::cli::{self, said};
 use crate::management_api::{ManagementApi, PROJECT};
 use crate::sandbox::Sandbox;
 
@@ -17,7 +17,7 @@ fn deployed() -> TempDir {
     let sandbox = Sandbox::lived_in();
     sandbox.install(&["--yes"]).succeeded();
     let api = ManagementApi::start();
-    let mut command = sandbox.home.command(DEPLOY);
+    let mut command = sandbox.home.command(cli::deploy());
     command.arg("--workdir").arg(sandbox.root()).args(["--yes", "--project-ref", PROJECT]);
     for step in ["build", "secrets", "migrations", "doctor"] {
         command.args(["--skip", step]);
