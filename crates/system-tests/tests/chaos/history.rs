@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
+use dev_stack::Stack;
 use serde::Deserialize;
 use serde_json::Value;
-use system_tests::{Channel, Project, Run};
+use system_tests::{Channel, FUNCTIONS, Project, Run};
 use uuid::Uuid;
 
 use crate::population::{Inhabitant, Population};
@@ -57,6 +58,10 @@ pub(crate) struct History {
     pub runs: Vec<Run>,
     pub channels: Vec<Channel>,
     pub notifications: Vec<Delivery>,
+    /// How often a run's holder found its lease gone, by the functions' logs: each asks for one more run. The end of a
+    /// run looks like that when its answer is lost after it was written: Deno sends a request again whose connection
+    /// was closed without an answer.
+    pub lost_leases: usize,
     /// When the session is.
     pub session: (Time, Time),
     /// The events that the calendar holds.
@@ -123,7 +128,7 @@ fn short(id: Option<&impl ToString>) -> String {
 }
 
 /// Everybody's histories so far.
-pub(crate) async fn collect(population: &Population) -> Result<Vec<History>> {
+pub(crate) async fn collect(population: &Population, stack: &Stack) -> Result<Vec<History>> {
     let mut runs: HashMap<Uuid, Vec<Run>> = HashMap::new();
     for run in population.all_runs().await {
         runs.entry(run.connection_id).or_default().push(run);
@@ -149,6 +154,7 @@ pub(crate) async fn collect(population: &Population) -> Result<Vec<History>> {
             last_sync_at: row.get(6),
         });
     }
+    let lost_leases = lost_leases(stack);
     let mut histories = Vec::new();
     for inhabitant in &population.inhabitants {
         let connection = &inhabitant.connection;
@@ -161,12 +167,26 @@ pub(crate) async fn collect(population: &Population) -> Result<Vec<History>> {
             states: states.remove(&connection.id).unwrap_or_default(),
             runs: runs.remove(&connection.id).unwrap_or_default(),
             notifications: channels.iter().flat_map(of_channel).collect(),
+            lost_leases: lost_leases.get(&connection.id.to_string()).copied().unwrap_or_default(),
             channels,
             session: (session[0].get(0), session[0].get(1)),
             events: events(population, inhabitant).await?,
         });
     }
     Ok(histories)
+}
+
+/// By connection.
+fn lost_leases(stack: &Stack) -> HashMap<String, usize> {
+    let mut lost = HashMap::new();
+    for function in FUNCTIONS {
+        let log = stack.function_log(function);
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        for line in lines.filter(|line| line["event"] == "run_lease_lost") {
+            *lost.entry(line["connection_id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+    lost
 }
 
 async fn events(project: &Project, inhabitant: &Inhabitant) -> Result<Vec<(Time, Time)>> {

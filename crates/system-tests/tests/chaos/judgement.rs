@@ -176,7 +176,7 @@ impl Judge<'_> {
                 let never_run = before.last_sync_at.is_none();
                 after.request.is_some() && after.request != before.request && !opened && !never_run
             });
-            violations.extend(for_no_reason.map(|(_, after)| {
+            violations.extend(for_no_reason.skip(self.history.lost_leases).map(|(_, after)| {
                 let what = format!("a run is asked at {} although its calendar has not changed", after.at);
                 self.violation(Promise::OnlyTheAffected, what)
             }));

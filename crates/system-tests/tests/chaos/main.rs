@@ -98,7 +98,7 @@ async fn break_everything(dice: &Dice) -> Result<()> {
     let mut phases =
         Phases { stack: &mut stack, population: &population, scissors: &scissors, dice, progress: &progress };
     phases.kill_functions().await;
-    let by_kills = damage(&history::collect(&population).await?);
+    let by_kills = damage(&history::collect(&population, phases.stack).await?);
     println!("{KILLS} kills: {by_kills}");
     ensure!(by_kills.total() >= LEAST_DAMAGE, "the kills have hardly met any work: {by_kills}");
     phases.break_database().await?;
@@ -113,7 +113,7 @@ async fn break_everything(dice: &Dice) -> Result<()> {
         population.set(&inhabitant.connection, &assignments).await;
     }
     let mut violations = settle::settle(&population, &cron, &progress).await?;
-    violations.extend(history::collect(&population).await?.iter().flat_map(judgement::judge));
+    violations.extend(history::collect(&population, &stack).await?.iter().flat_map(judgement::judge));
 
     progress.phase("every channel speaks once more".to_owned());
     for inhabitant in &population.inhabitants {
@@ -121,7 +121,7 @@ async fn break_everything(dice: &Dice) -> Result<()> {
     }
     violations.extend(settle::settle(&population, &cron, &progress).await?);
     drop((cron, progress));
-    let histories = history::collect(&population).await?;
+    let histories = history::collect(&population, &stack).await?;
     // Nobody is quiet any more.
     let judge = |history: &History| {
         let inhabitant = Inhabitant { habit: Habit::Busy, ..history.inhabitant.clone() };

@@ -121,6 +121,7 @@ fn good() -> History {
             duration_ms: 1_500,
         }],
         session: (preferred, preferred + TimeDelta::hours(1)),
+        lost_leases: 0,
         events: Vec::new(),
     }
 }
