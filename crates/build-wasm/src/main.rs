@@ -7,6 +7,7 @@ mod module;
 mod package;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -26,8 +27,17 @@ struct Options {
     out: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
     // Not the checkout that this was built from, which may have been copied since.
     let root = &std::env::current_dir()?;
     ensure!(root.join("crates/edge").is_dir(), "{} is not the repository: use scripts/build", root.display());

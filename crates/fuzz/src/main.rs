@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -26,8 +27,17 @@ struct Arguments {
     input: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
     let is_chosen = |target: &&Target| arguments.target.as_deref().is_none_or(|name| name == target.name);
     let targets: Vec<&Target> = TARGETS.iter().filter(is_chosen).collect();
     let names = || TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");

@@ -99,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_starts_at_most_25_runs() {
+    fn an_invocation_starts_only_so_many_runs() {
         let sweep = Invocation::new(Kind::Sweep, START);
-        assert_eq!((0..100).filter(|_| sweep.take_run(START, None)).count(), 25);
+        assert_eq!((0..100).filter(|_| sweep.take_run(START, None)).count(), RUNS_PER_INVOCATION as usize);
         sweep.give_run_back();
         assert!(sweep.take_run(START, None));
     }

@@ -23,7 +23,7 @@ use simulation::{Failure, Fault, Faults, Mutation, Promise, Settings, play, shri
 #[derive(Parser)]
 struct Arguments {
     /// How many histories, of consecutive seeds.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Plays the history of this seed alone and prints all that happens in it.
     #[arg(long)]

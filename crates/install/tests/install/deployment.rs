@@ -12,12 +12,12 @@ use crate::sandbox::{CONFIG, FUNCTIONS, SERVE, Sandbox};
 const LARGEST_UPLOAD: usize = 500_000;
 const CLIENT_SECRET: &str = "GOCSPX-do#not 'print' $this";
 
-struct Deployment {
+struct Deploying {
     sandbox: Sandbox,
     api: ManagementApi,
 }
 
-impl Deployment {
+impl Deploying {
     fn installed() -> Self {
         Self::from(Sandbox::fresh())
     }
@@ -55,7 +55,7 @@ impl Deployment {
 
 #[test]
 fn each_function_is_uploaded_whole_and_small() {
-    let deployment = Deployment::from(Sandbox::lived_in());
+    let deployment = Deploying::from(Sandbox::lived_in());
     deployment.to_project(&["functions"]).succeeded().with("✓ functions, ");
     let published: BTreeSet<String> = deployment.api.published().into_iter().collect();
     assert_eq!(published, FUNCTIONS.map(str::to_owned).into());
@@ -81,7 +81,7 @@ fn each_function_is_uploaded_whole_and_small() {
 
 #[test]
 fn only_our_secrets_are_set_and_none_is_shown() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let config = deployment.sandbox.read(CONFIG);
     deployment.sandbox.write(CONFIG, &format!("{config}\n[edge_runtime.secrets]\nTHEIRS = \"value\"\n"));
     deployment.to_project(&["secrets"]).succeeded().with("GOOGLE_CLIENT_SECRET").without("GOCSPX");
@@ -97,7 +97,7 @@ fn only_our_secrets_are_set_and_none_is_shown() {
 
 #[test]
 fn the_environment_wins_over_the_file() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let mut command = deployment.command();
     command.env("GOOGLE_CLIENT_ID", "another").env("GOOGLE_CLIENT_SECRET", "");
     command.args(["--yes", "--project-ref", PROJECT]);
@@ -112,7 +112,7 @@ fn the_environment_wins_over_the_file() {
 
 #[test]
 fn a_file_of_variables_can_be_named() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let file = deployment.sandbox.path("production.env");
     fs::write(&file, "GOOGLE_CLIENT_ID=production\nGOOGLE_CLIENT_SECRET=secret\n").unwrap();
     let file = file.to_str().unwrap();
@@ -125,7 +125,7 @@ fn a_file_of_variables_can_be_named() {
 
 #[test]
 fn missing_secrets_are_named_before_anything_is_done() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     deployment.sandbox.write("supabase/.env", "GOOGLE_CLIENT_ID=x\nGOOGLE_CLIENT_SECRET=\n");
     deployment
         .to_project(&["secrets", "functions"])
@@ -137,7 +137,7 @@ fn missing_secrets_are_named_before_anything_is_done() {
 
 #[test]
 fn the_linked_project_is_deployed_to() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let skip = ["--yes", "--skip", "build", "--skip", "migrations", "--skip", "doctor", "--skip", "secrets"];
     deployment.run(&skip).failed().with("--project-ref").with("supabase link");
     deployment.sandbox.write("supabase/.temp/project-ref", PROJECT);
@@ -147,14 +147,14 @@ fn the_linked_project_is_deployed_to() {
 
 #[test]
 fn something_else_than_a_project_ref_is_refused() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let given = deployment.run(&["--yes", "--project-ref", "sb_secret_by_mistake"]);
     given.failed().with("that is no project ref").without("sb_secret");
 }
 
 #[test]
 fn a_database_whose_address_is_not_understood_is_refused_without_its_password() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     for url in [
         "postgresql://postgres:Hunter/2Secret@127.0.0.1:1/postgres",
         "postgresql://postgres:Hunter#2Secret@127.0.0.1:1/postgres",
@@ -169,13 +169,13 @@ fn a_database_whose_address_is_not_understood_is_refused_without_its_password() 
 #[test]
 fn a_project_without_the_functions_is_told_to_install_them() {
     let sandbox = Sandbox::fresh();
-    let deployment = Deployment { sandbox, api: ManagementApi::start() };
+    let deployment = Deploying { sandbox, api: ManagementApi::start() };
     deployment.to_project(&["functions"]).failed().with("index.ts is missing").with("scripts/install");
 }
 
 #[test]
 fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     deployment.api.refuse("functions");
     deployment
         .to_project(&["secrets", "functions", "doctor"])
@@ -191,7 +191,7 @@ fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
 
 #[test]
 fn an_unhealthy_project_fails_the_deployment() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let skip = ["--skip", "build", "--skip", "secrets", "--skip", "migrations", "--skip", "functions"];
     let url = "http://127.0.0.1:1";
     let arguments = [["--yes", "--url", url].as_slice(), &skip].concat();
@@ -204,7 +204,7 @@ fn an_unhealthy_project_fails_the_deployment() {
 
 #[test]
 fn something_else_than_an_address_is_refused_before_anything_is_done() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let arguments = ["--yes", "--project-ref", PROJECT, "--skip", "build", "--skip", "migrations", "--url"];
     for url in ["example.com", "postgres://127.0.0.1:5432", ""] {
         let arguments = [arguments.as_slice(), &[url]].concat();
@@ -215,7 +215,7 @@ fn something_else_than_an_address_is_refused_before_anything_is_done() {
 
 #[test]
 fn an_outdated_project_is_told_to_update() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     deployment.to_project(&["build"]).succeeded().with("✓ build, ");
     let sandbox = &deployment.sandbox;
     fs::remove_dir_all(sandbox.path("supabase/functions")).unwrap();
@@ -228,7 +228,7 @@ fn an_outdated_project_is_told_to_update() {
 
 #[test]
 fn on_a_terminal_it_tells_what_it_will_do_and_asks() {
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let root = deployment.sandbox.root().display().to_string();
     let mut command_line = String::new();
     for (name, value) in deployment.api.environment(&deployment.sandbox.home) {
@@ -292,7 +292,7 @@ async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or
     fs::write(&settings, format!("host all {names} 127.0.0.1/32 scram-sha-256\n{trusting}")).unwrap();
     client.batch_execute("select pg_reload_conf()").await.unwrap();
 
-    let deployment = Deployment::installed();
+    let deployment = Deploying::installed();
     let port = cluster.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
     deployment.api.serve_database(port.unwrap(), "a lent password");
     let applied = async || -> Vec<String> {
