@@ -216,6 +216,16 @@ fn a_holder_that_lost_its_lease_owes_one_more_run_than_the_newer_holder_knows_of
 }
 
 #[test]
+fn an_end_whose_answer_is_lost_asks_for_no_other_run() {
+    let world = World::new();
+    let id = owing(&world);
+    world.fate.set(Some((2, Fate::Unanswered)));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert_eq!(world.row(id).sync_request_id, None);
+    assert!(!world.log.borrow().iter().any(|event| matches!(event, Event::RunLeaseLost { .. })));
+}
+
+#[test]
 fn a_run_that_was_put_off_since_the_row_was_read_is_not_claimed() {
     let world = World::new();
     let id = owing(&world);
