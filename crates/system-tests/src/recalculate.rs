@@ -28,7 +28,7 @@ impl Run {
 }
 
 impl Project {
-    /// All calls so far, whoever's.
+    /// The calls so far, for every user.
     pub async fn all_runs(&self) -> Vec<Run> {
         let url = format!("{}/control/runs", self.recalculate);
         self.http.get(url).send().await.unwrap().json().await.unwrap()

@@ -252,7 +252,7 @@ fn one_is_left(record: &Record, at: Instant, spoken: Instant, case: &Case, row: 
     let live = live_channels(record, at, spoken, case, row);
     let stops = record.google.is_usable(row) && case.broken != Some(Broken::Revoked);
     if stops && let Some(orphan) = live.iter().find(|id| !ids(row).any(|named| named == **id)) {
-        found.broken(case.number, format!("channel {} is live and nobody's", short(orphan)));
+        found.broken(case.number, format!("channel {} is live, and no row names it", short(orphan)));
     }
     if record.is_healthy(case) && live != row.webhook_id.iter().collect::<Vec<_>>() {
         let what = format!("{} live channels, not the one that the row names", live.len());
