@@ -1,5 +1,5 @@
 -- Google Calendar webhooks: the columns, trigger, indexes and view that the three Edge Functions work on.
--- Applies to an empty project, to a live table with rows, and twice. A table that exists keeps its grants,
+-- Applies to an empty project, to a live table with rows (also one of an earlier edition), and twice. A table that exists keeps its grants,
 -- policies and data; only a table created here gets Row Level Security and column privileges.
 
 do $$
@@ -9,7 +9,12 @@ declare
   applied constant boolean := exists (
     select from pg_catalog.pg_attribute
       where attrelid = to_regclass('public.calendar_connections') and attname = 'sync_streak' and not attisdropped);
+  -- The same of the second edition, which added looks.
+  knows_looks constant boolean := exists (
+    select from pg_catalog.pg_attribute
+      where attrelid = to_regclass('public.calendar_connections') and attname = 'sync_seen' and not attisdropped);
   unfit text;
+  reader text;
 begin
   if fresh then
     create table public.calendar_connections (
@@ -30,7 +35,7 @@ begin
   -- name takes nulls; any other of our names that is there before the first application is the host's for something else.
   select string_agg(
       case when attname is null then name || ' is missing'
-           when whose = 'ours' and not applied then name || ' is the name of a column that this migration adds'
+           when whose = 'ours' and not is_applied then name || ' is the name of a column that this migration adds'
            when is_of_another_type then format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1])
            else name || ' does not take nulls' end,
       '; ' order by position) into unfit
@@ -50,7 +55,9 @@ begin
                  (26, 'sync_request_id', '{uuid}', 'shared'), (27, 'sync_owed_since', '{timestamptz}', 'shared'),
                  (28, 'sync_lease_until', '{timestamptz}', 'ours'), (29, 'sync_not_before', '{timestamptz}', 'ours'),
                  (30, 'sync_attempts', '{integer, bigint}', 'ours'), (31, 'sync_streak', '{integer, bigint}', 'ours'),
-                 (32, 'sync_error', '{text}', 'shared'))
+                 (32, 'sync_error', '{text}', 'shared'), (33, 'sync_seen', '{text}', 'shared'),
+                 (34, 'sync_look_at', '{timestamptz}', 'ours'), (35, 'webhook_notified_at', '{timestamptz}', 'shared'),
+                 (36, 'webhook_error_reason', '{text}', 'shared'), (37, 'calendar_name', '{text}', 'shared'))
         as expected (position, name, needed, whose)
       left join pg_catalog.pg_attribute
         on attrelid = 'public.calendar_connections'::regclass and attname = name and not attisdropped
@@ -59,9 +66,10 @@ begin
       cross join lateral (select case when needed = '{text}' then typcategory <> 'S'
                                       else type.oid <> all (needed) and typbasetype <> all (needed) end)
         as compared (is_of_another_type)
+      cross join lateral (select case name when 'sync_look_at' then knows_looks else applied end) as known (is_applied)
     where case
       when attname is null then whose = 'host'
-      when whose = 'ours' and not applied then true
+      when whose = 'ours' and not is_applied then true
       else is_of_another_type
         or whose = 'shared' and attnotnull and name not in ('sync_enabled', 'last_sync_at')
     end;
@@ -108,7 +116,14 @@ begin
     add column if not exists sync_not_before timestamptz not null default 'epoch',
     add column if not exists sync_attempts integer not null default 0,
     add column if not exists sync_streak integer not null default 0,
-    add column if not exists sync_error text;
+    add column if not exists sync_error text,
+    -- What the last look saw, and when the next one is due. Rows of before are spread over six hours.
+    add column if not exists sync_seen text,
+    add column if not exists sync_look_at timestamptz not null default now() + random() * interval '6 hours',
+    -- For people: when Google last reached us, its own word for the last refusal, and the calendar's name.
+    add column if not exists webhook_notified_at timestamptz,
+    add column if not exists webhook_error_reason text,
+    add column if not exists calendar_name text;
 
   -- Rows from before the trigger. No update, which the host's own triggers would take for a change by a user.
   if exists (select from public.calendar_connections where webhook_token_hash is null or webhook_token_hash = '') then
@@ -124,7 +139,22 @@ begin
     alter column webhook_source set not null,
     -- The trigger writes both whatever an insert says; without a default `supabase gen types` would require them of it.
     alter column webhook_token_hash set default '',
-    alter column webhook_source set default '';
+    alter column webhook_source set default '',
+    alter column sync_look_at set default now();
+
+  -- Who could read the view of the first edition by privileges on single columns can read this one.
+  if not fresh and not knows_looks then
+    for reader in
+      select case grantee when 0 then 'public' else grantee::regrole::text end
+        from pg_catalog.pg_attribute cross join lateral aclexplode(attacl)
+        where attrelid = 'public.calendar_connections'::regclass and attname = 'webhook_error'
+          and privilege_type = 'SELECT'
+    loop
+      execute format(
+        'grant select (webhook_notified_at, webhook_error_reason, calendar_name) on public.calendar_connections to %s',
+        reader);
+    end loop;
+  end if;
 
   if fresh then
     alter table public.calendar_connections enable row level security;
@@ -139,7 +169,8 @@ begin
     revoke all on public.calendar_connections from anon, authenticated;
     grant select (id, user_id, provider, expires_at, calendar_id, is_active, created_at, updated_at, webhook_id,
                   webhook_expiration, sync_enabled, last_sync_at, webhook_opened_at, webhook_confirmed_id,
-                  webhook_message_number, webhook_error, sync_request_id, sync_error)
+                  webhook_message_number, webhook_error, sync_request_id, sync_error, webhook_notified_at,
+                  webhook_error_reason, calendar_name)
       on public.calendar_connections to authenticated;
     grant update (sync_enabled, is_active, calendar_id) on public.calendar_connections to authenticated;
     grant delete on public.calendar_connections to authenticated;
@@ -189,6 +220,11 @@ begin
       new.sync_attempts := 0;
       new.sync_streak := 0;
       new.sync_error := null;
+      new.sync_seen := null;
+      new.sync_look_at := now();
+      new.webhook_notified_at := null;
+      new.webhook_error_reason := null;
+      new.calendar_name := null;
     else
       new.webhook_id := old.webhook_id;
       new.webhook_expiration := old.webhook_expiration;
@@ -209,6 +245,11 @@ begin
       new.sync_attempts := old.sync_attempts;
       new.sync_streak := old.sync_streak;
       new.sync_error := old.sync_error;
+      new.sync_seen := old.sync_seen;
+      new.sync_look_at := old.sync_look_at;
+      new.webhook_notified_at := old.webhook_notified_at;
+      new.webhook_error_reason := old.webhook_error_reason;
+      new.calendar_name := old.calendar_name;
     end if;
   end if;
 
@@ -226,17 +267,32 @@ begin
     else old.sync_owed_since
   end;
 
-  -- A new consent, another calendar, or a resumed connection without a channel: a renewal is due at once.
+  -- Due now: at the epoch it would go before every connection that waits.
+  if tg_op = 'INSERT' and new.webhook_not_before = 'epoch' then
+    new.webhook_not_before := now();
+  end if;
+
+  -- A new consent, another calendar, or a resumed connection without a channel: a renewal is due, and a look. The
+  -- renewal's lease stays, for it bounds how many channels a minute are opened.
   if tg_op = 'UPDATE' and not rotated and (
     new.webhook_source is distinct from old.webhook_source
     or (new.webhook_id is null
         and (new.is_active is distinct from old.is_active or new.sync_enabled is distinct from old.sync_enabled))
   ) then
-    new.webhook_not_before := 'epoch';
+    new.webhook_not_before := now();
     new.webhook_attempts := 0;
     new.webhook_error := null;
-    if new.webhook_pending_id is null then
-      new.webhook_lease_until := 'epoch';
+    new.webhook_error_reason := null;
+    new.sync_look_at := now();
+    if new.webhook_source is distinct from old.webhook_source then
+      new.sync_seen := null;
+      new.calendar_name := null;
+      -- A run that is going on has booked its next attempt, and writes what becomes of this one.
+      if new.sync_lease_until < now() then
+        new.sync_error := null;
+        new.sync_attempts := 0;
+        new.sync_not_before := now();
+      end if;
     end if;
   end if;
   return new;
@@ -270,6 +326,19 @@ create index if not exists calendar_connections_to_retire
 create index if not exists calendar_connections_to_reconcile
   on public.calendar_connections (provider, last_sync_at nulls first)
   where is_active is true and sync_enabled is not false and sync_request_id is null;
+-- Without the connections whose consent is dead: only their renewal goes on asking.
+create index if not exists calendar_connections_due_runs
+  on public.calendar_connections (provider, sync_not_before nulls first)
+  where is_active is true and sync_enabled is not false and sync_request_id is not null
+    and webhook_error is distinct from 'reconnect_required'
+    and webhook_error is distinct from 'permission_missing'
+    and webhook_error is distinct from 'blocked_by_policy';
+create index if not exists calendar_connections_due_looks
+  on public.calendar_connections (provider, sync_look_at nulls first)
+  where is_active is true and sync_enabled is not false and sync_request_id is null
+    and webhook_error is distinct from 'reconnect_required'
+    and webhook_error is distinct from 'permission_missing'
+    and webhook_error is distinct from 'blocked_by_policy';
 
 -- The only place that decides a status; the functions, the page and operators read it. The caller's own rights
 -- apply (security_invoker), so Row Level Security of the table does too.
@@ -281,8 +350,8 @@ create or replace view public.calendar_connection_status with (security_invoker 
     case
       when is_active is not true then 'disconnected'
       when sync_enabled is false then 'paused'
-      when webhook_error = 'reconnect_required' then 'reconnect_required'
-      when webhook_error in ('push_not_supported', 'calendar_not_found') then 'unsupported'
+      when webhook_error in ('reconnect_required', 'permission_missing', 'blocked_by_policy') then 'reconnect_required'
+      when webhook_error in ('push_not_supported', 'calendar_not_found', 'no_calendar') then 'unsupported'
       when webhook_id is null then 'not_set_up'
       when webhook_expiration is null or webhook_expiration <= now() then 'expired'
       -- Google sends a first message as soon as a channel opens: five minutes of silence mean it cannot reach us.
@@ -300,7 +369,11 @@ create or replace view public.calendar_connection_status with (security_invoker 
       else 'pending'
     end as sync_status,
     last_sync_at,
-    sync_error
+    sync_error,
+    -- At the end: a view that is there takes new columns nowhere else.
+    webhook_error_reason,
+    calendar_name,
+    webhook_notified_at
   from public.calendar_connections
   where provider = 'google';
 

@@ -1,6 +1,7 @@
 -- Takes back what the migrations made. The connections stay, and so do the four columns that a project may have had
 -- before: webhook_id, webhook_expiration, sync_enabled and last_sync_at. Channels that are still open end by
--- themselves, within 30 days; to close them, set is_active = false a minute before the schedule is taken back.
+-- themselves, within 30 days; to close them, set is_active = false a minute before the schedule is taken back. A column
+-- of the project's own that has one of the names below goes too: take it out of the list.
 select public.unschedule_calendar_webhook_refresh();
 
 drop view if exists public.calendar_webhook_health, public.calendar_connection_status;
@@ -18,6 +19,8 @@ drop index if exists
   public.calendar_connections_webhook_id,
   public.calendar_connections_user_id,
   public.calendar_connections_owed_runs,
+  public.calendar_connections_due_runs,
+  public.calendar_connections_due_looks,
   public.calendar_connections_due_renewals,
   public.calendar_connections_to_retire,
   public.calendar_connections_to_reconcile,
@@ -44,4 +47,9 @@ alter table public.calendar_connections
   drop column if exists sync_not_before,
   drop column if exists sync_attempts,
   drop column if exists sync_streak,
-  drop column if exists sync_error;
+  drop column if exists sync_error,
+  drop column if exists sync_seen,
+  drop column if exists sync_look_at,
+  drop column if exists webhook_notified_at,
+  drop column if exists webhook_error_reason,
+  drop column if exists calendar_name;

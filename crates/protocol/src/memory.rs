@@ -1,7 +1,7 @@
 //! `calendar_connections` in memory, with the rules of the migration's trigger, for tests and simulation. The
 //! contract test of the PostgREST adapter holds the two to the same answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -17,12 +17,18 @@ pub type Row = BTreeMap<Column, Value>;
 #[derive(Debug, Default)]
 pub struct Table {
     rows: RefCell<BTreeMap<Uuid, Row>>,
+    now: Cell<Timestamp>,
 }
 
 impl Table {
+    /// Sets the clock of the database: what the trigger takes for now. It stands at the epoch until then.
+    pub fn set_now(&self, now: Timestamp) {
+        self.now.set(now);
+    }
+
     /// Inserts a row: the migration's defaults, then `values`. The digests of the trigger are the plain texts here.
     pub fn insert(&self, id: ConnectionId, values: impl IntoIterator<Item = (Column, Value)>) {
-        let mut row = defaults(id);
+        let mut row = defaults(id, self.now.get());
         row.extend(values);
         keep_digests(&mut row);
         self.rows.borrow_mut().insert(id.0, row);
@@ -43,7 +49,7 @@ impl Table {
     /// Writes as the host app does, past every filter.
     pub fn write(&self, id: ConnectionId, set: impl IntoIterator<Item = (Column, Value)>) {
         if let Some(row) = self.rows.borrow_mut().get_mut(&id.0) {
-            apply(row, &set.into_iter().collect::<Vec<_>>());
+            apply(row, &set.into_iter().collect::<Vec<_>>(), self.now.get());
         }
     }
 
@@ -56,7 +62,7 @@ impl Table {
     pub fn update(&self, update: &Update) -> Option<Connection> {
         let mut rows = self.rows.borrow_mut();
         let row = rows.values_mut().find(|row| update.filters.iter().all(|filter| meets(row, filter)))?;
-        apply(row, &update.set);
+        apply(row, &update.set, self.now.get());
         read(row).ok()
     }
 
@@ -74,7 +80,7 @@ impl Table {
     }
 }
 
-fn defaults(id: ConnectionId) -> Row {
+fn defaults(id: ConnectionId, now: Timestamp) -> Row {
     let epoch = || Value::Time(Timestamp::default());
     Row::from([
         (Column::Id, Value::Uuid(id.0)),
@@ -86,29 +92,41 @@ fn defaults(id: ConnectionId) -> Row {
         (Column::WebhookOpenedAt, epoch()),
         (Column::WebhookMessageNumber, Value::Integer(0)),
         (Column::WebhookLeaseUntil, epoch()),
-        (Column::WebhookNotBefore, epoch()),
+        (Column::WebhookNotBefore, Value::Time(now)),
         (Column::WebhookAttempts, Value::Integer(0)),
         (Column::SyncLeaseUntil, epoch()),
         (Column::SyncNotBefore, epoch()),
         (Column::SyncAttempts, Value::Integer(0)),
         (Column::SyncStreak, Value::Integer(0)),
+        (Column::SyncLookAt, Value::Time(now)),
     ])
 }
 
-fn apply(row: &mut Row, set: &[(Column, Value)]) {
+fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     let before = row.clone();
     row.extend(set.iter().cloned());
     let rotated = value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
     keep_digests(row);
     let changed = |column| value(row, column) != value(&before, column);
+    let another = changed(Column::WebhookSource);
     let switched = changed(Column::IsActive) || changed(Column::SyncEnabled);
-    let due = changed(Column::WebhookSource) || (switched && value(row, Column::WebhookId) == Value::Null);
-    if due && !rotated {
-        row.insert(Column::WebhookNotBefore, Value::Time(Timestamp::default()));
-        row.insert(Column::WebhookAttempts, Value::Integer(0));
-        row.insert(Column::WebhookError, Value::Null);
-        if value(row, Column::WebhookPendingId) == Value::Null {
-            row.insert(Column::WebhookLeaseUntil, Value::Time(Timestamp::default()));
+    let due = another || (switched && value(row, Column::WebhookId) == Value::Null);
+    if rotated || !due {
+        return;
+    }
+    row.insert(Column::WebhookNotBefore, Value::Time(now));
+    row.insert(Column::WebhookAttempts, Value::Integer(0));
+    row.insert(Column::WebhookError, Value::Null);
+    row.insert(Column::WebhookErrorReason, Value::Null);
+    row.insert(Column::SyncLookAt, Value::Time(now));
+    if another {
+        row.insert(Column::SyncSeen, Value::Null);
+        row.insert(Column::CalendarName, Value::Null);
+        let lease = value(row, Column::SyncLeaseUntil);
+        if compare(&lease, &Value::Time(now)) == Some(Ordering::Less) {
+            row.insert(Column::SyncError, Value::Null);
+            row.insert(Column::SyncAttempts, Value::Integer(0));
+            row.insert(Column::SyncNotBefore, Value::Time(now));
         }
     }
 }

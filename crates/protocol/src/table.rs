@@ -77,6 +77,11 @@ columns! {
     SyncAttempts "sync_attempts" Integer Ours read,
     SyncStreak "sync_streak" Integer Ours read,
     SyncError "sync_error" Text Shared,
+    SyncSeen "sync_seen" Text Shared,
+    SyncLookAt "sync_look_at" Time Ours,
+    WebhookNotifiedAt "webhook_notified_at" Time Shared,
+    WebhookErrorReason "webhook_error_reason" Text Shared,
+    CalendarName "calendar_name" Text Shared,
 }
 
 /// The type of a column.

@@ -101,6 +101,11 @@ async fn every_column_has_its_type_and_its_default() {
         ("sync_attempts", "integer", true, Some("0")),
         ("sync_streak", "integer", true, Some("0")),
         ("sync_error", "text", false, Some("")),
+        ("sync_seen", "text", false, Some("")),
+        ("sync_look_at", time, true, Some("now()")),
+        ("webhook_notified_at", time, false, Some("")),
+        ("webhook_error_reason", "text", false, Some("")),
+        ("calendar_name", "text", false, Some("")),
     ] {
         let sql = "select jsonb_build_array(format_type(atttypid, atttypmod), attnotnull,
                                             coalesce(pg_get_expr(adbin, adrelid), ''))

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::Utc;
 use functions::Function;
 use hmac::{Hmac, KeyInit, Mac};
 use local_supabase::ApiKeys;
@@ -38,6 +39,18 @@ select
   from generate_series(0, 99999) i;
 analyze public.calendar_connections;";
 
+/// Of every live connection a look is due, or soon; one in five has a dead consent, owes a run, and heads every order.
+const LOOKS: &str = "
+update public.calendar_connections set
+    sync_look_at = case when i % 10 = 1 then '2020-01-01' else now() + (i % 360 - 2) * interval '1 minute' end,
+    webhook_error = case when i % 10 = 1 then (array['reconnect_required', 'permission_missing', 'blocked_by_policy'])
+                                              [1 + i / 10 % 3] end,
+    sync_request_id = case when i % 10 = 1 and i % 20 = 1 or i % 1000 = 4 then gen_random_uuid() end,
+    sync_not_before = case when i % 10 = 1 then 'epoch' else now() - interval '1 minute' end
+  from (select id, (row_number() over (order by id))::integer - 1 as i from public.calendar_connections) as numbered
+  where numbered.id = calendar_connections.id;
+vacuum analyze public.calendar_connections;";
+
 /// Everything of everybody is due.
 const OUTAGE: &str = "
 update public.calendar_connections set
@@ -67,7 +80,7 @@ vacuum analyze public.calendar_connections, public.calendar_webhook_sweeps;";
 
 /// What operators ask, and how many of `TROUBLE` the answer tells of. Twenty of the fifty thousand live connections
 /// have each kind, ten of which are in order.
-const QUESTIONS: [(&str, &str, usize); 14] = [
+const QUESTIONS: [(&str, &str, usize); 15] = [
     (
         "Which channels have expired?",
         "select * from calendar_connection_status where status = 'expired' and webhook_expiration <= now()",
@@ -88,12 +101,14 @@ const QUESTIONS: [(&str, &str, usize); 14] = [
     ),
     (
         "Who must connect again?",
-        "select * from calendar_connection_status where webhook_error = 'reconnect_required'",
+        "select * from calendar_connection_status
+           where webhook_error in ('reconnect_required', 'permission_missing', 'blocked_by_policy')",
         10,
     ),
     (
         "Which calendars cannot be watched?",
-        "select * from calendar_connection_status where webhook_error in ('push_not_supported', 'calendar_not_found')",
+        "select * from calendar_connection_status
+           where webhook_error in ('push_not_supported', 'calendar_not_found', 'no_calendar')",
         20,
     ),
     (
@@ -129,6 +144,16 @@ const QUESTIONS: [(&str, &str, usize); 14] = [
         "Why is this user's calendar not synced?",
         "select * from calendar_connection_status where user_id = 'ffffffff-0000-0000-0000-000000000064'",
         1,
+    ),
+    (
+        "Which looks have been due for longest?",
+        "select id, sync_look_at from calendar_connections
+           where provider = 'google' and is_active is true and sync_enabled is not false and sync_request_id is null
+             and webhook_error is distinct from 'reconnect_required'
+             and webhook_error is distinct from 'permission_missing'
+             and webhook_error is distinct from 'blocked_by_policy'
+             and sync_look_at < now() order by sync_look_at limit 20",
+        20,
     ),
     ("Is the schedule installed, and what became of its last run?", "select schedule from calendar_webhook_health", 1),
     ("What did the last sweep do?", "select last_sweep from calendar_webhook_health", 1),
@@ -188,6 +213,15 @@ impl Table {
         let request = request.header("accept", ANALYZED_PLAN);
         let response = request.send().await.unwrap().error_for_status().unwrap();
         response.text().await.unwrap()
+    }
+
+    /// What such a read returns.
+    async fn read(&self, caller: Caller, path: &str) -> serde_json::Value {
+        let request = reqwest::Client::new()
+            .get(format!("{}{path}", self.rest.url()))
+            .bearer_auth(jwt(caller, &self.keys));
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
     }
 
     /// How often any session that has ended scanned the table.
@@ -321,6 +355,45 @@ async fn a_sweep_reads_its_share_by_index_when_everything_is_due() {
     // To count half of the table is what a sequential scan is for.
     plans.retain(|request, _| !request.starts_with("count"));
     assert_indexed(&plans, &["order=sync_not_before", "order=webhook_not_before"]);
+}
+
+#[tokio::test]
+async fn looks_and_runs_that_are_due_are_found_by_index_past_dead_consents() {
+    let mut table = Table::new().await;
+    for statement in LOOKS.split_inclusive(';') {
+        table.project.sql(statement).await;
+    }
+    let before = table.sequential_scans().await;
+    let select = "select=id,webhook_error,sync_request_id&provider=eq.google&is_active=is.true\
+                  &sync_enabled=not.is.false&webhook_error=isdistinct.reconnect_required\
+                  &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy&limit=200";
+    let now = Utc::now().format("%Y-%m-%dT%H:%M:%SZ");
+    let looks = format!(
+        "{TABLE}?{select}&sync_request_id=is.null&sync_look_at=lte.{now}&order=sync_look_at.asc.nullsfirst"
+    );
+    let runs = format!(
+        "{TABLE}?{select}&sync_request_id=not.is.null&sync_lease_until=lt.{now}&sync_not_before=lte.{now}\
+         &order=sync_not_before.asc.nullsfirst"
+    );
+    let mut plans = Plans::new();
+    for (path, index) in
+        [(&looks, "calendar_connections_due_looks"), (&runs, "calendar_connections_due_runs")]
+    {
+        let plan = table.plan(Caller::Service, path).await;
+        assert!(plan.contains(index), "{path}\n{plan}");
+        plans.insert(path.clone(), plan);
+        // More often than PostgreSQL makes a plan for the values at hand.
+        let mut found = 0;
+        for _ in 0..20 {
+            let rows = table.read(Caller::Service, path).await;
+            found = rows.as_array().unwrap().len();
+            let is_alive = |row: &serde_json::Value| row["webhook_error"].is_null();
+            assert!(rows.as_array().unwrap().iter().all(is_alive), "{rows}");
+        }
+        assert!(found > 40, "{found}");
+    }
+    assert_indexed(&plans, &["sync_look_at", "sync_not_before"]);
+    assert_eq!(table.sequential_scans().await, before, "a request scanned the table after all");
 }
 
 /// The plan of a query as carried out for the service.

@@ -19,7 +19,7 @@ enum Right {
 use Right::{Nothing, Read, Write};
 
 /// Every column, so that a new one needs a decision here.
-const COLUMNS: [(&str, Right); 33] = [
+const COLUMNS: [(&str, Right); 38] = [
     ("id", Read),
     ("user_id", Read),
     ("provider", Read),
@@ -53,6 +53,11 @@ const COLUMNS: [(&str, Right); 33] = [
     ("sync_attempts", Nothing),
     ("sync_streak", Nothing),
     ("sync_error", Read),
+    ("sync_seen", Nothing),
+    ("sync_look_at", Nothing),
+    ("webhook_notified_at", Read),
+    ("webhook_error_reason", Read),
+    ("calendar_name", Read),
 ];
 
 const ROLES: [&str; 3] = ["anon", "authenticated", "service_role"];

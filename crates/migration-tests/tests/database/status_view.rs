@@ -111,6 +111,11 @@ async fn each_status_begins_and_ends_where_it_should() {
         (&[&[("is_active", "null"), ("sync_enabled", "null")]], "disconnected"),
         (&[&[("sync_enabled", "null")]], "active"),
         (&[&[("webhook_error", "'calendar_not_found'")]], "unsupported"),
+        (&[&[("webhook_error", "'no_calendar'")]], "unsupported"),
+        (&[&[("webhook_error", "'permission_missing'")]], "reconnect_required"),
+        (&[&[("webhook_error", "'blocked_by_policy'"), ("webhook_id", "null")]], "reconnect_required"),
+        (&[&[("webhook_error", "'permission_missing'"), ("sync_enabled", "false")]], "paused"),
+        (&[&[("webhook_error", "'google_api_disabled'")]], "active"),
         (&[&[("webhook_error", "'google_unavailable'")]], "active"),
         (&[&[("webhook_error", "'google_unavailable'"), ("webhook_id", "null")]], "not_set_up"),
         (
@@ -168,6 +173,9 @@ async fn a_row_says_exactly_what_is_documented() {
             "sync_status",
             "last_sync_at",
             "sync_error",
+            "webhook_error_reason",
+            "calendar_name",
+            "webhook_notified_at",
         ]
     );
     let seen = connection
@@ -177,6 +185,9 @@ async fn a_row_says_exactly_what_is_documented() {
             ("webhook_error", "'google_unavailable'"),
             ("last_sync_at", "'2026-01-01'"),
             ("sync_error", "'recalculate_500'"),
+            ("webhook_error_reason", "'backendError'"),
+            ("calendar_name", "'Ada''s calendar'"),
+            ("webhook_notified_at", "'2026-01-02'"),
         ]])
         .await;
     let id: Uuid = connection.project.value("select id from public.calendar_connections", &[]).await;
@@ -191,6 +202,9 @@ async fn a_row_says_exactly_what_is_documented() {
         "sync_status": "idle",
         "last_sync_at": "2026-01-01T00:00:00+00:00",
         "sync_error": "recalculate_500",
+        "webhook_error_reason": "backendError",
+        "calendar_name": "Ada's calendar",
+        "webhook_notified_at": "2026-01-02T00:00:00+00:00",
     });
     assert_eq!(Value::Object(seen), expected);
 }

@@ -66,6 +66,11 @@ fn ours() -> Map<String, Value> {
         "sync_attempts": 4,
         "sync_streak": 5,
         "sync_error": "recalculate_500",
+        "sync_seen": "2026-01-01T00:00:00Z digest",
+        "sync_look_at": time,
+        "webhook_notified_at": other,
+        "webhook_error_reason": "backendError",
+        "calendar_name": "Work",
     });
     values.as_object().unwrap().clone()
 }
@@ -136,8 +141,9 @@ async fn nothing_is_inserted_as_rotated() {
     }
 }
 
-/// A renewal that has failed three times and is put off, with and without a channel and a pending one.
-fn put_off(channel: Option<&str>, pending: Option<&str>) -> Value {
+/// A renewal and a run that have failed and are put off, with and without a channel and a pending one, and with a run
+/// going on or none.
+fn put_off(channel: Option<&str>, pending: Option<&str>, is_running: bool) -> Value {
     json!({
         "webhook_id": channel,
         "webhook_pending_id": pending,
@@ -145,14 +151,32 @@ fn put_off(channel: Option<&str>, pending: Option<&str>) -> Value {
         "webhook_lease_until": "2031-01-01T00:00:00+00:00",
         "webhook_attempts": 3,
         "webhook_error": "google_unavailable",
+        "webhook_error_reason": "backendError",
+        "webhook_notified_at": "2026-01-01T00:00:00+00:00",
         "webhook_expiration": "2032-01-01T00:00:00+00:00",
         "webhook_message_number": 12,
         "sync_attempts": 2,
         "sync_error": "recalculate_500",
         "sync_request_id": Uuid::from_u128(1),
         "sync_not_before": "2030-01-01T00:00:00+00:00",
-        "sync_lease_until": "2030-01-01T00:00:00+00:00",
+        "sync_lease_until": if is_running { "2030-01-01T00:00:00+00:00" } else { EPOCH },
+        "sync_streak": 4,
+        "sync_seen": "2026-01-01T00:00:00Z digest",
+        "sync_look_at": "2030-01-01T00:00:00+00:00",
+        "calendar_name": "Work",
     })
+}
+
+/// Replaces times of these few seconds by a word: they are the database's, and nothing else tells them.
+async fn with_now(project: &Project, mut row: Map<String, Value>) -> Map<String, Value> {
+    for column in ["webhook_not_before", "sync_look_at", "sync_not_before"] {
+        let time = row[column].as_str().unwrap().to_owned();
+        let is_now = "select $1::text::timestamptz between now() - interval '10 s' and now()";
+        if project.value(is_now, &[&time]).await {
+            row.insert(column.to_owned(), json!("now"));
+        }
+    }
+    row
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +225,10 @@ async fn a_reconnected_or_resumed_connection_is_due_at_once_and_nothing_else_is(
                 (Some("channel"), None),
                 (Some("channel"), Some("pending")),
             ] {
-                let what = format!("{caller:?} writes {change} over {start}, {channel:?}, {pending:?}");
+                let is_running = pending.is_some() == channel.is_some();
+                let what = format!(
+                    "{caller:?} writes {change} over {start}, {channel:?}, {pending:?}, run: {is_running}"
+                );
                 let start = with(
                     json!({ "refresh_token": "refresh", "calendar_id": "calendar" })
                         .as_object()
@@ -210,7 +237,10 @@ async fn a_reconnected_or_resumed_connection_is_due_at_once_and_nothing_else_is(
                     start,
                 );
                 let id = connection(&project, start.into()).await;
-                assert_eq!(project.update(Service, id, &put_off(channel, pending)).await, Rows(1));
+                assert_eq!(
+                    project.update(Service, id, &put_off(channel, pending, is_running)).await,
+                    Rows(1)
+                );
                 let before = project.row(id).await;
                 assert_eq!(project.update(caller, id, change).await, Rows(1), "{what}");
 
@@ -226,26 +256,48 @@ async fn a_reconnected_or_resumed_connection_is_due_at_once_and_nothing_else_is(
                     AtOnceWithoutChannel => channel.is_none(),
                     AsBefore => false,
                 };
+                // Both leases stay, and so does what a run that is going on has booked.
                 if at_once {
-                    let reset =
-                        json!({ "webhook_not_before": EPOCH, "webhook_attempts": 0, "webhook_error": null });
+                    let reset = json!({
+                        "webhook_not_before": "now", "webhook_attempts": 0, "webhook_error": null,
+                        "webhook_error_reason": null, "sync_look_at": "now",
+                    });
                     expected = with(expected, &reset);
-                    if pending.is_none() {
-                        expected = with(expected, &json!({ "webhook_lease_until": EPOCH }));
+                }
+                if *due == AtOnce {
+                    expected = with(expected, &json!({ "sync_seen": null, "calendar_name": null }));
+                    if !is_running {
+                        let reset =
+                            json!({ "sync_error": null, "sync_attempts": 0, "sync_not_before": "now" });
+                        expected = with(expected, &reset);
                     }
                 }
-                assert_eq!(project.row(id).await, expected, "{what}");
+                assert_eq!(with_now(&project, project.row(id).await).await, expected, "{what}");
             }
         }
     }
 }
+
+/// What a new consent changes of a connection that was put off while no run was going on.
+const RESET: [&str; 10] = [
+    "calendar_name",
+    "sync_attempts",
+    "sync_error",
+    "sync_look_at",
+    "sync_not_before",
+    "sync_seen",
+    "webhook_attempts",
+    "webhook_error",
+    "webhook_error_reason",
+    "webhook_not_before",
+];
 
 #[tokio::test]
 async fn a_rotated_refresh_token_renews_the_source_and_nothing_else() {
     let project = permissive_host().await;
     for (caller, is_rotation) in [(Service, true), (User(USER), false), (Anon, false)] {
         let id = connection(&project, json!({ "refresh_token": "old" })).await;
-        assert_eq!(project.update(Service, id, &put_off(Some("channel"), None)).await, Rows(1));
+        assert_eq!(project.update(Service, id, &put_off(Some("channel"), None, false)).await, Rows(1));
         let before = project.row(id).await;
         let rotation = json!({ "refresh_token": "new", "access_token": "new", "webhook_source": "rotated" });
         assert_eq!(project.update(caller, id, &rotation).await, Rows(1));
@@ -254,12 +306,7 @@ async fn a_rotated_refresh_token_renews_the_source_and_nothing_else() {
         let mut expected = vec!["access_token", "refresh_token", "webhook_source"];
         if !is_rotation {
             // A new consent, then: `rotated` is not a page's to say.
-            expected.extend([
-                "webhook_attempts",
-                "webhook_error",
-                "webhook_lease_until",
-                "webhook_not_before",
-            ]);
+            expected.extend(RESET);
             expected.sort_unstable();
         }
         assert_eq!(changed(&before, &after), expected, "{caller:?}");
@@ -272,7 +319,9 @@ async fn no_page_writes_what_is_not_its_own() {
     let ours = ours();
     let mut columns = project.columns("public.calendar_connections").await;
     columns.retain(|column| {
-        (column.starts_with("webhook_") || column.starts_with("sync_") || column == "last_sync_at")
+        (column.starts_with("webhook_")
+            || column.starts_with("sync_")
+            || ["last_sync_at", "calendar_name"].contains(&column.as_str()))
             && column != "sync_enabled"
     });
     columns.sort();
@@ -329,13 +378,45 @@ async fn what_a_page_inserts_starts_at_the_defaults() {
         let theirs = json!({ "id": id, "user_id": USER, "refresh_token": "r", "sync_enabled": false });
         assert_eq!(project.insert(caller, &with(ours(), &theirs).into()).await, Rows(1));
         let row = project.row(id).await;
-        let own = ["created_at", "id", "webhook_token", "webhook_token_hash"];
+        let own =
+            ["created_at", "id", "sync_look_at", "webhook_not_before", "webhook_token", "webhook_token_hash"];
         assert_eq!(changed(&expected, &row), own, "{caller:?}");
+        let row = with_now(&project, row).await;
+        assert_eq!((&row["sync_look_at"], &row["webhook_not_before"]), (&json!("now"), &json!("now")));
         let token = row["webhook_token"].as_str().unwrap();
         assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
         assert_ne!(token, ours()["webhook_token"]);
         assert_eq!(row["webhook_token_hash"], sha256(token));
     }
+}
+
+/// At the epoch, which every other connection comes after, a user with many rows would go before everybody for ever.
+#[tokio::test]
+async fn whoever_inserts_a_connection_it_is_due_now() {
+    let project = permissive_host().await;
+    let epochs = json!({ "webhook_not_before": EPOCH, "sync_look_at": EPOCH });
+    for (caller, sent) in [
+        (Service, json!({})),
+        (Service, json!({ "webhook_not_before": EPOCH })),
+        (User(USER), json!({})),
+        (User(USER), epochs.clone()),
+        (Anon, json!({})),
+        (Anon, epochs),
+    ] {
+        let id = Uuid::new_v4();
+        let row = with(sent.as_object().unwrap().clone(), &json!({ "id": id, "user_id": USER }));
+        assert_eq!(project.insert(caller, &row.into()).await, Rows(1));
+        let row = with_now(&project, project.row(id).await).await;
+        let due = (&row["webhook_not_before"], &row["sync_look_at"]);
+        assert_eq!(due, (&json!("now"), &json!("now")), "{caller:?} sends {sent}");
+    }
+    // A row that is restored brings its own times.
+    let times = json!({
+        "webhook_not_before": "2031-01-01T00:00:00+00:00", "sync_look_at": "2032-01-01T00:00:00+00:00",
+    });
+    let id = connection(&project, times.clone()).await;
+    let row = project.row(id).await;
+    assert_eq!(with(row.clone(), &times), row);
 }
 
 #[tokio::test]
@@ -368,24 +449,15 @@ async fn a_host_that_writes_a_whole_row_back_changes_nothing() {
 async fn an_upsert_with_a_new_consent_is_a_reconnection() {
     let project = permissive_host().await;
     let id = connection(&project, json!({ "refresh_token": "old" })).await;
-    assert_eq!(project.update(Service, id, &put_off(Some("channel"), None)).await, Rows(1));
+    assert_eq!(project.update(Service, id, &put_off(Some("channel"), None, false)).await, Rows(1));
     let before = project.row(id).await;
     let callback: fn(&str) -> Value = |refresh_token| json!({ "user_id": USER, "provider": "google", "access_token": "new", "refresh_token": refresh_token });
     let answer = with(json!({ "id": id }).as_object().unwrap().clone(), &callback("new"));
     assert_eq!(project.upsert(Service, &answer.into()).await, Rows(1));
     let after = project.row(id).await;
-    assert_eq!(
-        changed(&before, &after),
-        [
-            "access_token",
-            "refresh_token",
-            "webhook_attempts",
-            "webhook_error",
-            "webhook_lease_until",
-            "webhook_not_before",
-            "webhook_source",
-        ]
-    );
+    let mut expected = [&RESET[..], &["access_token", "refresh_token", "webhook_source"]].concat();
+    expected.sort_unstable();
+    assert_eq!(changed(&before, &after), expected);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
