@@ -1,4 +1,5 @@
--- Google Calendar webhooks: the columns, trigger, indexes and view that the three Edge Functions work on.
+-- Google Calendar webhooks: the columns, triggers, indexes and view that the three Edge Functions work on, the log of
+-- what befell a connection, and what is kept of a deleted one until its channel is stopped.
 -- Applies to an empty project, to a live table with rows (also one of an earlier edition), and twice. A table that exists keeps its grants,
 -- policies and data; only a table created here gets Row Level Security and column privileges.
 
@@ -304,6 +305,193 @@ create or replace trigger keep_calendar_webhook_columns
   for each row execute function public.keep_calendar_webhook_columns();
 -- Also in replica mode, in which a data-only dump is restored, perhaps one of before this migration.
 alter table public.calendar_connections enable always trigger keep_calendar_webhook_columns;
+
+-- What befell a connection, for its user, the operator and the app's own code, which can hang a trigger or a Database
+-- Webhook on it. No foreign key: it outlives connection and user, for 30 days.
+create table if not exists public.calendar_connection_events (
+  id bigint generated always as identity primary key,
+  connection_id uuid not null,
+  user_id uuid,
+  at timestamptz not null default now(),
+  event text not null check (event in (
+    'connected', 'broken', 'healed', 'paused', 'resumed', 'disconnected', 'reconnected', 'deleted')),
+  -- Of what is broken: the code in webhook_error, and Google's own word for it.
+  reason text,
+  detail text
+);
+create index if not exists calendar_connection_events_connection
+  on public.calendar_connection_events (connection_id, id);
+create index if not exists calendar_connection_events_user on public.calendar_connection_events (user_id, id);
+create index if not exists calendar_connection_events_at on public.calendar_connection_events (at);
+alter table public.calendar_connection_events enable row level security;
+drop policy if exists "Users see what befell their own calendar connections" on public.calendar_connection_events;
+create policy "Users see what befell their own calendar connections" on public.calendar_connection_events
+  for select to authenticated using ((select auth.uid()) = user_id);
+revoke all on public.calendar_connection_events from public, anon, authenticated, service_role;
+revoke all on sequence public.calendar_connection_events_id_seq from public, anon, authenticated, service_role;
+grant select on public.calendar_connection_events to authenticated;
+grant select, delete on public.calendar_connection_events to service_role;
+
+-- Security definer: whoever writes a connection, or deletes a user and with it the user's connections, need not be
+-- allowed to write here.
+create or replace function public.note_calendar_connection_event() returns trigger
+  language plpgsql security definer set search_path = ''
+  as $$
+declare
+  -- What stays broken until a person mends it: the user, the user's administrator or the operator.
+  mended_by_a_person constant text[] := '{reconnect_required, permission_missing, blocked_by_policy, no_calendar,
+    calendar_not_found, google_api_disabled, oauth_client_invalid, webhook_url_rejected}';
+  connection constant uuid := coalesce(new.id, old.id);
+  person constant uuid := case tg_op when 'DELETE' then old.user_id else new.user_id end;
+  -- Rows of other providers are none of our business. In an insert the old row is null, in a deletion the new one.
+  was_connected constant boolean := old.provider::text = 'google' and old.is_active is true;
+  is_connected constant boolean := new.provider::text = 'google' and new.is_active is true;
+  -- The trigger that keeps the columns has just reset them: nothing is known of the new consent or calendar yet. Not
+  -- so with a rotated refresh token.
+  is_reset constant boolean := new.sync_look_at = now() and new.webhook_not_before = now();
+  event text;
+  last record;
+  oldest_kept bigint;
+begin
+  if old.provider::text = 'google' and new.provider::text is distinct from 'google' then
+    event := 'deleted';
+  elsif was_connected is true and is_connected is not true then
+    event := 'disconnected';
+  elsif is_connected is true and was_connected is not true then
+    event := case
+      when tg_op = 'UPDATE' and (
+        old.last_sync_at is not null
+        or exists (select from public.calendar_connection_events as told where told.connection_id = connection))
+      then 'reconnected' else 'connected' end;
+  elsif is_connected is true then
+    event := case
+      when is_reset and new.refresh_token <> '' and new.refresh_token is distinct from old.refresh_token
+        -- Some apps insert the connection first and add its tokens later.
+        and (old.refresh_token <> '' or old.webhook_id is not null or old.webhook_error is not null
+             or old.last_sync_at is not null) then 'reconnected'
+      when new.sync_enabled is false and old.sync_enabled is not false then 'paused'
+      when old.sync_enabled is false and new.sync_enabled is not false then 'resumed'
+    end;
+  end if;
+  if event is not null then
+    insert into public.calendar_connection_events (connection_id, user_id, event) values (connection, person, event);
+  end if;
+
+  -- Told once, however often it is tried again in between, and once more when the reason is another.
+  if is_connected is true and new.sync_enabled is not false then
+    select told.event, told.reason into last
+      from public.calendar_connection_events as told
+      where told.connection_id = connection and told.event in ('connected', 'reconnected', 'broken', 'healed')
+      order by told.id desc limit 1;
+    if new.webhook_error = any (mended_by_a_person) then
+      if last.event is distinct from 'broken' or last.reason is distinct from new.webhook_error then
+        insert into public.calendar_connection_events (connection_id, user_id, event, reason, detail)
+          values (connection, person, 'broken', new.webhook_error, left(new.webhook_error_reason, 64));
+      end if;
+    -- A calendar without push is well: it is looked at.
+    elsif coalesce(new.webhook_error, 'push_not_supported') = 'push_not_supported' and not is_reset and (
+      last.event = 'broken'
+      -- Broken for so long that the log has forgotten it.
+      or last.event is null and old.webhook_error = any (mended_by_a_person))
+    then
+      insert into public.calendar_connection_events (connection_id, user_id, event) values (connection, person, 'healed');
+    end if;
+  end if;
+
+  -- The newest 200 of a user stay: pausing and resuming in a loop fills no table.
+  select told.id into oldest_kept
+    from public.calendar_connection_events as told where told.user_id = person order by told.id desc offset 199 limit 1;
+  delete from public.calendar_connection_events
+    where id in (
+      select told.id from public.calendar_connection_events as told
+        where told.user_id = person and told.id < oldest_kept
+        -- Another write of this user may be deleting the same ones, in a long transaction.
+        for update skip locked);
+  return null;
+exception when others then
+  -- A trigger of the host's on the log that fails costs the event; it must not cost a renewal, or keep a user from being
+  -- deleted.
+  raise warning 'what befell calendar connection % was not noted: %', connection, sqlerrm;
+  return null;
+end
+$$;
+
+create or replace trigger note_calendar_connection_arrival
+  after insert on public.calendar_connections
+  for each row execute function public.note_calendar_connection_event();
+create or replace trigger note_calendar_connection_departure
+  after delete on public.calendar_connections
+  for each row execute function public.note_calendar_connection_event();
+-- Not for a notification, a run or a look, which are many.
+create or replace trigger note_calendar_connection_event
+  after update on public.calendar_connections
+  for each row when (
+    old.provider is distinct from new.provider
+    or old.is_active is distinct from new.is_active
+    or old.sync_enabled is distinct from new.sync_enabled
+    or old.webhook_source is distinct from new.webhook_source
+    or old.webhook_error is distinct from new.webhook_error
+    or old.webhook_id is distinct from new.webhook_id)
+  execute function public.note_calendar_connection_event();
+
+-- What is needed to stop the channel of a connection that was deleted. The sweep stops it and deletes the farewell, after
+-- a day at the latest, for it holds tokens. Without a policy nobody but the service reads it.
+create table if not exists public.calendar_webhook_farewells (
+  id bigint generated always as identity primary key,
+  connection_id uuid not null,
+  deleted_at timestamptz not null default now(),
+  -- When it is tried next. A sweep that claims a farewell moves this on.
+  not_before timestamptz not null default now(),
+  webhook_id text,
+  webhook_pending_id text,
+  webhook_resource_id text,
+  webhook_expiration timestamptz,
+  access_token text,
+  refresh_token text,
+  expires_at timestamptz
+);
+create index if not exists calendar_webhook_farewells_not_before on public.calendar_webhook_farewells (not_before);
+create index if not exists calendar_webhook_farewells_connection on public.calendar_webhook_farewells (connection_id);
+alter table public.calendar_webhook_farewells enable row level security;
+revoke all on public.calendar_webhook_farewells from public, anon, authenticated, service_role;
+revoke all on sequence public.calendar_webhook_farewells_id_seq from public, anon, authenticated, service_role;
+grant select, update (not_before), delete on public.calendar_webhook_farewells to service_role;
+
+-- UTC: a host's expires_at may have no time zone.
+create or replace function public.keep_calendar_webhook_farewell() returns trigger
+  language plpgsql security definer set search_path = '' set timezone = 'UTC'
+  as $$
+begin
+  if tg_op = 'INSERT' then
+    -- A row that is put back takes its farewell back, or its current channel would be stopped.
+    delete from public.calendar_webhook_farewells where connection_id = new.id;
+  else
+    insert into public.calendar_webhook_farewells
+        (connection_id, webhook_id, webhook_pending_id, webhook_resource_id, webhook_expiration, access_token,
+         refresh_token, expires_at)
+      values (old.id, old.webhook_id, old.webhook_pending_id, old.webhook_resource_id, old.webhook_expiration,
+              old.access_token, old.refresh_token, old.expires_at);
+  end if;
+  return null;
+end
+$$;
+
+-- After the deletion: a host's own trigger may keep the row, whose channel is then still the current one.
+create or replace trigger keep_calendar_webhook_farewell
+  after delete on public.calendar_connections
+  for each row when (
+    old.provider = 'google'
+    and (old.webhook_id is not null and (old.webhook_expiration is null or old.webhook_expiration > now())
+         or old.webhook_pending_id is not null))
+  execute function public.keep_calendar_webhook_farewell();
+create or replace trigger take_calendar_webhook_farewell_back
+  after insert on public.calendar_connections
+  for each row when (new.webhook_id is not null or new.webhook_pending_id is not null)
+  execute function public.keep_calendar_webhook_farewell();
+
+-- Nothing here is for a page to call.
+revoke execute on function public.note_calendar_connection_event(), public.keep_calendar_webhook_farewell()
+  from public, anon, authenticated, service_role;
 
 create unique index if not exists calendar_connections_webhook_token_hash
   on public.calendar_connections (webhook_token_hash);

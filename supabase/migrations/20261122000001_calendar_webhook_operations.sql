@@ -22,11 +22,14 @@ revoke all on public.calendar_webhook_sweeps from public, anon, authenticated, s
 revoke all on sequence public.calendar_webhook_sweeps_id_seq from public, anon, authenticated, service_role;
 grant select, insert, delete on public.calendar_webhook_sweeps to service_role;
 
+-- Also what else is kept for a while only. Farewells are deleted by the sweep: these are those that it could not stop.
 create or replace function public.forget_old_calendar_webhook_sweeps() returns trigger
-  language plpgsql set search_path = ''
+  language plpgsql security definer set search_path = ''
   as $$
 begin
   delete from public.calendar_webhook_sweeps where finished_at < now() - interval '7 days';
+  delete from public.calendar_connection_events where at < now() - interval '30 days';
+  delete from public.calendar_webhook_farewells where deleted_at < now() - interval '1 day';
   return null;
 end
 $$;

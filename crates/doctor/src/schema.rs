@@ -8,8 +8,13 @@ use serde_json::Value as Json;
 use crate::check::{Check, Id};
 
 const TABLE: &str = "calendar_connections";
-const OTHERS: [&str; 3] =
-    ["calendar_connection_status", "calendar_webhook_health", "calendar_webhook_sweeps"];
+const OTHERS: [&str; 5] = [
+    "calendar_connection_status",
+    "calendar_webhook_health",
+    "calendar_webhook_sweeps",
+    "calendar_connection_events",
+    "calendar_webhook_farewells",
+];
 
 /// What a column may be, as PostgREST names it, the usual first; none = anything.
 const fn types(column: Column) -> &'static [&'static str] {

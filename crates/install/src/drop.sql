@@ -7,8 +7,16 @@ select public.unschedule_calendar_webhook_refresh();
 drop view if exists public.calendar_webhook_health, public.calendar_connection_status;
 drop table if exists public.calendar_webhook_sweeps, public.calendar_webhook_requests;
 drop trigger if exists keep_calendar_webhook_columns on public.calendar_connections;
+drop trigger if exists note_calendar_connection_arrival on public.calendar_connections;
+drop trigger if exists note_calendar_connection_event on public.calendar_connections;
+drop trigger if exists note_calendar_connection_departure on public.calendar_connections;
+drop trigger if exists keep_calendar_webhook_farewell on public.calendar_connections;
+drop trigger if exists take_calendar_webhook_farewell_back on public.calendar_connections;
+drop table if exists public.calendar_connection_events, public.calendar_webhook_farewells;
 drop function if exists
   public.keep_calendar_webhook_columns,
+  public.note_calendar_connection_event,
+  public.keep_calendar_webhook_farewell,
   public.forget_old_calendar_webhook_sweeps,
   public.request_calendar_webhook_refresh,
   public.schedule_calendar_webhook_refresh,

@@ -73,14 +73,19 @@ update public.calendar_connections set
   from (select id, (row_number() over (order by id))::integer % 5000 as i from public.calendar_connections
           where is_active and sync_enabled is not false and provider = 'google') as live
   where live.id = calendar_connections.id and i < 10;
+delete from public.calendar_connection_events where event = 'connected';
+insert into public.calendar_connection_events (connection_id, user_id, at, event, reason)
+  select lpad(to_hex(i), 32, '0')::uuid, ('ffffffff' || lpad(to_hex(i), 24, '0'))::uuid, now() - i * interval '1 min',
+      'broken', case when i < 20 then 'reconnect_required' else 'calendar_not_found' end
+    from generate_series(0, 99999) i;
 insert into public.calendar_webhook_sweeps
     (finished_at, duration_ms, renewed, stopped, synced, reconciled, failed, remaining)
   select now() - i * interval '6 s', 812, 1, 0, 25, 1, '[]', 3 from generate_series(100000, 0, -1) i;
-vacuum analyze public.calendar_connections, public.calendar_webhook_sweeps;";
+vacuum analyze public.calendar_connections, public.calendar_webhook_sweeps, public.calendar_connection_events;";
 
 /// What operators ask, and how many of `TROUBLE` the answer tells of. Twenty of the fifty thousand live connections
 /// have each kind, ten of which are in order.
-const QUESTIONS: [(&str, &str, usize); 15] = [
+const QUESTIONS: [(&str, &str, usize); 17] = [
     (
         "Which channels have expired?",
         "select * from calendar_connection_status where status = 'expired' and webhook_expiration <= now()",
@@ -144,6 +149,18 @@ const QUESTIONS: [(&str, &str, usize); 15] = [
         "Why is this user's calendar not synced?",
         "select * from calendar_connection_status where user_id = 'ffffffff-0000-0000-0000-000000000064'",
         1,
+    ),
+    (
+        "What befell this user's connections?",
+        "select * from calendar_connection_events where user_id = 'ffffffff-0000-0000-0000-000000000064'
+           order by id desc",
+        1,
+    ),
+    (
+        "Whose consent died during the last hour?",
+        "select * from calendar_connection_events
+           where at > now() - interval '1 hour' and event = 'broken' and reason = 'reconnect_required'",
+        30,
     ),
     (
         "Which looks have been due for longest?",
@@ -434,6 +451,8 @@ async fn an_operators_questions_are_answered_by_index() {
     plans.insert("everything else of health".to_owned(), analyzed(&project, others).await);
     let forget = "delete from calendar_webhook_sweeps where finished_at < now() - interval '7 days'";
     plans.insert("old sweeps".to_owned(), analyzed(&project, forget).await);
+    let forget = "delete from calendar_connection_events where at < now() - interval '30 days'";
+    plans.insert("old events".to_owned(), analyzed(&project, forget).await);
 
     plans.retain(|_, plan| {
         scans_of_the_table(plan) > 0 || !plan.contains("Index") || rows_in_vain(plan) > 100

@@ -1,5 +1,5 @@
 //! The migration from outside, on real PostgreSQL: what it makes of an empty project and of a live table, who may
-//! do what, what its trigger keeps, what its view says, and which requests its indexes serve.
+//! do what, what its triggers keep and tell, what its views say, and which requests its indexes serve.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,6 +11,8 @@
 )]
 
 mod catalog;
+mod events;
+mod farewells;
 mod fresh_project;
 mod health;
 mod indexes;

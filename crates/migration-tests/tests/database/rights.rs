@@ -80,6 +80,12 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
         }
         ("calendar_connection_status", "authenticated" | "service_role", Some(_)) => &["SELECT"],
         ("calendar_webhook_health", "service_role", Some(_)) => &["SELECT"],
+        ("calendar_connection_events", "authenticated" | "service_role", Some(_)) => &["SELECT"],
+        ("calendar_connection_events", "service_role", None) => &["DELETE"],
+        // What moves on when a sweep claims a farewell.
+        ("calendar_webhook_farewells", "service_role", Some("not_before")) => &["SELECT", "UPDATE"],
+        ("calendar_webhook_farewells", "service_role", Some(_)) => &["SELECT"],
+        ("calendar_webhook_farewells", "service_role", None) => &["DELETE"],
         ("calendar_webhook_sweeps", "service_role", Some(_)) => &["SELECT", "INSERT"],
         ("calendar_webhook_sweeps", "service_role", None) => &["DELETE"],
         // Among them all of calendar_webhook_requests: it is the owner's alone.
@@ -87,9 +93,11 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
     }
 }
 
-const FUNCTIONS: [(&str, &[&str]); 6] = [
+const FUNCTIONS: [(&str, &[&str]); 8] = [
     ("calendar_webhook_schedule()", &["service_role"]),
     ("forget_old_calendar_webhook_sweeps()", &[]),
+    ("keep_calendar_webhook_farewell()", &[]),
+    ("note_calendar_connection_event()", &[]),
     // A trigger's function cannot be called.
     ("keep_calendar_webhook_columns()", &ROLES),
     ("request_calendar_webhook_refresh(integer)", &[]),
@@ -108,6 +116,8 @@ async fn the_whole_table_of_privileges_is_as_written() {
         "calendar_webhook_health",
         "calendar_webhook_sweeps",
         "calendar_webhook_requests",
+        "calendar_connection_events",
+        "calendar_webhook_farewells",
     ] {
         let columns = project.columns(&format!("public.{relation}")).await;
         for role in ROLES {
@@ -141,7 +151,7 @@ async fn the_whole_table_of_privileges_is_as_written() {
           where has_table_privilege(role, ours.oid, privilege)
         union all select format('%s: EXECUTE %s', role, replace(pg_proc.oid::regprocedure::text, 'public.', '')), ''
           from pg_proc, unnest(array['anon', 'authenticated', 'service_role']) role
-          where pronamespace = 'public'::regnamespace and proname like '%calendar_webhook%'
+          where pronamespace = 'public'::regnamespace and (proname like '%calendar_webhook%' or proname like '%calendar_connection%')
             and has_function_privilege(role, pg_proc.oid, 'EXECUTE')";
     let actual: BTreeSet<_> = project.map(sql).await.into_keys().collect();
     let missing: Vec<_> = expected.difference(&actual).collect();
@@ -166,6 +176,9 @@ async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_s
         (duration_ms, renewed, stopped, synced, reconciled, failed, remaining) values (1, 2, 3, 4, 5, '[]', 6)";
     assert_eq!(project.act(Service, sweep, &[]).await, Rows(1));
     project.sql("insert into public.calendar_webhook_requests (id) values (1)").await;
+    project
+        .sql("insert into public.calendar_webhook_farewells (connection_id) values (gen_random_uuid())")
+        .await;
     let services = |rows| [Denied, Denied, Rows(rows)];
     for (statement, expected) in [
         ("select public.schedule_calendar_webhook_refresh('https://example.com', 'key')", nobody.clone()),
@@ -179,6 +192,24 @@ async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_s
         ("delete from public.calendar_webhook_sweeps", services(1)),
         ("update public.calendar_webhook_sweeps set renewed = 0", nobody.clone()),
         ("truncate public.calendar_webhook_sweeps", nobody.clone()),
+        // Both connections were connected; one of them is the user's.
+        ("select * from public.calendar_connection_events", [Denied, Rows(1), Rows(2)]),
+        ("delete from public.calendar_connection_events", services(2)),
+        ("update public.calendar_connection_events set event = 'healed'", nobody.clone()),
+        (
+            "insert into public.calendar_connection_events (connection_id, event) values (gen_random_uuid(), 'healed')",
+            nobody.clone(),
+        ),
+        ("truncate public.calendar_connection_events", nobody.clone()),
+        ("select * from public.calendar_webhook_farewells", services(1)),
+        ("update public.calendar_webhook_farewells set not_before = now()", services(1)),
+        ("update public.calendar_webhook_farewells set webhook_id = 'x'", nobody.clone()),
+        (
+            "insert into public.calendar_webhook_farewells (connection_id) values (gen_random_uuid())",
+            nobody.clone(),
+        ),
+        ("delete from public.calendar_webhook_farewells", services(1)),
+        ("truncate public.calendar_webhook_farewells", nobody.clone()),
         ("select * from public.calendar_webhook_requests", nobody.clone()),
         ("insert into public.calendar_webhook_requests (id) values (2)", nobody.clone()),
         ("delete from public.calendar_webhook_requests", nobody.clone()),
@@ -197,6 +228,9 @@ async fn where_everything_is_granted_to_everybody_row_level_security_still_holds
         (duration_ms, renewed, stopped, synced, reconciled, failed, remaining) values (1, 2, 3, 4, 5, '[]', 6)";
     assert_eq!(project.act(Service, sweep, &[]).await, Rows(1));
     project.sql("insert into public.calendar_webhook_requests (id) values (1)").await;
+    project
+        .sql("insert into public.calendar_webhook_farewells (connection_id) values (gen_random_uuid())")
+        .await;
     let grant = "grant all on all tables in schema public to anon, authenticated, service_role";
     project.sql(grant).await;
     for (statement, [by_anon, by_user, by_stranger]) in [
@@ -212,6 +246,20 @@ async fn where_everything_is_granted_to_everybody_row_level_security_still_holds
         ("update public.calendar_webhook_sweeps set renewed = 0", [Rows(0), Rows(0), Rows(0)]),
         ("delete from public.calendar_webhook_sweeps", [Rows(0), Rows(0), Rows(0)]),
         (sweep, [Denied, Denied, Denied]),
+        ("select * from public.calendar_connection_events", [Rows(0), Rows(1), Rows(0)]),
+        ("update public.calendar_connection_events set event = 'healed'", [Rows(0), Rows(0), Rows(0)]),
+        ("delete from public.calendar_connection_events", [Rows(0), Rows(0), Rows(0)]),
+        (
+            "insert into public.calendar_connection_events (connection_id, event) values (gen_random_uuid(), 'healed')",
+            [Denied, Denied, Denied],
+        ),
+        ("select * from public.calendar_webhook_farewells", [Rows(0), Rows(0), Rows(0)]),
+        ("update public.calendar_webhook_farewells set webhook_id = 'x'", [Rows(0), Rows(0), Rows(0)]),
+        ("delete from public.calendar_webhook_farewells", [Rows(0), Rows(0), Rows(0)]),
+        (
+            "insert into public.calendar_webhook_farewells (connection_id) values (gen_random_uuid())",
+            [Denied, Denied, Denied],
+        ),
         ("select * from public.calendar_webhook_requests", [Rows(0), Rows(0), Rows(0)]),
         ("insert into public.calendar_webhook_requests (id) values (2)", [Denied, Denied, Denied]),
         // The function that it calls is not granted with the tables.
