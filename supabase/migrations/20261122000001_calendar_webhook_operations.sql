@@ -16,11 +16,63 @@ create table if not exists public.calendar_webhook_sweeps (
   -- Runs that were owed and due when it ended.
   remaining integer not null
 );
+alter table public.calendar_webhook_sweeps
+  -- Looks, runs that a look made needless, and changes that no notification had told of.
+  add column if not exists looked integer not null default 0,
+  add column if not exists settled integer not null default 0,
+  add column if not exists missed integer not null default 0,
+  -- For how long the oldest of what was due then had been due; null = nothing was.
+  add column if not exists oldest_due_look_age interval,
+  add column if not exists oldest_due_run_age interval;
 create index if not exists calendar_webhook_sweeps_finished_at on public.calendar_webhook_sweeps (finished_at);
 alter table public.calendar_webhook_sweeps enable row level security;
 revoke all on public.calendar_webhook_sweeps from public, anon, authenticated, service_role;
 revoke all on sequence public.calendar_webhook_sweeps_id_seq from public, anon, authenticated, service_role;
 grant select, insert, delete on public.calendar_webhook_sweeps to service_role;
+
+-- What waits to be done, in one row. "Due" leaves out the connections whose consent is dead: nothing is done for them
+-- until it is given anew.
+create or replace view public.calendar_webhook_backlog with (security_invoker = true) as
+  with
+    looks as (
+      select count(*) as due, min(sync_look_at) as since
+        from public.calendar_connections
+        where provider = 'google' and is_active is true and sync_enabled is not false and sync_request_id is null
+          and webhook_error is distinct from 'reconnect_required'
+          and webhook_error is distinct from 'permission_missing'
+          and webhook_error is distinct from 'blocked_by_policy'
+          and sync_look_at <= now()),
+    runs as (
+      -- When a run may start is 'epoch' for most: it is not due before it is owed.
+      select count(*) as due, min(greatest(sync_not_before, sync_owed_since)) as since
+        from public.calendar_connections
+        where provider = 'google' and is_active is true and sync_enabled is not false and sync_request_id is not null
+          and webhook_error is distinct from 'reconnect_required'
+          and webhook_error is distinct from 'permission_missing'
+          and webhook_error is distinct from 'blocked_by_policy'
+          and sync_not_before <= now() and sync_lease_until < now())
+  select
+    looks.due as due_looks,
+    now() - looks.since as oldest_due_look_age,
+    runs.due as due_runs,
+    now() - runs.since as oldest_due_run_age
+  from looks, runs;
+revoke all on public.calendar_webhook_backlog from public, anon, authenticated, service_role;
+grant select on public.calendar_webhook_backlog to service_role;
+
+create or replace function public.measure_calendar_webhook_backlog() returns trigger
+  language plpgsql set search_path = ''
+  as $$
+begin
+  select backlog.oldest_due_look_age, backlog.oldest_due_run_age
+    into new.oldest_due_look_age, new.oldest_due_run_age
+    from public.calendar_webhook_backlog as backlog;
+  return new;
+end
+$$;
+create or replace trigger measure_calendar_webhook_backlog
+  before insert on public.calendar_webhook_sweeps
+  for each row execute function public.measure_calendar_webhook_backlog();
 
 -- Also what else is kept for a while only. Farewells are deleted by the sweep: these are those that it could not stop.
 create or replace function public.forget_old_calendar_webhook_sweeps() returns trigger
@@ -253,6 +305,7 @@ $$;
 
 -- Nothing here is for a page. Supabase grants every new function to everybody.
 revoke execute on function
+    public.measure_calendar_webhook_backlog(),
     public.forget_old_calendar_webhook_sweeps(),
     public.request_calendar_webhook_refresh(integer),
     public.schedule_calendar_webhook_refresh(text, text, interval, integer),
@@ -271,6 +324,9 @@ create or replace view public.calendar_webhook_health with (security_invoker = t
       select sync_error, count(*) as runs, min(sync_owed_since) as since
         from public.calendar_connections
         where provider = 'google' and is_active is true and sync_enabled is not false and sync_request_id is not null
+          and webhook_error is distinct from 'reconnect_required'
+          and webhook_error is distinct from 'permission_missing'
+          and webhook_error is distinct from 'blocked_by_policy'
         group by sync_error),
     oldest as (select min(since) as since from owed)
   select
@@ -292,8 +348,10 @@ create or replace view public.calendar_webhook_health with (security_invoker = t
     (select coalesce(sum(connections), 0)::bigint from by_status where status = 'unconfirmed') as unconfirmed,
     (select max(last_sync_at) from by_status) as last_success_at,
     public.calendar_webhook_schedule() as schedule,
-    (select to_jsonb(sweep) from public.calendar_webhook_sweeps as sweep order by id desc limit 1) as last_sweep
-  from oldest,
+    (select to_jsonb(sweep) from public.calendar_webhook_sweeps as sweep order by id desc limit 1) as last_sweep,
+    -- At the end: a view that is there takes new columns nowhere else.
+    backlog.*
+  from oldest, public.calendar_webhook_backlog as backlog,
     (select
         count(*) filter (where webhook_expiration <= now() + interval '1 hour') as within_1h,
         count(*) filter (where webhook_expiration <= now() + interval '24 hours') as within_24h,

@@ -20,9 +20,11 @@ const WELL: Columns<'_> = &[
     ("webhook_opened_at", "now() - interval '10 days'"),
     ("webhook_expiration", "now() + interval '20 days'"),
     ("last_sync_at", "'2026-01-01'"),
+    ("sync_look_at", "now() + interval '1 hour'"),
 ];
 
 const OWED: (&str, &str) = ("sync_request_id", "gen_random_uuid()");
+const LOOK: (&str, &str) = ("sync_look_at", "now() - interval '1 second'");
 const PAUSED: (&str, &str) = ("sync_enabled", "false");
 const DISCONNECTED: (&str, &str) = ("is_active", "false");
 
@@ -50,11 +52,13 @@ async fn health(project: &Project) -> Map<String, Value> {
 async fn difference(project: &Project) -> Value {
     let mut row = health(project).await;
     row.remove("checked_at");
-    row.remove("oldest_owed_age");
+    for age in ["oldest_owed_age", "oldest_due_look_age", "oldest_due_run_age"] {
+        row.remove(age);
+    }
     let nothing = json!({
         "connections": {}, "owed_runs": 0, "oldest_owed_since": null, "failing_runs": {}, "failing_renewals": {},
         "expiring_1h": 0, "expiring_24h": 0, "expiring_48h": 0, "unconfirmed": 0, "last_success_at": null,
-        "schedule": null, "last_sweep": null,
+        "schedule": null, "last_sweep": null, "due_looks": 0, "due_runs": 0,
     });
     let nothing = nothing.as_object().unwrap();
     assert_eq!(row.keys().collect::<Vec<_>>(), nothing.keys().collect::<Vec<_>>());
@@ -86,6 +90,10 @@ async fn it_has_exactly_one_row_of_the_documented_columns() {
         ("last_success_at", "timestamp with time zone"),
         ("schedule", "jsonb"),
         ("last_sweep", "jsonb"),
+        ("due_looks", "bigint"),
+        ("oldest_due_look_age", "interval"),
+        ("due_runs", "bigint"),
+        ("oldest_due_run_age", "interval"),
     ];
     assert_eq!(columns, expected.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into());
     assert_eq!(difference(&project).await, json!({}));
@@ -105,24 +113,60 @@ async fn each_kind_of_connection_is_counted_where_it_belongs() {
     let since = "2026-01-02T00:00:00+00:00";
     let owed_since = ("sync_owed_since", "'2026-01-02'");
     let expires = |text: &'static str| ("webhook_expiration", text);
+    let dead = |code: &'static str| ("webhook_error", code);
+    let consent_is_dead = |code: &str| {
+        also(json!({ "connections": { "reconnect_required": 1 }, "failing_renewals": { code: 1 } }))
+    };
     let soon = "now() + interval '59 minutes'";
     let silent = [("webhook_confirmed_id", "null"), ("webhook_opened_at", "now() - interval '6 minutes'")];
     let cases: Vec<(Vec<(&str, &str)>, Value)> = vec![
         (vec![], well.clone()),
         (vec![("last_sync_at", "null")], json!({ "connections": { "active": 1 } })),
         // Owed runs.
-        (vec![OWED, owed_since], also(json!({ "owed_runs": 1, "oldest_owed_since": since }))),
+        (vec![OWED, owed_since], also(json!({ "owed_runs": 1, "due_runs": 1, "oldest_owed_since": since }))),
         (
             vec![OWED, owed_since, ("sync_error", "'recalculate_401'")],
             also(
-                json!({ "owed_runs": 1, "oldest_owed_since": since, "failing_runs": { "recalculate_401": 1 } }),
+                json!({ "owed_runs": 1, "due_runs": 1, "oldest_owed_since": since, "failing_runs": { "recalculate_401": 1 } }),
             ),
         ),
         (vec![("sync_error", "'recalculate_401'")], well.clone()),
         (
             vec![OWED, owed_since, ("sync_enabled", "null")],
+            also(json!({ "owed_runs": 1, "due_runs": 1, "oldest_owed_since": since })),
+        ),
+        // Owed, but not due: backed off, or going on.
+        (
+            vec![OWED, owed_since, ("sync_not_before", "now() + interval '1 minute'")],
             also(json!({ "owed_runs": 1, "oldest_owed_since": since })),
         ),
+        (
+            vec![OWED, owed_since, ("sync_lease_until", "now() + interval '1 minute'")],
+            also(json!({ "owed_runs": 1, "oldest_owed_since": since })),
+        ),
+        // Until the consent is given anew, nothing is done for the connection but its daily renewal.
+        (vec![OWED, owed_since, LOOK, dead("'reconnect_required'")], consent_is_dead("reconnect_required")),
+        (vec![OWED, owed_since, dead("'permission_missing'")], consent_is_dead("permission_missing")),
+        (vec![LOOK, dead("'blocked_by_policy'")], consent_is_dead("blocked_by_policy")),
+        (vec![LOOK, dead("'permission_missing'")], consent_is_dead("permission_missing")),
+        // A look is due.
+        (vec![LOOK], also(json!({ "due_looks": 1 }))),
+        (vec![("sync_look_at", "now() + interval '1 second'")], well.clone()),
+        (vec![LOOK, ("sync_enabled", "null")], also(json!({ "due_looks": 1 }))),
+        (
+            vec![LOOK, ("webhook_error", "'push_not_supported'"), ("webhook_id", "null")],
+            also(json!({
+                "connections": { "unsupported": 1 }, "failing_renewals": { "push_not_supported": 1 },
+                "due_looks": 1,
+            })),
+        ),
+        (
+            vec![LOOK, OWED, owed_since],
+            also(json!({ "owed_runs": 1, "due_runs": 1, "oldest_owed_since": since })),
+        ),
+        (vec![LOOK, PAUSED], also(status("paused"))),
+        (vec![LOOK, DISCONNECTED], also(status("disconnected"))),
+        (vec![LOOK, ("provider", "'outlook'")], json!({})),
         // Runs that nobody makes are owed to nobody.
         (vec![OWED, owed_since, PAUSED, ("sync_error", "'recalculate_401'")], also(status("paused"))),
         (
@@ -260,7 +304,60 @@ async fn the_newest_sweep_is_shown_and_those_of_a_week_ago_are_gone() {
     assert!(recent, "{finished}");
     let expected = json!({
         "id": 5, "finished_at": null, "duration_ms": 812, "renewed": 1, "stopped": 2, "synced": 3, "reconciled": 4,
-        "failed": failed, "remaining": 5,
+        "failed": failed, "remaining": 5, "looked": 0, "settled": 0, "missed": 0, "oldest_due_look_age": null,
+        "oldest_due_run_age": null,
     });
     assert_eq!(sweep, expected);
+}
+
+/// In seconds, as health tells it now and as the newest sweep has noted it.
+async fn oldest(project: &Project) -> [Option<i32>; 4] {
+    let seconds = async |from: &str| {
+        let sql = format!(
+            "select array[extract(epoch from oldest_due_look_age), extract(epoch from oldest_due_run_age)]::integer[]
+             from {from}"
+        );
+        project.value::<Vec<Option<i32>>>(&sql, &[]).await
+    };
+    let mut ages = seconds("public.calendar_webhook_health").await;
+    ages.extend(seconds("public.calendar_webhook_sweeps order by id desc limit 1").await);
+    ages.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn health_and_each_sweep_tell_for_how_long_the_oldest_look_and_run_have_been_due() {
+    let project = Project::migrated().await;
+    let sweep = format!(
+        "insert into public.calendar_webhook_sweeps ({SWEEP}, looked, settled, missed)
+         values (812, 1, 2, 3, 4, '[]', 5, 6, 7, 8)"
+    );
+    assert_eq!(project.act(Service, &sweep, &[]).await, Rows(1));
+    assert_eq!(oldest(&project).await, [None; 4]);
+    let told = "select jsonb_build_array(looked, settled, missed) from public.calendar_webhook_sweeps";
+    assert_eq!(project.value::<Value>(told, &[]).await, json!([6, 7, 8]));
+
+    let ago = |seconds: u32| format!("now() - interval '{seconds} s'");
+    for (look, owed, not_before) in
+        [(100, 5_000, "'epoch'".to_owned()), (7_000, 40, "'epoch'".to_owned()), (3, 90_000, ago(60))]
+    {
+        add(&project, &[("sync_look_at", &ago(look))]).await;
+        let due = [OWED, ("sync_owed_since", &ago(owed)), ("sync_not_before", &not_before)];
+        add(&project, &due).await;
+    }
+    // None of these counts: they wait for a person, for a time, or for nothing.
+    let dead = ("webhook_error", "'permission_missing'");
+    let (long_ago, owed) = (("sync_look_at", "'2020-01-01'"), ("sync_owed_since", "'2020-01-01'"));
+    for different in [
+        &[long_ago, dead][..],
+        &[long_ago, PAUSED],
+        &[OWED, owed, dead],
+        &[OWED, owed, PAUSED],
+        &[OWED, owed, ("sync_not_before", "now() + interval '1 hour'")],
+    ] {
+        add(&project, different).await;
+    }
+    assert_eq!(project.act(Service, &sweep, &[]).await, Rows(1));
+    let [look, run, swept_look, swept_run] = oldest(&project).await.map(Option::unwrap);
+    assert!((7_000..7_060).contains(&look) && (5_000..5_060).contains(&run), "{look} {run}");
+    assert!((7_000..7_060).contains(&swept_look) && (5_000..5_060).contains(&swept_run));
 }

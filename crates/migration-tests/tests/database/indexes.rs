@@ -78,14 +78,16 @@ insert into public.calendar_connection_events (connection_id, user_id, at, event
   select lpad(to_hex(i), 32, '0')::uuid, ('ffffffff' || lpad(to_hex(i), 24, '0'))::uuid, now() - i * interval '1 min',
       'broken', case when i < 20 then 'reconnect_required' else 'calendar_not_found' end
     from generate_series(0, 99999) i;
+alter table public.calendar_webhook_sweeps disable trigger user;
 insert into public.calendar_webhook_sweeps
     (finished_at, duration_ms, renewed, stopped, synced, reconciled, failed, remaining)
   select now() - i * interval '6 s', 812, 1, 0, 25, 1, '[]', 3 from generate_series(100000, 0, -1) i;
+alter table public.calendar_webhook_sweeps enable trigger user;
 vacuum analyze public.calendar_connections, public.calendar_webhook_sweeps, public.calendar_connection_events;";
 
 /// What operators ask, and how many of `TROUBLE` the answer tells of. Twenty of the fifty thousand live connections
 /// have each kind, ten of which are in order.
-const QUESTIONS: [(&str, &str, usize); 17] = [
+const QUESTIONS: [(&str, &str, usize); 18] = [
     (
         "Which channels have expired?",
         "select * from calendar_connection_status where status = 'expired' and webhook_expiration <= now()",
@@ -171,6 +173,11 @@ const QUESTIONS: [(&str, &str, usize); 17] = [
              and webhook_error is distinct from 'blocked_by_policy'
              and sync_look_at < now() order by sync_look_at limit 20",
         20,
+    ),
+    (
+        "Does anything wait for its turn?",
+        "select * from calendar_webhook_backlog",
+        1,
     ),
     ("Is the schedule installed, and what became of its last run?", "select schedule from calendar_webhook_health", 1),
     ("What did the last sweep do?", "select last_sweep from calendar_webhook_health", 1),
@@ -411,6 +418,9 @@ async fn looks_and_runs_that_are_due_are_found_by_index_past_dead_consents() {
     }
     assert_indexed(&plans, &["sync_look_at", "sync_not_before"]);
     assert_eq!(table.sequential_scans().await, before, "a request scanned the table after all");
+
+    let backlog = analyzed(&table.project, "select * from calendar_webhook_backlog").await;
+    assert!(scans_of_the_table(&backlog) == 0 && rows_in_vain(&backlog) <= 100, "{backlog}");
 }
 
 /// The plan of a query as carried out for the service.
@@ -447,7 +457,8 @@ async fn an_operators_questions_are_answered_by_index() {
     assert_eq!(scans_of_the_table(&health), 1, "{health}");
     let others =
         "select owed_runs, oldest_owed_age, failing_runs, failing_renewals, expiring_1h, expiring_24h,
-                    expiring_48h, schedule, last_sweep from calendar_webhook_health";
+                    expiring_48h, schedule, last_sweep, due_looks, oldest_due_look_age, due_runs, oldest_due_run_age
+             from calendar_webhook_health";
     plans.insert("everything else of health".to_owned(), analyzed(&project, others).await);
     let forget = "delete from calendar_webhook_sweeps where finished_at < now() - interval '7 days'";
     plans.insert("old sweeps".to_owned(), analyzed(&project, forget).await);

@@ -13,6 +13,7 @@
 mod catalog;
 mod events;
 mod farewells;
+mod first_edition;
 mod fresh_project;
 mod health;
 mod indexes;

@@ -79,7 +79,16 @@ impl Project {
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), Error> {
-        for migration in schema::migrations(&repository().join("supabase/migrations")).unwrap() {
+        self.apply("supabase/migrations").await
+    }
+
+    /// Applies the migrations as they were first published.
+    pub(crate) async fn migrate_to_first_edition(&self) {
+        self.apply("crates/migration-tests/first_edition").await.unwrap();
+    }
+
+    async fn apply(&self, directory: &str) -> Result<(), Error> {
+        for migration in schema::migrations(&repository().join(directory)).unwrap() {
             self.client.batch_execute(&migration.sql).await?;
         }
         Ok(())

@@ -79,7 +79,7 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
             }
         }
         ("calendar_connection_status", "authenticated" | "service_role", Some(_)) => &["SELECT"],
-        ("calendar_webhook_health", "service_role", Some(_)) => &["SELECT"],
+        ("calendar_webhook_health" | "calendar_webhook_backlog", "service_role", Some(_)) => &["SELECT"],
         ("calendar_connection_events", "authenticated" | "service_role", Some(_)) => &["SELECT"],
         ("calendar_connection_events", "service_role", None) => &["DELETE"],
         // What moves on when a sweep claims a farewell.
@@ -93,10 +93,11 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
     }
 }
 
-const FUNCTIONS: [(&str, &[&str]); 8] = [
+const FUNCTIONS: [(&str, &[&str]); 9] = [
     ("calendar_webhook_schedule()", &["service_role"]),
     ("forget_old_calendar_webhook_sweeps()", &[]),
     ("keep_calendar_webhook_farewell()", &[]),
+    ("measure_calendar_webhook_backlog()", &[]),
     ("note_calendar_connection_event()", &[]),
     // A trigger's function cannot be called.
     ("keep_calendar_webhook_columns()", &ROLES),
@@ -116,6 +117,7 @@ async fn the_whole_table_of_privileges_is_as_written() {
         "calendar_webhook_health",
         "calendar_webhook_sweeps",
         "calendar_webhook_requests",
+        "calendar_webhook_backlog",
         "calendar_connection_events",
         "calendar_webhook_farewells",
     ] {
@@ -192,6 +194,7 @@ async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_s
         ("delete from public.calendar_webhook_sweeps", services(1)),
         ("update public.calendar_webhook_sweeps set renewed = 0", nobody.clone()),
         ("truncate public.calendar_webhook_sweeps", nobody.clone()),
+        ("select * from public.calendar_webhook_backlog", services(1)),
         // Both connections were connected; one of them is the user's.
         ("select * from public.calendar_connection_events", [Denied, Rows(1), Rows(2)]),
         ("delete from public.calendar_connection_events", services(2)),
