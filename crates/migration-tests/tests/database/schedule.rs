@@ -10,8 +10,10 @@ use local_supabase::extensions::{PG_NET, VAULT};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{AsyncMessage, NoTls};
+use uuid::Uuid;
 
 use crate::project::Caller::Service;
+use crate::project::Outcome::Rows;
 use crate::project::{Project, message};
 
 /// What Supabase grants the role `postgres` when the extensions are enabled.
@@ -460,6 +462,41 @@ async fn the_newest_answer_to_the_schedule_is_shown_and_no_other() {
     run_job(&project).await.unwrap();
     let kept: i64 = project.value("select count(*) from public.calendar_webhook_requests", &[]).await;
     assert_eq!(kept, 2);
+}
+
+/// The README's recipe, as it stands there: the statements that are indented.
+fn recipe() -> String {
+    let readme = std::fs::read_to_string(local_supabase::repository().join("README.md")).unwrap();
+    let start = readme.find("    create function tell_of_dead_consent()").expect("the recipe");
+    let lines = readme[start..].lines().take_while(|line| line.starts_with("    "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn the_recipe_for_a_dead_consent_has_the_hosts_function_called_whoever_finds_out() {
+    let project = hosted().await;
+    schedule_idle(&project, &format!("'{URL}', 'sb_secret_key'")).await;
+    project.sql(&recipe()).await;
+    let user = Uuid::new_v4();
+    let row = json!({ "user_id": user, "refresh_token": "refresh" });
+    assert_eq!(project.insert(Service, &row).await, Rows(1));
+    let refused = |code: &str| {
+        format!(
+            "update public.calendar_connections set webhook_error = '{code}', webhook_error_reason = 'invalid_grant'"
+        )
+    };
+    for code in ["calendar_not_found", "google_unavailable", "reconnect_required", "reconnect_required"] {
+        assert_eq!(project.act(Service, &refused(code), &[]).await, Rows(1));
+    }
+    let sent = requests(&project).await;
+    assert_eq!(sent.as_array().unwrap().len(), 1, "{sent}");
+    assert_eq!(sent[0]["url"], format!("{URL}/functions/v1/tell-of-dead-consent"));
+    assert_eq!(sent[0]["headers"]["apikey"], "sb_secret_key");
+    let event: Value = serde_json::from_str(sent[0]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&event["user_id"], &event["event"], &event["reason"], &event["detail"]),
+        (&json!(user), &json!("broken"), &json!("reconnect_required"), &json!("invalid_grant"))
+    );
 }
 
 /// A run of the job as pg_cron logs it.
