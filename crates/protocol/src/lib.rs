@@ -5,6 +5,7 @@
 //!
 //! * [`receive`] judges a notification.
 //! * [`run`] calls `recalculate-schedule` for one connection, one run at a time.
+//! * [`look`] is a reading of the calendar, to see whether a run has anything to do.
 //! * [`renew`] opens a channel and retires the one before it.
 //! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
@@ -18,6 +19,7 @@ pub mod event;
 pub mod failure;
 pub mod grant;
 pub mod invocation;
+pub mod look;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod notification;
