@@ -156,6 +156,7 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> HttpRequest 
         headers: headers.collect(),
         body: body.and_then(|body| String::from_utf8(body.to_vec()).ok()),
         at_most_once: false,
+        longest_answer: None,
     }
 }
 

@@ -29,11 +29,20 @@ pub struct HttpRequest {
     pub body: Option<String>,
     /// Not even the runtime may send it again by itself, as Deno does when a kept connection turns out to be closed.
     pub at_most_once: bool,
+    /// How many bytes of the answer's body are read at most; none = all that comes.
+    pub longest_answer: Option<usize>,
 }
 
 impl HttpRequest {
     pub fn get(url: impl Into<String>) -> Self {
-        Self { method: Method::Get, url: url.into(), headers: Vec::new(), body: None, at_most_once: false }
+        Self {
+            method: Method::Get,
+            url: url.into(),
+            headers: Vec::new(),
+            body: None,
+            at_most_once: false,
+            longest_answer: None,
+        }
     }
 
     pub fn post(url: impl Into<String>, content_type: &str, body: String) -> Self {
@@ -66,6 +75,8 @@ impl HttpResponse {
 pub enum HttpFailure {
     TimedOut,
     Unreachable,
+    /// The body is longer than the request would have it.
+    TooLong,
     /// The Edge Runtime refused a call to another Edge Function before making it (`RateLimitError`).
     RateLimited {
         retry_after: Duration,
@@ -77,6 +88,7 @@ impl HttpFailure {
         match self {
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
+            Self::TooLong => "too_long",
             Self::RateLimited { .. } => "rate_limited",
         }
     }
@@ -85,7 +97,7 @@ impl HttpFailure {
 /// Sending; all there is of I/O. One thread, in WASM as in tests, so no future needs to be `Send`.
 #[allow(async_fn_in_trait)]
 pub trait Http {
-    /// The time limit covers the whole response, body included.
+    /// The time limit covers the whole response, body included, of which no more is read than the request would have.
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure>;
 }
 

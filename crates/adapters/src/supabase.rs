@@ -73,7 +73,7 @@ pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> 
             Err(RunFailure::TimedOut)
         }
         Ok(response) => Err(RunFailure::Answered(response.status)),
-        Err(HttpFailure::Unreachable) => Err(RunFailure::Unreachable),
+        Err(HttpFailure::Unreachable | HttpFailure::TooLong) => Err(RunFailure::Unreachable),
         Err(HttpFailure::RateLimited { retry_after }) => Err(RunFailure::RateLimited { retry_after }),
     }
 }

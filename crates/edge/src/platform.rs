@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
-use js_sys::{Date, Function, Promise, Reflect};
+use js_sys::{Date, Function, Promise, Reflect, Uint8Array};
 use protocol::Timestamp;
 use protocol::event::{Event, Level};
 use protocol::ports::{Clock, Entropy, Log};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortSignal, Headers, ReadableStream, ReadableWritablePair, RequestInit, RequestRedirect, Response,
-    TransformStream, console,
+    AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, RequestInit,
+    RequestRedirect, Response, TransformStream, console,
 };
 
 #[wasm_bindgen]
@@ -34,16 +34,17 @@ pub(crate) struct Deno {
 
 impl Http for Deno {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure> {
-        exchange(&self.fetch, request, timeout).await.map_err(|error| http_failure(&error))
+        let answer = exchange(&self.fetch, request, timeout).await.map_err(|error| http_failure(&error))?;
+        answer.ok_or(HttpFailure::TooLong)
     }
 }
 
-/// The one fetch. Its time limit covers the body too.
+/// The one fetch. Its time limit covers the body too. None where the body is longer than the request would have it.
 async fn exchange(
     fetch: &Function,
     request: HttpRequest,
     timeout: Duration,
-) -> Result<HttpResponse, JsValue> {
+) -> Result<Option<HttpResponse>, JsValue> {
     let init = RequestInit::new();
     init.set_method(request.method.name());
     let headers = Headers::new()?;
@@ -65,12 +66,33 @@ async fn exchange(
     init.set_signal(Some(&AbortSignal::timeout_with_u32(milliseconds)));
     let answer: Promise = fetch.call2(&JsValue::NULL, &request.url.into(), &init)?.unchecked_into();
     let response: Response = JsFuture::from(answer).await?.unchecked_into();
-    let body = JsFuture::from(response.text()?).await?;
-    Ok(HttpResponse {
-        status: response.status(),
-        content_range: response.headers().get("content-range")?,
-        body: body.as_string().unwrap_or_default(),
-    })
+    let body = match (request.longest_answer, response.body()) {
+        (Some(limit), Some(stream)) => read(&stream, limit).await?,
+        // At once, and 5 ms sooner than by Deno's first reader.
+        _ => Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default()),
+    };
+    let Some(body) = body else { return Ok(None) };
+    let content_range = response.headers().get("content-range")?;
+    Ok(Some(HttpResponse { status: response.status(), content_range, body }))
+}
+
+/// A body of at most `limit` bytes, none where it is longer; empty where it is no text.
+async fn read(stream: &ReadableStream, limit: usize) -> Result<Option<String>, JsValue> {
+    let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
+    let mut body = Vec::new();
+    loop {
+        let step = JsFuture::from(reader.read()).await?;
+        if Reflect::get(&step, &JsValue::from_str("done"))?.is_truthy() {
+            return Ok(Some(String::from_utf8(body).unwrap_or_default()));
+        }
+        let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value"))?.dyn_into()?;
+        if chunk.length() as usize > limit.saturating_sub(body.len()) {
+            // The rest is not wanted. Awaited, for a rejection that nobody sees would end the process.
+            let _ = JsFuture::from(reader.cancel()).await;
+            return Ok(None);
+        }
+        body.extend(chunk.to_vec());
+    }
 }
 
 /// A body that can be read once, so that the runtime has nothing to send again. Piped, for Deno sees through the

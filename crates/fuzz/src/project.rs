@@ -126,8 +126,14 @@ pub fn finish<F: Future>(future: F) -> F::Output {
 impl Http for Scripted {
     async fn send(&self, request: HttpRequest, _: Duration) -> Answered {
         let answer = (self.0.answer)(&request);
+        let limit = request.longest_answer;
         self.0.asked.borrow_mut().push(request);
-        answer
+        match &answer {
+            Ok(response) if limit.is_some_and(|limit| response.body.len() > limit) => {
+                Err(HttpFailure::TooLong)
+            }
+            _ => answer,
+        }
     }
 }
 

@@ -35,15 +35,18 @@ impl Http for Native {
         let failure = |error: reqwest::Error| {
             if error.is_timeout() { HttpFailure::TimedOut } else { HttpFailure::Unreachable }
         };
-        let response = builder.send().await.map_err(failure)?;
-        Ok(HttpResponse {
-            status: response.status().as_u16(),
-            content_range: response
-                .headers()
-                .get("content-range")
-                .and_then(|range| Some(range.to_str().ok()?.to_owned())),
-            body: response.text().await.map_err(failure)?,
-        })
+        let mut response = builder.send().await.map_err(failure)?;
+        let content_range = response.headers().get("content-range");
+        let content_range = content_range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+            body.extend(chunk);
+            if request.longest_answer.is_some_and(|limit| body.len() > limit) {
+                return Err(HttpFailure::TooLong);
+            }
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(HttpResponse { status: response.status().as_u16(), content_range, body })
     }
 }
 
