@@ -11,6 +11,7 @@ use protocol::connection::{
 use protocol::event::{Event, Service};
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
 use protocol::recalculation::Run;
 use protocol::schedule::DATABASE_TIMEOUT;
@@ -21,6 +22,7 @@ use crate::configuration::Configuration;
 use crate::database::{self, Database};
 use crate::google;
 use crate::http::{Http, HttpFailure, HttpRequest, HttpResponse};
+use crate::look::Reading;
 use crate::supabase::{self, UserFailure};
 
 /// What only the runtime can do.
@@ -174,6 +176,42 @@ impl<P: Platform> Google for Deployment<P> {
         match self.platform.send(request, timeout).await {
             Ok(response) => google::parse_stop_response(&response),
             Err(_) => Err(StopFailure { status: None }),
+        }
+    }
+
+    async fn look(
+        &self,
+        access_token: &AccessToken,
+        calendar: Option<&CalendarId>,
+        anchor: Anchor,
+        timeout: Duration,
+    ) -> Result<Look, LookFailure> {
+        let mut reading = Reading::new(&self.configuration, access_token, calendar, anchor);
+        let end = self.now() + timeout;
+        loop {
+            let request = reading.request()?;
+            let left = end.signed_duration_since(self.now()).to_std().unwrap_or_default();
+            let answer = match left {
+                Duration::ZERO => Err(HttpFailure::TimedOut),
+                left => self.platform.send(request, left).await,
+            };
+            let read = match &answer {
+                Ok(response) => reading.read(response),
+                Err(HttpFailure::TooLong) => Err(LookFailure::TooLarge),
+                Err(HttpFailure::TimedOut) if reading.has_begun() => Err(LookFailure::TooLarge),
+                Err(_) => Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable)),
+            };
+            match read {
+                Ok(None) => {}
+                Ok(Some(look)) => return Ok(look),
+                Err(failure) => {
+                    self.log_failure(Service::Calendar, None, &answer, |response| match failure {
+                        LookFailure::TooLarge | LookFailure::Doubtful => failure.code().to_owned(),
+                        _ => google::error_reason(response).to_owned(),
+                    });
+                    return Err(failure);
+                }
+            }
         }
     }
 

@@ -27,13 +27,9 @@ pub fn watch_request(
     channel: &ChannelId,
     token: &ChannelToken,
 ) -> Result<HttpRequest, WatchFailure> {
-    let calendar = calendar.map_or("primary", CalendarId::as_str);
-    if matches!(calendar, "" | "." | "..") {
-        return Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound));
-    }
+    let not_found = WatchFailure::Refused(RenewalFailure::CalendarNotFound);
+    let url = format!("{}/watch", events_url(configuration, calendar).ok_or(not_found)?);
     let authorization = authorization(access_token).ok_or(WatchFailure::Unauthorized)?;
-    let url =
-        format!("{}/calendars/{}/events/watch", configuration.calendar_api_url, percent_encode(calendar));
     // Seconds, as text.
     let params = object(&[("ttl", CHANNEL_TTL.as_secs().to_string().into())]);
     let body = object(&[
@@ -63,9 +59,9 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
     Ok(OpenedChannel { resource_id: ResourceId::new(resource), expiration })
 }
 
-/// The one place that reads Google's refusals. A known reason counts more than the status: rate limits come as 403,
+/// The one place that reads the Calendar API's refusals. A known reason counts more than the status: rate limits come as 403,
 /// an address that is not registered as 401.
-fn watch_failure(response: &HttpResponse) -> WatchFailure {
+pub(crate) fn watch_failure(response: &HttpResponse) -> WatchFailure {
     use RenewalFailure as Failure;
     let reason = error_reason(response);
     let refused = match reason {
@@ -79,7 +75,7 @@ fn watch_failure(response: &HttpResponse) -> WatchFailure {
         "accessNotConfigured" | "SERVICE_DISABLED" => Failure::GoogleApiDisabled,
         reason if reason.starts_with("webhookUrl") => Failure::WebhookUrlRejected,
         _ => match response.status {
-            404 => Failure::CalendarNotFound,
+            404 | 410 => Failure::CalendarNotFound,
             429 => Failure::GoogleRateLimited,
             500.. => return WatchFailure::Doubtful(Failure::GoogleUnavailable),
             _ => Failure::GoogleRejected,
@@ -190,7 +186,15 @@ const REASONS: &[&str] = &[
     "webhookUrlUnauthorized",
 ];
 
-fn authorization(access_token: &AccessToken) -> Option<String> {
+/// Where a calendar's events are; none where its id would be no segment of a path.
+pub(crate) fn events_url(configuration: &Configuration, calendar: Option<&CalendarId>) -> Option<String> {
+    let calendar = calendar.map_or("primary", CalendarId::as_str);
+    let is_segment = !matches!(calendar, "" | "." | "..");
+    is_segment
+        .then(|| format!("{}/calendars/{}/events", configuration.calendar_api_url, percent_encode(calendar)))
+}
+
+pub(crate) fn authorization(access_token: &AccessToken) -> Option<String> {
     is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))
 }
 

@@ -9,5 +9,6 @@ pub mod deployment;
 pub mod google;
 pub mod http;
 pub mod json;
+pub mod look;
 pub mod supabase;
 pub mod timestamp;

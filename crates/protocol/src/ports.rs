@@ -13,6 +13,7 @@ use crate::connection::{
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use crate::grant::{OpenedChannel, RenewedToken};
+use crate::look::{Anchor, Look, LookFailure};
 use crate::recalculation::Run;
 use crate::schedule::DATABASE_TIMEOUT;
 use crate::table::{Filter, Query};
@@ -61,6 +62,17 @@ pub trait Google {
         resource: &ResourceId,
         timeout: Duration,
     ) -> Result<(), StopFailure>;
+
+    /// `events.list`, every page: what is in the calendar from `anchor` on, within the limits of [`crate::look`].
+    /// `timeout` is that of the whole look; a page after the first that does not come in what is left of it makes the
+    /// look [`LookFailure::TooLarge`]. Asks for no new access token by itself.
+    async fn look(
+        &self,
+        access_token: &AccessToken,
+        calendar: Option<&CalendarId>,
+        anchor: Anchor,
+        timeout: Duration,
+    ) -> Result<Look, LookFailure>;
 
     /// A new access token for a refresh token.
     async fn renew_token(

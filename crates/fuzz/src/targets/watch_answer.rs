@@ -73,7 +73,7 @@ fn refusal(status: u16, reason: &str) -> WatchFailure {
         }
     }
     match status {
-        404 => WatchFailure::Refused(Failure::CalendarNotFound),
+        404 | 410 => WatchFailure::Refused(Failure::CalendarNotFound),
         429 => WatchFailure::Refused(Failure::GoogleRateLimited),
         500.. => WatchFailure::Doubtful(Failure::GoogleUnavailable),
         _ => WatchFailure::Refused(Failure::GoogleRejected),

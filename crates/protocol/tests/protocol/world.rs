@@ -16,6 +16,7 @@ use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
+use protocol::look::{Anchor, Look, LookFailure};
 use protocol::memory::Table;
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
 use protocol::recalculation::Run;
@@ -246,6 +247,17 @@ impl Google for World {
             self.stopped_on.borrow_mut().push(resource.clone());
         }
         answer
+    }
+
+    /// Not known: no step looks yet.
+    async fn look(
+        &self,
+        _access_token: &AccessToken,
+        _calendar: Option<&CalendarId>,
+        _anchor: Anchor,
+        _timeout: Duration,
+    ) -> Result<Look, LookFailure> {
+        Err(LookFailure::Doubtful)
     }
 
     async fn renew_token(

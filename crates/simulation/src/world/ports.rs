@@ -11,6 +11,7 @@ use protocol::connection::{
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
 use protocol::recalculation::Run;
 use protocol::table::{Column, Filter, Query, Value};
@@ -167,6 +168,17 @@ impl Google for Isolate {
         self.call(timeout, move |world| calendar_api::stop(world, &access_token, &channel, &resource))
             .await
             .unwrap_or(Err(StopFailure { status: None }))
+    }
+
+    /// Not known: no step looks yet.
+    async fn look(
+        &self,
+        _access_token: &AccessToken,
+        _calendar: Option<&CalendarId>,
+        _anchor: Anchor,
+        _timeout: Duration,
+    ) -> Result<Look, LookFailure> {
+        Err(LookFailure::Doubtful)
     }
 
     async fn renew_token(
