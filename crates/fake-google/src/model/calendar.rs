@@ -1,6 +1,7 @@
 //! Calendars: who may see them, what is in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::model::clock::{now, timestamp};
 use crate::model::error::ApiError;
 use crate::model::id::opaque_id;
+use crate::model::series;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +33,7 @@ pub(crate) struct Calendar {
     pub(crate) events: Vec<StoredEvent>,
 }
 
+#[derive(Clone)]
 pub(crate) struct StoredEvent {
     pub(crate) resource: Map<String, Value>,
 }
@@ -42,6 +45,10 @@ impl StoredEvent {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.text("status") == "cancelled"
+    }
+
+    pub(crate) fn is_series(&self) -> bool {
+        series::is_series(&self.resource)
     }
 }
 
@@ -68,27 +75,57 @@ impl Calendar {
         format!("\"p{:016}\"", self.version)
     }
 
-    pub(crate) fn event(&mut self, id: &str) -> Result<&mut StoredEvent, ApiError> {
-        self.events.iter_mut().find(|event| event.text("id") == id).ok_or_else(|| ApiError::of("notFound"))
+    /// An event by id, or an instance of a series by what its id would be.
+    pub(crate) fn event(&self, id: &str) -> Result<StoredEvent, ApiError> {
+        let stored = |id: &str| self.events.iter().find(|event| event.text("id") == id);
+        let instance = || {
+            let (series, _) = id.rsplit_once('_')?;
+            let series = stored(series).filter(|event| event.is_series() && !event.is_cancelled())?;
+            Some(StoredEvent { resource: series::instance(&series.resource, id)? })
+        };
+        stored(id).cloned().or_else(instance).ok_or_else(|| ApiError::of("notFound"))
+    }
+
+    /// Whether an event is there, and not only the memory of one.
+    pub(crate) fn shows(&self, event: &StoredEvent) -> bool {
+        let series = event.text("recurringEventId");
+        if series.is_empty() {
+            return !event.is_cancelled();
+        }
+        self.events.iter().any(|event| event.text("id") == series && !event.is_cancelled())
     }
 
     /// Puts the event in the place of the one with its id, or at the end. → as stored.
-    pub(crate) fn store(&mut self, mut resource: Map<String, Value>) -> Map<String, Value> {
-        self.version += 1;
-        self.updated = now();
-        resource.insert("etag".to_owned(), format!("\"{:016}\"", self.version).into());
-        resource.insert("updated".to_owned(), timestamp(self.updated).into());
-        let stored = StoredEvent { resource: resource.clone() };
+    pub(crate) fn store(&mut self, resource: Map<String, Value>) -> Map<String, Value> {
+        let stored = self.stamp(resource);
+        let resource = stored.resource.clone();
         match self.events.iter_mut().find(|event| event.text("id") == stored.text("id")) {
             Some(event) => *event = stored,
             None => self.events.push(stored),
         }
         resource
     }
+
+    /// Puts an event at the end that has an id of its own, without searching for another that has it.
+    pub(crate) fn append(&mut self, resource: Map<String, Value>) {
+        let stored = self.stamp(resource);
+        self.events.push(stored);
+    }
+
+    fn stamp(&mut self, mut resource: Map<String, Value>) -> StoredEvent {
+        self.version += 1;
+        self.updated = now();
+        resource.insert("etag".to_owned(), format!("\"{:016}\"", self.version).into());
+        resource.insert("updated".to_owned(), timestamp(self.updated).into());
+        StoredEvent { resource }
+    }
 }
 
 /// What a `nextPageToken` stands for: the rest of a list, as it was when the first page was made.
+#[derive(Clone)]
 pub(crate) struct Page {
     pub(crate) calendar_id: String,
-    pub(crate) items: Vec<Value>,
+    pub(crate) items: Arc<Vec<Value>>,
+    /// Where the page begins.
+    pub(crate) from: usize,
 }

@@ -33,6 +33,8 @@ pub(crate) struct Channel {
     pub(crate) expiration: DateTime<Utc>,
     pub(crate) opened_at: DateTime<Utc>,
     pub(crate) stopped_at: Option<DateTime<Utc>>,
+    /// Google lost it without a word: it is open by all that was said, and never speaks.
+    pub(crate) forgotten: bool,
     pub(crate) last_message_number: u64,
     /// To the channel's delivery task.
     pub(crate) outbox: UnboundedSender<Message>,
@@ -57,7 +59,8 @@ impl Channel {
         }
     }
 
+    /// Whether it speaks and can be stopped.
     pub(crate) fn is_live(&self) -> bool {
-        self.state() == ChannelState::Live
+        self.state() == ChannelState::Live && !self.forgotten
     }
 }

@@ -64,6 +64,7 @@ fn change(
     next: impl FnOnce(&Resource) -> Result<Resource, ApiError>,
 ) -> Result<Resource, ApiError> {
     let (calendar, _) = google.calendar(caller, target.calendar, Need::Write)?;
+    // The first change of an instance makes an exception of it.
     let event = calendar.event(target.id)?;
     if target.if_match.is_some_and(|etag| etag != "*" && etag != event.text("etag")) {
         return Err(ApiError::of("conditionNotMet"));

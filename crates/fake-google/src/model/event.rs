@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 use crate::model::clock::{now, timestamp};
 use crate::model::error::ApiError;
 use crate::model::id::opaque_id;
+use crate::model::series;
 
 pub(crate) type Resource = Map<String, Value>;
 
 /// What a writer decides; everything else in a request is ignored.
-const WRITABLE: [&str; 23] = [
+const WRITABLE: [&str; 24] = [
     "anyoneCanAddSelf",
     "attachments",
     "attendees",
@@ -27,6 +28,7 @@ const WRITABLE: [&str; 23] = [
     "guestsCanSeeOtherGuests",
     "location",
     "outOfOfficeProperties",
+    "recurrence",
     "reminders",
     "source",
     "start",
@@ -64,6 +66,7 @@ pub(crate) fn create(mut body: Resource, calendar_id: &str, creator: &str) -> Re
         }
     }
     span(&event)?;
+    series::check(&event)?;
     Ok(event)
 }
 
@@ -88,6 +91,7 @@ pub(crate) fn replaced(event: &Resource, body: Resource) -> Result<Resource, Api
 
 fn finish(before: &Resource, mut next: Resource) -> Result<Resource, ApiError> {
     let (old, new) = (span(before)?, span(&next)?);
+    series::check(&next)?;
     if old != new {
         let sequence = before.get("sequence").and_then(Value::as_u64).unwrap_or_default() + 1;
         next.insert("sequence".to_owned(), sequence.into());
@@ -96,9 +100,6 @@ fn finish(before: &Resource, mut next: Resource) -> Result<Resource, ApiError> {
 }
 
 fn writable(mut body: Resource) -> Result<Resource, ApiError> {
-    if body.get("recurrence").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
-        return Err(ApiError::invalid("fake-google knows no recurring events"));
-    }
     body.retain(|field, _| WRITABLE.contains(&field.as_str()));
     let one_of = |field: &str, values: &[&str]| match body.get(field) {
         None | Some(Value::Null) => Ok(()),

@@ -14,20 +14,29 @@ pub(crate) enum Operation {
     Stop,
     Token,
     Revoke,
+    /// `events.list`.
+    List,
+    /// In faults: `list` too.
     Events,
     /// In faults: all of the above.
     Any,
 }
 
 impl Operation {
-    pub(crate) fn of_path(path: &str) -> Self {
+    pub(crate) fn of_request(method: &str, path: &str) -> Self {
         match path {
             "/token" => Self::Token,
             "/revoke" => Self::Revoke,
             _ if path.ends_with("/channels/stop") => Self::Stop,
             _ if path.ends_with("/events/watch") => Self::Watch,
+            _ if path.ends_with("/events") && method == "GET" => Self::List,
             _ => Self::Events,
         }
+    }
+
+    /// Whether a fault of this operation is one of `other` too.
+    fn includes(self, other: Self) -> bool {
+        self == Self::Any || self == other || (self == Self::Events && other == Self::List)
     }
 }
 
@@ -106,8 +115,7 @@ pub(crate) enum Instead {
 /// The first fault that this call meets; it is used up by that.
 pub(crate) fn take(faults: &mut Vec<Fault>, operation: Operation, email: Option<&str>) -> Option<Fault> {
     let position = faults.iter().position(|fault| {
-        (fault.operation == Operation::Any || fault.operation == operation)
-            && (fault.email.is_none() || fault.email.as_deref() == email)
+        fault.operation.includes(operation) && (fault.email.is_none() || fault.email.as_deref() == email)
     })?;
     let fault = faults.get_mut(position)?;
     let taken = fault.clone();

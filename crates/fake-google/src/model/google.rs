@@ -25,7 +25,8 @@ pub(crate) struct Google {
     /// By the access token.
     pub(crate) access_tokens: HashMap<String, AccessToken>,
     pub(crate) calendars: BTreeMap<String, Calendar>,
-    pub(crate) pages: HashMap<String, Page>,
+    /// By their tokens, oldest first.
+    pub(crate) pages: Vec<(String, Page)>,
     /// In the order of opening; stopped ones stay, because their ids are used up.
     pub(crate) channels: Vec<Channel>,
     pub(crate) ttl: Ttl,
@@ -46,7 +47,7 @@ impl Google {
             grants: HashMap::new(),
             access_tokens: HashMap::new(),
             calendars: BTreeMap::new(),
-            pages: HashMap::new(),
+            pages: Vec::new(),
             channels: Vec::new(),
             ttl: Ttl::default(),
             rules: BTreeMap::new(),

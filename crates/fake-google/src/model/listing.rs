@@ -1,6 +1,8 @@
 //! `events.list`: a stretch of time, page by page.
 //! <https://developers.google.com/workspace/calendar/api/v3/reference/events/list>
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -9,11 +11,13 @@ use crate::model::calendar::{AccessRole, Calendar, Page, StoredEvent};
 use crate::model::clock::timestamp;
 use crate::model::error::ApiError;
 use crate::model::event;
+use crate::model::fields::Selection;
 use crate::model::form::Form;
 use crate::model::google::Google;
 use crate::model::id::opaque_id;
+use crate::model::series;
 
-/// Those that change nothing here are `alt`, `fields` and `singleEvents`.
+/// The one that changes nothing here is `alt`.
 const PARAMETERS: [&str; 7] =
     ["alt", "fields", "maxResults", "pageToken", "singleEvents", "timeMax", "timeMin"];
 
@@ -24,27 +28,38 @@ pub(crate) fn list(
     parameters: &Form,
 ) -> Result<Value, ApiError> {
     let query = Query::parse(parameters)?;
+    let selection = Selection::of_list(parameters.get("fields"))?;
     let (calendar, role) = google.calendar(caller, calendar, Need::Read)?;
     let mut answer = head(calendar, role);
     let calendar_id = calendar.id.clone();
-    let mut items = match parameters.get("pageToken") {
-        None => calendar.events.iter().filter(|event| query.matches(event)).map(item).collect(),
+    let Page { items, from, .. } = match parameters.get("pageToken") {
+        None => {
+            let items = Arc::new(query.items(calendar)?);
+            Page { calendar_id: calendar_id.clone(), items, from: 0 }
+        }
         Some(token) => {
-            let page = google.pages.get(token).filter(|page| page.calendar_id == calendar_id);
-            page.ok_or_else(|| ApiError::invalid("Invalid page token value."))?.items.clone()
+            let known = google.pages.iter().find(|(known, _)| known == token).map(|(_, page)| page.clone());
+            let page = known.filter(|page| page.calendar_id == calendar_id);
+            page.ok_or_else(|| ApiError::invalid("Invalid page token value."))?
         }
     };
-    let rest = items.split_off(query.max_results.min(items.len()));
+    let to = items.len().min(from + query.max_results);
     if let Some(answer) = answer.as_object_mut() {
-        answer.insert("items".to_owned(), items.into());
-        if !rest.is_empty() {
+        answer.insert("items".to_owned(), items.get(from..to).unwrap_or_default().into());
+        if to < items.len() {
             let token = opaque_id();
             answer.insert("nextPageToken".to_owned(), token.as_str().into());
-            google.pages.insert(token, Page { calendar_id, items: rest });
+            if google.pages.len() >= KEPT_PAGES {
+                google.pages.remove(0);
+            }
+            google.pages.push((token, Page { calendar_id, items, from: to }));
         }
     }
-    Ok(answer)
+    Ok(selection.of(answer))
 }
+
+/// How many page tokens are remembered; older ones are not valid any more.
+const KEPT_PAGES: usize = 200;
 
 fn head(calendar: &Calendar, role: AccessRole) -> Value {
     json!({
@@ -59,6 +74,9 @@ fn head(calendar: &Calendar, role: AccessRole) -> Value {
 }
 
 fn item(event: &StoredEvent) -> Value {
+    if event.is_cancelled() {
+        return series::cancelled(&event.resource).into();
+    }
     event.resource.clone().into()
 }
 
@@ -66,6 +84,7 @@ struct Query {
     time_min: Option<DateTime<Utc>>,
     time_max: Option<DateTime<Utc>>,
     max_results: usize,
+    single_events: bool,
 }
 
 impl Query {
@@ -77,21 +96,32 @@ impl Query {
         if time_min.zip(time_max).is_some_and(|(min, max)| min >= max) {
             return Err(ApiError::of("timeRangeEmpty"));
         }
-        if !matches!(parameters.get("singleEvents"), None | Some("false" | "true")) {
-            return Err(ApiError::invalid("Invalid value for: singleEvents"));
-        }
+        let single_events = match parameters.get("singleEvents") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(ApiError::invalid("Invalid value for: singleEvents")),
+        };
         let max_results = match parameters.get("maxResults").map(str::parse) {
             None => 250,
             Some(Ok(count @ 1..)) => count,
             Some(_) => return Err(ApiError::invalid("Invalid value for: maxResults")),
         };
-        Ok(Self { time_min, time_max, max_results: max_results.min(2500) })
+        Ok(Self { time_min, time_max, max_results: max_results.min(2500), single_events })
     }
 
+    fn items(&self, calendar: &Calendar) -> Result<Vec<Value>, ApiError> {
+        let shown = || calendar.events.iter().filter(|event| calendar.shows(event));
+        if self.single_events && shown().any(StoredEvent::is_series) {
+            return Err(ApiError::invalid("fake-google does not expand recurring events"));
+        }
+        Ok(shown().filter(|event| self.matches(event)).map(item).collect())
+    }
+
+    /// Of a series some instance must be within the time; of an instance that does not take place, when it would.
     fn matches(&self, event: &StoredEvent) -> bool {
         let Ok((start, end)) = event::span(&event.resource) else { return false };
-        !event.is_cancelled()
-            && self.time_min.is_none_or(|min| end > min)
+        let end = if event.is_series() { series::end(&event.resource) } else { Some(end) };
+        self.time_min.zip(end).is_none_or(|(min, end)| end > min)
             && self.time_max.is_none_or(|max| start < max)
     }
 }

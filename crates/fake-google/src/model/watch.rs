@@ -62,6 +62,7 @@ pub(crate) fn open(
         expiration: now() + TimeDelta::seconds(seconds),
         opened_at: now(),
         stopped_at: None,
+        forgotten: false,
         last_message_number: 0,
         outbox: outbox(key),
     })

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use crate::model::access::{CALENDAR_SCOPE, Grant};
 use crate::model::calendar::{AccessRole, Calendar};
 use crate::model::channel::ChannelState;
-use crate::model::clock::now;
+use crate::model::clock::{now, timestamp};
+use crate::model::event;
 use crate::model::fault::Fault;
 use crate::model::google::Google;
 use crate::model::notify;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/accounts", post(grant_access))
         .route("/calendars", post(give_calendar))
+        .route("/events", post(fill_calendar))
         .route("/revoke", post(revoke))
         .route("/expire-access-tokens", post(expire_access_tokens))
         .route("/client", post(replace_client))
@@ -35,6 +37,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/ttl", post(set_ttl))
         .route("/channels", get(channels))
         .route("/channels/{id}/expire", post(expire_channel))
+        .route("/channels/{id}/forget", post(forget_channel))
         .route("/channels/{id}/notify", post(notify))
         .route("/deliveries", get(deliveries))
         .route("/requests", get(requests))
@@ -125,6 +128,41 @@ async fn give_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
     *role = request.access_role.unwrap_or(*role);
     calendar.push = request.push.unwrap_or(calendar.push);
     done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FillRequest {
+    email: String,
+    calendar_id: Option<String>,
+    events: usize,
+    from: Option<DateTime<Utc>>,
+}
+
+async fn fill_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
+    let FillRequest { email, calendar_id, events, from } = parse(&body)?;
+    let mut google = state.lock();
+    known_account(&google, &email)?;
+    let id = calendar_id.unwrap_or_else(|| email.clone());
+    let calendar = google.calendars.get_mut(&id);
+    let calendar = calendar.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("no calendar {id}")))?;
+    let from = from.unwrap_or_else(now);
+    let there = calendar.events.iter().filter(|event| !event.is_cancelled()).count();
+    for number in there..events {
+        let start = from + TimeDelta::hours(i64::try_from(number).unwrap_or(i64::MAX));
+        let event = json!({
+            "summary": format!("Event {number}"),
+            "start": {"dateTime": timestamp(start), "timeZone": "UTC"},
+            "end": {"dateTime": timestamp(start + TimeDelta::minutes(30)), "timeZone": "UTC"},
+        });
+        let body = event.as_object().cloned().unwrap_or_default();
+        let event = event::create(body, &id, &email).map_err(|error| bad(error.body().to_string()))?;
+        calendar.append(event);
+    }
+    if there < events {
+        notify::notify_change(&mut google, &id);
+    }
+    Ok(Json(json!({"events": there.max(events)})))
 }
 
 #[derive(Deserialize)]
@@ -244,6 +282,7 @@ struct ChannelView {
     state: ChannelState,
     opened_at: DateTime<Utc>,
     stopped_at: Option<DateTime<Utc>>,
+    forgotten: bool,
     last_message_number: u64,
 }
 
@@ -268,6 +307,7 @@ async fn channels(State(state): State<Shared>, filter: Filter<ChannelFilter>) ->
         state: channel.state(),
         opened_at: channel.opened_at,
         stopped_at: channel.stopped_at,
+        forgotten: channel.forgotten,
         last_message_number: channel.last_message_number,
     });
     Ok(Json(views.collect()))
@@ -280,6 +320,12 @@ fn no_channel(id: &str) -> Refusal {
 async fn expire_channel(State(state): State<Shared>, Path(id): Path<String>) -> Answer {
     let mut google = state.lock();
     google.channel(&id).ok_or_else(|| no_channel(&id))?.expiration = now();
+    done()
+}
+
+async fn forget_channel(State(state): State<Shared>, Path(id): Path<String>) -> Answer {
+    let mut google = state.lock();
+    google.channel(&id).ok_or_else(|| no_channel(&id))?.forgotten = true;
     done()
 }
 

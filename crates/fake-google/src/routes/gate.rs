@@ -36,7 +36,7 @@ async fn handle(state: Shared, line: Line, request: Request, next: Next) -> Resp
         return ApiError::new(413, "uploadTooLarge", "Request Too Large").into_response();
     };
     let (method, uri) = (parts.method.clone(), parts.uri.clone());
-    let operation = Operation::of_path(uri.path());
+    let operation = Operation::of_request(method.as_str(), uri.path());
     let (email, fault) = {
         let mut google = state.lock();
         let email = caller_email(&google, operation, &parts.headers, &body);

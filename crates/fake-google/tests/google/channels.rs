@@ -138,6 +138,23 @@ async fn only_the_opener_stops_a_live_channel_and_only_once() {
 }
 
 #[tokio::test]
+async fn a_forgotten_channel_looks_alive_never_speaks_and_is_unknown_to_stop() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let token = world.account(ADA).await;
+    let forgotten = world.open_channel(&token, "forgotten", &receiver).await;
+    world.open_channel(&token, "known", &receiver).await;
+    world.control("channels/forgotten/forget", json!({})).await;
+    world.insert(&token, "unheard").await;
+    receiver.of_channel("known", 2).await;
+    assert_eq!(receiver.of_channel("forgotten", 1).await.len(), 1);
+    let channel = &world.inspect("channels").await[0];
+    assert_eq!((&channel["state"], &channel["forgotten"]), (&"live".into(), &true.into()));
+    assert_error(&world.stop(&token, &forgotten).await, 404, "notFound");
+    let again = world.watch(&token, channel_body("forgotten", &receiver)).await;
+    assert_error(&again, 400, "channelIdNotUnique");
+}
+
+#[tokio::test]
 async fn an_expired_channel_is_unknown_to_stop() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let token = world.account(ADA).await;

@@ -29,7 +29,10 @@ async fn mistakes_in_control_requests_are_explained() {
         ("delivery", json!({"sync": "sometimes"}), 400),
         ("ttl", json!({"cap": 1}), 400),
         ("channels/unknown/expire", json!({}), 404),
+        ("channels/unknown/forget", json!({}), 404),
         ("channels/unknown/notify", json!({}), 404),
+        ("events", json!({"email": ADA, "events": 1}), 404),
+        ("events", json!({"email": ADA}), 400),
         ("nothing", json!({}), 404),
     ] {
         let (found, answer) = world.try_control(path, body).await;
@@ -74,7 +77,7 @@ async fn calls_are_logged_with_their_account() {
         json!(["watch", ADA, 200]),
         json!(["stop", ADA, 204]),
         json!(["token", ADA, 200]),
-        json!(["events", null, 401]),
+        json!(["list", null, 401]),
     ];
     assert_eq!(told, expected);
 }
@@ -121,4 +124,27 @@ async fn a_taken_port_is_named() {
     let port = google.url().rsplit(':').next().unwrap().parse().unwrap();
     let error = FakeGoogle::start(Config { port, ..Config::default() }).await.err().unwrap();
     assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+#[tokio::test]
+async fn a_calendar_is_filled_at_once_and_that_is_one_change() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let token = world.account(ADA).await;
+    world.open_channel(&token, "c", &receiver).await;
+    world.insert(&token, "there before").await;
+    let body = json!({"email": ADA, "events": 5000, "from": "2030-01-01T00:00:00Z"});
+    assert_eq!(world.control("events", body.clone()).await, json!({"events": 5000}));
+    assert_eq!(world.control("events", body).await, json!({"events": 5000}));
+    let (_, page) = world.get("/calendars/primary/events?maxResults=2500", &token).await;
+    assert_eq!(page["items"][1]["start"], json!({"dateTime": "2030-01-01T01:00:00.000Z", "timeZone": "UTC"}));
+    let path = format!(
+        "/calendars/primary/events?maxResults=2500&pageToken={}",
+        page["nextPageToken"].as_str().unwrap()
+    );
+    let (_, page) = world.get(&path, &token).await;
+    assert_eq!((page["items"].as_array().unwrap().len(), page.get("nextPageToken")), (2500, None));
+    // The sync message, the event there before, and all the others.
+    receiver.of_channel("c", 3).await;
+    world.insert(&token, "there after").await;
+    assert_eq!(receiver.of_channel("c", 4).await.len(), 4);
 }

@@ -52,7 +52,10 @@ async fn bad_events_are_refused_in_google_s_words() {
         (with(json!({"start": {"dateTime": "tomorrow"}})), "invalid"),
         (with(json!({"start": {"date": "2030-03-01", "dateTime": "2030-03-01T09:00:00Z"}})), "invalid"),
         (with(json!({"id": "Not-Base32"})), "invalid"),
-        (with(json!({"recurrence": ["RRULE:FREQ=DAILY"]})), "invalid"),
+        (with(json!({"recurrence": ["RRULE:FREQ=DAILY"]})), "required"),
+        (with(json!({"recurrence": ["DAILY"]})), "invalid"),
+        (with(json!({"recurrence": ["RRULE:COUNT=2"]})), "invalid"),
+        (with(json!({"recurrence": "RRULE:FREQ=DAILY"})), "invalid"),
         (with(json!({"extendedProperties": {"private": {"a": 1}}})), "invalid"),
         (json!([]), "parseError"),
     ] {
@@ -96,8 +99,9 @@ async fn lists_are_of_a_stretch_of_time() {
     ] {
         let (status, list) = world.get(&format!("{EVENTS}{query}"), &token).await;
         assert_eq!((status.as_u16(), summaries(&list)), (200, expected), "{query}");
-        assert_eq!((&list["kind"], &list["accessRole"]), (&"calendar#events".into(), &"owner".into()));
     }
+    let (_, list) = world.get(EVENTS, &token).await;
+    assert_eq!((&list["kind"], &list["accessRole"]), (&"calendar#events".into(), &"owner".into()));
     for (query, reason) in [
         ("?orderBy=startTime", "invalid"),
         ("?timeMin=2030-03-01T12:00:00Z&timeMax=2030-03-01T12:00:00Z", "timeRangeEmpty"),
@@ -105,6 +109,12 @@ async fn lists_are_of_a_stretch_of_time() {
         ("?maxResults=0", "invalid"),
         ("?pageToken=unknown", "invalid"),
         ("?singleEvents=yes", "invalid"),
+        ("?fields=items(id", "invalidParameter"),
+        ("?fields=items)", "invalidParameter"),
+        ("?fields=,", "invalidParameter"),
+        ("?fields=item", "invalidParameter"),
+        ("?fields=items(name)", "invalidParameter"),
+        ("?fields=items/name", "invalidParameter"),
     ] {
         assert_error(&world.get(&format!("{EVENTS}{query}"), &token).await, 400, reason);
     }
@@ -149,4 +159,72 @@ async fn calendars_are_private_until_shared_and_readers_may_not_write() {
     let (_, list) = world.get(path, &bob).await;
     assert_eq!((summaries(&list), &list["accessRole"]), (vec!["all hands"], &"reader".into()));
     assert_error(&world.post(path, &bob, event("x", 9)).await, 403, "requiredAccessLevel");
+}
+
+#[tokio::test]
+async fn a_list_holds_the_fields_that_were_asked_for() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    world.insert(&token, "Lunch").await;
+    let time = json!({"dateTime": "2030-03-01T09:00:00Z"});
+    for (fields, expected) in [
+        ("kind", json!({"kind": "calendar#events"})),
+        ("kind,items(summary,location)", json!({"kind": "calendar#events", "items": [{"summary": "Lunch"}]})),
+        ("items/start", json!({"items": [{"start": time}]})),
+        ("items(start/dateTime,organizer(self)),timeZone", {
+            json!({"items": [{"start": time, "organizer": {"self": true}}], "timeZone": "UTC"})
+        }),
+        ("nextPageToken", json!({})),
+    ] {
+        let (_, list) = world.get(&format!("{EVENTS}?fields={fields}"), &token).await;
+        assert_eq!(list, expected, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_series_is_one_item_and_so_is_each_of_its_exceptions() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    let daily = |rule: &str| {
+        json!({
+            "summary": "stand-up", "recurrence": [rule],
+            "start": {"dateTime": "2030-03-01T09:00:00Z", "timeZone": "UTC"},
+            "end": {"dateTime": "2030-03-01T10:00:00Z", "timeZone": "UTC"},
+        })
+    };
+    let series = world.post(EVENTS, &token, daily("RRULE:FREQ=DAILY;COUNT=5")).await.1;
+    let instance = |day: u32| format!("{EVENTS}/{}_203003{day:02}T090000Z", series["id"].as_str().unwrap());
+    assert_eq!(world.get(&instance(2), &token).await.1["start"]["dateTime"], "2030-03-02T09:00:00Z");
+    world.patch(&instance(2), &token, json!({"summary": "moved"})).await;
+    assert_eq!(world.delete(&instance(3), &token).await.0, 204);
+    assert_error(&world.delete(&instance(3), &token).await, 410, "deleted");
+    let before_the_series = format!("{EVENTS}/{}_20300228T090000Z", series["id"].as_str().unwrap());
+    assert_error(&world.get(&before_the_series, &token).await, 404, "notFound");
+
+    let (_, list) = world.get(EVENTS, &token).await;
+    assert_eq!(summaries(&list), ["stand-up", "moved", "-"]);
+    let exception = &list["items"][1];
+    assert_eq!((&exception["recurringEventId"], exception.get("recurrence")), (&series["id"], None));
+    let cancelled = list["items"][2].as_object().unwrap();
+    let expected = json!({"dateTime": "2030-03-03T09:00:00Z", "timeZone": "UTC"});
+    assert_eq!((&cancelled["status"], &cancelled["originalStartTime"]), (&"cancelled".into(), &expected));
+    assert_eq!((cancelled.len(), cancelled.get("start")), (6, None));
+
+    for (query, expected) in [
+        ("?singleEvents=false&timeMin=2030-03-02T09:30:00Z", vec!["stand-up", "moved", "-"]),
+        ("?timeMin=2030-03-02T10:00:00Z", vec!["stand-up", "-"]),
+        ("?timeMin=2030-03-04T00:00:00Z", vec!["stand-up"]),
+        ("?timeMin=2030-03-07T00:00:00Z", vec![]),
+    ] {
+        let (_, list) = world.get(&format!("{EVENTS}{query}"), &token).await;
+        assert_eq!(summaries(&list), expected, "{query}");
+    }
+    assert_error(&world.get(&format!("{EVENTS}?singleEvents=true"), &token).await, 400, "invalid");
+
+    world.delete(&format!("{EVENTS}/{}", series["id"].as_str().unwrap()), &token).await;
+    assert_eq!(world.get(EVENTS, &token).await.1["items"], json!([]), "exceptions go with their series");
+    world.post(EVENTS, &token, daily("RRULE:FREQ=DAILY;UNTIL=20300303T090000Z")).await;
+    world.post(EVENTS, &token, daily("RRULE:FREQ=WEEKLY")).await;
+    let (_, list) = world.get(&format!("{EVENTS}?timeMin=2040-01-01T00:00:00Z"), &token).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
 }

@@ -77,6 +77,26 @@ async fn faults_strike_their_account_and_operation_as_often_as_told() {
 }
 
 #[tokio::test]
+async fn a_fault_of_lists_strikes_lists_alone() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    for (status, reason) in [
+        (401, "authError"),
+        (403, "insufficientPermissions"),
+        (403, "rateLimitExceeded"),
+        (404, "notFound"),
+        (410, "deleted"),
+        (429, "rateLimitExceeded"),
+        (503, "backendError"),
+    ] {
+        world.control("faults", json!({"operation": "list", "status": status, "reason": reason})).await;
+        world.insert(&token, "written all the same").await;
+        assert_error(&world.get(EVENTS, &token).await, status, reason);
+    }
+    assert_eq!(world.get(EVENTS, &token).await.0, 200);
+}
+
+#[tokio::test]
 async fn the_body_of_an_answer_can_be_anything() {
     let world = World::start().await;
     let token = world.account(ADA).await;
