@@ -59,14 +59,14 @@ fn milliseconds(text: &str) -> Option<i128> {
 }
 
 /// Calendar API guide, "Handle API errors": the first reason; Google's newer services have it among the details.
-fn reason(json: &Json) -> &str {
+pub(super) fn reason(json: &Json) -> &str {
     let error = json.get("error").unwrap_or(&Json::Null);
     let first = |list: &str| error.get(list)?.get(0)?.get("reason")?.as_str();
     let reason = first("errors").or_else(|| first("details")).or_else(|| error.as_str()).unwrap_or_default();
     reason.strip_prefix("push.").unwrap_or(reason)
 }
 
-fn refusal(status: u16, reason: &str) -> WatchFailure {
+pub(super) fn refusal(status: u16, reason: &str) -> WatchFailure {
     for (documented, needs, failure) in DOCUMENTED {
         if reason == *documented && needs.is_none_or(|needed| status == needed) {
             return *failure;
@@ -96,6 +96,6 @@ const DOCUMENTED: &[(&str, Option<u16>, WatchFailure)] = &[
 ];
 
 /// What may stand in the log.
-fn documented_reasons() -> Vec<&'static str> {
+pub(super) fn documented_reasons() -> Vec<&'static str> {
     DOCUMENTED.iter().map(|(reason, ..)| *reason).collect()
 }
