@@ -14,15 +14,15 @@ use crate::native::{Native, deployment};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-struct Account {
-    google: FakeGoogle,
-    deployment: Deployment<Native>,
-    access_token: AccessToken,
+pub(crate) struct Account {
+    pub(crate) google: FakeGoogle,
+    pub(crate) deployment: Deployment<Native>,
+    pub(crate) access_token: AccessToken,
     refresh_token: RefreshToken,
 }
 
 impl Account {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let google = FakeGoogle::start(Config::default()).await.unwrap();
         let deployment = deployment([
             ("SUPABASE_URL", "http://127.0.0.1:9"),
@@ -53,7 +53,7 @@ impl Account {
     }
 }
 
-async fn control(google: &FakeGoogle, path: &str, body: &Value) -> Value {
+pub(crate) async fn control(google: &FakeGoogle, path: &str, body: &Value) -> Value {
     let url = format!("{}/control/{path}", google.url());
     let response = reqwest::Client::new().post(url).json(body).send().await.unwrap();
     assert!(response.status().is_success(), "{}", response.text().await.unwrap());
@@ -98,6 +98,7 @@ async fn every_documented_refusal_of_a_watch_is_told_apart() {
         (403, "accessNotConfigured", Refused(Failure::GoogleApiDisabled)),
         (403, "forbidden", Refused(Failure::GoogleRejected)),
         (404, "notFound", Refused(Failure::CalendarNotFound)),
+        (410, "deleted", Refused(Failure::CalendarNotFound)),
         (500, "backendError", Doubtful(Failure::GoogleUnavailable)),
         (503, "backendError", Doubtful(Failure::GoogleUnavailable)),
     ] {

@@ -5,4 +5,5 @@
 
 mod database;
 mod google;
+mod look;
 mod native;
