@@ -98,6 +98,16 @@ fn a_channel_that_is_nobodys_any_more_is_run_for_and_stopped() {
 }
 
 #[test]
+fn a_channel_that_is_nobodys_any_more_is_stopped_on_the_resource_that_it_names() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let resource = ResourceId::new("of another calendar");
+    let notification = Notification { resource: resource.clone(), ..notification(id, "before", 9) };
+    assert_eq!(deliver(&world, &notification), "orphan");
+    assert_eq!(*world.stopped_on.borrow(), [resource]);
+}
+
+#[test]
 fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
     let refused = Err(StopFailure { status: Some(401) });
     for (refusals, stopped) in [(1, true), (2, false)] {
@@ -109,6 +119,16 @@ fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
         assert_eq!(world.token_renewals.get(), 1);
         assert!(world.stop_answers.borrow().is_empty());
     }
+}
+
+#[test]
+fn a_stop_that_google_refuses_with_a_token_just_renewed_is_not_repeated() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
+    world.stop_answers.replace([Err(StopFailure { status: Some(401) })].into());
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
-use protocol::connection::{ChannelId, ConnectionId, ResourceId};
+use protocol::connection::{AccessToken, ChannelId, ConnectionId, ResourceId};
 use protocol::failure::{RenewalFailure, WatchFailure};
 use protocol::grant::OpenedChannel;
 use protocol::recalculation::Reason;
@@ -162,6 +162,16 @@ fn a_channel_that_an_abandoned_renewal_may_have_opened_is_stopped_by_the_next() 
 }
 
 #[test]
+fn reconnected_since_it_was_read_a_connection_is_renewed_with_its_new_consent() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    let row = world.row(id);
+    reconnect(&world, id);
+    let renewal = finish(renew_channel(&world, &world.targeted(), &row, Trigger::Sweep));
+    assert!(matches!(renewal, Renewal::Renewed(_)), "{renewal:?}");
+}
+
+#[test]
 fn reconnected_meanwhile_the_channel_of_the_old_consent_is_stopped() {
     // The channel is not committed by the second update; the third, which disowns it, is made until it is answered.
     for fate in [None, Some((3, Fate::Lost)), Some((3, Fate::Unanswered))] {
@@ -191,6 +201,15 @@ fn reconnected_meanwhile_a_renewal_that_fails_makes_way_at_once() {
         assert_eq!((row.webhook_pending_id, row.webhook_error), (None, None), "{expires_in}");
         assert_eq!((row.webhook_lease_until, row.webhook_not_before), Default::default());
     }
+}
+
+#[test]
+fn an_access_token_of_a_consent_that_was_replaced_opens_no_channel() {
+    let world = World::new();
+    let id = world.connect(1, [(Column::ExpiresAt, crate::world::START.into())]);
+    world.after_update.replace(Some((1, Box::new(move |world| reconnect(world, id)))));
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)));
+    assert_eq!((world.token_renewals.get(), world.asked.borrow().len()), (1, 0));
 }
 
 #[test]
@@ -292,6 +311,17 @@ fn resumed_since_it_was_read_a_connection_keeps_its_channel() {
         assert_eq!(world.row(id).webhook_id, Some(ChannelId::new("current")));
         assert!(world.stopped.borrow().is_empty());
     }
+}
+
+#[test]
+fn a_retired_channel_is_stopped_with_the_newest_access_token() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+    let row = world.row(id);
+    world.table.write(id, [(Column::AccessToken, Value::Secret("newer".to_owned()))]);
+    assert!(finish(retire(&world, &row)));
+    assert_eq!(*world.stopped_with.borrow(), [AccessToken::new("newer")]);
 }
 
 #[test]
@@ -399,6 +429,19 @@ fn setup_waits_for_another_that_is_opening_the_channel() {
 }
 
 #[test]
+fn setup_does_not_wait_for_a_connection_that_was_paused_or_disconnected_since_it_was_read() {
+    for (column, refusal) in
+        [(Column::SyncEnabled, Refusal::Paused), (Column::IsActive, Refusal::Disconnected)]
+    {
+        let world = World::new();
+        let id = world.connect(1, []);
+        let row = world.row(id);
+        world.table.write(id, [(column, Value::Boolean(false))]);
+        assert_eq!(finish(setup(&world, &world.targeted(), row)), Err(refusal));
+    }
+}
+
+#[test]
 fn setup_opens_no_second_channel_when_the_first_cannot_be_stored() {
     for fate in [Fate::Lost, Fate::Unanswered] {
         let world = World::new();
@@ -459,6 +502,21 @@ fn the_button_works_once_in_thirty_seconds() {
     world.pass(TimeDelta::seconds(21));
     assert_eq!(press(), Ok(()));
     assert_eq!(world.opened.borrow().len(), 2);
+}
+
+#[test]
+fn the_button_is_refused_for_what_the_row_says_now() {
+    let too_soon = Refusal::TooSoon { retry_after: std::time::Duration::from_secs(30) };
+    for (column, value, refusal) in [
+        (Column::WebhookOpenedAt, Value::Time(crate::world::START), too_soon),
+        (Column::SyncEnabled, Value::Boolean(false), Refusal::Paused),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let row = world.row(id);
+        world.table.write(id, [(column, value)]);
+        assert_eq!(finish(refresh(&world, &world.targeted(), &row)).result, Err(refusal));
+    }
 }
 
 #[test]

@@ -89,6 +89,18 @@ fn a_definite_failure_gives_the_lease_back_and_is_retried_in_a_few_seconds() {
 }
 
 #[test]
+fn a_retry_starts_only_if_it_can_take_twice_as_long_as_the_run_that_failed() {
+    for (run_takes, runs) in [(20, 2), (22, 1)] {
+        let world = World::new();
+        let id = owing(&world);
+        world.run_takes.set(TimeDelta::seconds(run_takes));
+        world.run_answers.replace([Err(RunFailure::Answered(500))].into());
+        run_once(&world, id);
+        assert_eq!(world.runs.borrow().len(), runs, "runs of {run_takes} s");
+    }
+}
+
+#[test]
 fn a_sweep_does_not_wait_for_a_retry() {
     let world = World::new();
     let id = owing(&world);

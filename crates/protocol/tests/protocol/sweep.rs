@@ -50,6 +50,27 @@ fn a_sweep_makes_25_runs_and_says_how_many_remain() {
 }
 
 #[test]
+fn a_sweep_makes_as_many_runs_and_renewals_as_the_readme_says() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    for number in 1..=300 {
+        world.connect(number, []);
+    }
+    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    let limit = format!("A sweep makes {} runs and {} renewals at the most", swept.synced, swept.renewed);
+    assert!(include_str!("../../../../README.md").contains(&limit), "{limit}");
+}
+
+#[test]
+fn a_run_that_still_goes_on_does_not_count_as_remaining() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let lease = (Column::SyncLeaseUntil, (START + TimeDelta::minutes(2)).into());
+    world.table.write(id, [(Column::SyncRequestId, world.request()), lease]);
+    assert_eq!(finish(sweep(&world, &world.sweeping())), Ok(Swept::default()));
+}
+
+#[test]
 fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
     let owed = |world: &World| (Column::SyncRequestId, world.request());
     let silent = |_: &World| (Column::LastSyncAt, Value::Null);

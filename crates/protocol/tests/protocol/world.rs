@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) stopped: RefCell<Vec<ChannelId>>,
     /// The resource that each of them was stopped on.
     pub(crate) stopped_on: RefCell<Vec<ResourceId>>,
+    /// The access token that each of them was stopped with.
+    pub(crate) stopped_with: RefCell<Vec<AccessToken>>,
     pub(crate) token_renewals: Cell<usize>,
     pub(crate) runs: RefCell<Vec<Run>>,
     pub(crate) log: RefCell<Vec<Event>>,
@@ -97,6 +99,7 @@ impl World {
             opened: RefCell::default(),
             stopped: RefCell::default(),
             stopped_on: RefCell::default(),
+            stopped_with: RefCell::default(),
             token_renewals: Cell::new(0),
             runs: RefCell::default(),
             log: RefCell::default(),
@@ -236,7 +239,7 @@ impl Google for World {
 
     async fn stop(
         &self,
-        _access_token: &AccessToken,
+        access_token: &AccessToken,
         channel: &ChannelId,
         resource: &ResourceId,
         _timeout: Duration,
@@ -245,6 +248,7 @@ impl Google for World {
         if answer.is_ok() {
             self.stopped.borrow_mut().push(channel.clone());
             self.stopped_on.borrow_mut().push(resource.clone());
+            self.stopped_with.borrow_mut().push(access_token.clone());
         }
         answer
     }
