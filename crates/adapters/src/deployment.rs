@@ -9,7 +9,9 @@ use protocol::connection::{
     UnreadableRow, UserId,
 };
 use protocol::event::{Event, Service};
-use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{
+    DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
+};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
@@ -155,7 +157,7 @@ impl<P: Platform> Google for Deployment<P> {
         let answer = self.platform.send(request, timeout).await;
         let opened = match &answer {
             Ok(response) => google::parse_watch_response(response, self.now()),
-            Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)),
+            Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into())),
         };
         if opened.is_err() {
             self.log_failure(Service::Calendar, None, &answer, |response| {
@@ -175,7 +177,7 @@ impl<P: Platform> Google for Deployment<P> {
         let request = google::stop_request(&self.configuration, access_token, channel, resource)?;
         match self.platform.send(request, timeout).await {
             Ok(response) => google::parse_stop_response(&response),
-            Err(_) => Err(StopFailure { status: None }),
+            Err(_) => Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
         }
     }
 
@@ -199,7 +201,7 @@ impl<P: Platform> Google for Deployment<P> {
                 Ok(response) => reading.read(response),
                 Err(HttpFailure::TooLong) => Err(LookFailure::TooLarge),
                 Err(HttpFailure::TimedOut) if reading.has_begun() => Err(LookFailure::TooLarge),
-                Err(_) => Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable)),
+                Err(_) => Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
             };
             match read {
                 Ok(None) => {}
@@ -219,12 +221,12 @@ impl<P: Platform> Google for Deployment<P> {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RenewedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, Refused> {
         let request = google::token_request(&self.configuration, refresh_token);
         let answer = self.platform.send(request, timeout).await;
         let renewed = match &answer {
             Ok(response) => google::parse_token_response(response),
-            Err(_) => Err(RenewalFailure::GoogleUnavailable),
+            Err(_) => Err(RenewalFailure::GoogleUnavailable.into()),
         };
         if renewed.is_err() {
             self.log_failure(Service::Oauth, None, &answer, |response| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
-use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::schedule::CHANNEL_TTL;
 use serde_json::Value as Json;
@@ -27,9 +27,10 @@ pub fn watch_request(
     channel: &ChannelId,
     token: &ChannelToken,
 ) -> Result<HttpRequest, WatchFailure> {
-    let not_found = WatchFailure::Refused(RenewalFailure::CalendarNotFound);
+    let not_found = WatchFailure::Refused(RenewalFailure::CalendarNotFound.into());
     let url = format!("{}/watch", events_url(configuration, calendar).ok_or(not_found)?);
-    let authorization = authorization(access_token).ok_or(WatchFailure::Unauthorized)?;
+    let authorization = authorization(access_token)
+        .ok_or_else(|| WatchFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()))?;
     // Seconds, as text.
     let params = object(&[("ttl", CHANNEL_TTL.as_secs().to_string().into())]);
     let body = object(&[
@@ -47,15 +48,16 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
         return Err(watch_failure(response));
     }
     // There is a channel, whatever the answer says of it.
-    let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
+    let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected.into());
     let body = parse_json(response);
     // Notifications carry the resource id in a header.
     let text = |name: &str| body.get(name).and_then(Json::as_str).filter(|text| is_header_safe(text));
     let (Some(resource), Some(expiration)) = (text("resourceId"), text("expiration")) else {
         return Err(malformed);
     };
-    let expiration =
-        parse_epoch_millis(expiration).filter(|expiration| *expiration > now).ok_or(malformed)?;
+    let Some(expiration) = parse_epoch_millis(expiration).filter(|expiration| *expiration > now) else {
+        return Err(malformed);
+    };
     Ok(OpenedChannel { resource_id: ResourceId::new(resource), expiration })
 }
 
@@ -66,7 +68,9 @@ pub(crate) fn watch_failure(response: &HttpResponse) -> WatchFailure {
     let reason = error_reason(response);
     let refused = match reason {
         "channelIdNotUnique" => return WatchFailure::ChannelIdNotUnique,
-        "authError" if response.status == 401 => return WatchFailure::Unauthorized,
+        "authError" if response.status == 401 => {
+            return WatchFailure::Unauthorized(Failure::ReconnectRequired.into());
+        }
         "pushNotSupportedForRequestedResource" => Failure::PushNotSupported,
         "insufficientPermissions" => Failure::ReconnectRequired,
         "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" | "dailyLimitExceeded" => {
@@ -77,11 +81,11 @@ pub(crate) fn watch_failure(response: &HttpResponse) -> WatchFailure {
         _ => match response.status {
             404 | 410 => Failure::CalendarNotFound,
             429 => Failure::GoogleRateLimited,
-            500.. => return WatchFailure::Doubtful(Failure::GoogleUnavailable),
+            500.. => return WatchFailure::Doubtful(Failure::GoogleUnavailable.into()),
             _ => Failure::GoogleRejected,
         },
     };
-    WatchFailure::Refused(refused)
+    WatchFailure::Refused(refused.into())
 }
 
 pub fn stop_request(
@@ -90,18 +94,24 @@ pub fn stop_request(
     channel: &ChannelId,
     resource: &ResourceId,
 ) -> Result<HttpRequest, StopFailure> {
-    let authorization = authorization(access_token).ok_or(StopFailure { status: None })?;
+    let authorization = authorization(access_token)
+        .ok_or_else(|| StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()))?;
     let body = object(&[("id", channel.as_str().into()), ("resourceId", resource.as_str().into())]);
     let url = format!("{}/channels/stop", configuration.calendar_api_url);
     Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
 }
 
-/// A channel that is unknown or expired needs no stopping.
 pub fn parse_stop_response(response: &HttpResponse) -> Result<(), StopFailure> {
     match response.status {
-        200 | 204 | 404 | 410 => Ok(()),
-        status => Err(StopFailure { status: Some(status) }),
+        200 | 204 => return Ok(()),
+        404 | 410 => return Err(StopFailure::Unknown),
+        _ => {}
     }
+    Err(match watch_failure(response) {
+        WatchFailure::Unauthorized(refused) => StopFailure::Unauthorized(refused),
+        WatchFailure::Refused(refused) | WatchFailure::Doubtful(refused) => StopFailure::Refused(refused),
+        WatchFailure::ChannelIdNotUnique => StopFailure::Refused(RenewalFailure::GoogleRejected.into()),
+    })
 }
 
 pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
@@ -115,15 +125,15 @@ pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-pub fn parse_token_response(response: &HttpResponse) -> Result<RenewedToken, RenewalFailure> {
+pub fn parse_token_response(response: &HttpResponse) -> Result<RenewedToken, Refused> {
     if !response.is_success() {
-        return Err(token_failure(response));
+        return Err(token_failure(response).into());
     }
     let body = parse_json(response);
     let token = |name: &str| body.get(name).and_then(Json::as_str).filter(|token| is_header_safe(token));
     let expires_in = body.get("expires_in").and_then(Json::as_u64).and_then(|s| u32::try_from(s).ok());
     let (Some(access_token), Some(expires_in)) = (token("access_token"), expires_in) else {
-        return Err(RenewalFailure::GoogleRejected);
+        return Err(RenewalFailure::GoogleRejected.into());
     };
     Ok(RenewedToken {
         access_token: AccessToken::new(access_token),

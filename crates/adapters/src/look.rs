@@ -81,9 +81,10 @@ impl<'a> Reading<'a> {
 
     /// `events.list`, the next page. Refused without asking where no request could be made of it.
     pub fn request(&self) -> Result<HttpRequest, LookFailure> {
-        let not_found = LookFailure::Refused(RenewalFailure::CalendarNotFound);
+        let not_found = LookFailure::Refused(RenewalFailure::CalendarNotFound.into());
         let events = events_url(self.configuration, self.calendar).ok_or(not_found)?;
-        let authorization = authorization(self.access_token).ok_or(LookFailure::Unauthorized)?;
+        let authorization = authorization(self.access_token)
+            .ok_or_else(|| LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()))?;
         let from = self.anchor.time().to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut url = format!("{events}?timeMin={from}&singleEvents=false&maxResults=250&fields={FIELDS}");
         if let Some(token) = self.page_tokens.last() {
@@ -138,10 +139,10 @@ impl<'a> Reading<'a> {
 /// Google refuses a look as it refuses a watch; whatever else a 401 says, the access token is not good.
 fn failure(response: &HttpResponse) -> LookFailure {
     match watch_failure(response) {
-        _ if response.status == 401 => LookFailure::Unauthorized,
-        WatchFailure::Refused(failure) | WatchFailure::Doubtful(failure) => LookFailure::Refused(failure),
-        WatchFailure::ChannelIdNotUnique | WatchFailure::Unauthorized => {
-            LookFailure::Refused(RenewalFailure::GoogleRejected)
+        _ if response.status == 401 => LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()),
+        WatchFailure::Refused(refused) | WatchFailure::Doubtful(refused) => LookFailure::Refused(refused),
+        WatchFailure::ChannelIdNotUnique | WatchFailure::Unauthorized(_) => {
+            LookFailure::Refused(RenewalFailure::GoogleRejected.into())
         }
     }
 }
@@ -668,19 +669,19 @@ mod tests {
         use RenewalFailure as Failure;
         let error = |reason: &str| json!({ "error": { "errors": [{ "reason": reason }] } }).to_string();
         for (status, body, expected) in [
-            (401, error("authError"), LookFailure::Unauthorized),
-            (401, error("required"), LookFailure::Unauthorized),
-            (401, "<html>".to_owned(), LookFailure::Unauthorized),
-            (403, error("insufficientPermissions"), LookFailure::Refused(Failure::ReconnectRequired)),
-            (403, error("userRateLimitExceeded"), LookFailure::Refused(Failure::GoogleRateLimited)),
-            (403, error("accessNotConfigured"), LookFailure::Refused(Failure::GoogleApiDisabled)),
-            (403, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleRejected)),
-            (400, error("channelIdNotUnique"), LookFailure::Refused(Failure::GoogleRejected)),
-            (404, error("notFound"), LookFailure::Refused(Failure::CalendarNotFound)),
-            (410, error("deleted"), LookFailure::Refused(Failure::CalendarNotFound)),
-            (429, String::new(), LookFailure::Refused(Failure::GoogleRateLimited)),
-            (503, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleUnavailable)),
-            (302, String::new(), LookFailure::Refused(Failure::GoogleRejected)),
+            (401, error("authError"), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
+            (401, error("required"), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
+            (401, "<html>".to_owned(), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
+            (403, error("insufficientPermissions"), LookFailure::Refused(Failure::ReconnectRequired.into())),
+            (403, error("userRateLimitExceeded"), LookFailure::Refused(Failure::GoogleRateLimited.into())),
+            (403, error("accessNotConfigured"), LookFailure::Refused(Failure::GoogleApiDisabled.into())),
+            (403, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleRejected.into())),
+            (400, error("channelIdNotUnique"), LookFailure::Refused(Failure::GoogleRejected.into())),
+            (404, error("notFound"), LookFailure::Refused(Failure::CalendarNotFound.into())),
+            (410, error("deleted"), LookFailure::Refused(Failure::CalendarNotFound.into())),
+            (429, String::new(), LookFailure::Refused(Failure::GoogleRateLimited.into())),
+            (503, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleUnavailable.into())),
+            (302, String::new(), LookFailure::Refused(Failure::GoogleRejected.into())),
         ] {
             assert_eq!(look([response(status, body.clone())]), Err(expected), "{status} {body}");
         }

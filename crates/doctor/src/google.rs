@@ -24,7 +24,7 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
             );
         }
     };
-    match parse_token_response(&answer.response) {
+    match parse_token_response(&answer.response).map_err(|refused| refused.failure) {
         Err(RenewalFailure::ReconnectRequired) => {
             Check::ok(id, "Google accepts GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
         }

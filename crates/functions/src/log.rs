@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{ChannelId, ConnectionId};
 use protocol::event::{Event, Level};
+use protocol::failure::Word;
 use protocol::transition::Transition;
 
 use crate::function::Function;
@@ -83,15 +84,21 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("channel_id", channel.as_str().into()),
             ("expiration", format_timestamp(*expiration).into()),
         ],
-        Event::RenewalFailed { connection, failure, retry_at } => {
-            vec![id(connection), ("code", failure.code().into()), ("retry_at", time(retry_at))]
-        }
+        Event::RenewalFailed { connection, failure, reason, retry_at } => vec![
+            id(connection),
+            ("code", failure.code().into()),
+            ("reason", reason.as_ref().map(Word::as_str).into()),
+            ("retry_at", time(retry_at)),
+        ],
         Event::ChannelStopped { connection, channel } => {
             vec![id(connection), ("channel_id", channel.as_str().into())]
         }
-        Event::ChannelNotStopped { connection, channel, failure } => {
-            vec![id(connection), ("channel_id", channel.as_str().into()), ("status", failure.status.into())]
-        }
+        Event::ChannelNotStopped { connection, channel, failure } => vec![
+            id(connection),
+            ("channel_id", channel.as_str().into()),
+            ("code", failure.code().into()),
+            ("reason", failure.reason().map(Word::as_str).into()),
+        ],
         Event::UnreadableRow(row) => {
             let connection = row.id.map(|connection| connection.to_string());
             vec![("connection_id", connection.into()), ("column", row.column.name().into())]

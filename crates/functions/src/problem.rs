@@ -57,8 +57,12 @@ impl Problem {
                 Refusal::Paused | Refusal::Disconnected => 409,
                 Refusal::TooSoon { .. } => 429,
                 Refusal::Failed(failure) => match failure {
-                    RenewalFailure::ReconnectRequired => 409,
-                    RenewalFailure::PushNotSupported | RenewalFailure::CalendarNotFound => 422,
+                    RenewalFailure::ReconnectRequired
+                    | RenewalFailure::PermissionMissing
+                    | RenewalFailure::BlockedByPolicy => 409,
+                    RenewalFailure::PushNotSupported
+                    | RenewalFailure::CalendarNotFound
+                    | RenewalFailure::NoCalendar => 422,
                     // The operator's to mend, never the user's.
                     RenewalFailure::OauthClientInvalid
                     | RenewalFailure::WebhookUrlRejected
@@ -88,6 +92,15 @@ impl Problem {
                     RenewalFailure::ReconnectRequired => {
                         "Google no longer accepts this consent; the user must connect the calendar again"
                     }
+                    RenewalFailure::PermissionMissing => {
+                        "the consent does not cover the calendar; the user must connect again and tick its box, and \
+                         the app must ask for a calendar scope"
+                    }
+                    RenewalFailure::BlockedByPolicy => {
+                        "the user's organisation, or the protection of the account, blocks this app; its \
+                         administrator must allow it"
+                    }
+                    RenewalFailure::NoCalendar => "this Google account has no calendar",
                     RenewalFailure::PushNotSupported => "Google sends no notifications for this calendar",
                     RenewalFailure::CalendarNotFound => {
                         "Google does not know this calendar, or hides it from this user"

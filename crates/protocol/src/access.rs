@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::connection::{AccessToken, Connection};
-use crate::failure::RenewalFailure;
+use crate::failure::{Refused, RenewalFailure};
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, TOKEN_MARGIN};
 use crate::transition;
@@ -16,7 +16,7 @@ pub(crate) struct Access {
 
 /// Why there is no access token.
 pub(crate) enum NoAccess {
-    Failed(RenewalFailure),
+    Failed(Refused),
     /// The connection was reconnected or moved to another calendar since `row` was read; nothing was stored.
     Superseded,
 }
@@ -32,7 +32,7 @@ pub(crate) async fn access<P: Ports>(ports: &P, row: &Connection) -> Result<Acce
 /// A new access token, stored unless somebody reconnected meanwhile.
 pub(crate) async fn renewed_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
     let Some(refresh_token) = &row.refresh_token else {
-        return Err(NoAccess::Failed(RenewalFailure::ReconnectRequired));
+        return Err(NoAccess::Failed(RenewalFailure::ReconnectRequired.into()));
     };
     let answer = ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
     let expires_at = ports.now() + TimeDelta::from_std(answer.expires_in).unwrap_or(TimeDelta::zero());

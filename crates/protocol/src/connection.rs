@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::failure::RenewalFailure;
 use crate::table::{Column, Value};
 
 /// A newtype over a string that is safe to print.
@@ -249,6 +250,12 @@ impl Connection {
             && self.webhook_attempts == 0
             && self.webhook_error.is_none()
             && self.webhook_not_before > now
+    }
+
+    /// Why Google refuses this connection whatever is asked for, as far as is known.
+    pub fn dead_consent(&self) -> Option<RenewalFailure> {
+        let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
+        failure.is_consent_dead().then_some(failure)
     }
 
     /// The access token, if it is known to be good for at least `margin` more. One whose expiry is unknown counts

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
-use crate::failure::{RenewalFailure, RunFailure, StopFailure};
+use crate::failure::{RenewalFailure, RunFailure, StopFailure, Word};
 use crate::recalculation::Reason;
 use crate::transition::Transition;
 
@@ -39,6 +39,8 @@ pub enum Event {
     RenewalFailed {
         connection: ConnectionId,
         failure: RenewalFailure,
+        /// Google's own word for it.
+        reason: Option<Word>,
         retry_at: Option<Timestamp>,
     },
     /// The connection was paused, reconnected or deleted while its channel was being opened.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::table::Value;
+
 /// The database did not answer, or not as it should. An update may have taken place all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseUnavailable;
@@ -27,8 +29,14 @@ macro_rules! renewal_failures {
 }
 
 renewal_failures! {
-    /// The user must consent again: no or a dead refresh token, or too few scopes.
+    /// The user must consent again: no refresh token, or one that Google does not accept (any more).
     ReconnectRequired "reconnect_required",
+    /// The consent does not cover the calendar: the user left the box empty, or the app asks for another scope.
+    PermissionMissing "permission_missing",
+    /// The user's organisation, or the protection of the account, does not let this app in.
+    BlockedByPolicy "blocked_by_policy",
+    /// The account has no Google Calendar.
+    NoCalendar "no_calendar",
     /// Google does not push for this calendar.
     PushNotSupported "push_not_supported",
     /// The calendar is gone, or hidden from this user.
@@ -48,9 +56,69 @@ renewal_failures! {
 }
 
 impl RenewalFailure {
-    /// Whether trying again soon may help without anybody doing anything.
+    /// Whether trying again soon may help. Otherwise only the user can mend it, or the user's administrator.
     pub const fn is_retryable(self) -> bool {
-        !matches!(self, Self::ReconnectRequired | Self::PushNotSupported | Self::CalendarNotFound)
+        !self.is_consent_dead()
+            && !matches!(self, Self::NoCalendar | Self::PushNotSupported | Self::CalendarNotFound)
+    }
+
+    /// Whether Google would refuse everything else that is asked for in the user's name, too.
+    pub const fn is_consent_dead(self) -> bool {
+        matches!(self, Self::ReconnectRequired | Self::PermissionMissing | Self::BlockedByPolicy)
+    }
+}
+
+/// Google's own word for why it refuses (`invalid_grant`): 1 to 64 of `[A-Za-z0-9_.]`, for the log, the row and the
+/// doctor. Never a message, for that may hold an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word(String);
+
+impl Word {
+    const LONGEST: usize = 64;
+
+    /// The word, as far as there is room for it; none where it is a sentence, an address or empty.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_word = !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+        is_word.then(|| Self(text.chars().take(Self::LONGEST).collect()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Word> for Value {
+    fn from(word: &Word) -> Self {
+        Self::Text(word.0.clone())
+    }
+}
+
+/// What Google refused, as far as it makes a difference, and what it said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub failure: RenewalFailure,
+    pub reason: Option<Word>,
+    /// Google is not to be asked again before.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refused {
+    /// Without a word of Google's.
+    pub const fn new(failure: RenewalFailure) -> Self {
+        Self { failure, reason: None, retry_after: None }
+    }
+}
+
+impl From<RenewalFailure> for Refused {
+    fn from(failure: RenewalFailure) -> Self {
+        Self::new(failure)
+    }
+}
+
+impl From<DatabaseUnavailable> for Refused {
+    fn from(unavailable: DatabaseUnavailable) -> Self {
+        Self::new(unavailable.into())
     }
 }
 
@@ -61,23 +129,43 @@ impl From<DatabaseUnavailable> for RenewalFailure {
 }
 
 /// Why Google refused to open a channel, as far as it makes a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchFailure {
     /// The id was used before: ask once more with another.
     ChannelIdNotUnique,
-    /// The access token is not valid (any more): renew it, once.
-    Unauthorized,
+    /// The access token is not valid (any more): renew it, once. With what it is where the new one is not valid either.
+    Unauthorized(Refused),
     /// Refused: the channel does not exist.
-    Refused(RenewalFailure),
+    Refused(Refused),
     /// No answer, a 5xx or a malformed one: the channel may exist.
-    Doubtful(RenewalFailure),
+    Doubtful(Refused),
 }
 
 /// Why a channel was not stopped; it is stopped when it next speaks, or expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopFailure {
-    /// The HTTP status, or none where no answer came.
-    pub status: Option<u16>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopFailure {
+    /// Google does not know the channel, or not any more.
+    Unknown,
+    /// The access token is not valid (any more): renew it, once. With what it is where the new one is not valid either.
+    Unauthorized(Refused),
+    Refused(Refused),
+}
+
+impl StopFailure {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "channel_unknown",
+            Self::Unauthorized(refused) | Self::Refused(refused) => refused.failure.code(),
+        }
+    }
+
+    /// Google's own word for it.
+    pub const fn reason(&self) -> Option<&Word> {
+        match self {
+            Self::Unknown => None,
+            Self::Unauthorized(refused) | Self::Refused(refused) => refused.reason.as_ref(),
+        }
+    }
 }
 
 /// Why a run did not succeed.

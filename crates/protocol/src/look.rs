@@ -9,7 +9,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta};
 
 use crate::Timestamp;
-use crate::failure::RenewalFailure;
+use crate::failure::Refused;
 use crate::table::Value;
 
 /// How far before the first look the calendar is read: what has just ended may still matter to a schedule.
@@ -125,12 +125,12 @@ pub struct Look {
 }
 
 /// Why a look found nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookFailure {
-    /// The access token is not valid (any more): renew it, once.
-    Unauthorized,
+    /// The access token is not valid (any more): renew it, once. With what it is where the new one is not valid either.
+    Unauthorized(Refused),
     /// Google refused, or did not answer: to be booked as a renewal's would be, where it does not pass by itself.
-    Refused(RenewalFailure),
+    Refused(Refused),
     /// There is more in the calendar than a look reads, or than Google tells in the time that the look has.
     TooLarge,
     /// Google answered, but what it says makes no sense.
@@ -138,10 +138,10 @@ pub enum LookFailure {
 }
 
 impl LookFailure {
-    pub const fn code(self) -> &'static str {
+    pub const fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "unauthorized",
-            Self::Refused(failure) => failure.code(),
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Refused(refused) => refused.failure.code(),
             Self::TooLarge => "calendar_too_large",
             Self::Doubtful => "calendar_unreadable",
         }
@@ -149,7 +149,7 @@ impl LookFailure {
 
     /// Whether Google let us read, and what it said does not tell how the calendar is: not known, so a run is due
     /// where a look was.
-    pub const fn is_unknown(self) -> bool {
+    pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::TooLarge | Self::Doubtful)
     }
 }
@@ -163,6 +163,7 @@ pub fn shows_no_change(look: &Result<Look, LookFailure>, seen: Option<&Seen>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::RenewalFailure;
 
     const TEXT: &str = "1 1767225600 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -241,8 +242,8 @@ mod tests {
             (look(other_anchor), Some(seen())),
             (Err(LookFailure::TooLarge), Some(seen())),
             (Err(LookFailure::Doubtful), None),
-            (Err(LookFailure::Unauthorized), Some(seen())),
-            (Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable)), Some(seen())),
+            (Err(LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into())), Some(seen())),
+            (Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable.into())), Some(seen())),
         ] {
             assert!(!shows_no_change(&found, before.as_ref()), "{found:?}");
         }

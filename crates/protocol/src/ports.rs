@@ -11,7 +11,7 @@ use crate::connection::{
     UnreadableRow,
 };
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use crate::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::{Anchor, Look, LookFailure};
 use crate::recalculation::Run;
@@ -54,7 +54,7 @@ pub trait Google {
         timeout: Duration,
     ) -> Result<OpenedChannel, WatchFailure>;
 
-    /// `channels.stop`; a channel that is gone already counts as stopped.
+    /// `channels.stop`.
     async fn stop(
         &self,
         access_token: &AccessToken,
@@ -79,7 +79,7 @@ pub trait Google {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RenewedToken, RenewalFailure>;
+    ) -> Result<RenewedToken, Refused>;
 }
 
 pub trait Recalculation {

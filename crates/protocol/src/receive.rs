@@ -16,7 +16,7 @@ use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::run;
 use crate::schedule::{LOOKS, RECEIVE_TIMEOUT};
-use crate::stop::stop_with_access;
+use crate::stop::stop_orphan;
 use crate::table::{Column, Query, google};
 use crate::transition::{
     Update, confirm_current, confirm_pending, note_change, note_orphan, note_pending, of_hash,
@@ -62,7 +62,7 @@ pub async fn follow_up<P: Ports>(
             retire(ports, &row).await;
         }
         Verdict::Orphan(row) => {
-            let stop = stop_with_access(ports, &row, &notification.channel, &notification.resource);
+            let stop = stop_orphan(ports, &row, &notification.channel, &notification.resource);
             join!(stop, run(ports, invocation, (*row).clone(), Reason::CalendarChanged));
         }
         Verdict::Late(row) => {

@@ -10,7 +10,7 @@ use crate::Timestamp;
 use crate::access::{Access, NoAccess, access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, RenewalFailure, WatchFailure};
+use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, WatchFailure};
 use crate::grant::OpenedChannel;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
@@ -100,8 +100,8 @@ pub async fn renew_channel<P: Ports>(
             });
             (Renewal::Renewed(Box::new(renewed)), event)
         }
-        Err(End::Failed { failure, row, retry_at }) => {
-            let event = Event::RenewalFailed { connection, failure, retry_at };
+        Err(End::Failed { refused: Refused { failure, reason, .. }, row, retry_at }) => {
+            let event = Event::RenewalFailed { connection, failure, reason, retry_at };
             (Renewal::Failed(failure, row), Some(event))
         }
         Err(End::Superseded) => {
@@ -121,7 +121,7 @@ fn fresh_channel_id<P: Ports>(ports: &P) -> ChannelId {
 
 /// How a renewal ends without a channel.
 enum End {
-    Failed { failure: RenewalFailure, row: Box<Connection>, retry_at: Option<Timestamp> },
+    Failed { refused: Refused, row: Box<Connection>, retry_at: Option<Timestamp> },
     Superseded,
     OutOfTime,
 }
@@ -171,7 +171,7 @@ impl<P: Ports> Opening<'_, P> {
                 .await;
             match answer {
                 Ok(opened) => break opened,
-                Err(WatchFailure::Unauthorized) if !is_token_renewed => {
+                Err(WatchFailure::Unauthorized(_)) if !is_token_renewed => {
                     access = match renewed_access(self.ports, &self.claimed).await {
                         Ok(access) => self.adopt(access, &mut is_token_renewed),
                         Err(no_access) => return Err(self.without_access(no_access).await),
@@ -181,17 +181,14 @@ impl<P: Ports> Opening<'_, P> {
                     reissued = true;
                     self.reissue().await?;
                 }
-                Err(WatchFailure::Unauthorized) => {
-                    return Err(self.fail(RenewalFailure::ReconnectRequired, Channel::NotOpened).await);
-                }
                 Err(WatchFailure::ChannelIdNotUnique) => {
-                    return Err(self.fail(RenewalFailure::GoogleRejected, Channel::NotOpened).await);
+                    return Err(self.fail(RenewalFailure::GoogleRejected.into(), Channel::NotOpened).await);
                 }
-                Err(WatchFailure::Refused(failure)) => {
-                    return Err(self.fail(failure, Channel::NotOpened).await);
+                Err(WatchFailure::Unauthorized(refused) | WatchFailure::Refused(refused)) => {
+                    return Err(self.fail(refused, Channel::NotOpened).await);
                 }
-                Err(WatchFailure::Doubtful(failure)) => {
-                    return Err(self.fail(failure, Channel::MayExist).await);
+                Err(WatchFailure::Doubtful(refused)) => {
+                    return Err(self.fail(refused, Channel::MayExist).await);
                 }
             }
         };
@@ -210,7 +207,7 @@ impl<P: Ports> Opening<'_, P> {
 
     async fn without_access(&self, no_access: NoAccess) -> End {
         match no_access {
-            NoAccess::Failed(failure) => self.fail(failure, Channel::NotOpened).await,
+            NoAccess::Failed(refused) => self.fail(refused, Channel::NotOpened).await,
             NoAccess::Superseded => {
                 let _ = self.disown().await;
                 End::Superseded
@@ -276,28 +273,28 @@ impl<P: Ports> Opening<'_, P> {
     }
 
     /// Books a failed renewal and says when the next may start.
-    async fn fail(&self, failure: RenewalFailure, channel: Channel) -> End {
+    async fn fail(&self, refused: Refused, channel: Channel) -> End {
         let now = self.ports.now();
-        let retry_at = schedule::renewal_retry(now, self.attempts, Some(failure), self.ports.random());
-        let failed = Failed { failure, lease_until: now + LEASE_AFTER_FAILURE, retry_at };
+        let retry_at = schedule::renewal_retry(now, self.attempts, Some(&refused), self.ports.random());
+        let failed = Failed { refused: &refused, lease_until: now + LEASE_AFTER_FAILURE, retry_at };
         let update = match channel {
             Channel::NotOpened => fail_renewal(self.opening(), &self.source, failed),
             Channel::MayExist => doubt_channel(self.opening(), &self.source, failed),
         };
         match self.update(update).await {
-            Ok(Some(row)) => End::Failed { failure, row: Box::new(row), retry_at: Some(retry_at) },
+            Ok(Some(row)) => End::Failed { refused, row: Box::new(row), retry_at: Some(retry_at) },
             Ok(None) => {
                 // Without its resource id a channel that may exist cannot be stopped: it is when it speaks.
                 let _ = self.disown().await;
                 End::Superseded
             }
-            Err(DatabaseUnavailable) => self.failed(failure),
+            Err(DatabaseUnavailable) => self.failed(refused),
         }
     }
 
     /// A failure that could not be booked: what the claim booked stands.
-    fn failed(&self, failure: RenewalFailure) -> End {
-        End::Failed { failure, row: Box::new(self.claimed.clone()), retry_at: None }
+    fn failed(&self, refused: Refused) -> End {
+        End::Failed { refused, row: Box::new(self.claimed.clone()), retry_at: None }
     }
 
     /// Gives the claim back as if it had not been: there was no time to ask Google.

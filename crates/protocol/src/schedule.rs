@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::failure::RenewalFailure;
+use crate::failure::Refused;
 
 pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For everything before Google is answered. Google waits longer, but counts slow answers as failures.
@@ -68,14 +68,9 @@ pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
 pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 
-/// When to try a renewal again that has `attempts` failures behind it.
-pub fn renewal_retry(
-    now: Timestamp,
-    attempts: i64,
-    failure: Option<RenewalFailure>,
-    random: u128,
-) -> Timestamp {
-    if failure.is_some_and(|failure| !failure.is_retryable()) {
+/// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`.
+pub fn renewal_retry(now: Timestamp, attempts: i64, refused: Option<&Refused>, random: u128) -> Timestamp {
+    if refused.is_some_and(|refused| !refused.failure.is_retryable()) {
         return now + DAILY;
     }
     now + with_jitter(doubled(RENEWAL_BACKOFF, attempts).min(LONGEST_BACKOFF), random)
@@ -143,6 +138,7 @@ fn with_jitter(delay: TimeDelta, random: u128) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::RenewalFailure;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -163,7 +159,10 @@ mod tests {
 
     #[test]
     fn what_only_a_person_can_mend_is_tried_daily() {
-        check_seconds(renewal_retry(NOW, 0, Some(RenewalFailure::ReconnectRequired), 0), 86_400..=86_400);
+        check_seconds(
+            renewal_retry(NOW, 0, Some(&RenewalFailure::ReconnectRequired.into()), 0),
+            86_400..=86_400,
+        );
     }
 
     #[test]

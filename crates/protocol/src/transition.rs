@@ -7,11 +7,11 @@
 //! | a notification | [`confirm_pending`], [`confirm_current`], [`note_change`], [`note_orphan`], [`note_pending`] |
 //! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`reconcile`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
-//! | a consent | [`store_token`] |
+//! | a consent | [`book_refusal`], [`store_token`] |
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
-use crate::failure::{RenewalFailure, RunFailure};
+use crate::failure::{Refused, RunFailure};
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::notification::Notification;
 use crate::schedule::{self, REFRESH_INTERVAL};
@@ -63,6 +63,7 @@ transitions! {
     DoubtChannel "doubt_channel",
     ReleaseRenewal "release_renewal",
     RetireChannel "retire_channel",
+    BookRefusal "book_refusal",
     StoreToken "store_token",
 }
 
@@ -313,6 +314,7 @@ pub(crate) fn commit_channel(
         .set_epoch(Column::WebhookLeaseUntil)
         .set(Column::WebhookAttempts, 0)
         .set_null(Column::WebhookError)
+        .set_null(Column::WebhookErrorReason)
         .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
         .set(Column::SyncRequestId, request)
 }
@@ -334,13 +336,13 @@ pub(crate) fn look_up_channel(opening: Pending<'_>) -> Update {
 }
 
 /// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded.
-pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Failed) -> Update {
+pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
     failure.tell(opening.update(Transition::FailRenewal), source).set_null(Column::WebhookPendingId)
 }
 
 /// Google did not answer, and the channel may exist: its id stays pending, for the next claim to stop it. No row: the
 /// renewal was superseded.
-pub(crate) fn doubt_channel(opening: Pending<'_>, source: &Source, failure: Failed) -> Update {
+pub(crate) fn doubt_channel(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
     failure.tell(opening.update(Transition::DoubtChannel), source)
 }
 
@@ -367,6 +369,7 @@ pub(crate) fn retire_channel(row: &Connection) -> Update {
         .set_null(Column::WebhookResourceId)
         .set_null(Column::WebhookPendingId)
         .set_null(Column::WebhookError)
+        .set_null(Column::WebhookErrorReason)
         .set(Column::WebhookMessageNumber, 0)
         .set(Column::WebhookAttempts, 0)
         .set_epoch(Column::WebhookOpenedAt)
@@ -388,23 +391,27 @@ impl Pending<'_> {
 
 /// What a failed renewal tells.
 #[derive(Clone, Copy)]
-pub(crate) struct Failed {
-    pub(crate) failure: RenewalFailure,
+pub(crate) struct Failed<'a> {
+    pub(crate) refused: &'a Refused,
     pub(crate) lease_until: Timestamp,
     pub(crate) retry_at: Timestamp,
 }
 
-impl Failed {
+impl Failed<'_> {
     fn tell(self, update: Update, source: &Source) -> Update {
-        update
-            .when_eq(Column::WebhookSource, source)
-            .set(Column::WebhookLeaseUntil, self.lease_until)
-            .set(Column::WebhookNotBefore, self.retry_at)
-            .set(Column::WebhookError, self.failure.code())
+        update.set(Column::WebhookLeaseUntil, self.lease_until).refused(source, self.refused, self.retry_at)
     }
 }
 
 // Consents.
+
+/// Tells what Google refuses this connection whatever is asked for, where something else than a renewal met it, and
+/// when the next renewal may find it mended. No row: it is told already, or somebody reconnected meanwhile.
+pub(crate) fn book_refusal(row: &Connection, refused: &Refused, retry_at: Timestamp) -> Update {
+    Update::of(Transition::BookRefusal, row.id)
+        .when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
+        .refused(&row.webhook_source, refused, retry_at)
+}
 
 /// Stores a renewed access token, and the refresh token if it rotated. No row: reconnected meanwhile, or deleted.
 pub(crate) fn store_token(row: &Connection, token: &RenewedToken, expires_at: Timestamp) -> Update {
@@ -467,6 +474,18 @@ impl Update {
     pub fn set(mut self, column: Column, value: impl Into<Value>) -> Self {
         self.set.push((column, value.into()));
         self
+    }
+
+    /// What Google said of this consent and this calendar.
+    fn refused(self, source: &Source, refused: &Refused, retry_at: Timestamp) -> Self {
+        let update = self
+            .when_eq(Column::WebhookSource, source)
+            .set(Column::WebhookNotBefore, retry_at)
+            .set(Column::WebhookError, refused.failure.code());
+        match &refused.reason {
+            Some(reason) => update.set(Column::WebhookErrorReason, reason),
+            None => update.set_null(Column::WebhookErrorReason),
+        }
     }
 
     pub fn set_null(mut self, column: Column) -> Self {

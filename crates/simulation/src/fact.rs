@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken, ResourceId, UnreadableRow};
 use protocol::event::Event;
-use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, WatchFailure};
+use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::notification::Notification;
 use protocol::receive::Verdict;
@@ -61,7 +61,7 @@ pub(crate) enum Fact<'a> {
     /// A refresh token arrived, for an access token; a revoked one is answered `reconnect_required`.
     TokenRequestArrived {
         refresh_token: &'a RefreshToken,
-        answer: &'a Result<RenewedToken, RenewalFailure>,
+        answer: &'a Result<RenewedToken, Refused>,
     },
     /// A request for a channel arrived.
     WatchArrived {
@@ -172,7 +172,7 @@ pub(crate) enum Answer<'a> {
     },
     Token {
         connection: Option<usize>,
-        answer: &'a Result<RenewedToken, RenewalFailure>,
+        answer: &'a Result<RenewedToken, Refused>,
     },
     Run {
         connection: usize,

@@ -70,11 +70,11 @@ async fn a_channel_is_opened_for_thirty_days_and_stopped() {
         account.deployment.stop(&account.access_token, &ChannelId::new(id), resource, TIMEOUT).await
     };
     assert_eq!(stop("first", &opened.resource_id).await, Ok(()));
-    assert_eq!(stop("first", &opened.resource_id).await, Ok(()), "gone is as good as stopped");
+    assert_eq!(stop("first", &opened.resource_id).await, Err(StopFailure::Unknown));
     let nobody = AccessToken::new("ya29.unknown");
     let refused =
         account.deployment.stop(&nobody, &ChannelId::new("first"), &opened.resource_id, TIMEOUT).await;
-    assert_eq!(refused, Err(StopFailure { status: Some(401) }));
+    assert_eq!(refused, Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into())));
 }
 
 #[tokio::test]
@@ -84,23 +84,23 @@ async fn every_documented_refusal_of_a_watch_is_told_apart() {
     let account = Account::new().await;
     for (status, reason, expected) in [
         (400, "channelIdNotUnique", ChannelIdNotUnique),
-        (400, "pushNotSupportedForRequestedResource", Refused(Failure::PushNotSupported)),
-        (400, "push.webhookUrlNotHttps", Refused(Failure::WebhookUrlRejected)),
-        (401, "push.webhookUrlUnauthorized", Refused(Failure::WebhookUrlRejected)),
-        (401, "authError", Unauthorized),
-        (401, "required", Refused(Failure::GoogleRejected)),
-        (403, "rateLimitExceeded", Refused(Failure::GoogleRateLimited)),
-        (403, "userRateLimitExceeded", Refused(Failure::GoogleRateLimited)),
-        (403, "quotaExceeded", Refused(Failure::GoogleRateLimited)),
-        (429, "rateLimitExceeded", Refused(Failure::GoogleRateLimited)),
-        (429, "whatever", Refused(Failure::GoogleRateLimited)),
-        (403, "insufficientPermissions", Refused(Failure::ReconnectRequired)),
-        (403, "accessNotConfigured", Refused(Failure::GoogleApiDisabled)),
-        (403, "forbidden", Refused(Failure::GoogleRejected)),
-        (404, "notFound", Refused(Failure::CalendarNotFound)),
-        (410, "deleted", Refused(Failure::CalendarNotFound)),
-        (500, "backendError", Doubtful(Failure::GoogleUnavailable)),
-        (503, "backendError", Doubtful(Failure::GoogleUnavailable)),
+        (400, "pushNotSupportedForRequestedResource", Refused(Failure::PushNotSupported.into())),
+        (400, "push.webhookUrlNotHttps", Refused(Failure::WebhookUrlRejected.into())),
+        (401, "push.webhookUrlUnauthorized", Refused(Failure::WebhookUrlRejected.into())),
+        (401, "authError", Unauthorized(Failure::ReconnectRequired.into())),
+        (401, "required", Refused(Failure::GoogleRejected.into())),
+        (403, "rateLimitExceeded", Refused(Failure::GoogleRateLimited.into())),
+        (403, "userRateLimitExceeded", Refused(Failure::GoogleRateLimited.into())),
+        (403, "quotaExceeded", Refused(Failure::GoogleRateLimited.into())),
+        (429, "rateLimitExceeded", Refused(Failure::GoogleRateLimited.into())),
+        (429, "whatever", Refused(Failure::GoogleRateLimited.into())),
+        (403, "insufficientPermissions", Refused(Failure::ReconnectRequired.into())),
+        (403, "accessNotConfigured", Refused(Failure::GoogleApiDisabled.into())),
+        (403, "forbidden", Refused(Failure::GoogleRejected.into())),
+        (404, "notFound", Refused(Failure::CalendarNotFound.into())),
+        (410, "deleted", Refused(Failure::CalendarNotFound.into())),
+        (500, "backendError", Doubtful(Failure::GoogleUnavailable.into())),
+        (503, "backendError", Doubtful(Failure::GoogleUnavailable.into())),
     ] {
         account.fault(json!({ "operation": "watch", "status": status, "reason": reason })).await;
         assert_eq!(account.watch("refused").await, Err(expected), "{status} {reason}");
@@ -120,12 +120,12 @@ async fn an_answer_that_makes_no_sense_leaves_a_channel_that_may_exist() {
         json!("<html>"),
     ] {
         account.fault(json!({ "operation": "watch", "status": 200, "body": body })).await;
-        let doubtful = WatchFailure::Doubtful(RenewalFailure::GoogleRejected);
+        let doubtful = WatchFailure::Doubtful(RenewalFailure::GoogleRejected.into());
         assert_eq!(account.watch("odd").await, Err(doubtful), "{body}");
     }
     account.fault(json!({ "operation": "watch", "status": 0 })).await;
-    let unavailable = WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable);
-    assert_eq!(account.watch("cut").await, Err(unavailable));
+    let unavailable = WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into());
+    assert_eq!(account.watch("cut").await, Err(unavailable.clone()));
     account.fault(json!({ "operation": "watch", "delay_ms": 5_000 })).await;
     assert_eq!(account.watch("slow").await, Err(unavailable));
 }
@@ -159,7 +159,11 @@ async fn a_calendar_is_named_whatever_its_id() {
                 TIMEOUT,
             )
             .await;
-        assert_eq!(refused, Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound)), "{calendar}");
+        assert_eq!(
+            refused,
+            Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound.into())),
+            "{calendar}"
+        );
     }
 }
 
@@ -169,7 +173,7 @@ async fn a_token_that_is_no_header_is_never_sent() {
     let broken = AccessToken::new("ya29\nx: y");
     let token = ChannelToken::new("ab".repeat(32));
     let watched = account.deployment.watch(&broken, None, &ChannelId::new("c"), &token, TIMEOUT).await;
-    assert_eq!(watched, Err(WatchFailure::Unauthorized));
+    assert_eq!(watched, Err(WatchFailure::Unauthorized(RenewalFailure::ReconnectRequired.into())));
 }
 
 #[tokio::test]
@@ -190,8 +194,8 @@ async fn an_access_token_is_renewed_and_every_refusal_told_apart() {
         (0, "", Failure::GoogleUnavailable),
     ] {
         account.fault(json!({ "operation": "token", "status": status, "reason": reason })).await;
-        assert_eq!(renew().await, Err(expected), "{status} {reason}");
+        assert_eq!(renew().await, Err(expected.into()), "{status} {reason}");
     }
     control(&account.google, "revoke", &json!({ "email": "ada@example.com" })).await;
-    assert_eq!(renew().await, Err(Failure::ReconnectRequired));
+    assert_eq!(renew().await, Err(Failure::ReconnectRequired.into()));
 }

@@ -139,36 +139,39 @@ async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
     let fault = async |fault: Value| control(&account.google, "faults", &fault).await;
     let html = "<h1>Bad Gateway</h1>";
     for (answer, expected) in [
-        (json!({ "status": 401, "reason": "authError" }), Unauthorized),
-        (json!({ "status": 403, "reason": "insufficientPermissions" }), Refused(Failure::ReconnectRequired)),
-        (json!({ "status": 403, "reason": "rateLimitExceeded" }), Refused(Failure::GoogleRateLimited)),
-        (json!({ "status": 404, "reason": "notFound" }), Refused(Failure::CalendarNotFound)),
-        (json!({ "status": 410, "reason": "deleted" }), Refused(Failure::CalendarNotFound)),
-        (json!({ "status": 429 }), Refused(Failure::GoogleRateLimited)),
-        (json!({ "status": 500 }), Refused(Failure::GoogleUnavailable)),
-        (json!({ "status": 502, "body": html }), Refused(Failure::GoogleUnavailable)),
+        (json!({ "status": 401, "reason": "authError" }), Unauthorized(Failure::ReconnectRequired.into())),
+        (
+            json!({ "status": 403, "reason": "insufficientPermissions" }),
+            Refused(Failure::ReconnectRequired.into()),
+        ),
+        (json!({ "status": 403, "reason": "rateLimitExceeded" }), Refused(Failure::GoogleRateLimited.into())),
+        (json!({ "status": 404, "reason": "notFound" }), Refused(Failure::CalendarNotFound.into())),
+        (json!({ "status": 410, "reason": "deleted" }), Refused(Failure::CalendarNotFound.into())),
+        (json!({ "status": 429 }), Refused(Failure::GoogleRateLimited.into())),
+        (json!({ "status": 500 }), Refused(Failure::GoogleUnavailable.into())),
+        (json!({ "status": 502, "body": html }), Refused(Failure::GoogleUnavailable.into())),
         (json!({ "status": 200, "body": html }), Doubtful),
         (json!({ "status": 200, "body": {} }), Doubtful),
-        (json!({ "status": 0 }), Refused(Failure::GoogleUnavailable)),
+        (json!({ "status": 0 }), Refused(Failure::GoogleUnavailable.into())),
     ] {
         let mut first = answer.clone();
         first["operation"] = json!("list");
         fault(first.clone()).await;
-        assert_eq!(look_from(&account, anchor(&account)).await, Err(expected), "{answer}");
+        assert_eq!(look_from(&account, anchor(&account)).await, Err(expected.clone()), "{answer}");
         fault(json!({ "operation": "list", "delay_ms": 1 })).await;
         fault(first).await;
         assert_eq!(look_from(&account, anchor(&account)).await, Err(expected), "{answer} on the second page");
     }
     let nobody = AccessToken::new("ya29.unknown");
     let look = account.deployment.look(&nobody, None, anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Unauthorized));
+    assert_eq!(look, Err(Unauthorized(Failure::ReconnectRequired.into())));
     let broken = AccessToken::new("ya29\nx: y");
     let look = account.deployment.look(&broken, None, anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Unauthorized));
+    assert_eq!(look, Err(Unauthorized(Failure::ReconnectRequired.into())));
     let nowhere = CalendarId::new("..");
     let look =
         account.deployment.look(&account.access_token, Some(&nowhere), anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Refused(Failure::CalendarNotFound)));
+    assert_eq!(look, Err(Refused(Failure::CalendarNotFound.into())));
 
     // The time is that of the whole look.
     let slow = async || {
@@ -176,7 +179,7 @@ async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
         account.deployment.look(&account.access_token, None, anchor(&account), timeout).await
     };
     fault(json!({ "operation": "list", "delay_ms": 30_000 })).await;
-    assert_eq!(slow().await, Err(Refused(Failure::GoogleUnavailable)));
+    assert_eq!(slow().await, Err(Refused(Failure::GoogleUnavailable.into())));
     fault(json!({ "operation": "list", "delay_ms": 1 })).await;
     fault(json!({ "operation": "list", "delay_ms": 30_000 })).await;
     assert_eq!(slow().await, Err(TooLarge));

@@ -33,7 +33,7 @@ pub fn target(data: &[u8]) {
     assert!(!asked.is_empty() && asked.len() <= PAGES_PER_LOOK);
     let answers: Vec<&(u16, String)> = (0..asked.len()).filter_map(|n| answer(&pages, n)).collect();
     check_requests(&project, &asked, &answers);
-    assert_eq!(look.as_ref().err().copied(), expected_failure(&answers));
+    assert_eq!(look.as_ref().err().cloned(), expected_failure(&answers));
     let parsed: Vec<Json> =
         answers.iter().map(|(_, body)| serde_json::from_str(body).unwrap_or_default()).collect();
     if let Ok(look) = look {
@@ -114,9 +114,9 @@ fn page(status: u16, body: &str, tokens: &[String]) -> Result<String, LookFailur
     if status >= 300 {
         let json: Json = serde_json::from_str(body).unwrap_or_default();
         return Err(match refusal(status, reason(&json)) {
-            _ if status == 401 => LookFailure::Unauthorized,
+            _ if status == 401 => LookFailure::Unauthorized(Failure::ReconnectRequired.into()),
             WatchFailure::Refused(failure) | WatchFailure::Doubtful(failure) => LookFailure::Refused(failure),
-            _ => LookFailure::Refused(Failure::GoogleRejected),
+            _ => LookFailure::Refused(Failure::GoogleRejected.into()),
         });
     }
     let page: Map<String, Json> = serde_json::from_str(body).map_err(|_| LookFailure::Doubtful)?;

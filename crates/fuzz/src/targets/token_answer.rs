@@ -32,7 +32,7 @@ pub fn target(data: &[u8]) {
             }
             (renewed, granted) => {
                 assert!(granted.is_none());
-                assert_eq!(renewed, Err(Failure::GoogleRejected));
+                assert_eq!(renewed, Err(Failure::GoogleRejected.into()));
             }
         }
     } else {
@@ -43,7 +43,7 @@ pub fn target(data: &[u8]) {
             (500.., _) => Failure::GoogleUnavailable,
             _ => Failure::GoogleRejected,
         };
-        assert_eq!(renewed, Err(expected));
+        assert_eq!(renewed, Err(expected.into()));
     }
     let mut secrets = vec![REFRESH_TOKEN, CLIENT_SECRET];
     strings(&json, &mut secrets);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::connection::{AccessToken, ChannelId, ChannelToken};
-use protocol::failure::{RenewalFailure as Failure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure as Failure, WatchFailure};
 use protocol::ports::Google;
 use serde_json::Value as Json;
 
@@ -39,7 +39,10 @@ pub fn target(data: &[u8]) {
             }
             (opened, granted) => {
                 assert_eq!(granted, None);
-                assert_eq!(opened.map(|_| ()), Err(WatchFailure::Doubtful(Failure::GoogleRejected)));
+                assert_eq!(
+                    opened.map(|_| ()),
+                    Err(WatchFailure::Doubtful(Refused::new(Failure::GoogleRejected)))
+                );
             }
         }
     }
@@ -69,30 +72,34 @@ pub(super) fn reason(json: &Json) -> &str {
 pub(super) fn refusal(status: u16, reason: &str) -> WatchFailure {
     for (documented, needs, failure) in DOCUMENTED {
         if reason == *documented && needs.is_none_or(|needed| status == needed) {
-            return *failure;
+            return failure.clone();
         }
     }
     match status {
-        404 | 410 => WatchFailure::Refused(Failure::CalendarNotFound),
-        429 => WatchFailure::Refused(Failure::GoogleRateLimited),
-        500.. => WatchFailure::Doubtful(Failure::GoogleUnavailable),
-        _ => WatchFailure::Refused(Failure::GoogleRejected),
+        404 | 410 => WatchFailure::Refused(Refused::new(Failure::CalendarNotFound)),
+        429 => WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited)),
+        500.. => WatchFailure::Doubtful(Refused::new(Failure::GoogleUnavailable)),
+        _ => WatchFailure::Refused(Refused::new(Failure::GoogleRejected)),
     }
 }
 
 const DOCUMENTED: &[(&str, Option<u16>, WatchFailure)] = &[
     ("channelIdNotUnique", None, WatchFailure::ChannelIdNotUnique),
-    ("authError", Some(401), WatchFailure::Unauthorized),
-    ("pushNotSupportedForRequestedResource", None, WatchFailure::Refused(Failure::PushNotSupported)),
-    ("webhookUrlNotHttps", None, WatchFailure::Refused(Failure::WebhookUrlRejected)),
-    ("webhookUrlUnauthorized", None, WatchFailure::Refused(Failure::WebhookUrlRejected)),
-    ("insufficientPermissions", None, WatchFailure::Refused(Failure::ReconnectRequired)),
-    ("rateLimitExceeded", None, WatchFailure::Refused(Failure::GoogleRateLimited)),
-    ("userRateLimitExceeded", None, WatchFailure::Refused(Failure::GoogleRateLimited)),
-    ("quotaExceeded", None, WatchFailure::Refused(Failure::GoogleRateLimited)),
-    ("dailyLimitExceeded", None, WatchFailure::Refused(Failure::GoogleRateLimited)),
-    ("accessNotConfigured", None, WatchFailure::Refused(Failure::GoogleApiDisabled)),
-    ("SERVICE_DISABLED", None, WatchFailure::Refused(Failure::GoogleApiDisabled)),
+    ("authError", Some(401), WatchFailure::Unauthorized(Refused::new(Failure::ReconnectRequired))),
+    (
+        "pushNotSupportedForRequestedResource",
+        None,
+        WatchFailure::Refused(Refused::new(Failure::PushNotSupported)),
+    ),
+    ("webhookUrlNotHttps", None, WatchFailure::Refused(Refused::new(Failure::WebhookUrlRejected))),
+    ("webhookUrlUnauthorized", None, WatchFailure::Refused(Refused::new(Failure::WebhookUrlRejected))),
+    ("insufficientPermissions", None, WatchFailure::Refused(Refused::new(Failure::ReconnectRequired))),
+    ("rateLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
+    ("userRateLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
+    ("quotaExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
+    ("dailyLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
+    ("accessNotConfigured", None, WatchFailure::Refused(Refused::new(Failure::GoogleApiDisabled))),
+    ("SERVICE_DISABLED", None, WatchFailure::Refused(Refused::new(Failure::GoogleApiDisabled))),
 ];
 
 /// What may stand in the log.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::connection::{AccessToken, RefreshToken, ResourceId, TokenHash};
+use crate::failure::{RenewalFailure, Word};
 use crate::memory::Table;
 use crate::notification::State;
 
@@ -40,7 +41,7 @@ fn row() -> Columns {
         IsActive TRUE, SyncEnabled NULL, // Null is the default: enabled.
         WebhookId "current", WebhookResourceId "resource", WebhookExpiration at(DAY), WebhookOpenedAt at(-31),
         WebhookPendingId "pending", WebhookConfirmedId "confirmed", WebhookMessageNumber 5,
-        WebhookLeaseUntil at(-1), WebhookNotBefore at(0), WebhookAttempts 2, WebhookError "google_rejected",
+        WebhookLeaseUntil at(-1), WebhookNotBefore at(0), WebhookAttempts 2, WebhookError "google_rejected", WebhookErrorReason "undocumented",
         SyncRequestId OLD, SyncLeaseUntil at(-1), SyncNotBefore at(0), SyncAttempts 2, SyncStreak 1,
         SyncError "recalculate_404", LastSyncAt at(-DAY - 1),
     }
@@ -81,8 +82,12 @@ fn opened() -> OpenedChannel {
     OpenedChannel { resource_id: ResourceId::new("theirs"), expiration: at(30 * DAY) }
 }
 
-fn unavailable() -> Failed {
-    Failed { failure: RenewalFailure::GoogleUnavailable, lease_until: at(10), retry_at: at(30) }
+fn refused(failure: RenewalFailure, reason: Option<&str>) -> Refused {
+    Refused { reason: reason.and_then(Word::parse), ..failure.into() }
+}
+
+fn failed(refused: &Refused) -> Failed<'_> {
+    Failed { refused, lease_until: at(10), retry_at: at(30) }
 }
 
 fn renewed(refresh_token: Option<&str>) -> RenewedToken {
@@ -219,7 +224,8 @@ fn cases() -> Vec<Case> {
             sets {
                 WebhookId "pending", WebhookResourceId "theirs", WebhookExpiration at(30 * DAY),
                 WebhookOpenedAt at(1), WebhookMessageNumber 0, WebhookPendingId NULL, WebhookLeaseUntil NEVER,
-                WebhookAttempts 0, WebhookError NULL, WebhookNotBefore at(28 * DAY), SyncRequestId NEW,
+                WebhookAttempts 0, WebhookError NULL, WebhookErrorReason NULL,
+                WebhookNotBefore at(28 * DAY), SyncRequestId NEW,
             }
         |_| pending(disown_channel),
             unless { Id ANOTHER, WebhookPendingId "other" }
@@ -228,15 +234,24 @@ fn cases() -> Vec<Case> {
             of { WebhookId "pending", WebhookPendingId NULL }
             unless { Id ANOTHER, WebhookId "current" }
             sets { WebhookId "pending" }
-        |_| pending(|opening| fail_renewal(opening, &consent(), unavailable())),
+        |_| pending(|opening| {
+            let refused = refused(RenewalFailure::GoogleUnavailable, Some("backendError"));
+            fail_renewal(opening, &consent(), failed(&refused))
+        }),
             unless { Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
             sets {
                 WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable",
-                WebhookPendingId NULL,
+                WebhookErrorReason "backendError", WebhookPendingId NULL,
             }
-        |_| pending(|opening| doubt_channel(opening, &consent(), unavailable())),
+        |_| pending(|opening| {
+            let refused = refused(RenewalFailure::GoogleUnavailable, None);
+            doubt_channel(opening, &consent(), failed(&refused))
+        }),
             unless { Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
-            sets { WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable" }
+            sets {
+                WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable",
+                WebhookErrorReason NULL,
+            }
         |_| pending(|opening| release_renewal(opening, 1, at(5))),
             unless { Id ANOTHER, WebhookPendingId "other" }
             sets { WebhookPendingId NULL, WebhookLeaseUntil NEVER, WebhookAttempts 1, WebhookNotBefore at(5) }
@@ -245,18 +260,24 @@ fn cases() -> Vec<Case> {
             unless { Id ANOTHER, WebhookId "other", SyncEnabled NULL }
             sets {
                 WebhookId NULL, WebhookExpiration NULL, WebhookResourceId NULL, WebhookPendingId NULL,
-                WebhookError NULL, WebhookMessageNumber 0, WebhookAttempts 0, WebhookOpenedAt NEVER,
-                WebhookNotBefore NEVER,
+                WebhookError NULL, WebhookErrorReason NULL, WebhookMessageNumber 0, WebhookAttempts 0,
+                WebhookOpenedAt NEVER, WebhookNotBefore NEVER,
             }
         |row| retire_channel(row),
             of { IsActive NULL, WebhookId NULL }
             unless { Id ANOTHER, WebhookId "other", IsActive TRUE }
             sets {
                 WebhookId NULL, WebhookExpiration NULL, WebhookResourceId NULL, WebhookPendingId NULL,
-                WebhookError NULL, WebhookMessageNumber 0, WebhookAttempts 0, WebhookOpenedAt NEVER,
-                WebhookNotBefore NEVER,
+                WebhookError NULL, WebhookErrorReason NULL, WebhookMessageNumber 0, WebhookAttempts 0,
+                WebhookOpenedAt NEVER, WebhookNotBefore NEVER,
             }
 
+        |row| book_refusal(row, &refused(RenewalFailure::ReconnectRequired, Some("invalid_grant")), at(DAY)),
+            unless { Id ANOTHER, RefreshToken "another consent", WebhookError "reconnect_required" }
+            sets {
+                WebhookNotBefore at(DAY), WebhookError "reconnect_required",
+                WebhookErrorReason "invalid_grant",
+            }
         |row| store_token(row, &renewed(None), at(3600)),
             unless { Id ANOTHER, RefreshToken "another consent" }
             sets { AccessToken &AccessToken::new("renewed"), ExpiresAt at(3600) }

@@ -1,9 +1,10 @@
 //! Notifications: whose they are, and what follows from them.
 
-use crate::world::{Fate, RESOURCE, World, channel, finish};
+use crate::world::{Fate, RESOURCE, START, World, channel, finish};
+use chrono::TimeDelta;
 use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
 use protocol::event::Event;
-use protocol::failure::StopFailure;
+use protocol::failure::{Refused, RenewalFailure, StopFailure, Word};
 use protocol::notification::{Notification, State};
 use protocol::receive::{Verdict, follow_up, receive};
 use protocol::table::{Column, Value};
@@ -109,15 +110,17 @@ fn a_channel_that_is_nobodys_any_more_is_stopped_on_the_resource_that_it_names()
 
 #[test]
 fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
-    let refused = Err(StopFailure { status: Some(401) });
+    let refused = Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
     for (refusals, stopped) in [(1, true), (2, false)] {
         let world = World::new();
         let id = world.connect(1, channel("current"));
-        world.stop_answers.replace(vec![refused; refusals].into());
+        world.stop_answers.replace(vec![refused.clone(); refusals].into());
         assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
         assert_eq!(world.stopped.borrow().len(), usize::from(stopped), "{refusals} refusals");
         assert_eq!(world.token_renewals.get(), 1);
         assert!(world.stop_answers.borrow().is_empty());
+        let told = (!stopped).then_some("reconnect_required");
+        assert_eq!(world.row(id).webhook_error.as_deref(), told, "a new token is not accepted either");
     }
 }
 
@@ -126,9 +129,48 @@ fn a_stop_that_google_refuses_with_a_token_just_renewed_is_not_repeated() {
     let world = World::new();
     let id = world.connect(1, channel("current"));
     world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
-    world.stop_answers.replace([Err(StopFailure { status: Some(401) })].into());
+    let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+    world.stop_answers.replace([Err(refused)].into());
     assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
     assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 0));
+}
+
+#[test]
+fn an_orphan_whose_consent_is_dead_costs_one_token_call_however_often_it_speaks() {
+    let dead = Refused { reason: Word::parse("invalid_grant"), ..RenewalFailure::ReconnectRequired.into() };
+    for expires_at in [START, START + TimeDelta::hours(1)] {
+        let world = World::new();
+        let expires_at = [(Column::ExpiresAt, expires_at.into())];
+        let id = world.connect(1, channel("current").into_iter().chain(expires_at));
+        world.token_answers.replace(vec![Err(dead.clone()); 30].into());
+        let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+        world.stop_answers.replace(vec![Err(refused); 30].into());
+        for number in 1..=30 {
+            assert_eq!(deliver(&world, &notification(id, "before", number)), "orphan");
+            world.pass(TimeDelta::seconds(1));
+        }
+        assert_eq!(world.token_renewals.get(), 1);
+        let row = world.row(id);
+        assert_eq!(row.webhook_error.as_deref(), Some("reconnect_required"));
+        let tomorrow = row.webhook_not_before.signed_duration_since(START) - TimeDelta::days(1);
+        assert!((0..60).contains(&tomorrow.num_seconds()), "{tomorrow}");
+        assert_eq!(world.table.value(id, Column::WebhookErrorReason), "invalid_grant".into());
+    }
+}
+
+#[test]
+fn a_channel_that_has_just_spoken_and_that_google_does_not_know_was_not_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.stop_answers.replace([Err(StopFailure::Unknown)].into());
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    let said = world.log.borrow().iter().map(Event::name).collect::<Vec<_>>();
+    assert!(said.contains(&"channel_not_stopped") && !said.contains(&"channel_stopped"), "{said:?}");
+    // A channel that is replaced or given up may be gone already.
+    world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+    world.stop_answers.replace([Err(StopFailure::Unknown)].into());
+    assert!(finish(protocol::retire::retire(&world, &world.row(id))));
+    assert_eq!(world.log.borrow().last().map(Event::name), Some("channel_stopped"));
 }
 
 #[test]

@@ -24,6 +24,10 @@ fn renew_once(world: &World, id: ConnectionId, trigger: Trigger) -> Renewal {
     renewal
 }
 
+fn unauthorized() -> WatchFailure {
+    WatchFailure::Unauthorized(RenewalFailure::ReconnectRequired.into())
+}
+
 fn reconnect(world: &World, id: ConnectionId) {
     world.table.write(id, [(Column::RefreshToken, Value::Secret("new consent".to_owned()))]);
 }
@@ -90,13 +94,13 @@ fn an_access_token_is_renewed_when_less_than_a_minute_is_left() {
 fn a_refused_access_token_is_renewed_once() {
     let world = World::new();
     let id = world.connect(1, []);
-    world.watch_answers.replace([Err(WatchFailure::Unauthorized)].into());
+    world.watch_answers.replace([Err(unauthorized())].into());
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.token_renewals.get(), 1);
 
     let world = World::new();
     let id = world.connect(1, []);
-    world.watch_answers.replace([Err(WatchFailure::Unauthorized), Err(WatchFailure::Unauthorized)].into());
+    world.watch_answers.replace([Err(unauthorized()), Err(unauthorized())].into());
     check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::ReconnectRequired);
     assert_eq!(world.row(id).webhook_not_before, world.now.get() + TimeDelta::hours(24));
 }
@@ -130,8 +134,16 @@ fn an_id_that_google_has_seen_is_replaced_once() {
 #[test]
 fn a_failure_is_booked_and_leaves_the_old_channel_alone() {
     for (answer, failure, pending) in [
-        (WatchFailure::Refused(RenewalFailure::GoogleRateLimited), RenewalFailure::GoogleRateLimited, false),
-        (WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable), RenewalFailure::GoogleUnavailable, true),
+        (
+            WatchFailure::Refused(RenewalFailure::GoogleRateLimited.into()),
+            RenewalFailure::GoogleRateLimited,
+            false,
+        ),
+        (
+            WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into()),
+            RenewalFailure::GoogleUnavailable,
+            true,
+        ),
     ] {
         let world = World::new();
         let id = world.connect(1, channel("old"));
@@ -194,7 +206,9 @@ fn reconnected_meanwhile_a_renewal_that_fails_makes_way_at_once() {
         let world = World::new();
         let id = world.connect(1, []);
         world.table.write(id, [(Column::ExpiresAt, (crate::world::START + expires_in).into())]);
-        world.watch_answers.replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRejected))].into());
+        world
+            .watch_answers
+            .replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRejected.into()))].into());
         world.after_update.replace(Some((1, Box::new(move |world| reconnect(world, id)))));
         assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)), "{expires_in}");
         let row = world.row(id);
@@ -464,7 +478,9 @@ fn setup_opens_no_second_channel_when_the_first_cannot_be_stored() {
 fn the_button_runs_even_if_google_is_down() {
     let world = World::new();
     let id = world.connect(1, channel("current"));
-    world.watch_answers.replace([Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable))].into());
+    world
+        .watch_answers
+        .replace([Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into()))].into());
     let invocation = world.targeted();
     let refreshed = finish(refresh(&world, &invocation, &world.row(id)));
     assert_eq!(refreshed.result, Err(Refusal::Failed(RenewalFailure::GoogleUnavailable)));

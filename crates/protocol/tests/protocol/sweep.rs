@@ -155,7 +155,7 @@ fn a_silent_connection_that_waits_for_its_user_is_not_run() {
 fn a_sweep_tells_which_runs_and_renewals_failed() {
     let world = World::new();
     let due = world.connect(1, []);
-    world.watch_answers.replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRejected))].into());
+    world.watch_answers.replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRejected.into()))].into());
     let owing = world.connect(2, channel("owing"));
     world.table.write(owing, [(Column::SyncRequestId, world.request())]);
     world.run_answers.replace([Err(RunFailure::Answered(500))].into());

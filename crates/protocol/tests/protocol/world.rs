@@ -13,7 +13,7 @@ use protocol::connection::{
     ResourceId, UnreadableRow,
 };
 use protocol::event::Event;
-use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
 use protocol::look::{Anchor, Look, LookFailure};
@@ -46,7 +46,7 @@ pub(crate) struct World {
     /// What becomes of the update of this number.
     pub(crate) fate: Cell<Option<(usize, Fate)>>,
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
-    pub(crate) token_answers: RefCell<VecDeque<Result<RenewedToken, RenewalFailure>>>,
+    pub(crate) token_answers: RefCell<VecDeque<Result<RenewedToken, Refused>>>,
     pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the update of this number.
@@ -268,7 +268,7 @@ impl Google for World {
         &self,
         _refresh_token: &RefreshToken,
         _timeout: Duration,
-    ) -> Result<RenewedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, Refused> {
         self.token_renewals.set(self.token_renewals.get() + 1);
         self.token_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             Ok(RenewedToken {

@@ -89,6 +89,7 @@ impl Entry<'_, '_> {
             Transition::RetireChannel => self.gives_up_a_channel(),
             Transition::CommitChannel => self.stores_a_channel(),
             Transition::FailRenewal | Transition::DoubtChannel => self.fails_to_renew(),
+            Transition::BookRefusal => self.tells_of_a_dead_consent(),
             Transition::ClaimRenewal => self.claims_a_renewal(),
             Transition::ReleaseRenewal => self.gives_a_renewal_back(),
             Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => self.ran(),
@@ -214,6 +215,20 @@ impl Entry<'_, '_> {
         let left = instant(after.webhook_lease_until) - self.clock;
         let keeps_out = (left - delta(LEASE_AFTER_FAILURE)).abs() <= SECOND;
         self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
+    }
+
+    /// Whoever learns that a consent is dead, beside its renewals.
+    fn tells_of_a_dead_consent(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let is_usable = self.record.google.is_usable(after);
+        self.demand(!is_usable, "tells that a living consent is dead");
+        self.demand(after.dead_consent().is_some(), "tells of something else than a dead consent");
+        let delay = instant(after.webhook_not_before) - self.clock;
+        self.demand(delay == delta(DAILY), "tries again at another time than a day later");
+        let renewal = |row: &Connection| {
+            (row.webhook_pending_id.clone(), row.webhook_lease_until, row.webhook_attempts)
+        };
+        self.demand(renewal(before) == renewal(after), "takes a renewal over");
     }
 
     fn claims_a_run(&mut self) {

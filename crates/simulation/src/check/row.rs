@@ -9,7 +9,14 @@ use crate::subject::Purpose;
 use crate::time::{Instant, MILLISECOND, delta, instant};
 
 /// What a row tells of what only a person can mend.
-pub(super) const PERMANENT: [&str; 3] = ["reconnect_required", "push_not_supported", "calendar_not_found"];
+pub(super) const PERMANENT: [&str; 6] = [
+    "reconnect_required",
+    "permission_missing",
+    "blocked_by_policy",
+    "no_calendar",
+    "push_not_supported",
+    "calendar_not_found",
+];
 
 /// Neither paused nor disconnected.
 pub(super) fn is_live(row: &Connection) -> bool {

@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
-use protocol::failure::{RenewalFailure, StopFailure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::subject::{Broken, Calendar, Channel};
 use crate::time::{HOUR, MILLISECOND, SECOND, timestamp};
-use crate::world::google::{FAILURES, Google, Open};
+use crate::world::google::{FAILURES, Google, Open, UNAUTHORIZED, UNAVAILABLE, refused};
 use crate::world::state::World;
 use crate::world::{delivery, users};
 
@@ -40,15 +40,15 @@ fn answer_watch(
 ) -> Result<OpenedChannel, WatchFailure> {
     let now = world.now();
     if world.happens(Fault::GoogleErrors) {
-        let usual = world.favourite_failure.filter(|_| world.dice.chance(0.8));
-        return Err(usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(WatchFailure::Unauthorized));
+        let usual = world.favourite_failure.clone().filter(|_| world.dice.chance(0.8));
+        return Err(usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED));
     }
     let broken = world.broken(connection);
     if broken == Some(Broken::WatchRefused) {
-        return Err(WatchFailure::Refused(RenewalFailure::GoogleRejected));
+        return Err(refused(RenewalFailure::GoogleRejected));
     }
     let account = world.google.borrow().authenticate(access_token, now);
-    let account = account.ok_or(WatchFailure::Unauthorized)?;
+    let account = account.ok_or(UNAUTHORIZED)?;
     if world.google.borrow().knows(id) {
         return Err(WatchFailure::ChannelIdNotUnique);
     }
@@ -75,7 +75,7 @@ fn answer_watch(
     let delay = if early { 0 } else { world.dice.mostly_low(50 * MILLISECOND, 5 * SECOND) };
     delivery::send_sync(world, id, token, calendar, delay);
     if broken == Some(Broken::WatchUnanswered) {
-        return Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable));
+        return Err(UNAVAILABLE);
     }
     Ok(OpenedChannel { resource_id: calendar.resource(), expiration })
 }
@@ -88,16 +88,27 @@ pub(crate) fn stop(
     resource: &ResourceId,
 ) -> Result<(), StopFailure> {
     let now = world.now();
+    let unauthorized = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
     if world.happens(Fault::GoogleErrors) {
-        return Err(StopFailure { status: world.dice.pick(&[401, 403, 429, 500, 503]) });
+        let failures = [
+            RenewalFailure::GoogleRejected,
+            RenewalFailure::GoogleRateLimited,
+            RenewalFailure::GoogleUnavailable,
+        ];
+        let failure = world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable);
+        let is_fresh = world.google.borrow().is_fresh(access_token, now);
+        return Err(if !is_fresh && world.dice.chance(0.3) {
+            unauthorized
+        } else {
+            StopFailure::Refused(failure.into())
+        });
     }
     let mut google = world.google.borrow_mut();
-    let account = google.authenticate(access_token, now).ok_or(StopFailure { status: Some(401) })?;
-    // Unknown and expired channels are gone already.
+    let account = google.authenticate(access_token, now).ok_or(unauthorized)?;
     let channel = google.live(id, now).filter(|channel| channel.calendar.resource() == *resource);
-    let Some(channel) = channel else { return Ok(()) };
+    let Some(channel) = channel else { return Err(StopFailure::Unknown) };
     if channel.calendar.account != account {
-        return Err(StopFailure { status: Some(403) });
+        return Err(StopFailure::Refused(RenewalFailure::GoogleRejected.into()));
     }
     channel.stopped_at = Some(now);
     world.tell(&Fact::ChannelStopped { connection: channel.connection, channel: id });
@@ -105,17 +116,14 @@ pub(crate) fn stop(
 }
 
 /// A refresh token arrives.
-pub(crate) fn renew_token(
-    world: &Rc<World>,
-    refresh_token: &RefreshToken,
-) -> Result<RenewedToken, RenewalFailure> {
+pub(crate) fn renew_token(world: &Rc<World>, refresh_token: &RefreshToken) -> Result<RenewedToken, Refused> {
     users::interfere(world, world.consenting(refresh_token));
     let answer = answer_token_request(world, refresh_token);
     world.tell(&Fact::TokenRequestArrived { refresh_token, answer: &answer });
     answer
 }
 
-fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<RenewedToken, RenewalFailure> {
+fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<RenewedToken, Refused> {
     if world.happens(Fault::GoogleErrors) {
         let failures = [
             RenewalFailure::OauthClientInvalid,
@@ -123,14 +131,14 @@ fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<R
             RenewalFailure::GoogleRateLimited,
             RenewalFailure::GoogleRejected,
         ];
-        return Err(world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable));
+        return Err(world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable).into());
     }
     let mut google = world.google.borrow_mut();
     if google.is_revoked(refresh_token) {
-        return Err(RenewalFailure::ReconnectRequired);
+        return Err(RenewalFailure::ReconnectRequired.into());
     }
     let seconds = if world.happens(Fault::Tokens) { world.dice.between(30, 300) } else { 3600 };
-    let access_token = google.issue(refresh_token, world.now() + seconds * SECOND);
+    let access_token = google.issue(refresh_token, world.now(), world.now() + seconds * SECOND);
     // Not a fault: Google may do so at any time.
     let rotates = world.has(Fault::Tokens) && world.dice.chance(0.2);
     Ok(RenewedToken {

@@ -31,8 +31,8 @@ impl Dice {
         low + self.between(0, (high - low) >> span.min(6))
     }
 
-    pub(crate) fn pick<T: Copy>(&self, from: &[T]) -> Option<T> {
-        from.get(self.below(from.len())).copied()
+    pub(crate) fn pick<T: Clone>(&self, from: &[T]) -> Option<T> {
+        from.get(self.below(from.len())).cloned()
     }
 
     pub(crate) fn bits(&self) -> u128 {

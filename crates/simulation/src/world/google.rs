@@ -1,10 +1,10 @@
 //! Google's side of the matter: grants, access tokens and channels.
 
 use protocol::connection::{AccessToken, ChannelId, ChannelToken, RefreshToken};
-use protocol::failure::{RenewalFailure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure, WatchFailure};
 
 use crate::subject::{Calendar, Channel};
-use crate::time::Instant;
+use crate::time::{Instant, MINUTE};
 
 #[derive(Default)]
 pub(crate) struct Google {
@@ -21,6 +21,7 @@ struct Grant {
 
 struct Access {
     grant: usize,
+    issued_at: Instant,
     expires_at: Instant,
 }
 
@@ -34,17 +35,29 @@ pub(crate) struct Open {
 /// How `events.watch` fails, as documented; silence included.
 pub(crate) const FAILURES: &[WatchFailure] = &[
     WatchFailure::ChannelIdNotUnique,
-    WatchFailure::Unauthorized,
-    WatchFailure::Refused(RenewalFailure::GoogleRateLimited),
-    WatchFailure::Refused(RenewalFailure::GoogleRejected),
-    WatchFailure::Refused(RenewalFailure::WebhookUrlRejected),
-    WatchFailure::Refused(RenewalFailure::GoogleApiDisabled),
-    WatchFailure::Refused(RenewalFailure::PushNotSupported),
-    WatchFailure::Refused(RenewalFailure::CalendarNotFound),
-    WatchFailure::Refused(RenewalFailure::ReconnectRequired),
-    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
-    WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable),
+    UNAUTHORIZED,
+    refused(RenewalFailure::GoogleRateLimited),
+    refused(RenewalFailure::GoogleRejected),
+    refused(RenewalFailure::WebhookUrlRejected),
+    refused(RenewalFailure::GoogleApiDisabled),
+    refused(RenewalFailure::PushNotSupported),
+    refused(RenewalFailure::CalendarNotFound),
+    refused(RenewalFailure::NoCalendar),
+    refused(RenewalFailure::ReconnectRequired),
+    refused(RenewalFailure::PermissionMissing),
+    refused(RenewalFailure::BlockedByPolicy),
+    UNAVAILABLE,
+    UNAVAILABLE,
 ];
+
+pub(crate) const UNAUTHORIZED: WatchFailure =
+    WatchFailure::Unauthorized(Refused::new(RenewalFailure::ReconnectRequired));
+pub(crate) const UNAVAILABLE: WatchFailure =
+    WatchFailure::Doubtful(Refused::new(RenewalFailure::GoogleUnavailable));
+
+pub(crate) const fn refused(failure: RenewalFailure) -> WatchFailure {
+    WatchFailure::Refused(Refused::new(failure))
+}
 
 impl Google {
     /// A fresh consent; its refresh token.
@@ -80,16 +93,30 @@ impl Google {
         }
     }
 
-    pub(crate) fn issue(&mut self, refresh_token: &RefreshToken, expires_at: Instant) -> AccessToken {
+    pub(crate) fn issue(
+        &mut self,
+        refresh_token: &RefreshToken,
+        issued_at: Instant,
+        expires_at: Instant,
+    ) -> AccessToken {
         let grant = self.grant_of(refresh_token).unwrap_or(usize::MAX);
-        self.access_tokens.push(Access { grant, expires_at });
+        self.access_tokens.push(Access { grant, issued_at, expires_at });
         AccessToken::new(format!("access-{}", self.access_tokens.len() - 1))
+    }
+
+    fn access(&self, access_token: &AccessToken) -> Option<&Access> {
+        let number: usize = access_token.expose().strip_prefix("access-")?.parse().ok()?;
+        self.access_tokens.get(number)
+    }
+
+    /// Whether a token was issued a moment ago: Google does not refuse it for nothing.
+    pub(crate) fn is_fresh(&self, access_token: &AccessToken, now: Instant) -> bool {
+        self.access(access_token).is_some_and(|access| now - access.issued_at < MINUTE)
     }
 
     /// Whose token it is, if it is good.
     pub(crate) fn authenticate(&self, access_token: &AccessToken, now: Instant) -> Option<usize> {
-        let number: usize = access_token.expose().strip_prefix("access-")?.parse().ok()?;
-        let access = self.access_tokens.get(number).filter(|access| access.expires_at > now)?;
+        let access = self.access(access_token).filter(|access| access.expires_at > now)?;
         let grant = self.grants.get(access.grant).filter(|grant| !grant.revoked)?;
         Some(grant.account)
     }

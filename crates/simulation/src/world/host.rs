@@ -69,7 +69,7 @@ pub(crate) fn consent(world: &World, calendar: Calendar) -> Vec<(Column, Value)>
     let refresh_token = world.google.borrow_mut().grant(account);
     let lifetime = if world.google_is_slow { 0 } else { HOUR };
     let expires_at = world.now() + if world.happens(Fault::Tokens) { 2 * MINUTE } else { lifetime };
-    let access_token = world.google.borrow_mut().issue(&refresh_token, expires_at);
+    let access_token = world.google.borrow_mut().issue(&refresh_token, world.now(), expires_at);
     world.tell(&Fact::Granted {
         account,
         refresh_token: &refresh_token,

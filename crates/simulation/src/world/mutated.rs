@@ -50,7 +50,10 @@ impl Mutation {
             }
             (Self::CommitForAnySource, Transition::CommitChannel)
             | (Self::TokenForAnySource, Transition::StoreToken)
-            | (Self::ErrorForAnySource, Transition::FailRenewal | Transition::DoubtChannel) => {
+            | (
+                Self::ErrorForAnySource,
+                Transition::FailRenewal | Transition::DoubtChannel | Transition::BookRefusal,
+            ) => {
                 drop_filter(&mut update, Column::WebhookSource);
                 if self == Self::ErrorForAnySource {
                     drop_filter(&mut update, Column::WebhookPendingId);

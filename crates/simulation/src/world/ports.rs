@@ -9,7 +9,9 @@ use protocol::connection::{
     UnreadableRow,
 };
 use protocol::event::Event;
-use protocol::failure::{DatabaseUnavailable, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{
+    DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
+};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
@@ -24,6 +26,7 @@ use crate::mutation::Mutation;
 use crate::subject::{Broken, connection_number};
 use crate::time::{Instant, MILLISECOND, MINUTE, SECOND, micros, timestamp};
 use crate::world::executor::Reply;
+use crate::world::google::UNAVAILABLE;
 use crate::world::isolate::Isolate;
 use crate::world::recalculation::{self, Call};
 use crate::world::state::Phase;
@@ -145,7 +148,7 @@ impl Google for Isolate {
         let answer = self.call(timeout, move |world| {
             calendar_api::watch(world, &access_token, calendar.as_ref(), &id, &token)
         });
-        let answer = answer.await.unwrap_or(Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable)));
+        let answer = answer.await.unwrap_or(Err(UNAVAILABLE));
         if self.world.broken(connection) == Some(Broken::WatchCrashes) {
             self.crash().await;
         }
@@ -167,7 +170,7 @@ impl Google for Isolate {
         let (access_token, channel, resource) = (access_token.clone(), channel.clone(), resource.clone());
         self.call(timeout, move |world| calendar_api::stop(world, &access_token, &channel, &resource))
             .await
-            .unwrap_or(Err(StopFailure { status: None }))
+            .unwrap_or(Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())))
     }
 
     /// Not known: no step looks yet.
@@ -185,13 +188,13 @@ impl Google for Isolate {
         &self,
         refresh_token: &RefreshToken,
         timeout: Duration,
-    ) -> Result<RenewedToken, RenewalFailure> {
+    ) -> Result<RenewedToken, Refused> {
         let connection = self.world.consenting(refresh_token);
         self.tell(Deed::Asks(Request::Token { connection }));
         let refresh_token = refresh_token.clone();
         self.wait_for_google().await;
         let answer = self.call(timeout, move |world| calendar_api::renew_token(world, &refresh_token)).await;
-        let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable));
+        let answer = answer.unwrap_or(Err(RenewalFailure::GoogleUnavailable.into()));
         self.tell(Deed::Hears(Answer::Token { connection, answer: &answer }));
         answer
     }

@@ -108,7 +108,7 @@ impl KnownGoogle {
                         let rotated = renewed.refresh_token.as_ref();
                         self.refresh_tokens.extend(rotated.map(|token| (token.expose().to_owned(), grant)));
                     }
-                    Err(RenewalFailure::ReconnectRequired) => {
+                    Err(refused) if refused.failure == RenewalFailure::ReconnectRequired => {
                         if let Some(grant) = self.grants.get_mut(grant) {
                             grant.asked_in_vain.push(at);
                         }

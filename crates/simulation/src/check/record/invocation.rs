@@ -152,8 +152,8 @@ impl Conduct {
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.insert(connection, failure.into());
             }
-            Answer::Token { connection: Some(connection), answer: Err(failure) } => {
-                let said = Said { code: failure.code(), doubtful: false, wants_another_id: false };
+            Answer::Token { connection: Some(connection), answer: Err(refused) } => {
+                let said = Said { code: refused.failure.code(), doubtful: false, wants_another_id: false };
                 self.said.insert(connection, said);
             }
             Answer::Run { result: Err(RunFailure::RateLimited { .. }), .. } => self.refused_at = Some(at),
@@ -212,7 +212,8 @@ impl Matter {
             | Transition::FailRenewal
             | Transition::DoubtChannel
             | Transition::ReleaseRenewal
-            | Transition::RetireChannel => Self::Channel,
+            | Transition::RetireChannel
+            | Transition::BookRefusal => Self::Channel,
         }
     }
 }
@@ -221,10 +222,10 @@ impl From<&WatchFailure> for Said {
     fn from(failure: &WatchFailure) -> Self {
         let wants_another_id = *failure == WatchFailure::ChannelIdNotUnique;
         let (failure, doubtful) = match failure {
-            WatchFailure::Unauthorized => (RenewalFailure::ReconnectRequired, false),
+            WatchFailure::Unauthorized(refused) => (refused.failure, false),
             WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
-            WatchFailure::Refused(failure) => (*failure, false),
-            WatchFailure::Doubtful(failure) => (*failure, true),
+            WatchFailure::Refused(refused) => (refused.failure, false),
+            WatchFailure::Doubtful(refused) => (refused.failure, true),
         };
         Self { code: failure.code(), doubtful, wants_another_id }
     }

@@ -121,7 +121,7 @@ impl Record {
                 self.change(*connection, |case| case.watches.push(at));
                 let issued_at = self.google.access(access_token).map(|access| access.issued_at);
                 if let Err(failure) = answer {
-                    self.excuse(*connection, channel, issued_at, *failure);
+                    self.excuse(*connection, channel, issued_at, failure);
                 }
             }
             Fact::Applied(step) => {
@@ -174,13 +174,13 @@ impl Record {
         connection: usize,
         channel: &ChannelId,
         issued_at: Option<Instant>,
-        failure: WatchFailure,
+        failure: &WatchFailure,
     ) {
         let Some(case) = self.cases.get_mut(connection) else { return };
         let claimed_at = case.renewal(channel).map(|renewal| renewal.claimed_at);
         let excuses = match failure {
-            WatchFailure::Unauthorized => issued_at > claimed_at,
-            WatchFailure::Refused(failure) => PERMANENT.contains(&failure.code()),
+            WatchFailure::Unauthorized(_) => issued_at > claimed_at,
+            WatchFailure::Refused(refused) => PERMANENT.contains(&refused.failure.code()),
             WatchFailure::ChannelIdNotUnique | WatchFailure::Doubtful(_) => false,
         };
         if excuses && let Some(row) = &case.row {
