@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use protocol::schedule::LOOK_INTERVAL;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
@@ -14,7 +15,7 @@ const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
 const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 
 /// All that is read of the environment.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 11] = [
     "SUPABASE_URL",
     "SUPABASE_SECRET_KEYS",
     "SUPABASE_SERVICE_ROLE_KEY",
@@ -23,6 +24,7 @@ pub const VARIABLES: [&str; 10] = [
     "CALENDAR_WEBHOOK_URL",
     "RECALCULATE_SCHEDULE_URL",
     "RECALCULATE_SCHEDULE_LEASE_SECONDS",
+    "CALENDAR_LOOK_HOURS",
     "GOOGLE_CALENDAR_API_URL",
     "GOOGLE_OAUTH_TOKEN_URL",
 ];
@@ -139,6 +141,8 @@ pub struct Configuration {
     pub recalculate_url: String,
     /// How long a run keeps others out: longer than `recalculate-schedule` can live.
     pub run_lease: Duration,
+    /// How often a calendar is looked at whose channel is well.
+    pub look_interval: Duration,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -170,6 +174,7 @@ impl Configuration {
                 environment.require("GOOGLE_CLIENT_SECRET")?,
             )?),
             run_lease: parse_lease(environment)?,
+            look_interval: parse_look_interval(environment)?,
             supabase_url,
             key,
             service_keys,
@@ -276,6 +281,15 @@ fn parse_lease(environment: &Environment) -> Result<Duration, Misconfigured> {
     }
 }
 
+fn parse_look_interval(environment: &Environment) -> Result<Duration, Misconfigured> {
+    const LOOK_HOURS: &str = "CALENDAR_LOOK_HOURS";
+    match environment.get(LOOK_HOURS).map(str::parse) {
+        None => Ok(LOOK_INTERVAL),
+        Some(Ok(hours @ 1..=24)) => Ok(Duration::from_secs(hours * 3600)),
+        Some(_) => Err(Misconfigured { variable: LOOK_HOURS, problem: "is not a whole number from 1 to 24" }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +352,9 @@ mod tests {
             ("SUPABASE_SECRET_KEYS", "{\"default\":1}", "SUPABASE_SECRET_KEYS"),
             ("CALENDAR_WEBHOOK_URL", "webhook", "CALENDAR_WEBHOOK_URL"),
             ("RECALCULATE_SCHEDULE_LEASE_SECONDS", "10", "RECALCULATE_SCHEDULE_LEASE_SECONDS"),
+            ("CALENDAR_LOOK_HOURS", "0", "CALENDAR_LOOK_HOURS"),
+            ("CALENDAR_LOOK_HOURS", "25", "CALENDAR_LOOK_HOURS"),
+            ("CALENDAR_LOOK_HOURS", "6h", "CALENDAR_LOOK_HOURS"),
         ] {
             let problem = parse(&[(variable, value)]).map(|_| ()).unwrap_err();
             assert_eq!(problem.variable, named, "{variable}={value}");

@@ -1,7 +1,11 @@
 //! PostgREST: conditional updates and reads as requests of the `postgrest` crate, rows as answers.
 
 use postgrest::{Builder, Postgrest};
-use protocol::connection::{Connection, ConnectionId, UnreadableRow};
+use protocol::Timestamp;
+use protocol::connection::{
+    AccessToken, ChannelId, Connection, ConnectionId, RefreshToken, ResourceId, UnreadableRow,
+};
+use protocol::farewell::Farewell;
 use protocol::table::{Column, DataType, Filter, Query, Value};
 use protocol::transition::Update;
 use serde_json::{Map, Value as Json};
@@ -17,7 +21,7 @@ pub const TABLE: &str = "calendar_connections";
 pub const STATUS_VIEW: &str = "calendar_connection_status";
 
 /// What callers are told of a connection; all of it text, or null.
-const STATUS_COLUMNS: [&str; 10] = [
+const STATUS_COLUMNS: [&str; 13] = [
     "id",
     "user_id",
     "calendar_id",
@@ -28,10 +32,18 @@ const STATUS_COLUMNS: [&str; 10] = [
     "sync_status",
     "last_sync_at",
     "sync_error",
+    "webhook_error_reason",
+    "calendar_name",
+    "webhook_notified_at",
 ];
 
 /// What the sweeps did, for operators.
 const SWEEPS_TABLE: &str = "calendar_webhook_sweeps";
+
+/// What is kept of deleted connections, and of it what the sweep reads.
+const FAREWELLS_TABLE: &str = "calendar_webhook_farewells";
+const FAREWELL_COLUMNS: &str = "id,connection_id,deleted_at,not_before,webhook_id,webhook_pending_id,\
+    webhook_resource_id,access_token,refresh_token,expires_at";
 
 /// The project's PostgREST, seen with the service key.
 #[derive(Clone)]
@@ -76,6 +88,33 @@ impl Database {
         request(self.rest.from(SWEEPS_TABLE).insert(row), &[], Method::Post)
     }
 
+    pub fn farewells_request(&self, now: Timestamp, limit: usize) -> HttpRequest {
+        let builder = self
+            .rest
+            .from(FAREWELLS_TABLE)
+            .select(FAREWELL_COLUMNS)
+            .lte("not_before", format_timestamp(now))
+            .order("not_before.asc")
+            .limit(limit.max(1));
+        request(builder, &[], Method::Get)
+    }
+
+    pub fn claim_farewell_request(&self, farewell: &Farewell, next: Timestamp) -> HttpRequest {
+        let body = object(&[("not_before", format_timestamp(next).into())]);
+        let builder = self
+            .rest
+            .from(FAREWELLS_TABLE)
+            .update(body)
+            .select("id")
+            .eq("id", farewell.id.to_string())
+            .eq("not_before", format_timestamp(farewell.not_before));
+        request(builder, &[], Method::Patch)
+    }
+
+    pub fn delete_farewell_request(&self, id: i64) -> HttpRequest {
+        request(self.rest.from(FAREWELLS_TABLE).delete().eq("id", id.to_string()), &[], Method::Delete)
+    }
+
     pub fn status_request(&self, connections: &[ConnectionId]) -> HttpRequest {
         let ids = connections.iter().map(ConnectionId::to_string);
         request(self.rest.from(STATUS_VIEW).select(STATUS_COLUMNS.join(",")).in_("id", ids), &[], Method::Get)
@@ -85,6 +124,48 @@ impl Database {
 /// The rows of an answer, each by itself: an odd one does not hide the others.
 pub fn parse_rows(response: &HttpResponse) -> Option<Vec<Result<Connection, UnreadableRow>>> {
     Some(parse_array(response)?.iter().map(parse_row).collect())
+}
+
+/// Farewells, those that can be read.
+pub fn parse_farewells(response: &HttpResponse) -> Option<Vec<Farewell>> {
+    Some(parse_array(response)?.iter().filter_map(parse_farewell).collect())
+}
+
+fn parse_farewell(row: &Json) -> Option<Farewell> {
+    let value = |column: &str, data_type| parse_value(data_type, row.get(column)?);
+    let text = |column: &str| match value(column, DataType::Text) {
+        Some(Value::Text(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    let time = |column: &str| match value(column, DataType::Time) {
+        Some(Value::Time(time)) => Some(time),
+        _ => None,
+    };
+    let (Value::Integer(id), Value::Uuid(connection)) =
+        (value("id", DataType::BigInteger)?, value("connection_id", DataType::Uuid)?)
+    else {
+        return None;
+    };
+    Some(Farewell {
+        id,
+        connection: ConnectionId(connection),
+        deleted_at: time("deleted_at")?,
+        not_before: time("not_before")?,
+        channels: ["webhook_id", "webhook_pending_id"]
+            .into_iter()
+            .filter_map(text)
+            .map(ChannelId::new)
+            .collect(),
+        resource_id: text("webhook_resource_id").map(ResourceId::new),
+        access_token: text("access_token").map(AccessToken::new),
+        refresh_token: text("refresh_token").map(RefreshToken::new),
+        expires_at: time("expires_at"),
+    })
+}
+
+/// Whether a conditional update took a row, and only that.
+pub fn parse_whether_taken(response: &HttpResponse) -> Option<bool> {
+    Some(!parse_array(response)?.is_empty())
 }
 
 /// The total in `Content-Range: 0-0/57`.

@@ -12,6 +12,7 @@ use protocol::event::{Event, Service};
 use protocol::failure::{
     DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
 };
+use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
@@ -142,6 +143,32 @@ impl<P: Platform> Connections for Deployment<P> {
         let request = self.database.count_request(&filters);
         self.ask_database(request, timeout, None, database::parse_count).await
     }
+
+    async fn farewells(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
+        let request = self.database.farewells_request(now, limit);
+        self.ask_database(request, timeout, None, database::parse_farewells).await
+    }
+
+    async fn claim_farewell(
+        &self,
+        farewell: &Farewell,
+        next: Timestamp,
+        timeout: Duration,
+    ) -> Result<bool, DatabaseUnavailable> {
+        let request = self.database.claim_farewell_request(farewell, next);
+        self.ask_database(request, timeout, None, database::parse_whether_taken).await
+    }
+
+    async fn delete_farewell(&self, id: i64, timeout: Duration) -> Result<(), DatabaseUnavailable> {
+        let request = self.database.delete_farewell_request(id);
+        let deleted = |response: &HttpResponse| response.is_success().then_some(());
+        self.ask_database(request, timeout, None, deleted).await
+    }
 }
 
 impl<P: Platform> Google for Deployment<P> {
@@ -179,6 +206,10 @@ impl<P: Platform> Google for Deployment<P> {
             Ok(response) => google::parse_stop_response(&response),
             Err(_) => Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
         }
+    }
+
+    fn look_interval(&self) -> Duration {
+        self.configuration.look_interval
     }
 
     async fn look(

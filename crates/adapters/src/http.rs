@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    Delete,
     Get,
     Patch,
     Post,
@@ -14,6 +15,7 @@ pub enum Method {
 impl Method {
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Delete => "DELETE",
             Self::Get => "GET",
             Self::Patch => "PATCH",
             Self::Post => "POST",

@@ -12,7 +12,8 @@ use std::collections::BinaryHeap;
 use chrono::{DateTime, SecondsFormat};
 use protocol::connection::{AccessToken, CalendarId};
 use protocol::failure::{RenewalFailure, WatchFailure};
-use protocol::look::{Anchor, CalendarName, Digest, LONGEST_LOOK, Look, LookFailure, PAGES_PER_LOOK, Seen};
+use protocol::look::{Anchor, CalendarName, Digest, Look, LookFailure, Seen};
+use protocol::schedule::{LONGEST_LOOK, PAGES_PER_LOOK};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 

@@ -144,6 +144,7 @@ pub fn shown(url: &str) -> String {
 fn placeholder(variable: &str) -> &'static str {
     match variable {
         "RECALCULATE_SCHEDULE_LEASE_SECONDS" => "180",
+        "CALENDAR_LOOK_HOURS" => "6",
         variable if variable.ends_with("_URL") => "https://example.invalid",
         _ => "none",
     }

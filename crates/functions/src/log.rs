@@ -68,6 +68,24 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("duration_ms", millis(*duration).into()),
             ("lag_ms", lag.map(millis).into()),
         ],
+        Event::RunSettled { connection, request, reason } => {
+            vec![id(connection), ("request_id", request.to_string().into()), ("reason", reason.code().into())]
+        }
+        Event::NotificationMissed { connection, channel } | Event::ChannelRetired { connection, channel } => {
+            vec![id(connection), ("channel_id", channel.as_ref().map(ChannelId::as_str).into())]
+        }
+        Event::LookFailed { connection, refused, look_at } => vec![
+            id(connection),
+            ("code", refused.failure.code().into()),
+            ("reason", refused.reason.as_ref().map(Word::as_str).into()),
+            ("look_at", time(look_at)),
+        ],
+        Event::GoogleRefused { connection, failure, reason, retry_at } => vec![
+            id(connection),
+            ("code", failure.code().into()),
+            ("reason", reason.as_ref().map(Word::as_str).into()),
+            ("retry_at", time(&Some(*retry_at))),
+        ],
         Event::RunFailed { connection, request, reason, failure, retry_at } => vec![
             id(connection),
             ("request_id", request.to_string().into()),
@@ -76,9 +94,6 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("retry_at", time(retry_at)),
         ],
         Event::RunLeaseLost { connection } | Event::RenewalSuperseded { connection } => vec![id(connection)],
-        Event::ChannelRetired { connection, channel } => {
-            vec![id(connection), ("channel_id", channel.as_ref().map(ChannelId::as_str).into())]
-        }
         Event::ChannelOpened { connection, channel, expiration } => vec![
             id(connection),
             ("channel_id", channel.as_str().into()),

@@ -66,7 +66,10 @@ fn summary(swept: &Swept, duration: Option<TimeDelta>) -> String {
         ("renewed", swept.renewed.into()),
         ("stopped", swept.stopped.into()),
         ("synced", swept.synced.into()),
+        ("settled", swept.settled.into()),
+        ("looked", swept.looked.into()),
         ("reconciled", swept.reconciled.into()),
+        ("missed", swept.missed.into()),
         ("failed", Field::Json(array(&failed))),
         ("remaining", swept.remaining.into()),
     ];

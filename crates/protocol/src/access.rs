@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::connection::{AccessToken, Connection};
 use crate::failure::{Refused, RenewalFailure};
 use crate::ports::Ports;
-use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT};
 use crate::transition;
 
 /// An access token, and the row after it was stored if the token had to be renewed.
@@ -21,9 +21,13 @@ pub(crate) enum NoAccess {
     Superseded,
 }
 
-/// The row's access token, renewed if less than a minute is left of it.
-pub(crate) async fn access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
-    match row.access_token_for(ports.now(), TOKEN_MARGIN) {
+/// The row's access token, renewed if less than `margin` is left of it.
+pub(crate) async fn access<P: Ports>(
+    ports: &P,
+    row: &Connection,
+    margin: TimeDelta,
+) -> Result<Access, NoAccess> {
+    match row.access_token_for(ports.now(), margin) {
         Some(token) => Ok(Access { token: token.clone(), renewed: None }),
         None => renewed_access(ports, row).await,
     }

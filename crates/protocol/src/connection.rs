@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::failure::RenewalFailure;
+use crate::look::Seen;
 use crate::table::{Column, Value};
 
 /// A newtype over a string that is safe to print.
@@ -170,6 +171,7 @@ pub struct Connection {
     pub webhook_resource_id: Option<ResourceId>,
     pub webhook_pending_id: Option<ChannelId>,
     pub webhook_opened_at: Timestamp,
+    pub webhook_confirmed_id: Option<ChannelId>,
     pub webhook_message_number: i64,
     pub webhook_lease_until: Timestamp,
     pub webhook_not_before: Timestamp,
@@ -180,6 +182,9 @@ pub struct Connection {
     pub sync_not_before: Timestamp,
     pub sync_attempts: i64,
     pub sync_streak: i64,
+    /// See [`Self::seen`].
+    pub sync_seen: Option<String>,
+    pub sync_look_at: Timestamp,
     pub last_sync_at: Option<Timestamp>,
 }
 
@@ -218,6 +223,7 @@ impl Connection {
             webhook_resource_id: row.text(Column::WebhookResourceId).map(ResourceId),
             webhook_pending_id: row.text(Column::WebhookPendingId).map(ChannelId),
             webhook_opened_at: row.time(Column::WebhookOpenedAt).unwrap_or_default(),
+            webhook_confirmed_id: row.text(Column::WebhookConfirmedId).map(ChannelId),
             webhook_message_number: row.integer(Column::WebhookMessageNumber),
             webhook_lease_until: row.time(Column::WebhookLeaseUntil).unwrap_or_default(),
             webhook_not_before: row.time(Column::WebhookNotBefore).unwrap_or_default(),
@@ -228,6 +234,8 @@ impl Connection {
             sync_not_before: row.time(Column::SyncNotBefore).unwrap_or_default(),
             sync_attempts: row.integer(Column::SyncAttempts),
             sync_streak: row.integer(Column::SyncStreak),
+            sync_seen: row.text(Column::SyncSeen),
+            sync_look_at: row.time(Column::SyncLookAt).unwrap_or_default(),
             last_sync_at: row.time(Column::LastSyncAt),
         };
         match row.odd.get() {
@@ -256,6 +264,26 @@ impl Connection {
     pub fn dead_consent(&self) -> Option<RenewalFailure> {
         let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
         failure.is_consent_dead().then_some(failure)
+    }
+
+    /// Whether Google's notifications can be relied on: the channel is unexpired, and has been heard of.
+    pub fn hears_of_changes(&self, now: Timestamp) -> bool {
+        self.webhook_id.is_some()
+            && self.webhook_expiration.is_some_and(|expiration| expiration > now)
+            && (self.webhook_confirmed_id == self.webhook_id || self.webhook_message_number > 0)
+    }
+
+    /// What the last successful run found, if a look told.
+    pub fn seen(&self) -> Option<Seen> {
+        self.sync_seen.as_deref().and_then(Seen::parse)
+    }
+
+    /// Takes over the consent of the same row, as it stands in the database now.
+    pub(crate) fn adopt_consent(&mut self, stored: Self) {
+        self.access_token = stored.access_token;
+        self.refresh_token = stored.refresh_token;
+        self.expires_at = stored.expires_at;
+        self.webhook_source = stored.webhook_source;
     }
 
     /// The access token, if it is known to be good for at least `margin` more. One whose expiry is unknown counts

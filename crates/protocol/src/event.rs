@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
-use crate::failure::{RenewalFailure, RunFailure, StopFailure, Word};
+use crate::failure::{Refused, RenewalFailure, RunFailure, StopFailure, Word};
 use crate::recalculation::Reason;
 use crate::transition::Transition;
 
@@ -17,6 +17,12 @@ pub enum Event {
         duration: Duration,
         /// From the moment the request arose to the end of the run.
         lag: Option<Duration>,
+    },
+    /// Nothing was called: a look showed the calendar as the last run found it.
+    RunSettled {
+        connection: ConnectionId,
+        request: RequestId,
+        reason: Reason,
     },
     RunFailed {
         connection: ConnectionId,
@@ -60,6 +66,25 @@ pub enum Event {
         connection: ConnectionId,
         channel: ChannelId,
         failure: StopFailure,
+    },
+    /// A look found a change of which Google ought to have told.
+    NotificationMissed {
+        connection: ConnectionId,
+        channel: Option<ChannelId>,
+    },
+    /// A calendar could not be looked at, which passes by itself.
+    LookFailed {
+        connection: ConnectionId,
+        refused: Refused,
+        /// When it is looked at next; none = a run was made without.
+        look_at: Option<Timestamp>,
+    },
+    /// Google refused a token, a look or a stop for a reason that somebody must mend; told on the row.
+    GoogleRefused {
+        connection: ConnectionId,
+        failure: RenewalFailure,
+        reason: Option<Word>,
+        retry_at: Timestamp,
     },
     UnreadableRow(UnreadableRow),
     /// A service refused a call, or did not answer it.
@@ -109,6 +134,7 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::RunSucceeded { .. } => "run_succeeded",
+            Self::RunSettled { .. } => "run_settled",
             Self::RunFailed { .. } => "run_failed",
             Self::RunLeaseLost { .. } => "run_lease_lost",
             Self::ChannelOpened { .. } => "channel_opened",
@@ -117,6 +143,9 @@ impl Event {
             Self::ChannelRetired { .. } => "channel_retired",
             Self::ChannelStopped { .. } => "channel_stopped",
             Self::ChannelNotStopped { .. } => "channel_not_stopped",
+            Self::NotificationMissed { .. } => "notification_missed",
+            Self::LookFailed { .. } => "look_failed",
+            Self::GoogleRefused { .. } => "google_refused",
             Self::UnreadableRow(_) => "unreadable_row",
             Self::CallFailed { .. } => "call_failed",
         }
@@ -125,6 +154,7 @@ impl Event {
     pub const fn level(&self) -> Level {
         match self {
             Self::RunSucceeded { .. }
+            | Self::RunSettled { .. }
             | Self::ChannelOpened { .. }
             | Self::ChannelRetired { .. }
             | Self::ChannelStopped { .. } => Level::Info,
@@ -132,8 +162,10 @@ impl Event {
             | Self::RunLeaseLost { .. }
             | Self::RenewalSuperseded { .. }
             | Self::ChannelNotStopped { .. }
+            | Self::NotificationMissed { .. }
+            | Self::LookFailed { .. }
             | Self::CallFailed { .. } => Level::Warn,
-            Self::RenewalFailed { failure, .. } => match failure {
+            Self::RenewalFailed { failure, .. } | Self::GoogleRefused { failure, .. } => match failure {
                 RenewalFailure::OauthClientInvalid
                 | RenewalFailure::WebhookUrlRejected
                 | RenewalFailure::GoogleApiDisabled => Level::Error,

@@ -57,14 +57,28 @@ renewal_failures! {
 
 impl RenewalFailure {
     /// Whether trying again soon may help. Otherwise only the user can mend it, or the user's administrator.
-    pub const fn is_retryable(self) -> bool {
+    pub fn is_retryable(self) -> bool {
         !self.is_consent_dead()
             && !matches!(self, Self::NoCalendar | Self::PushNotSupported | Self::CalendarNotFound)
     }
 
-    /// Whether Google would refuse everything else that is asked for in the user's name, too.
-    pub const fn is_consent_dead(self) -> bool {
-        matches!(self, Self::ReconnectRequired | Self::PermissionMissing | Self::BlockedByPolicy)
+    /// Google would refuse everything else that is asked for in the user's name, too.
+    pub const CONSENT_IS_DEAD: [Self; 3] =
+        [Self::ReconnectRequired, Self::PermissionMissing, Self::BlockedByPolicy];
+
+    pub fn is_consent_dead(self) -> bool {
+        Self::CONSENT_IS_DEAD.contains(&self)
+    }
+
+    /// Whether waiting may help: nobody is known to have to mend it.
+    pub const fn passes_by_itself(self) -> bool {
+        matches!(
+            self,
+            Self::GoogleUnavailable
+                | Self::GoogleRateLimited
+                | Self::GoogleRejected
+                | Self::DatabaseUnavailable
+        )
     }
 }
 

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 
 use crate::Timestamp;
 use crate::schedule::{
-    DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUN_TIMEOUT,
-    RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
+    DATABASE_TIMEOUT, INVOCATION_END, LAST_LOOK_OF_A_SWEEP, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP,
+    RUN_TIMEOUT, RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,27 +24,49 @@ pub struct Invocation {
     started_at: Timestamp,
     kind: Kind,
     runs_left: Cell<u32>,
+    /// Of those, for what looks find.
+    kept_for_looks: Cell<u32>,
     runs_refused: Cell<bool>,
 }
 
 impl Invocation {
     pub fn new(kind: Kind, started_at: Timestamp) -> Self {
-        Self { started_at, kind, runs_left: Cell::new(RUNS_PER_INVOCATION), runs_refused: Cell::new(false) }
+        Self {
+            started_at,
+            kind,
+            runs_left: Cell::new(RUNS_PER_INVOCATION),
+            kept_for_looks: Cell::new(0),
+            runs_refused: Cell::new(false),
+        }
     }
 
     /// Takes one of the invocation's runs, if one may start now. `previous` is how long the run before it took.
     pub(crate) fn take_run(&self, now: Timestamp, previous: Option<TimeDelta>) -> bool {
+        let may_run = self.may_run(now, previous);
+        if may_run {
+            self.runs_left.set(self.runs_left.get() - 1);
+        }
+        may_run
+    }
+
+    /// Whether there is a run to take.
+    pub(crate) fn may_run(&self, now: Timestamp, previous: Option<TimeDelta>) -> bool {
         let in_time = match (self.kind, previous) {
             (Kind::Sweep, _) => self.elapsed(now) < LAST_RUN_OF_A_SWEEP,
             (Kind::Targeted, None) => self.left(now) > SHORTEST_RUN + SPARE,
             (Kind::Targeted, Some(previous)) => self.left(now) >= previous * 2 + SPARE,
         };
-        let left = self.runs_left.get();
-        let may_run = in_time && left > 0 && !self.runs_refused.get();
-        if may_run {
-            self.runs_left.set(left - 1);
-        }
-        may_run
+        in_time && self.runs_left.get() > self.kept_for_looks.get() && !self.runs_refused.get()
+    }
+
+    /// Nobody else takes the last `runs`.
+    pub(crate) fn keep_for_looks(&self, runs: u32) {
+        self.kept_for_looks.set(runs);
+    }
+
+    /// A look needs one of the runs that are kept, if any still are.
+    pub(crate) fn use_kept_for_look(&self) {
+        self.kept_for_looks.set(self.kept_for_looks.get().saturating_sub(1));
     }
 
     /// Gives a run back that did not take place after all.
@@ -60,6 +82,15 @@ impl Invocation {
     /// Whether to sleep until a run is due: never in a sweep, where others wait.
     pub(crate) fn may_sleep(&self, now: Timestamp, wait: TimeDelta) -> bool {
         self.kind == Kind::Targeted && wait < LONGEST_SLEEP && self.left(now) > wait + SHORTEST_RUN + SPARE
+    }
+
+    pub(crate) fn may_look(&self, now: Timestamp) -> bool {
+        self.elapsed(now) < LAST_LOOK_OF_A_SWEEP
+    }
+
+    /// What may be spent so that a run still has time.
+    pub(crate) fn time_before_run(&self, now: Timestamp) -> Duration {
+        (self.left(now) - SHORTEST_RUN - SPARE).to_std().unwrap_or_default()
     }
 
     pub(crate) fn may_renew(&self, now: Timestamp) -> bool {

@@ -7,6 +7,8 @@
 //! * [`run`] calls `recalculate-schedule` for one connection, one run at a time.
 //! * [`look`] is a reading of the calendar, to see whether a run has anything to do.
 //! * [`renew`] opens a channel and retires the one before it.
+//! * [`due_look`] looks at a calendar without having been told of a change, [`look`] says what is compared.
+//! * [`farewell`] stops the channel of a connection that was deleted.
 //! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
 //!
@@ -15,8 +17,10 @@
 
 pub mod access;
 pub mod connection;
+pub mod due_look;
 pub mod event;
 pub mod failure;
+pub mod farewell;
 pub mod grant;
 pub mod invocation;
 pub mod look;
@@ -24,10 +28,12 @@ pub mod look;
 pub mod memory;
 pub mod notification;
 pub mod ports;
+mod reading;
 pub mod recalculation;
 pub mod receive;
 pub mod refresh;
 pub mod refusal;
+mod refused;
 pub mod renew;
 pub mod retire;
 pub mod run;

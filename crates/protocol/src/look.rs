@@ -16,10 +16,6 @@ use crate::table::Value;
 const BEFORE_THE_FIRST_LOOK: TimeDelta = TimeDelta::days(1);
 /// An older anchor is given up, or a calendar would be read from ever further back.
 const ANCHOR_LASTS: TimeDelta = TimeDelta::days(30);
-/// What is read of a calendar in one look, in bytes: about 5,000 plain events.
-pub const LONGEST_LOOK: usize = 2 * 1024 * 1024;
-/// How many pages are read in one look, of 250 events each.
-pub const PAGES_PER_LOOK: usize = 20;
 /// What is kept of a calendar's name, in characters. Google takes no longer ones than 254.
 const LONGEST_NAME: usize = 254;
 

@@ -12,6 +12,7 @@ use crate::connection::{
 };
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
+use crate::farewell::Farewell;
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::{Anchor, Look, LookFailure};
 use crate::recalculation::Run;
@@ -35,6 +36,24 @@ pub trait Connections {
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable>;
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable>;
+
+    /// What is kept of deleted connections and due at `now`, longest first.
+    async fn farewells(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Farewell>, DatabaseUnavailable>;
+
+    /// Moves a farewell on to `next`; false = another was faster.
+    async fn claim_farewell(
+        &self,
+        farewell: &Farewell,
+        next: Timestamp,
+        timeout: Duration,
+    ) -> Result<bool, DatabaseUnavailable>;
+
+    async fn delete_farewell(&self, id: i64, timeout: Duration) -> Result<(), DatabaseUnavailable>;
 
     /// The row with this id; one that cannot be read counts as one that did not come.
     async fn find(&self, id: ConnectionId) -> Result<Option<Connection>, DatabaseUnavailable> {
@@ -73,6 +92,9 @@ pub trait Google {
         anchor: Anchor,
         timeout: Duration,
     ) -> Result<Look, LookFailure>;
+
+    /// How often a calendar is looked at whose channel is well.
+    fn look_interval(&self) -> Duration;
 
     /// A new access token for a refresh token.
     async fn renew_token(

@@ -14,12 +14,12 @@ use crate::notification::{Notification, State};
 use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::retire::retire;
-use crate::run::run;
-use crate::schedule::{LOOKS, RECEIVE_TIMEOUT};
+use crate::run::{Beforehand, run};
+use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, LONGEST_WAIT_OF_A_CHANGE, RECEIVE_TIMEOUT};
 use crate::stop::stop_orphan;
 use crate::table::{Column, Query, google};
 use crate::transition::{
-    Update, confirm_current, confirm_pending, note_change, note_orphan, note_pending, of_hash,
+    Update, confirm_current, confirm_pending, hasten_run, note_change, note_orphan, note_pending, of_hash,
 };
 
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
@@ -56,20 +56,30 @@ pub async fn follow_up<P: Ports>(
 ) {
     match verdict {
         Verdict::Changed(row) if row.is_live() => {
-            run(ports, invocation, *row, Reason::CalendarChanged).await;
+            run_for_change(ports, invocation, *row).await;
         }
         Verdict::Changed(row) => {
             retire(ports, &row).await;
         }
         Verdict::Orphan(row) => {
             let stop = stop_orphan(ports, &row, &notification.channel, &notification.resource);
-            join!(stop, run(ports, invocation, (*row).clone(), Reason::CalendarChanged));
+            join!(stop, run_for_change(ports, invocation, (*row).clone()));
         }
         Verdict::Late(row) => {
-            run(ports, invocation, *row, Reason::Owed).await;
+            run(ports, invocation, *row, Reason::Owed, Beforehand::Nothing).await;
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }
+}
+
+async fn run_for_change<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) {
+    let now = ports.now();
+    let waits_long = row.sync_not_before > now + LONGEST_WAIT_OF_A_CHANGE;
+    if waits_long && row.is_live() && row.dead_consent().is_none() && row.sync_lease_until < now {
+        let _ = ports.update(hasten_run(&row, now), DATABASE_TIMEOUT).await;
+        return;
+    }
+    run(ports, invocation, row, Reason::CalendarChanged, Beforehand::Nothing).await;
 }
 
 async fn confirm<P: Ports>(
@@ -77,9 +87,9 @@ async fn confirm<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Verdict, DatabaseUnavailable> {
-    let confirmed = match update(ports, invocation, confirm_pending(notification)).await? {
+    let confirmed = match update(ports, invocation, confirm_pending(notification, ports.now())).await? {
         Some(row) => Some(row),
-        None => update(ports, invocation, confirm_current(notification)).await?,
+        None => update(ports, invocation, confirm_current(notification, ports.now())).await?,
     };
     Ok(Verdict::Opened(confirmed.map(Box::new)))
 }
@@ -89,20 +99,21 @@ async fn judge<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Verdict, DatabaseUnavailable> {
-    let request = RequestId::fresh(ports.now(), ports.random());
+    let now = ports.now();
+    let request = RequestId::fresh(now, ports.random());
     let channel = &notification.channel;
-    for _ in 0..LOOKS {
-        if let Some(row) = update(ports, invocation, note_change(notification, request)).await? {
+    for _ in 0..JUDGEMENTS {
+        if let Some(row) = update(ports, invocation, note_change(notification, now, request)).await? {
             return Ok(Verdict::Changed(Box::new(row)));
         }
-        if let Some(row) = update(ports, invocation, note_orphan(notification, request)).await? {
+        if let Some(row) = update(ports, invocation, note_orphan(notification, now, request)).await? {
             return Ok(Verdict::Orphan(Box::new(row)));
         }
         let Some(row) = read(ports, invocation, notification).await? else {
             return Ok(Verdict::Unknown);
         };
         if row.webhook_pending_id.as_ref() == Some(channel) {
-            if let Some(row) = update(ports, invocation, note_pending(notification, request)).await? {
+            if let Some(row) = update(ports, invocation, note_pending(notification, now, request)).await? {
                 return Ok(Verdict::Changed(Box::new(row)));
             }
         } else if row.webhook_id.as_ref() == Some(channel)

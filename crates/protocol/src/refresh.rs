@@ -7,7 +7,7 @@ use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::refusal::Refusal;
 use crate::renew::{Renewal, RenewedChannel, renew_channel};
-use crate::run::run;
+use crate::run::{Beforehand, run};
 use crate::transition::Trigger;
 
 /// What the button did.
@@ -54,7 +54,7 @@ pub async fn follow_up<P: Ports>(ports: &P, invocation: &Invocation, refreshed: 
             renewed.follow_up(ports, invocation, Reason::ManualRefresh).await;
         }
         FollowUp::Owed(row) => {
-            run(ports, invocation, *row, Reason::ManualRefresh).await;
+            run(ports, invocation, *row, Reason::ManualRefresh, Beforehand::Irrelevant).await;
         }
         FollowUp::Nothing => {}
     }

@@ -15,9 +15,9 @@ use crate::grant::OpenedChannel;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;
-use crate::run::{Outcome, run};
+use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH,
+    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN,
 };
 use crate::stop::stop;
 use crate::transition::{
@@ -44,6 +44,8 @@ pub struct RenewedChannel {
     pub row: Connection,
     access_token: AccessToken,
     superseded: Vec<(ChannelId, ResourceId)>,
+    /// Whether a run was owed before, whose reason the commit's request has replaced.
+    was_owed: bool,
 }
 
 impl RenewedChannel {
@@ -53,10 +55,15 @@ impl RenewedChannel {
         let id = self.row.id;
         let stop_superseded = async {
             for (channel, resource) in &self.superseded {
-                stop(ports, id, &self.access_token, channel, resource).await;
+                let _ = stop(ports, id, &self.access_token, channel, resource).await;
             }
         };
-        let (outcome, ()) = join!(run(ports, invocation, self.row, reason), stop_superseded);
+        let beforehand = match reason {
+            Reason::ManualRefresh => Beforehand::Irrelevant,
+            _ if self.was_owed => Beforehand::Nothing,
+            _ => Beforehand::MayBeUnchanged,
+        };
+        let (outcome, ()) = join!(run(ports, invocation, self.row, reason, beforehand), stop_superseded);
         outcome
     }
 }
@@ -150,7 +157,7 @@ enum Channel {
 impl<P: Ports> Opening<'_, P> {
     async fn open(&mut self) -> Result<RenewedChannel, End> {
         let mut is_token_renewed = false;
-        let mut access = match access(self.ports, &self.claimed).await {
+        let mut access = match access(self.ports, &self.claimed, TOKEN_MARGIN).await {
             Ok(access) => self.adopt(access, &mut is_token_renewed),
             Err(no_access) => return Err(self.without_access(no_access).await),
         };
@@ -193,7 +200,12 @@ impl<P: Ports> Opening<'_, P> {
             }
         };
         let row = self.commit(&opened, &access).await?;
-        Ok(RenewedChannel { superseded: self.superseded(&opened.resource_id), row, access_token: access })
+        Ok(RenewedChannel {
+            superseded: self.superseded(&opened.resource_id),
+            row,
+            access_token: access,
+            was_owed: self.claimed.sync_request_id.is_some(),
+        })
     }
 
     /// Takes a token over, and the row's new source with it.
@@ -248,7 +260,7 @@ impl<P: Ports> Opening<'_, P> {
                     orphans.extend(self.superseded(&opened.resource_id));
                 }
                 for (channel, resource) in &orphans {
-                    stop(self.ports, self.claimed.id, access_token, channel, resource).await;
+                    let _ = stop(self.ports, self.claimed.id, access_token, channel, resource).await;
                 }
                 match answer {
                     Ok(_) => Err(End::Superseded),

@@ -1,39 +1,70 @@
 //! Runs: one call of `recalculate-schedule` at a time for a connection, until nothing is owed.
 //!
-//! A run is claimed, made and finished. The claim books the attempt and the time of the next one before the call, so
-//! that a run that kills its isolate backs off too. The lease's exact value is the fencing token: what a holder
+//! A run is claimed, prepared, made and finished. The claim books the attempt and the time of the next one before the
+//! call, so that a run that kills its isolate backs off too. The lease's exact value is the fencing token: what a holder
 //! writes takes effect only while the lease is still its own.
+//!
+//! Prepared means that the row holds a good access token, and that the calendar is looked at where the run may not be
+//! needed. A run is skipped, *settled*, only where the look shows the calendar exactly as the last successful run found
+//! it.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use crate::Timestamp;
+use crate::access::{NoAccess, access};
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, RunFailure};
+use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, RunFailure};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
+use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
-use crate::schedule::{self, DATABASE_TIMEOUT};
-use crate::transition::{self, Success, Update};
+use crate::refused::book;
+use crate::schedule::{self, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
+use crate::transition::{self, Found, Success, Update};
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// At least one run succeeded, the last one included.
     Synced,
+    /// Nothing was called: the calendar is as the last run found it.
+    Settled,
     Failed(RunFailure),
+    /// Nothing was called: the consent is dead. The run stays owed.
+    NoConsent(RenewalFailure),
     /// Nothing owed, not due, paused, out of budget, or somebody else's.
     NotRun,
 }
 
+/// What is known of the calendar before the first run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Beforehand {
+    /// It is looked at where the request may be an echo of the run before it.
+    Nothing,
+    /// It is looked at: nobody said that it changed.
+    MayBeUnchanged,
+    /// It was looked at just now.
+    Found(Found),
+    /// It does not matter: a person asked.
+    Irrelevant,
+}
+
 /// Runs what `row`, freshly read or written, owes. After a notification waits of a few seconds are slept out;
 /// whatever else remains is the sweep's.
-pub async fn run<P: Ports>(ports: &P, invocation: &Invocation, row: Connection, reason: Reason) -> Outcome {
+pub async fn run<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    row: Connection,
+    reason: Reason,
+    beforehand: Beforehand,
+) -> Outcome {
     let mut outcome = Outcome::NotRun;
     let mut previous = None;
     let mut row = row;
+    let mut beforehand = beforehand;
     loop {
         let Some(now) = wait_until_due(ports, invocation, &row).await else { return outcome };
         if !invocation.take_run(now, previous) {
@@ -43,7 +74,7 @@ pub async fn run<P: Ports>(ports: &P, invocation: &Invocation, row: Connection, 
             invocation.give_run_back();
             return outcome;
         };
-        let held = holder.hold().await;
+        let held = holder.hold(std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;
         if let Some(latest) = held.outcome {
             outcome = latest;
         }
@@ -56,7 +87,11 @@ pub async fn run<P: Ports>(ports: &P, invocation: &Invocation, row: Connection, 
 /// Waits until the owed run may start, if that is soon and this invocation may wait; then says what time it is.
 async fn wait_until_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection) -> Option<Timestamp> {
     let now = ports.now();
-    if row.sync_request_id.is_none() || !row.is_live() || row.sync_lease_until >= now {
+    if row.sync_request_id.is_none()
+        || !row.is_live()
+        || row.dead_consent().is_some()
+        || row.sync_lease_until >= now
+    {
         return None;
     }
     let wait = row.sync_not_before.signed_duration_since(now);
@@ -81,7 +116,7 @@ async fn claim<'a, P: Ports>(
     let lease = new_lease(ports, now);
     let update = transition::claim_run(row, now, lease, ports.random());
     let claimed = ports.update(update, DATABASE_TIMEOUT).await?;
-    Ok(claimed.map(|row| Holder { ports, invocation, reason, lease, row }))
+    Ok(claimed.map(|row| Holder { ports, invocation, reason, leased_at: now, lease, row }))
 }
 
 /// A lease from now on whose microseconds are random: no two holders ever have the same.
@@ -96,6 +131,7 @@ struct Holder<'a, P> {
     ports: &'a P,
     invocation: &'a Invocation,
     reason: Reason,
+    leased_at: Timestamp,
     /// As it stands in the row: the fencing token.
     lease: Timestamp,
     row: Connection,
@@ -103,7 +139,7 @@ struct Holder<'a, P> {
 
 /// What became of the time a lease was held.
 struct Ended {
-    /// Of the last run made; none = no run was made.
+    /// Of the last run made or settled; none = nothing was owed.
     outcome: Option<Outcome>,
     /// How long the last run took.
     duration: TimeDelta,
@@ -111,61 +147,65 @@ struct Ended {
     released: Option<Connection>,
 }
 
+/// What is known before a run.
+enum Prepared {
+    /// It is made; the look before it found this.
+    Run(Option<Found>),
+    /// It is not needed.
+    Settle(Found),
+    /// It cannot succeed: Google refuses the connection.
+    NoConsent(Refused),
+}
+
 impl<P: Ports> Holder<'_, P> {
     /// Runs until nothing is owed, a run fails, or the brake or the budget says to stop.
-    async fn hold(mut self) -> Ended {
+    async fn hold(mut self, beforehand: Beforehand) -> Ended {
+        let mut beforehand = beforehand;
         loop {
             let Some(request) = self.row.sync_request_id else {
                 return Ended { outcome: None, duration: TimeDelta::zero(), released: None };
             };
+            let prepared =
+                self.prepare(request, std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;
             let started_at = self.ports.now();
-            let result = self.recalculate(request, started_at).await;
-            let ended_at = self.ports.now();
-            let duration = ended_at.signed_duration_since(started_at);
-            if let Err(failure) = result {
+            let (found, is_settled) = match prepared {
+                Prepared::Run(found) => (found, false),
+                Prepared::Settle(found) => (Some(found), true),
+                Prepared::NoConsent(refused) => return self.await_consent(refused).await,
+            };
+            if is_settled {
+                self.invocation.give_run_back();
+            } else if let Err(failure) = self.recalculate(request, started_at).await {
+                let duration = self.ports.now().signed_duration_since(started_at);
                 let released = self.fail(request, failure).await;
                 return Ended { outcome: Some(Outcome::Failed(failure)), duration, released };
             }
-            self.ports.log(Event::RunSucceeded {
-                connection: self.row.id,
-                request,
-                reason: self.reason,
-                duration: duration.to_std().unwrap_or_default(),
-                lag: request
-                    .arose_at()
-                    .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
-            });
-            let synced = |released| Ended { outcome: Some(Outcome::Synced), duration, released };
-            let success = Success {
-                ended_at,
-                streak: schedule::streak_after(
-                    self.row.sync_streak,
-                    request.arose_at(),
-                    self.row.last_sync_at,
-                ),
-            };
-            match self.update(transition::finish_run(self.held(), request, &success)).await {
-                Ok(Some(_)) | Err(DatabaseUnavailable) => return synced(None),
+            let ended_at = self.ports.now();
+            let duration = ended_at.signed_duration_since(started_at);
+            self.log_success(request, is_settled, ended_at, duration);
+            let outcome = Some(if is_settled { Outcome::Settled } else { Outcome::Synced });
+            let ended = |released| Ended { outcome, duration, released };
+            let success = self.success(request, ended_at, found);
+            let finish = if is_settled { transition::settle_run } else { transition::finish_run };
+            match self.update(finish(self.held(), request, &success)).await {
+                Ok(Some(_)) | Err(DatabaseUnavailable) => return ended(None),
                 Ok(None) => {}
             }
-            // Either a newer request arrived meanwhile, or the lease was lost.
+            // A newer request arrived meanwhile, the consent or the calendar is another, or the lease was lost.
             let go_on = schedule::brake(success.streak) == TimeDelta::zero()
                 && self.invocation.take_run(ended_at, Some(duration));
             let next_lease = go_on.then(|| new_lease(self.ports, ended_at));
-            let go_on_or_leave = match next_lease {
-                Some(next_lease) => transition::keep_run(self.held(), &success, next_lease),
-                None => transition::leave_run(self.held(), &success),
-            };
-            match self.update(go_on_or_leave).await {
+            match self.keep_or_leave(&success, next_lease).await {
                 Ok(Some(newer)) => {
-                    let Some(next_lease) = next_lease else { return synced(Some(newer)) };
+                    let Some(next_lease) = next_lease else { return ended(Some(newer)) };
+                    self.leased_at = ended_at;
                     self.lease = next_lease;
                     self.row = newer;
                     if !self.row.is_live() {
                         // Paused meanwhile: the request stays owed, the lease need not.
                         self.invocation.give_run_back();
                         let _ = self.update(transition::pause_run(self.held(), ended_at)).await;
-                        return synced(None);
+                        return ended(None);
                     }
                 }
                 Ok(None) => {
@@ -173,10 +213,104 @@ impl<P: Ports> Holder<'_, P> {
                         self.invocation.give_run_back();
                     }
                     self.lease_lost().await;
-                    return synced(None);
+                    return ended(None);
                 }
-                Err(DatabaseUnavailable) => return synced(None),
+                Err(DatabaseUnavailable) => return ended(None),
             }
+        }
+    }
+
+    /// A good access token, and a look where the run may not be needed. Nothing that goes wrong here costs the run, but
+    /// a consent that is dead.
+    async fn prepare(&mut self, request: RequestId, beforehand: Beforehand) -> Prepared {
+        match access(self.ports, &self.row, TOKEN_MARGIN_OF_A_RUN).await {
+            Ok(access) => {
+                if let Some(stored) = access.renewed {
+                    self.row.adopt_consent(stored);
+                }
+            }
+            // The host may have a way of its own to the calendar.
+            Err(_) if self.row.refresh_token.is_none() => {}
+            Err(NoAccess::Failed(refused)) if refused.failure.is_consent_dead() => {
+                return Prepared::NoConsent(refused);
+            }
+            Err(_) => {}
+        }
+        if let Beforehand::Found(found) = beforehand {
+            return Prepared::Run((found.source == self.row.webhook_source).then_some(found));
+        }
+        let may_be_echo = schedule::may_be_echo(request.arose_at(), self.row.last_sync_at);
+        let is_looked_at = match beforehand {
+            Beforehand::Nothing => may_be_echo,
+            Beforehand::MayBeUnchanged => true,
+            Beforehand::Found(_) | Beforehand::Irrelevant => false,
+        };
+        let time_left = self.time_to_look();
+        let has_token = self.row.access_token_for(self.ports.now(), TOKEN_MARGIN).is_some();
+        if !is_looked_at || time_left.is_zero() || !has_token {
+            return Prepared::Run(None);
+        }
+        let look = match read_calendar(self.ports, &mut self.row, time_left).await {
+            Ok(look) => look,
+            Err(Unread::Refused(refused)) if refused.failure.is_consent_dead() => {
+                return Prepared::NoConsent(refused);
+            }
+            Err(Unread::Refused(refused)) => {
+                self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
+                return Prepared::Run(None);
+            }
+            Err(Unread::Unknown | Unread::Superseded) => return Prepared::Run(None),
+        };
+        let is_unchanged = Some(&look.seen) == self.row.seen().as_ref();
+        let found = Found::new(&self.row, look);
+        // An attempt that did not succeed may have left half a plan. And what was settled before, a look of any other
+        // kind does not settle again: a change that was undone while the run before was going on would be lost.
+        let is_first_attempt = self.row.sync_attempts <= 1;
+        let is_in_doubt = self.row.sync_streak > 0 && !may_be_echo;
+        if is_unchanged && is_first_attempt && !is_in_doubt {
+            Prepared::Settle(found)
+        } else {
+            Prepared::Run(Some(found))
+        }
+    }
+
+    /// What may be spent on a look so that the lease outlives the callee, and the run has time.
+    fn time_to_look(&self) -> Duration {
+        let now = self.ports.now();
+        let lease = PREPARATION - now.signed_duration_since(self.leased_at);
+        schedule::LOOK_TIMEOUT
+            .min(lease.to_std().unwrap_or_default())
+            .min(self.invocation.time_before_run(now))
+    }
+
+    fn success(&self, request: RequestId, ended_at: Timestamp, found: Option<Found>) -> Success {
+        let next_look = found.is_some().then(|| {
+            let is_well = self.row.hears_of_changes(ended_at);
+            schedule::next_look(ended_at, self.ports.look_interval(), is_well, self.ports.random())
+        });
+        Success {
+            ended_at,
+            streak: schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at),
+            seen_before: self.row.sync_seen.clone(),
+            found,
+            next_look,
+        }
+    }
+
+    /// Goes on under the next lease, or leaves the request owed. Where the button was pressed meanwhile, or the consent
+    /// or the calendar is another, what the look found is forgotten.
+    async fn keep_or_leave(
+        &self,
+        success: &Success,
+        next_lease: Option<Timestamp>,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let step = |success: &Success| match next_lease {
+            Some(next_lease) => transition::keep_run(self.held(), success, next_lease),
+            None => transition::leave_run(self.held(), success),
+        };
+        match self.update(step(success)).await? {
+            None if success.found.is_some() => self.update(step(&success.without_look())).await,
+            answer => Ok(answer),
         }
     }
 
@@ -184,6 +318,36 @@ impl<P: Ports> Holder<'_, P> {
         let user = self.row.user_id.ok_or(RunFailure::NoUser)?;
         let run = Run { user, connection: self.row.id, request, reason: self.reason };
         self.ports.recalculate(run, self.invocation.run_timeout(now)).await
+    }
+
+    fn log_success(&self, request: RequestId, is_settled: bool, ended_at: Timestamp, duration: TimeDelta) {
+        let (connection, reason) = (self.row.id, self.reason);
+        self.ports.log(if is_settled {
+            Event::RunSettled { connection, request, reason }
+        } else {
+            Event::RunSucceeded {
+                connection,
+                request,
+                reason,
+                duration: duration.to_std().unwrap_or_default(),
+                lag: request
+                    .arose_at()
+                    .and_then(|arose_at| ended_at.signed_duration_since(arose_at).to_std().ok()),
+            }
+        });
+    }
+
+    /// Leaves the run to whoever renews the consent.
+    async fn await_consent(&self, refused: Refused) -> Ended {
+        self.invocation.give_run_back();
+        let failure = refused.failure;
+        book(self.ports, &self.row, refused).await;
+        let update =
+            transition::await_consent(self.held(), self.row.sync_attempts, self.ports.now(), failure);
+        if let Ok(None) = self.update(update).await {
+            self.lease_lost().await;
+        }
+        Ended { outcome: Some(Outcome::NoConsent(failure)), duration: TimeDelta::zero(), released: None }
     }
 
     /// Books a failed run. Returns the row if its lease was given back.

@@ -26,8 +26,26 @@ pub const TOKEN_MARGIN: TimeDelta = TimeDelta::seconds(60);
 pub const REFRESH_INTERVAL: TimeDelta = TimeDelta::seconds(30);
 /// 30 days, Google's maximum; it may grant less.
 pub const CHANNEL_TTL: Duration = Duration::from_secs(2_592_000);
-/// Google's notifications are not 100 % reliable: a connection is looked at once a day whatever they say.
-pub const RECONCILE_AFTER: TimeDelta = TimeDelta::hours(24);
+/// A run finds an access token with so much left of it.
+pub const TOKEN_MARGIN_OF_A_RUN: TimeDelta = TimeDelta::minutes(5);
+
+/// How often a calendar is looked at whose channel is well, unless the operator says otherwise. Google's notifications
+/// are not 100 % reliable.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// And while it is not well, or Google sends no notifications for the calendar.
+pub const LOOK_INTERVAL_WITHOUT_CHANNEL: TimeDelta = TimeDelta::minutes(15);
+/// Of a whole look, however many pages it reads.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is read of a calendar in one look, in bytes: about 5,000 plain events.
+pub const LONGEST_LOOK: usize = 2 * 1024 * 1024;
+/// How many pages are read in one look, of 250 events each.
+pub const PAGES_PER_LOOK: usize = 20;
+/// Where looks fail for so long without anybody's fault, a run is made blindly.
+pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
+/// A channel of this age that did not tell of a change is replaced.
+pub const CHANNEL_IS_YOUNG: TimeDelta = TimeDelta::hours(1);
+/// Token and look end so long after the lease was taken, or it would not outlive the callee.
+pub const PREPARATION: TimeDelta = TimeDelta::seconds(25);
 
 /// Everything ends by then: hosted workers take no new work after half their wall clock (75 of 150 s on the free plan).
 pub const INVOCATION_END: TimeDelta = TimeDelta::seconds(70);
@@ -39,11 +57,11 @@ pub const LAST_RUN_OF_A_SWEEP: TimeDelta = TimeDelta::seconds(10);
 pub const SHORTEST_RUN: TimeDelta = TimeDelta::seconds(5);
 /// And after it, for the write that ends it.
 pub const SPARE: TimeDelta = TimeDelta::seconds(5);
-/// How often a notification's row is looked at, should it move between two looks.
-pub const LOOKS: usize = 3;
-/// Another setup may be opening the channel right now: worth waiting for this long, with a look this often.
+/// How often a notification's row is judged, should it move in between.
+pub const JUDGEMENTS: usize = 3;
+/// Another setup may be opening the channel right now: worth waiting for this long, and reading the row this often.
 pub const SETUP_PATIENCE: TimeDelta = TimeDelta::seconds(15);
-pub const SETUP_LOOKS_EVERY: Duration = Duration::from_secs(1);
+pub const SETUP_READS_EVERY: Duration = Duration::from_secs(1);
 
 /// A wait shorter than this may be slept out after a notification.
 pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
@@ -51,7 +69,16 @@ pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
 pub const RUNS_PER_INVOCATION: u32 = 25;
 /// What a step of the sweep reads at most.
 pub const ROWS_PER_STEP: usize = 200;
-pub const RENEWALS_AT_ONCE: usize = 8;
+/// And how many rows of each step are at Google at a time.
+pub const ROWS_AT_ONCE: usize = 8;
+pub const LOOKS_PER_SWEEP: usize = 50;
+/// So many of a sweep's runs are kept for what looks find, while any are due.
+pub const RUNS_KEPT_FOR_LOOKS: u32 = 5;
+/// No look starts after this second of a sweep.
+pub const LAST_LOOK_OF_A_SWEEP: TimeDelta = TimeDelta::seconds(30);
+/// When a deleted connection's channel that was not stopped is tried again, and until when.
+pub const FAREWELL_INTERVAL: TimeDelta = TimeDelta::hours(1);
+pub const FAREWELLS_LAST: TimeDelta = TimeDelta::hours(24);
 
 /// What a renewal that failed waits at first, and a run; doubled with every failure.
 pub const RENEWAL_BACKOFF: TimeDelta = TimeDelta::seconds(30);
@@ -67,6 +94,8 @@ pub const FREE_ECHOES: i64 = 3;
 pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
 pub const ECHO: TimeDelta = TimeDelta::seconds(20);
+/// A run that waits longer than this for an old failure is brought forward by a new change.
+pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
 
 /// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`.
 pub fn renewal_retry(now: Timestamp, attempts: i64, refused: Option<&Refused>, random: u128) -> Timestamp {
@@ -100,12 +129,25 @@ pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
 /// The storm brake: how many successful runs in a row may have been echoes of the one before. `arose_at` is when
 /// the run's request arose, `last_sync_at` when the run before it ended.
 pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> i64 {
-    match (arose_at, last_sync_at) {
-        (Some(arose_at), Some(ended_at)) if arose_at.signed_duration_since(ended_at) < ECHO => {
-            one_more(streak)
-        }
-        _ => 0,
-    }
+    if may_be_echo(arose_at, last_sync_at) { one_more(streak) } else { 0 }
+}
+
+/// Whether a request may be an echo of the run before it.
+pub fn may_be_echo(arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> bool {
+    matches!((arose_at, last_sync_at), (Some(arose_at), Some(ended_at))
+        if arose_at.signed_duration_since(ended_at) < ECHO)
+}
+
+/// When a calendar looked at now is looked at again: `usual` from now while its channel is well. With a tenth of
+/// jitter either way, or what was connected together would be looked at together for ever.
+pub fn next_look(now: Timestamp, usual: Duration, channel_is_well: bool, random: u128) -> Timestamp {
+    let interval = if channel_is_well {
+        TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX)
+    } else {
+        LOOK_INTERVAL_WITHOUT_CHANNEL
+    };
+    let permille = i32::try_from(random % 201).unwrap_or(0);
+    now + interval / 10 * 9 + interval / 1000 * permille
 }
 
 /// How long the next run waits after `streak` echoes. Bounds a `recalculate-schedule` that writes to the watched

@@ -6,7 +6,7 @@ use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::refusal::Refusal;
 use crate::renew::{Renewal, RenewedChannel, renew_channel};
-use crate::schedule::{SETUP_LOOKS_EVERY, SETUP_PATIENCE};
+use crate::schedule::{SETUP_PATIENCE, SETUP_READS_EVERY};
 use crate::transition::Trigger;
 
 /// A connection has a channel that is well.
@@ -35,7 +35,7 @@ pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection
         if ports.now() >= give_up_at {
             return Err(Refusal::too_soon(&row, ports.now()));
         }
-        ports.sleep(SETUP_LOOKS_EVERY).await;
+        ports.sleep(SETUP_READS_EVERY).await;
         row = match ports.find(row.id).await {
             Ok(Some(row)) => row,
             Ok(None) => return Err(Refusal::NoConnection),

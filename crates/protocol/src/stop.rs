@@ -3,10 +3,10 @@
 use crate::access::{NoAccess, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
-use crate::failure::{Refused, StopFailure};
+use crate::failure::StopFailure;
 use crate::ports::Ports;
-use crate::schedule::{self, DATABASE_TIMEOUT, STOP_TIMEOUT, TOKEN_MARGIN};
-use crate::transition::book_refusal;
+use crate::refused::book;
+use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// Stops a channel that `row` gave up, with the connection's consent. Whatever goes wrong, the channel is tried again
 /// when it next speaks.
@@ -71,15 +71,9 @@ async fn told<P: Ports>(
     if let Err(StopFailure::Unauthorized(refused) | StopFailure::Refused(refused)) = &answer
         && refused.failure.is_consent_dead()
     {
-        book(ports, row, refused).await;
+        book(ports, row, refused.clone()).await;
     }
     answer
-}
-
-/// Books what Google refuses this connection whatever is asked for. A row that has it already stays as it is.
-pub(crate) async fn book<P: Ports>(ports: &P, row: &Connection, refused: &Refused) {
-    let retry_at = schedule::renewal_retry(ports.now(), row.webhook_attempts, Some(refused), ports.random());
-    let _ = ports.update(book_refusal(row, refused, retry_at), DATABASE_TIMEOUT).await;
 }
 
 /// A channel that Google does not know (any more) needs no stopping.
@@ -93,9 +87,10 @@ pub(crate) async fn stop<P: Ports>(
     access_token: &AccessToken,
     channel: &ChannelId,
     resource: &ResourceId,
-) {
-    let answer = ports.stop(access_token, channel, resource, STOP_TIMEOUT).await;
-    log_stop(ports, connection, channel, known(answer));
+) -> Result<(), StopFailure> {
+    let answer = known(ports.stop(access_token, channel, resource, STOP_TIMEOUT).await);
+    log_stop(ports, connection, channel, answer.clone());
+    answer
 }
 
 fn log_stop<P: Ports>(

@@ -1,24 +1,26 @@
 //! The sweep: one pass of cron over every connection that needs something, bounded in time, work and memory. Any
 //! number may overlap, for every step is claimed row by row.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::connection::{Connection, ConnectionId, RequestId};
+use crate::connection::{Connection, ConnectionId};
+use crate::due_look::{DueLook, look_if_due};
 use crate::failure::DatabaseUnavailable;
+use crate::farewell::{Farewell, see_off};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::retire::retire;
-use crate::run::{Outcome, run};
+use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    DATABASE_TIMEOUT, RECONCILE_AFTER, RENEWALS_AT_ONCE, ROWS_PER_STEP, RUNS_PER_INVOCATION,
+    DATABASE_TIMEOUT, LOOKS_PER_SWEEP, ROWS_AT_ONCE, ROWS_PER_STEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
 };
-use crate::table::{Column, Filter, Query, google, live};
-use crate::transition::{Trigger, reconcile};
+use crate::table::{Column, Filter, Query, consenting, google, live};
+use crate::transition::Trigger;
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +31,14 @@ pub struct Swept {
     pub stopped: u32,
     /// Connections whose last run succeeded.
     pub synced: u32,
-    /// Connections nobody had heard of for a day, for which a run was asked.
+    /// Owed runs that were not needed: a look showed the calendar as the last one found it.
+    pub settled: u32,
+    /// Calendars that were due for a look.
+    pub looked: u32,
+    /// Those of them for which a run was asked.
     pub reconciled: u32,
+    /// Those of them whose change no notification told.
+    pub missed: u32,
     /// Renewals and runs that failed, with their codes.
     pub failed: Vec<(ConnectionId, String)>,
     /// Runs owed and due afterwards: not 0 for long means that the sweeps do not keep up.
@@ -39,20 +47,25 @@ pub struct Swept {
 
 /// Fails where the database did not answer what there is to do, or what remains; what was found is done all the same.
 pub async fn sweep<P: Ports>(ports: &P, invocation: &Invocation) -> Result<Swept, DatabaseUnavailable> {
+    invocation.keep_for_looks(RUNS_KEPT_FOR_LOOKS);
     let sweep = Sweep {
         ports,
         invocation,
         swept: RefCell::default(),
         owed: RefCell::default(),
-        silent: RefCell::default(),
+        to_look_at: RefCell::default(),
+        lookers: Cell::new(ROWS_AT_ONCE),
         due: RefCell::default(),
         to_retire: RefCell::default(),
+        farewells: RefCell::default(),
     };
     // Concurrently, so that runs that hang do not keep channels from being renewed.
     let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
     steps.push(sweep.find_owed().boxed_local());
     steps.push(sweep.find_due().boxed_local());
+    steps.push(sweep.find_to_look_at().boxed_local());
     steps.push(sweep.find_to_retire().boxed_local());
+    steps.push(sweep.find_farewells().boxed_local());
     let mut result = Ok(());
     while let Some(next) = steps.next().await {
         match next {
@@ -82,74 +95,88 @@ struct Sweep<'a, P> {
     swept: RefCell<Swept>,
     /// More rows than this sweep has runs, for sweeps that overlap find the same ones and each row is one's alone.
     owed: RefCell<std::vec::IntoIter<Connection>>,
-    /// With what says that nobody has looked at the row for a day.
-    silent: RefCell<std::vec::IntoIter<(Connection, Filter)>>,
+    /// Rows that wait for one of the few looks at a time.
+    to_look_at: RefCell<std::vec::IntoIter<Connection>>,
+    /// How many looks may still find something to run.
+    lookers: Cell<usize>,
     /// Rows that wait for one of the few renewals at a time.
     due: RefCell<std::vec::IntoIter<Connection>>,
     to_retire: RefCell<std::vec::IntoIter<Connection>>,
+    farewells: RefCell<std::vec::IntoIter<Farewell>>,
 }
 
 impl<P: Ports> Sweep<'_, P> {
-    /// Runs that are owed and due; what they leave of the budget goes to connections not looked at for a day.
+    /// Runs that are owed and due.
     async fn find_owed(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let filters = owed_and_due(self.ports);
         let owed = self.read(Query { filters, order: Column::SyncNotBefore, limit: ROWS_PER_STEP }).await?;
-        let left = (RUNS_PER_INVOCATION as usize).saturating_sub(owed.len());
         self.owed.replace(owed.into_iter());
-        let mut next: Vec<Step<'_>> =
-            (0..RUNS_PER_INVOCATION).map(|_| self.run_next().boxed_local()).collect();
-        if left > 0 {
-            next.push(self.find_silent(left).boxed_local());
+        Ok(Next((0..RUNS_PER_INVOCATION).map(|_| self.run_next().boxed_local()).collect()))
+    }
+
+    /// Runs the next row that no other sweep was faster to claim, and that needs it.
+    async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        while self.invocation.may_run(self.ports.now(), None) {
+            let Some(row) = self.owed.borrow_mut().next() else { return Ok(Next::NOTHING) };
+            match self.run(row, Reason::Owed, Beforehand::Nothing).await {
+                Outcome::Synced | Outcome::Failed(_) => return Ok(Next::NOTHING),
+                Outcome::Settled | Outcome::NoConsent(_) | Outcome::NotRun => {}
+            }
+        }
+        Ok(Next::NOTHING)
+    }
+
+    /// Calendars that are due for a look, whatever Google says of them.
+    async fn find_to_look_at(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let mut filters = Vec::from(live());
+        filters.extend(consenting());
+        filters.extend([
+            Filter::IsNull(Column::SyncRequestId),
+            Filter::Lte(Column::SyncLookAt, self.ports.now().into()),
+        ]);
+        let query = Query { filters, order: Column::SyncLookAt, limit: LOOKS_PER_SWEEP };
+        let due = self.read(query).await;
+        let result = due.map(|due| self.to_look_at.replace(due.into_iter()));
+        let mut next: Vec<Step<'_>> = (0..ROWS_AT_ONCE).map(|_| self.look_next().boxed_local()).collect();
+        next.push(async move { result.map(|_| Next::NOTHING) }.boxed_local());
+        Ok(Next(next))
+    }
+
+    /// Looks at the next row's calendar. Its run does not keep the one after it waiting.
+    async fn look_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let in_time = self.invocation.may_look(self.ports.now());
+        let Some(row) = self.to_look_at.borrow_mut().next().filter(|_| in_time) else {
+            self.lookers.set(self.lookers.get() - 1);
+            let is_last = self.lookers.get() == 0;
+            return Ok(if is_last { self.run_instead_of_looks() } else { Next::NOTHING });
+        };
+        let mut next = vec![self.look_next().boxed_local()];
+        let looked = look_if_due(self.ports, &row).await;
+        let mut swept = self.swept.borrow_mut();
+        swept.looked += u32::from(looked != DueLook::NotOurs);
+        if let DueLook::RunAsked { row, found, missed } = looked {
+            swept.reconciled += 1;
+            swept.missed += u32::from(missed);
+            let beforehand = found.map_or(Beforehand::Irrelevant, Beforehand::Found);
+            next.push(self.run_for_look(*row, beforehand).boxed_local());
         }
         Ok(Next(next))
     }
 
-    /// Runs the next row that no other sweep was faster to claim.
-    async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        loop {
-            let Some(row) = self.owed.borrow_mut().next() else { return Ok(Next::NOTHING) };
-            if self.run(row, Reason::Owed).await != Outcome::NotRun {
-                return Ok(Next::NOTHING);
-            }
-        }
+    /// What no look needed goes to runs that are owed.
+    fn run_instead_of_looks(&self) -> Next<'_> {
+        self.invocation.keep_for_looks(0);
+        Next((0..RUNS_KEPT_FOR_LOOKS).map(|_| self.run_next().boxed_local()).collect())
     }
 
-    async fn find_silent(&self, runs: usize) -> Result<Next<'_>, DatabaseUnavailable> {
-        let mut silent = Vec::new();
-        let long_ago = self.ports.now() - RECONCILE_AFTER;
-        for last_sync in [Filter::IsNull(Column::LastSyncAt), Filter::Lt(Column::LastSyncAt, long_ago.into())]
-        {
-            let limit = ROWS_PER_STEP - silent.len();
-            if limit == 0 {
-                break;
-            }
-            let mut filters = Vec::from(live());
-            filters.push(Filter::IsNull(Column::SyncRequestId));
-            filters.push(Filter::IsDistinct(Column::WebhookError, "reconnect_required".into()));
-            filters.push(last_sync.clone());
-            let rows = self.read(Query { filters, order: Column::LastSyncAt, limit }).await?;
-            silent.extend(rows.into_iter().map(|row| (row, last_sync.clone())));
-        }
-        self.silent.replace(silent.into_iter());
-        Ok(Next((0..runs).map(|_| self.reconcile_next().boxed_local()).collect()))
-    }
-
-    /// Asks for a run of the next row for which no other sweep was faster to ask.
-    async fn reconcile_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        loop {
-            let Some((row, last_sync)) = self.silent.borrow_mut().next() else { return Ok(Next::NOTHING) };
-            let request = RequestId::fresh(self.ports.now(), self.ports.random());
-            match self.ports.update(reconcile(row.id, last_sync, request), DATABASE_TIMEOUT).await {
-                Ok(Some(row)) => {
-                    self.swept.borrow_mut().reconciled += 1;
-                    self.run(row, Reason::Reconciliation).await;
-                    return Ok(Next::NOTHING);
-                }
-                Ok(None) => {}
-                // If it took place all the same, the run is owed.
-                Err(DatabaseUnavailable) => return Ok(Next::NOTHING),
-            }
-        }
+    async fn run_for_look(
+        &self,
+        row: Connection,
+        beforehand: Beforehand,
+    ) -> Result<Next<'_>, DatabaseUnavailable> {
+        self.invocation.use_kept_for_look();
+        self.run(row, Reason::Reconciliation, beforehand).await;
+        Ok(Next::NOTHING)
     }
 
     /// Missing, expiring, foreign and failed channels alike: whatever is due.
@@ -158,7 +185,7 @@ impl<P: Ports> Sweep<'_, P> {
         filters.push(Filter::Lte(Column::WebhookNotBefore, self.ports.now().into()));
         let due = self.read(Query { filters, order: Column::WebhookNotBefore, limit: ROWS_PER_STEP }).await?;
         self.due.replace(due.into_iter());
-        Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
+        Ok(Next((0..ROWS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
     }
 
     /// Renews the next row. Its run does not keep the one after it waiting.
@@ -199,7 +226,7 @@ impl<P: Ports> Sweep<'_, P> {
             to_retire.extend(self.read(query).await?);
         }
         self.to_retire.replace(to_retire.into_iter());
-        Ok(Next((0..RENEWALS_AT_ONCE).map(|_| self.retire_next().boxed_local()).collect()))
+        Ok(Next((0..ROWS_AT_ONCE).map(|_| self.retire_next().boxed_local()).collect()))
     }
 
     async fn retire_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
@@ -213,17 +240,36 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next(vec![self.retire_next().boxed_local()]))
     }
 
-    async fn run(&self, row: Connection, reason: Reason) -> Outcome {
+    /// Channels of deleted connections.
+    async fn find_farewells(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let farewells = self.ports.farewells(self.ports.now(), ROWS_PER_STEP, DATABASE_TIMEOUT).await?;
+        self.farewells.replace(farewells.into_iter());
+        Ok(Next((0..ROWS_AT_ONCE).map(|_| self.see_off_next().boxed_local()).collect()))
+    }
+
+    async fn see_off_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
+        let in_time = self.invocation.may_renew(self.ports.now());
+        let Some(farewell) = self.farewells.borrow_mut().next().filter(|_| in_time) else {
+            return Ok(Next::NOTHING);
+        };
+        see_off(self.ports, &farewell).await;
+        Ok(Next(vec![self.see_off_next().boxed_local()]))
+    }
+
+    async fn run(&self, row: Connection, reason: Reason, beforehand: Beforehand) -> Outcome {
         let connection = row.id;
-        let outcome = run(self.ports, self.invocation, row, reason).await;
+        let outcome = run(self.ports, self.invocation, row, reason, beforehand).await;
         self.count(connection, outcome);
         outcome
     }
 
     fn count(&self, connection: ConnectionId, outcome: Outcome) {
+        let mut swept = self.swept.borrow_mut();
         match outcome {
-            Outcome::Synced => self.swept.borrow_mut().synced += 1,
-            Outcome::Failed(failure) => self.swept.borrow_mut().failed.push((connection, failure.code())),
+            Outcome::Synced => swept.synced += 1,
+            Outcome::Settled => swept.settled += 1,
+            Outcome::Failed(failure) => swept.failed.push((connection, failure.code())),
+            Outcome::NoConsent(failure) => swept.failed.push((connection, failure.code().to_owned())),
             Outcome::NotRun => {}
         }
     }
@@ -237,6 +283,7 @@ impl<P: Ports> Sweep<'_, P> {
 fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
     let now = ports.now();
     let mut filters = Vec::from(live());
+    filters.extend(consenting());
     filters.extend([
         Filter::NotNull(Column::SyncRequestId),
         Filter::Lt(Column::SyncLeaseUntil, now.into()),

@@ -6,6 +6,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::failure::RenewalFailure;
 
 macro_rules! columns {
     ($($variant:ident $name:literal $type:ident $owner:ident $($read:ident)?,)*) => {
@@ -64,7 +65,7 @@ columns! {
     WebhookResourceId "webhook_resource_id" Text Shared read,
     WebhookPendingId "webhook_pending_id" Text Shared read,
     WebhookOpenedAt "webhook_opened_at" Time Ours read,
-    WebhookConfirmedId "webhook_confirmed_id" Text Shared,
+    WebhookConfirmedId "webhook_confirmed_id" Text Shared read,
     WebhookMessageNumber "webhook_message_number" BigInteger Ours read,
     WebhookLeaseUntil "webhook_lease_until" Time Ours read,
     WebhookNotBefore "webhook_not_before" Time Ours read,
@@ -77,8 +78,8 @@ columns! {
     SyncAttempts "sync_attempts" Integer Ours read,
     SyncStreak "sync_streak" Integer Ours read,
     SyncError "sync_error" Text Shared,
-    SyncSeen "sync_seen" Text Shared,
-    SyncLookAt "sync_look_at" Time Ours,
+    SyncSeen "sync_seen" Text Shared read,
+    SyncLookAt "sync_look_at" Time Ours read,
     WebhookNotifiedAt "webhook_notified_at" Time Shared,
     WebhookErrorReason "webhook_error_reason" Text Shared,
     CalendarName "calendar_name" Text Shared,
@@ -202,6 +203,13 @@ impl Query {
 /// as enabled.
 pub fn live() -> [Filter; 3] {
     [google(), Filter::IsTrue(Column::IsActive), Filter::NotFalse(Column::SyncEnabled)]
+}
+
+/// Consent alive: Google does not refuse whatever is asked for in the user's name. Of other connections only the renewal
+/// goes on asking.
+pub fn consenting() -> [Filter; 3] {
+    let differs = |failure: RenewalFailure| Filter::IsDistinct(Column::WebhookError, failure.code().into());
+    RenewalFailure::CONSENT_IS_DEAD.map(differs)
 }
 
 /// Rows of other providers are none of our business.

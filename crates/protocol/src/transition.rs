@@ -5,17 +5,19 @@
 //! | of | steps |
 //! |---|---|
 //! | a notification | [`confirm_pending`], [`confirm_current`], [`note_change`], [`note_orphan`], [`note_pending`] |
-//! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`reconcile`] |
+//! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`settle_run`], [`await_consent`], [`hasten_run`] |
+//! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
 //! | a consent | [`book_refusal`], [`store_token`] |
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
-use crate::failure::{Refused, RunFailure};
+use crate::failure::{Refused, RenewalFailure, RunFailure};
 use crate::grant::{OpenedChannel, RenewedToken};
+use crate::look::Look;
 use crate::notification::Notification;
 use crate::schedule::{self, REFRESH_INTERVAL};
-use crate::table::{Column, Filter, Value, google, live};
+use crate::table::{Column, Filter, Value, consenting, google, live};
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +55,13 @@ transitions! {
     RefuseRun "refuse_run",
     DoubtRun "doubt_run",
     LoseRun "lose_run",
+    SettleRun "settle_run",
+    AwaitConsent "await_consent",
+    HastenRun "hasten_run",
+    ClaimLook "claim_look",
+    NoteUnchanged "note_unchanged",
     Reconcile "reconcile",
+    PostponeLook "postpone_look",
     ClaimRenewal "claim_renewal",
     ReissueChannel "reissue_channel",
     CommitChannel "commit_channel",
@@ -82,15 +90,15 @@ pub struct Update {
 // Notifications. The row is looked up by the token's hash, which every channel of a connection shares.
 
 /// `sync` of the channel that is being opened. No row: it is not being opened, or not any more.
-pub(crate) fn confirm_pending(notification: &Notification) -> Update {
-    of_token(Transition::ConfirmPending, notification)
+pub(crate) fn confirm_pending(notification: &Notification, now: Timestamp) -> Update {
+    of_token(Transition::ConfirmPending, notification, now)
         .when_eq(Column::WebhookPendingId, &notification.channel)
         .set(Column::WebhookConfirmedId, &notification.channel)
 }
 
 /// `sync` of the current channel, as its first word. No row: the channel has spoken before, or no row names it.
-pub(crate) fn confirm_current(notification: &Notification) -> Update {
-    of_token(Transition::ConfirmCurrent, notification)
+pub(crate) fn confirm_current(notification: &Notification, now: Timestamp) -> Update {
+    of_token(Transition::ConfirmCurrent, notification, now)
         .when_eq(Column::WebhookId, &notification.channel)
         .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
         .set(Column::WebhookMessageNumber, 1)
@@ -98,8 +106,8 @@ pub(crate) fn confirm_current(notification: &Notification) -> Update {
 
 /// A change told by the current channel with a new number, paused or not: it may be resumed before the row is read
 /// again. No row: another channel, or a number that is not new.
-pub(crate) fn note_change(notification: &Notification, request: RequestId) -> Update {
-    of_token(Transition::NoteChange, notification)
+pub(crate) fn note_change(notification: &Notification, now: Timestamp, request: RequestId) -> Update {
+    of_token(Transition::NoteChange, notification, now)
         .when_eq(Column::WebhookId, &notification.channel)
         .when(Filter::Lt(Column::WebhookMessageNumber, notification.number.into()))
         .set(Column::WebhookMessageNumber, notification.number)
@@ -108,16 +116,16 @@ pub(crate) fn note_change(notification: &Notification, request: RequestId) -> Up
 
 /// A change told by a channel that is neither current nor being opened. Google is told to stop that channel on the
 /// strength of this, so a write decides, and not a read that may lag. No row: the channel is the row's own.
-pub(crate) fn note_orphan(notification: &Notification, request: RequestId) -> Update {
-    of_token(Transition::NoteOrphan, notification)
+pub(crate) fn note_orphan(notification: &Notification, now: Timestamp, request: RequestId) -> Update {
+    of_token(Transition::NoteOrphan, notification, now)
         .when(Filter::IsDistinct(Column::WebhookId, (&notification.channel).into()))
         .when(Filter::IsDistinct(Column::WebhookPendingId, (&notification.channel).into()))
         .set(Column::SyncRequestId, request)
 }
 
 /// A change told by the channel that is being opened. No row: it was committed or given up meanwhile.
-pub(crate) fn note_pending(notification: &Notification, request: RequestId) -> Update {
-    of_token(Transition::NotePending, notification)
+pub(crate) fn note_pending(notification: &Notification, now: Timestamp, request: RequestId) -> Update {
+    of_token(Transition::NotePending, notification, now)
         .when_eq(Column::WebhookPendingId, &notification.channel)
         .set(Column::SyncRequestId, request)
 }
@@ -126,7 +134,8 @@ pub(crate) fn note_pending(notification: &Notification, request: RequestId) -> U
 // the row.
 
 /// Takes an owed run that is due. Books the attempt and when the next may start before `recalculate-schedule` is
-/// called, so that a run that kills its isolate backs off too. No row: another was faster, or the row was paused.
+/// called, so that a run that kills its isolate backs off too. No row: another was faster, the row was paused, or its
+/// consent died.
 pub(crate) fn claim_run(row: &Connection, now: Timestamp, lease: Timestamp, random: u128) -> Update {
     Update::of(Transition::ClaimRun, row.id)
         .when(Filter::NotNull(Column::SyncRequestId))
@@ -134,23 +143,66 @@ pub(crate) fn claim_run(row: &Connection, now: Timestamp, lease: Timestamp, rand
         .when(Filter::Lte(Column::SyncNotBefore, now.into()))
         .when_eq(Column::SyncAttempts, row.sync_attempts)
         .when_live()
+        .when_consenting()
         .set(Column::SyncLeaseUntil, lease)
         .set(Column::SyncAttempts, schedule::one_more(row.sync_attempts))
         .set(Column::SyncNotBefore, schedule::run_retry_after_crash(lease, row.sync_attempts, random))
 }
 
-/// What a run leaves behind that succeeded.
+/// What a look found, and with whose consent and in which calendar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub look: Look,
+    pub source: Source,
+}
+
+impl Found {
+    pub(crate) fn new(row: &Connection, look: Look) -> Self {
+        Self { look, source: row.webhook_source.clone() }
+    }
+}
+
+/// What a run leaves behind that succeeded, or was not needed.
+#[derive(Clone)]
 pub(crate) struct Success {
     pub(crate) ended_at: Timestamp,
     pub(crate) streak: i64,
+    /// What stood in the row when the look was made.
+    pub(crate) seen_before: Option<String>,
+    /// What the look before the run found. A run without one forgets what an older one found.
+    pub(crate) found: Option<Found>,
+    /// After a look.
+    pub(crate) next_look: Option<Timestamp>,
 }
 
 impl Success {
+    pub(crate) fn without_look(&self) -> Self {
+        Self { found: None, next_look: None, ..self.clone() }
+    }
+
     fn record(&self, update: Update) -> Update {
-        update
+        let update = update
             .set(Column::LastSyncAt, self.ended_at)
             .set_null(Column::SyncError)
-            .set(Column::SyncStreak, self.streak)
+            .set(Column::SyncStreak, self.streak);
+        let Some(found) = &self.found else { return update.set_null(Column::SyncSeen) };
+        // Of another consent or calendar the look says nothing.
+        let update = found
+            .name_calendar(update.when_eq(Column::WebhookSource, &found.source))
+            .set(Column::SyncSeen, &found.look.seen);
+        match self.next_look {
+            Some(next_look) => update.set(Column::SyncLookAt, next_look),
+            None => update,
+        }
+    }
+
+    /// While a newer request waits, which may be one that no look settles.
+    fn record_before_next(&self, update: Update) -> Update {
+        let update = match self.found {
+            Some(_) => update.when_still(Column::SyncSeen, self.seen_before.as_deref()),
+            None => update,
+        };
+        self.record(update)
     }
 
     fn not_before(&self) -> Timestamp {
@@ -158,19 +210,29 @@ impl Success {
     }
 }
 
-/// The run that was made is done, and nothing is owed. No row: a newer request came, or the lease was lost.
-pub(crate) fn finish_run(held: Held, request: RequestId, success: &Success) -> Update {
-    let update = held
-        .update(Transition::FinishRun)
-        .when_eq(Column::SyncRequestId, request)
-        .set_null(Column::SyncRequestId)
-        .set_epoch(Column::SyncLeaseUntil)
-        .set(Column::SyncAttempts, 0)
-        .set(Column::SyncNotBefore, success.not_before());
-    success.record(update)
+impl Found {
+    /// For people; a calendar without a name keeps the one that it had.
+    fn name_calendar(&self, update: Update) -> Update {
+        match &self.look.calendar_name {
+            Some(name) => update.set(Column::CalendarName, name),
+            None => update,
+        }
+    }
 }
 
-/// Goes on with the newer request under another lease. No row: the lease was lost.
+/// The run that was made is done, and nothing is owed. No row: a newer request came, the consent or the calendar is
+/// another than the look's, or the lease was lost.
+pub(crate) fn finish_run(held: Held, request: RequestId, success: &Success) -> Update {
+    success.record(held.done(Transition::FinishRun, request, success))
+}
+
+/// The run need not be made: a look shows the calendar as the last one found it. No row: as of [`finish_run`].
+pub(crate) fn settle_run(held: Held, request: RequestId, success: &Success) -> Update {
+    success.record(held.done(Transition::SettleRun, request, success))
+}
+
+/// Goes on with the newer request under another lease. No row: the lease was lost; after a look also where the consent
+/// or the calendar is another, or the newer request is to be run whatever a look shows.
 pub(crate) fn keep_run(held: Held, success: &Success, next_lease: Timestamp) -> Update {
     let update = held
         .update(Transition::KeepRun)
@@ -178,10 +240,10 @@ pub(crate) fn keep_run(held: Held, success: &Success, next_lease: Timestamp) -> 
         .set(Column::SyncLeaseUntil, next_lease)
         .set(Column::SyncAttempts, 1)
         .set(Column::SyncNotBefore, success.ended_at);
-    success.record(update)
+    success.record_before_next(update)
 }
 
-/// Leaves the newer request owed: the brake or the budget forbids another run. No row: the lease was lost.
+/// Leaves the newer request owed: the brake or the budget forbids another run. No row: as of [`keep_run`].
 pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
     let update = held
         .update(Transition::LeaveRun)
@@ -189,7 +251,7 @@ pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
         .set_epoch(Column::SyncLeaseUntil)
         .set(Column::SyncAttempts, 0)
         .set(Column::SyncNotBefore, success.not_before());
-    success.record(update)
+    success.record_before_next(update)
 }
 
 /// Gives back the lease that [`keep_run`] took, for the connection was paused meanwhile. No row: the lease was lost.
@@ -209,25 +271,75 @@ pub(crate) fn refuse_run(held: Held, attempts: i64, retry_at: Timestamp) -> Upda
     held.update(Transition::RefuseRun).released(attempts.saturating_sub(1), retry_at)
 }
 
+/// Google refuses the connection: nothing was called, the attempt is taken back, and the request waits for whatever
+/// mends the consent. No row: the lease was lost.
+pub(crate) fn await_consent(held: Held, attempts: i64, now: Timestamp, failure: RenewalFailure) -> Update {
+    held.update(Transition::AwaitConsent)
+        .released(attempts.saturating_sub(1), now)
+        .set(Column::SyncError, failure.code())
+}
+
 /// The callee may still be working: its lease stays, and only the error is told. No row: the lease was lost.
 pub(crate) fn doubt_run(held: Held, failure: RunFailure) -> Update {
     held.update(Transition::DoubtRun).set(Column::SyncError, failure.code().as_str())
 }
 
-/// Asks for one more run, whatever the row says: another run may have begun under another lease, and our callee may
-/// have written after it. No row: the connection was deleted.
+/// Asks for one more run, whatever the row says and a look shows: another run may have begun under another lease, and
+/// our callee may have written after it. No row: the connection was deleted.
 pub(crate) fn lose_run(connection: ConnectionId, request: RequestId) -> Update {
-    Update::of(Transition::LoseRun, connection).set(Column::SyncRequestId, request)
+    Update::of(Transition::LoseRun, connection).asking_for(request)
 }
 
-/// Asks for a run of a connection that was silent for a day; `silent` says so. No row: it was not, or another sweep was
-/// faster.
-pub(crate) fn reconcile(connection: ConnectionId, silent: Filter, request: RequestId) -> Update {
-    Update::of(Transition::Reconcile, connection)
+/// Brings a run forward that waits long for an old failure: a person just changed something. No row: it is under way,
+/// or was booked anew.
+pub(crate) fn hasten_run(row: &Connection, now: Timestamp) -> Update {
+    Update::of(Transition::HastenRun, row.id)
+        .when(Filter::Lt(Column::SyncLeaseUntil, now.into()))
+        .when_eq(Column::SyncNotBefore, row.sync_not_before)
+        .set(Column::SyncNotBefore, now + schedule::LONGEST_WAIT_OF_A_CHANGE)
+}
+
+// Looks.
+
+/// Takes a look that is due, and says when the next one is. No row: another was faster, a run is owed, the row was
+/// paused, or its consent died.
+pub(crate) fn claim_look(row: &Connection, next: Timestamp) -> Update {
+    Update::of(Transition::ClaimLook, row.id)
+        .when_eq(Column::SyncLookAt, row.sync_look_at)
         .when(Filter::IsNull(Column::SyncRequestId))
-        .when(silent)
         .when_live()
-        .set(Column::SyncRequestId, request)
+        .when_consenting()
+        .set(Column::SyncLookAt, next)
+}
+
+/// The calendar is as the last run found it. No row: a change was told meanwhile, or another look was made.
+pub(crate) fn note_unchanged(row: &Connection, found: &Found, now: Timestamp) -> Update {
+    let update = Update::of(Transition::NoteUnchanged, row.id)
+        .when_eq(Column::SyncLookAt, row.sync_look_at)
+        .when(Filter::IsNull(Column::SyncRequestId))
+        .when_eq(Column::WebhookSource, &found.source)
+        .set(Column::LastSyncAt, now);
+    found.name_calendar(update)
+}
+
+/// Asks for a run: a look found the calendar changed, or cannot tell. Renews the channel at `renew_at`, if it ought to
+/// have told. No row: a run is owed already, or the row was paused.
+pub(crate) fn reconcile(connection: ConnectionId, request: RequestId, renew_at: Option<Timestamp>) -> Update {
+    let update = Update::of(Transition::Reconcile, connection)
+        .when(Filter::IsNull(Column::SyncRequestId))
+        .when_live()
+        .set(Column::SyncRequestId, request);
+    match renew_at {
+        Some(renew_at) => update.set(Column::WebhookNotBefore, renew_at),
+        None => update,
+    }
+}
+
+/// Google refused the look, or did not answer. No row: another look was made, or one is due at once.
+pub(crate) fn postpone_look(row: &Connection, look_at: Timestamp) -> Update {
+    Update::of(Transition::PostponeLook, row.id)
+        .when_eq(Column::SyncLookAt, row.sync_look_at)
+        .set(Column::SyncLookAt, look_at)
 }
 
 /// A run's lease, as it stands in the row that it was claimed of.
@@ -240,6 +352,15 @@ pub(crate) struct Held {
 impl Held {
     fn update(self, transition: Transition) -> Update {
         Update::of(transition, self.connection).when_eq(Column::SyncLeaseUntil, self.lease)
+    }
+
+    fn done(self, transition: Transition, request: RequestId, success: &Success) -> Update {
+        self.update(transition)
+            .when_eq(Column::SyncRequestId, request)
+            .set_null(Column::SyncRequestId)
+            .set_epoch(Column::SyncLeaseUntil)
+            .set(Column::SyncAttempts, 0)
+            .set(Column::SyncNotBefore, success.not_before())
     }
 }
 
@@ -281,8 +402,8 @@ pub(crate) fn claim_renewal(
         Trigger::Setup => update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at),
         Trigger::Button => update
             .when(Filter::Lt(Column::WebhookOpenedAt, (now - REFRESH_INTERVAL).into()))
-            .set(Column::SyncRequestId, RequestId::fresh(now, random()))
-            .set_epoch(Column::SyncNotBefore),
+            .asking_for(RequestId::fresh(now, random()))
+            .set(Column::SyncNotBefore, now),
         Trigger::Sweep => update.when(Filter::Lte(Column::WebhookNotBefore, now.into())),
     }
 }
@@ -427,8 +548,9 @@ pub(crate) fn store_token(row: &Connection, token: &RenewedToken, expires_at: Ti
     }
 }
 
-fn of_token(transition: Transition, notification: &Notification) -> Update {
-    Update::matching(transition, of_hash(notification)).when(google())
+/// Whatever a notification leads to, Google reached us.
+fn of_token(transition: Transition, notification: &Notification, now: Timestamp) -> Update {
+    Update::matching(transition, of_hash(notification)).when(google()).set(Column::WebhookNotifiedAt, now)
 }
 
 /// The row of a notification's token.
@@ -471,6 +593,11 @@ impl Update {
         self
     }
 
+    pub fn when_consenting(mut self) -> Self {
+        self.filters.extend(consenting());
+        self
+    }
+
     pub fn set(mut self, column: Column, value: impl Into<Value>) -> Self {
         self.set.push((column, value.into()));
         self
@@ -496,6 +623,12 @@ impl Update {
     /// Sets a time to PostgreSQL's `epoch`, the "never" of every lease and date.
     pub fn set_epoch(self, column: Column) -> Self {
         self.set(column, Timestamp::default())
+    }
+
+    /// Asks for a run that is made whatever a look shows: what the last run found is forgotten, and a run that is going
+    /// on sees by the id that its own look does not count.
+    fn asking_for(self, request: RequestId) -> Self {
+        self.set(Column::SyncRequestId, request).set(Column::SyncSeen, request.0.to_string().as_str())
     }
 
     /// Gives the lease back; the request stays owed.

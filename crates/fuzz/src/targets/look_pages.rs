@@ -7,8 +7,9 @@ use std::time::Duration;
 use protocol::Timestamp;
 use protocol::connection::AccessToken;
 use protocol::failure::{RenewalFailure as Failure, WatchFailure};
-use protocol::look::{Anchor, LONGEST_LOOK, Look, LookFailure, PAGES_PER_LOOK};
+use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::Google;
+use protocol::schedule::{LONGEST_LOOK, PAGES_PER_LOOK};
 use serde_json::{Map, Value as Json, json};
 use url::Url;
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::connection::{AccessToken, RefreshToken, ResourceId, TokenHash};
 use crate::failure::{RenewalFailure, Word};
+use crate::look::{Anchor, CalendarName, Digest, Seen};
 use crate::memory::Table;
 use crate::notification::State;
 
@@ -43,7 +44,7 @@ fn row() -> Columns {
         WebhookPendingId "pending", WebhookConfirmedId "confirmed", WebhookMessageNumber 5,
         WebhookLeaseUntil at(-1), WebhookNotBefore at(0), WebhookAttempts 2, WebhookError "google_rejected", WebhookErrorReason "undocumented",
         SyncRequestId OLD, SyncLeaseUntil at(-1), SyncNotBefore at(0), SyncAttempts 2, SyncStreak 1,
-        SyncError "recalculate_404", LastSyncAt at(-DAY - 1),
+        SyncError "recalculate_404", LastSyncAt at(-DAY - 1), SyncSeen "before", SyncLookAt at(0),
     }
 }
 
@@ -67,7 +68,25 @@ fn held() -> Held {
 
 /// After as many echoes as make the next run wait for 8 s.
 fn success() -> Success {
-    Success { ended_at: at(1), streak: 3 }
+    Success {
+        ended_at: at(1),
+        streak: 3,
+        seen_before: Some("before".to_owned()),
+        found: None,
+        next_look: None,
+    }
+}
+
+fn after_look() -> Success {
+    Success { found: Some(found()), next_look: Some(at(DAY)), ..success() }
+}
+
+fn found() -> Found {
+    Found { look: Look { seen: seen(), calendar_name: CalendarName::parse("Work") }, source: consent() }
+}
+
+fn seen() -> Seen {
+    Seen { anchor: Anchor::of_look(at(0), None), digest: Digest([7; 32]) }
 }
 
 fn pending(step: impl FnOnce(Pending<'_>) -> Update) -> Update {
@@ -121,47 +140,80 @@ macro_rules! cases {
 
 fn cases() -> Vec<Case> {
     cases! {
-        |_| confirm_pending(&said("pending", 1)),
+        |_| confirm_pending(&said("pending", 1), at(1)),
             unless { WebhookToken "other", Provider "outlook", WebhookPendingId NULL }
-            sets { WebhookConfirmedId "pending" }
-        |_| confirm_current(&said("current", 1)),
+            sets { WebhookConfirmedId "pending", WebhookNotifiedAt at(1) }
+        |_| confirm_current(&said("current", 1), at(1)),
             of { WebhookMessageNumber 0 }
             unless { WebhookToken "other", Provider "outlook", WebhookId NULL, WebhookMessageNumber 1 }
-            sets { WebhookMessageNumber 1 }
-        |_| note_change(&said("current", 6), NEW),
+            sets { WebhookMessageNumber 1, WebhookNotifiedAt at(1) }
+        |_| note_change(&said("current", 6), at(1), NEW),
             unless { WebhookToken "other", Provider "outlook", WebhookId "next", WebhookMessageNumber 6 }
-            sets { WebhookMessageNumber 6, SyncRequestId NEW }
-        |_| note_orphan(&said("former", 6), NEW),
+            sets { WebhookMessageNumber 6, SyncRequestId NEW, WebhookNotifiedAt at(1) }
+        |_| note_orphan(&said("former", 6), at(1), NEW),
             of { WebhookPendingId NULL }
             unless { WebhookToken "other", Provider "outlook", WebhookId "former", WebhookPendingId "former" }
-            sets { SyncRequestId NEW }
-        |_| note_pending(&said("pending", 6), NEW),
+            sets { SyncRequestId NEW, WebhookNotifiedAt at(1) }
+        |_| note_pending(&said("pending", 6), at(1), NEW),
             unless { WebhookToken "other", Provider "outlook", WebhookPendingId "next" }
-            sets { SyncRequestId NEW }
+            sets { SyncRequestId NEW, WebhookNotifiedAt at(1) }
 
         |row| claim_run(row, at(0), at(180), 0),
             unless {
                 Id ANOTHER, SyncRequestId NULL, SyncLeaseUntil at(0), SyncNotBefore at(1), SyncAttempts 3,
-                Provider "outlook", IsActive NULL, SyncEnabled FALSE,
+                Provider "outlook", IsActive NULL, SyncEnabled FALSE, WebhookError "reconnect_required",
+                WebhookError "permission_missing", WebhookError "blocked_by_policy",
             }
             sets { SyncLeaseUntil at(180), SyncAttempts 3, SyncNotBefore at(184) }
         |_| finish_run(held(), OLD, &success()),
             unless { Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NEW }
             sets {
                 SyncRequestId NULL, SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(9),
-                LastSyncAt at(1), SyncError NULL, SyncStreak 3,
+                LastSyncAt at(1), SyncError NULL, SyncStreak 3, SyncSeen NULL,
+            }
+        |_| finish_run(held(), OLD, &after_look()),
+            unless { Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NEW, RefreshToken "another consent" }
+            sets {
+                SyncRequestId NULL, SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(9),
+                LastSyncAt at(1), SyncError NULL, SyncStreak 3, SyncSeen &seen(), CalendarName "Work",
+                SyncLookAt at(DAY),
+            }
+        |_| settle_run(held(), OLD, &after_look()),
+            unless { Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NEW, RefreshToken "another consent" }
+            sets {
+                SyncRequestId NULL, SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(9),
+                LastSyncAt at(1), SyncError NULL, SyncStreak 3, SyncSeen &seen(), CalendarName "Work",
+                SyncLookAt at(DAY),
             }
         |_| keep_run(held(), &success(), at(181)),
             unless { Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NULL }
             sets {
                 SyncLeaseUntil at(181), SyncAttempts 1, SyncNotBefore at(1),
-                LastSyncAt at(1), SyncError NULL, SyncStreak 3,
+                LastSyncAt at(1), SyncError NULL, SyncStreak 3, SyncSeen NULL,
+            }
+        |_| keep_run(held(), &after_look(), at(181)),
+            unless {
+                Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NULL, RefreshToken "another consent",
+                SyncSeen "asked for meanwhile",
+            }
+            sets {
+                SyncLeaseUntil at(181), SyncAttempts 1, SyncNotBefore at(1), LastSyncAt at(1), SyncError NULL,
+                SyncStreak 3, SyncSeen &seen(), CalendarName "Work", SyncLookAt at(DAY),
             }
         |_| leave_run(held(), &success()),
             unless { Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NULL }
             sets {
                 SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(9),
-                LastSyncAt at(1), SyncError NULL, SyncStreak 3,
+                LastSyncAt at(1), SyncError NULL, SyncStreak 3, SyncSeen NULL,
+            }
+        |_| leave_run(held(), &after_look()),
+            unless {
+                Id ANOTHER, SyncLeaseUntil at(180), SyncRequestId NULL, RefreshToken "another consent",
+                SyncSeen "asked for meanwhile",
+            }
+            sets {
+                SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(9), LastSyncAt at(1), SyncError NULL,
+                SyncStreak 3, SyncSeen &seen(), CalendarName "Work", SyncLookAt at(DAY),
             }
         |_| pause_run(held(), at(1)),
             unless { Id ANOTHER, SyncLeaseUntil at(180) }
@@ -172,19 +224,45 @@ fn cases() -> Vec<Case> {
         |_| refuse_run(held(), 1, at(60)),
             unless { Id ANOTHER, SyncLeaseUntil at(180) }
             sets { SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(60) }
+        |_| await_consent(held(), 1, at(1), RenewalFailure::ReconnectRequired),
+            unless { Id ANOTHER, SyncLeaseUntil at(180) }
+            sets {
+                SyncLeaseUntil NEVER, SyncAttempts 0, SyncNotBefore at(1), SyncError "reconnect_required",
+            }
         |_| doubt_run(held(), RunFailure::TimedOut),
             unless { Id ANOTHER, SyncLeaseUntil at(180) }
             sets { SyncError "recalculate_timeout" }
         |_| lose_run(ID, NEW),
             unless { Id ANOTHER }
-            sets { SyncRequestId NEW }
-        |_| reconcile(ID, Filter::Lt(Column::LastSyncAt, at(-DAY).into()), NEW),
+            sets { SyncRequestId NEW, SyncSeen NEW.0.to_string().as_str() }
+        |row| hasten_run(row, at(0)),
+            of { SyncNotBefore at(3600) }
+            unless { Id ANOTHER, SyncLeaseUntil at(0), SyncNotBefore at(3601) }
+            sets { SyncNotBefore at(120) }
+
+        |row| claim_look(row, at(DAY)),
             of { SyncRequestId NULL }
             unless {
-                Id ANOTHER, SyncRequestId OLD, LastSyncAt at(-DAY),
-                Provider "outlook", IsActive NULL, SyncEnabled FALSE,
+                Id ANOTHER, SyncLookAt at(1), SyncRequestId OLD, Provider "outlook", IsActive NULL,
+                SyncEnabled FALSE, WebhookError "reconnect_required", WebhookError "permission_missing",
+                WebhookError "blocked_by_policy",
             }
+            sets { SyncLookAt at(DAY) }
+        |row| note_unchanged(row, &found(), at(1)),
+            of { SyncRequestId NULL }
+            unless { Id ANOTHER, SyncLookAt at(1), SyncRequestId OLD, RefreshToken "another consent" }
+            sets { LastSyncAt at(1), CalendarName "Work" }
+        |_| reconcile(ID, NEW, None),
+            of { SyncRequestId NULL }
+            unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }
             sets { SyncRequestId NEW }
+        |_| reconcile(ID, NEW, Some(at(1))),
+            of { SyncRequestId NULL }
+            unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }
+            sets { SyncRequestId NEW, WebhookNotBefore at(1) }
+        |row| postpone_look(row, at(900)),
+            unless { Id ANOTHER, SyncLookAt at(1) }
+            sets { SyncLookAt at(900) }
 
         |row| claim(row, Trigger::Setup),
             of { WebhookPendingId NULL }
@@ -202,7 +280,8 @@ fn cases() -> Vec<Case> {
             }
             sets {
                 WebhookPendingId "next", WebhookLeaseUntil at(90), WebhookNotBefore at(120), WebhookAttempts 3,
-                SyncRequestId RequestId::fresh(at(0), 0), SyncNotBefore NEVER,
+                SyncRequestId RequestId::fresh(at(0), 0), SyncNotBefore at(0),
+                SyncSeen RequestId::fresh(at(0), 0).0.to_string().as_str(),
             }
         |row| claim(row, Trigger::Sweep),
             of { WebhookAttempts 0 }

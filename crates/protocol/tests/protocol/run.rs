@@ -11,7 +11,7 @@ use protocol::connection::ConnectionId;
 use protocol::event::Event;
 use protocol::failure::RunFailure;
 use protocol::recalculation::Reason;
-use protocol::run::{Outcome, run};
+use protocol::run::{Beforehand, Outcome, run};
 use protocol::table::{Column, Value};
 
 fn owing(world: &World) -> ConnectionId {
@@ -21,11 +21,11 @@ fn owing(world: &World) -> ConnectionId {
 }
 
 fn run_once(world: &World, id: ConnectionId) -> Outcome {
-    finish(run(world, &world.targeted(), world.row(id), Reason::CalendarChanged))
+    finish(run(world, &world.targeted(), world.row(id), Reason::CalendarChanged, Beforehand::Nothing))
 }
 
 fn sweep_once(world: &World, id: ConnectionId) -> Outcome {
-    finish(run(world, &world.sweeping(), world.row(id), Reason::Owed))
+    finish(run(world, &world.sweeping(), world.row(id), Reason::Owed, Beforehand::Nothing))
 }
 
 #[test]
@@ -172,8 +172,14 @@ fn a_refused_nested_call_takes_no_attempt_and_ends_the_invocations_runs() {
         let failure = RunFailure::RateLimited { retry_after: Duration::from_secs(retry_after) };
         world.run_answers.replace([Err(failure)].into());
         let sweep = world.sweeping();
-        assert_eq!(finish(run(&world, &sweep, world.row(id), Reason::Owed)), Outcome::Failed(failure));
-        assert_eq!(finish(run(&world, &sweep, world.row(other), Reason::Owed)), Outcome::NotRun);
+        assert_eq!(
+            finish(run(&world, &sweep, world.row(id), Reason::Owed, Beforehand::Nothing)),
+            Outcome::Failed(failure)
+        );
+        assert_eq!(
+            finish(run(&world, &sweep, world.row(other), Reason::Owed, Beforehand::Nothing)),
+            Outcome::NotRun
+        );
         let row = world.row(id);
         assert_eq!((row.sync_attempts, row.sync_lease_until), (0, Timestamp::default()));
         assert_eq!(row.sync_not_before, world.now.get() + TimeDelta::seconds(wait), "an hour at most");
@@ -244,7 +250,10 @@ fn a_run_that_was_put_off_since_the_row_was_read_is_not_claimed() {
     let read = world.row(id);
     let later = world.now.get() + TimeDelta::minutes(1);
     world.table.write(id, [(Column::SyncNotBefore, later.into())]);
-    assert_eq!(finish(run(&world, &world.targeted(), read, Reason::Owed)), Outcome::NotRun);
+    assert_eq!(
+        finish(run(&world, &world.targeted(), read, Reason::Owed, Beforehand::Nothing)),
+        Outcome::NotRun
+    );
     assert!(world.runs.borrow().is_empty());
 }
 

@@ -21,7 +21,7 @@ fn a_sweep_renews_retires_runs_and_reconciles() {
     let owing = world.connect(3, channel("owing"));
     world.table.write(owing, [(Column::SyncRequestId, world.request())]);
     let silent = world.connect(4, channel("silent"));
-    world.table.write(silent, [(Column::LastSyncAt, (START - TimeDelta::hours(25)).into())]);
+    world.table.write(silent, [(Column::SyncLookAt, START.into())]);
     let well = world.connect(5, channel("well"));
     let before = world.row(well);
 
@@ -73,9 +73,9 @@ fn a_run_that_still_goes_on_does_not_count_as_remaining() {
 #[test]
 fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
     let owed = |world: &World| (Column::SyncRequestId, world.request());
-    let silent = |_: &World| (Column::LastSyncAt, Value::Null);
+    let silent = |_: &World| (Column::SyncLookAt, START.into());
     for (order, state) in
-        [(Column::SyncNotBefore, &owed as &dyn Fn(&World) -> (Column, Value)), (Column::LastSyncAt, &silent)]
+        [(Column::SyncNotBefore, &owed as &dyn Fn(&World) -> (Column, Value)), (Column::SyncLookAt, &silent)]
     {
         let world = World::new();
         world.run_takes.set(TimeDelta::zero());
@@ -166,7 +166,7 @@ fn a_sweep_tells_which_runs_and_renewals_failed() {
 
 #[test]
 fn a_sweep_that_cannot_read_what_to_do_does_the_rest_and_fails() {
-    for order in [Column::SyncNotBefore, Column::LastSyncAt, Column::WebhookNotBefore, Column::Id] {
+    for order in [Column::SyncNotBefore, Column::SyncLookAt, Column::WebhookNotBefore, Column::Id] {
         let world = World::new();
         let due = world.connect(1, []);
         let paused = world.connect(2, channel("paused"));

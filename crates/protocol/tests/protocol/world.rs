@@ -14,9 +14,10 @@ use protocol::connection::{
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
+use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
-use protocol::look::{Anchor, Look, LookFailure};
+use protocol::look::{Anchor, CalendarName, Digest, Look, LookFailure, Seen};
 use protocol::memory::Table;
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
 use protocol::recalculation::Run;
@@ -48,6 +49,12 @@ pub(crate) struct World {
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
     pub(crate) token_answers: RefCell<VecDeque<Result<RenewedToken, Refused>>>,
     pub(crate) stop_answers: RefCell<VecDeque<Result<(), StopFailure>>>,
+    pub(crate) look_answers: RefCell<VecDeque<Result<Look, LookFailure>>>,
+    /// What is in the calendar.
+    pub(crate) content: Cell<u8>,
+    /// The token of each look, and the time that it had.
+    pub(crate) looks: RefCell<Vec<(AccessToken, Duration)>>,
+    pub(crate) farewells: RefCell<Vec<Farewell>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the update of this number.
     pub(crate) after_update: RefCell<Option<(usize, Hook)>>,
@@ -55,8 +62,9 @@ pub(crate) struct World {
     pub(crate) unanswered_read: Cell<Option<Column>>,
     /// Done after the table was read in this order.
     pub(crate) after_select: RefCell<Option<(Column, Hook)>>,
-    /// Done while `recalculate-schedule` runs, or while Google opens a channel.
+    /// Done while `recalculate-schedule` runs, while Google is read, or while it opens a channel.
     pub(crate) during_run: RefCell<Option<Hook>>,
+    pub(crate) during_look: RefCell<Option<Hook>>,
     pub(crate) during_watch: RefCell<Option<Hook>>,
     pub(crate) run_takes: Cell<TimeDelta>,
     /// The ids with which Google was asked for a channel.
@@ -79,8 +87,10 @@ pub(crate) const START: Timestamp = match DateTime::from_timestamp(1_795_000_000
 
 impl World {
     pub(crate) fn new() -> Self {
+        let table = Table::default();
+        table.set_now(START);
         Self {
-            table: Table::default(),
+            table,
             now: Cell::new(START),
             random: Cell::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
             updates: Cell::new(0),
@@ -88,11 +98,16 @@ impl World {
             watch_answers: RefCell::default(),
             token_answers: RefCell::default(),
             stop_answers: RefCell::default(),
+            look_answers: RefCell::default(),
+            content: Cell::default(),
+            looks: RefCell::default(),
+            farewells: RefCell::default(),
             run_answers: RefCell::default(),
             after_update: RefCell::default(),
             unanswered_read: Cell::default(),
             after_select: RefCell::default(),
             during_run: RefCell::default(),
+            during_look: RefCell::default(),
             during_watch: RefCell::default(),
             run_takes: Cell::new(TimeDelta::seconds(1)),
             asked: RefCell::default(),
@@ -119,6 +134,7 @@ impl World {
             (Column::ExpiresAt, Value::Time(START + TimeDelta::hours(1))),
             (Column::CreatedAt, Value::Time(START)),
             (Column::LastSyncAt, Value::Time(START - TimeDelta::hours(1))),
+            (Column::SyncLookAt, Value::Time(START + TimeDelta::hours(6))),
         ];
         self.table.insert(id, fresh.into_iter().chain(more));
         id
@@ -130,6 +146,7 @@ impl World {
 
     pub(crate) fn pass(&self, time: TimeDelta) {
         self.now.set(self.now.get() + time);
+        self.table.set_now(self.now.get());
     }
 
     pub(crate) fn targeted(&self) -> Invocation {
@@ -209,6 +226,32 @@ impl Connections for World {
         Ok(rows)
     }
 
+    async fn farewells(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        _timeout: Duration,
+    ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
+        let farewells = self.farewells.borrow();
+        Ok(farewells.iter().filter(|farewell| farewell.not_before <= now).take(limit).cloned().collect())
+    }
+
+    async fn claim_farewell(
+        &self,
+        farewell: &Farewell,
+        next: Timestamp,
+        _timeout: Duration,
+    ) -> Result<bool, DatabaseUnavailable> {
+        let mut farewells = self.farewells.borrow_mut();
+        let due = farewells.iter_mut().find(|kept| *kept == farewell);
+        Ok(due.map(|kept| kept.not_before = next).is_some())
+    }
+
+    async fn delete_farewell(&self, id: i64, _timeout: Duration) -> Result<(), DatabaseUnavailable> {
+        self.farewells.borrow_mut().retain(|farewell| farewell.id != id);
+        Ok(())
+    }
+
     async fn count(&self, filters: Vec<Filter>, _timeout: Duration) -> Result<u64, DatabaseUnavailable> {
         Ok(self.table.count(&filters))
     }
@@ -253,15 +296,23 @@ impl Google for World {
         answer
     }
 
-    /// Not known: no step looks yet.
     async fn look(
         &self,
-        _access_token: &AccessToken,
+        access_token: &AccessToken,
         _calendar: Option<&CalendarId>,
-        _anchor: Anchor,
-        _timeout: Duration,
+        anchor: Anchor,
+        timeout: Duration,
     ) -> Result<Look, LookFailure> {
-        Err(LookFailure::Doubtful)
+        self.looks.borrow_mut().push((access_token.clone(), timeout));
+        self.run_hook(&self.during_look);
+        self.look_answers.borrow_mut().pop_front().unwrap_or_else(|| {
+            let seen = Seen { anchor, digest: Digest([self.content.get(); 32]) };
+            Ok(Look { seen, calendar_name: CalendarName::parse("Work") })
+        })
+    }
+
+    fn look_interval(&self) -> Duration {
+        Duration::from_secs(6 * 3600)
     }
 
     async fn renew_token(

@@ -2,7 +2,7 @@
 //! again only where something is wrong.
 
 use protocol::receive::Verdict;
-use protocol::schedule::{LOOKS, RECEIVE_TIMEOUT};
+use protocol::schedule::{JUDGEMENTS, RECEIVE_TIMEOUT};
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
@@ -14,7 +14,7 @@ use crate::time::{Instant, MILLISECOND, SECOND, delta};
 /// Of the promise, not of the schedule.
 const AT_ONCE: Instant = 5 * SECOND;
 /// A look is two updates and a read.
-const REQUESTS_PER_LOOK: usize = 3;
+const REQUESTS_PER_JUDGEMENT: usize = 3;
 
 #[derive(Default)]
 pub(super) struct GoogleIsAnsweredAtOnce;
@@ -50,7 +50,7 @@ fn unavailable(record: &Record, at: Instant, life: &Conduct, connection: usize, 
         found.broken(connection, "a notification was answered with 503, though nothing is wrong");
     }
     let in_time = life.age(at) < delta(RECEIVE_TIMEOUT) - SECOND / 2;
-    if life.unanswered_at.is_none() && in_time && life.requests < LOOKS * REQUESTS_PER_LOOK {
+    if life.unanswered_at.is_none() && in_time && life.requests < JUDGEMENTS * REQUESTS_PER_JUDGEMENT {
         let what = "a notification was answered with 503 before its last look at a row that moved";
         found.broken(connection, what);
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
-use protocol::schedule::{RENEWAL_BACKOFF, RENEWALS_AT_ONCE, RUN_BACKOFF, RUNS_PER_INVOCATION};
+use protocol::schedule::{RENEWAL_BACKOFF, ROWS_AT_ONCE, RUN_BACKOFF, RUNS_PER_INVOCATION};
 use protocol::table::{Column, Filter, Query};
 use protocol::transition::Transition;
 
@@ -192,7 +192,7 @@ impl Queues {
             found.broken(connection, format!("{} renews what has waited less than others", life.invocation));
         }
         // Each takes the place of one that ended.
-        let free_at = match self.renewals.checked_sub(RENEWALS_AT_ONCE) {
+        let free_at = match self.renewals.checked_sub(ROWS_AT_ONCE) {
             None => Some(self.due_read_at),
             Some(before) => self.ended.get(before).copied(),
         };

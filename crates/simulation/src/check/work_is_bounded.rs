@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use protocol::event::Event;
 use protocol::schedule::{
     DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, REFRESH_INTERVAL,
-    RENEWALS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_LOOKS_EVERY,
+    ROWS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_READS_EVERY,
 };
 use protocol::transition::Transition;
 
@@ -151,8 +151,8 @@ impl Work {
             let what = format!("{} starts a renewal that may not end in time", life.invocation);
             found.broken(connection, what);
         }
-        if life.invocation.purpose == Purpose::Sweep && !life.frozen && self.renewals >= RENEWALS_AT_ONCE {
-            let what = format!("{} has more than {RENEWALS_AT_ONCE} renewals under way", life.invocation);
+        if life.invocation.purpose == Purpose::Sweep && !life.frozen && self.renewals >= ROWS_AT_ONCE {
+            let what = format!("{} has more than {ROWS_AT_ONCE} renewals under way", life.invocation);
             found.broken(connection, what);
         }
         self.renewals += 1;
@@ -161,7 +161,7 @@ impl Work {
     /// A notification's own short waits, and those between two looks of a setup.
     fn sleeps(&self, life: &Conduct, duration: Instant, found: &mut Found<'_>) {
         let looks = matches!(life.invocation.purpose, Purpose::Setup(_)) && !self.answered;
-        let longest = if looks { micros(SETUP_LOOKS_EVERY) } else { delta(LONGEST_SLEEP) + MILLISECOND };
+        let longest = if looks { micros(SETUP_READS_EVERY) } else { delta(LONGEST_SLEEP) + MILLISECOND };
         if life.invocation.purpose == Purpose::Sweep || duration > longest {
             let what = format!("{} sleeps for {} ms", life.invocation, duration / MILLISECOND);
             found.broken(life.invocation.connection(), what);

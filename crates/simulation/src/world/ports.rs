@@ -9,6 +9,7 @@ use protocol::connection::{
     UnreadableRow,
 };
 use protocol::event::Event;
+use protocol::farewell::Farewell;
 use protocol::failure::{
     DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
 };
@@ -16,6 +17,7 @@ use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
 use protocol::recalculation::Run;
+use protocol::schedule::LOOK_INTERVAL;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
 
@@ -119,6 +121,28 @@ impl Connections for Isolate {
         answer.filter(|rows| !(overlooks && rows.is_empty())).ok_or(DatabaseUnavailable)
     }
 
+    async fn farewells(
+        &self,
+        _now: Timestamp,
+        _limit: usize,
+        _timeout: Duration,
+    ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn claim_farewell(
+        &self,
+        _farewell: &Farewell,
+        _next: Timestamp,
+        _timeout: Duration,
+    ) -> Result<bool, DatabaseUnavailable> {
+        Ok(false)
+    }
+
+    async fn delete_farewell(&self, _id: i64, _timeout: Duration) -> Result<(), DatabaseUnavailable> {
+        Ok(())
+    }
+
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
         self.tell(Deed::Asks(Request::Count));
         let (life, asked_at) = (Rc::clone(&self.life), self.world.now());
@@ -173,7 +197,11 @@ impl Google for Isolate {
             .unwrap_or(Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())))
     }
 
-    /// Not known: no step looks yet.
+    fn look_interval(&self) -> Duration {
+        LOOK_INTERVAL
+    }
+
+    /// Not known.
     async fn look(
         &self,
         _access_token: &AccessToken,

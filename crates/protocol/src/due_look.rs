@@ -1,0 +1,96 @@
+//! A look that is due: silence is not trusted. What it finds is either that nothing changed, or that a run is owed.
+
+use crate::connection::{Connection, RequestId};
+use crate::event::Event;
+use crate::failure::{DatabaseUnavailable, Refused};
+use crate::look::Look;
+use crate::ports::Ports;
+use crate::reading::{Unread, read_calendar};
+use crate::refused::book;
+use crate::schedule::{
+    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LOOK_INTERVAL_WITHOUT_CHANNEL, LOOK_TIMEOUT,
+};
+use crate::transition::{Found, Update, claim_look, note_unchanged, postpone_look, reconcile};
+
+/// What a look that was due led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DueLook {
+    /// Another was faster, a run is owed meanwhile, or the database did not answer.
+    NotOurs,
+    /// Nothing changed, or it is not known whether anything did.
+    NoRun,
+    /// A run was asked for.
+    RunAsked {
+        row: Box<Connection>,
+        /// What the look saw, if it saw anything.
+        found: Option<Found>,
+        /// Google ought to have told, and did not.
+        missed: bool,
+    },
+}
+
+/// Looks at the calendar of `row`, as read, if the claim is granted.
+pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
+    let now = ports.now();
+    let next = schedule::next_look(now, ports.look_interval(), row.hears_of_changes(now), ports.random());
+    let Some(mut row) = update(ports, claim_look(row, next)).await else { return DueLook::NotOurs };
+    match read_calendar(ports, &mut row, LOOK_TIMEOUT).await {
+        Ok(look) => judge(ports, &row, look).await,
+        // It may have changed.
+        Err(Unread::Unknown) => ask_for_run(ports, &row, None, false).await,
+        Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
+        // A look at what it is now is due at once.
+        Err(Unread::Superseded) => DueLook::NoRun,
+    }
+}
+
+async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
+    let seen = row.seen();
+    let is_settled = row.sync_streak == 0;
+    let found = Found::new(row, look);
+    if seen.as_ref() == Some(&found.look.seen) && is_settled {
+        update(ports, note_unchanged(row, &found, ports.now())).await;
+        return DueLook::NoRun;
+    }
+    let missed = seen.is_some() && is_settled && row.hears_of_changes(ports.now());
+    ask_for_run(ports, row, Some(found), missed).await
+}
+
+async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, found: Option<Found>, missed: bool) -> DueLook {
+    let now = ports.now();
+    let is_young = now.signed_duration_since(row.webhook_opened_at) < CHANNEL_IS_YOUNG;
+    let renew_at = (missed && !is_young).then_some(now);
+    let request = RequestId::fresh(now, ports.random());
+    let Some(asked) = update(ports, reconcile(row.id, request, renew_at)).await else {
+        return DueLook::NoRun;
+    };
+    if missed {
+        ports.log(Event::NotificationMissed { connection: row.id, channel: row.webhook_id.clone() });
+    }
+    DueLook::RunAsked { row: Box::new(asked), found, missed }
+}
+
+/// What a person must mend is told as a failed renewal is, and tried as rarely. What passes by itself is looked at again
+/// soon, and run blindly once a day.
+async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
+    let now = ports.now();
+    if !refused.failure.passes_by_itself() {
+        let retry_at = book(ports, row, refused).await;
+        update(ports, postpone_look(row, retry_at)).await;
+        return DueLook::NoRun;
+    }
+    let wait =
+        refused.retry_after.and_then(|wait| chrono::TimeDelta::from_std(wait).ok()).unwrap_or_default();
+    let look_at = now + wait.clamp(LOOK_INTERVAL_WITHOUT_CHANNEL, schedule::DAILY);
+    ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
+    update(ports, postpone_look(row, look_at)).await;
+    let last_sync = row.last_sync_at.unwrap_or_default();
+    if now.signed_duration_since(last_sync) < BLIND_RUN_AFTER {
+        return DueLook::NoRun;
+    }
+    ask_for_run(ports, row, None, false).await
+}
+
+async fn update<P: Ports>(ports: &P, update: Update) -> Option<Connection> {
+    ports.update(update, DATABASE_TIMEOUT).await.unwrap_or_else(|DatabaseUnavailable| None)
+}

@@ -1,0 +1,74 @@
+//! The channels of connections that were deleted: stopped with what the database kept of them, within a day.
+
+use crate::Timestamp;
+use crate::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
+use crate::failure::StopFailure;
+use crate::ports::Ports;
+use crate::schedule::{DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN};
+use crate::stop::stop;
+
+/// What was kept of a deleted connection that had a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Farewell {
+    pub id: i64,
+    pub connection: ConnectionId,
+    pub deleted_at: Timestamp,
+    /// When it is due; its exact value is what a claim asks for.
+    pub not_before: Timestamp,
+    /// The current one, and one that was being opened.
+    pub channels: Vec<ChannelId>,
+    /// Without it nothing can be stopped.
+    pub resource_id: Option<ResourceId>,
+    pub access_token: Option<AccessToken>,
+    pub refresh_token: Option<RefreshToken>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Stops the channels, if the claim is granted, and forgets the connection once they are, or cannot be.
+pub(crate) async fn see_off<P: Ports>(ports: &P, farewell: &Farewell) {
+    let now = ports.now();
+    let next = now + FAREWELL_INTERVAL;
+    if !matches!(ports.claim_farewell(farewell, next, DATABASE_TIMEOUT).await, Ok(true)) {
+        return;
+    }
+    let is_over = now.signed_duration_since(farewell.deleted_at) >= FAREWELLS_LAST;
+    if stop_all(ports, farewell).await || is_over {
+        let _ = ports.delete_farewell(farewell.id, DATABASE_TIMEOUT).await;
+    }
+}
+
+/// Whether nothing is left to be tried.
+async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> bool {
+    let Some(resource) = &farewell.resource_id else { return true };
+    let token = match access_token(ports, farewell).await {
+        Ok(Some(token)) => token,
+        Ok(None) => return true,
+        Err(TryAgain) => return false,
+    };
+    let mut is_done = true;
+    for channel in &farewell.channels {
+        // A token that is not accepted is as old as the deletion, and is renewed when it has expired.
+        is_done &= match stop(ports, farewell.connection, &token, channel, resource).await {
+            Err(StopFailure::Refused(refused)) => refused.failure.is_consent_dead(),
+            Err(StopFailure::Unauthorized(_)) => false,
+            Ok(()) | Err(StopFailure::Unknown) => true,
+        };
+    }
+    is_done
+}
+
+struct TryAgain;
+
+/// None where there is no consent left to stop a channel with. A token that is renewed is not kept: the row is gone.
+async fn access_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
+    let is_good = |expires_at: Timestamp| expires_at.signed_duration_since(ports.now()) >= TOKEN_MARGIN;
+    if farewell.expires_at.is_some_and(is_good) && farewell.access_token.is_some() {
+        return Ok(farewell.access_token.clone());
+    }
+    let Some(refresh_token) = &farewell.refresh_token else { return Ok(None) };
+    match ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await {
+        Ok(renewed) => Ok(Some(renewed.access_token)),
+        Err(refused) if refused.failure.is_consent_dead() => Ok(None),
+        Err(_) => Err(TryAgain),
+    }
+}

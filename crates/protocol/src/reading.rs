@@ -1,0 +1,57 @@
+//! Reading a row's calendar, for a look.
+
+use std::time::Duration;
+
+use crate::access::{Access, NoAccess, access, renewed_access};
+use crate::connection::Connection;
+use crate::failure::Refused;
+use crate::look::{Anchor, Look, LookFailure};
+use crate::ports::Ports;
+use crate::schedule::TOKEN_MARGIN;
+
+/// Why a calendar was not read.
+pub(crate) enum Unread {
+    /// Google refused the token or the calendar, or did not answer.
+    Refused(Refused),
+    /// It was read, and what it is like is not known.
+    Unknown,
+    /// The connection was reconnected, or moved to another calendar.
+    Superseded,
+}
+
+/// Looks at the calendar of `row`, whose token is renewed on the way where Google no longer takes it.
+pub(crate) async fn read_calendar<P: Ports>(
+    ports: &P,
+    row: &mut Connection,
+    timeout: Duration,
+) -> Result<Look, Unread> {
+    let mut access = access(ports, row, TOKEN_MARGIN).await?;
+    let mut is_renewed = access.renewed.is_some();
+    let anchor = Anchor::of_look(ports.now(), row.seen().as_ref());
+    loop {
+        let Access { token, renewed } = access;
+        if let Some(stored) = renewed {
+            row.adopt_consent(stored);
+        }
+        match ports.look(&token, row.calendar_id.as_ref(), anchor, timeout).await {
+            Ok(look) => return Ok(look),
+            Err(LookFailure::Unauthorized(_)) if !is_renewed => {
+                is_renewed = true;
+                access = renewed_access(ports, row).await?;
+            }
+            Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)) => {
+                return Err(Unread::Refused(refused));
+            }
+            Err(LookFailure::TooLarge | LookFailure::Doubtful) => return Err(Unread::Unknown),
+        }
+    }
+}
+
+impl From<NoAccess> for Unread {
+    fn from(no_access: NoAccess) -> Self {
+        match no_access {
+            NoAccess::Failed(refused) => Self::Refused(refused),
+            NoAccess::Superseded => Self::Superseded,
+        }
+    }
+}

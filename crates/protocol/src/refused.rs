@@ -1,0 +1,20 @@
+//! Telling on a row what Google refused while something else than a renewal was asked of it.
+
+use crate::Timestamp;
+use crate::connection::Connection;
+use crate::event::Event;
+use crate::failure::Refused;
+use crate::ports::Ports;
+use crate::schedule::{self, DATABASE_TIMEOUT};
+use crate::transition::book_refusal;
+
+/// Books `refused` as a failed renewal does: with the consent that it is about, and when it is tried again.
+pub(crate) async fn book<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> Timestamp {
+    let retry_at = schedule::renewal_retry(ports.now(), row.webhook_attempts, Some(&refused), ports.random());
+    let booked = ports.update(book_refusal(row, &refused, retry_at), DATABASE_TIMEOUT).await;
+    if matches!(booked, Ok(Some(_))) {
+        let Refused { failure, reason, .. } = refused;
+        ports.log(Event::GoogleRefused { connection: row.id, failure, reason, retry_at });
+    }
+    retry_at
+}
