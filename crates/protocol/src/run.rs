@@ -39,6 +39,16 @@ pub enum Outcome {
     NotRun,
 }
 
+impl Outcome {
+    /// A run that was made counts more than one after it that was not needed.
+    fn followed_by(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Synced, Self::Settled) | (_, Self::NotRun) => self,
+            _ => next,
+        }
+    }
+}
+
 /// What is known of the calendar before the first run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Beforehand {
@@ -75,9 +85,7 @@ pub async fn run<P: Ports>(
             return outcome;
         };
         let held = holder.hold(std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;
-        if let Some(latest) = held.outcome {
-            outcome = latest;
-        }
+        outcome = outcome.followed_by(held.outcome);
         let Some(released) = held.released else { return outcome };
         previous = Some(held.duration);
         row = released;
@@ -139,8 +147,7 @@ struct Holder<'a, P> {
 
 /// What became of the time a lease was held.
 struct Ended {
-    /// Of the last run made or settled; none = nothing was owed.
-    outcome: Option<Outcome>,
+    outcome: Outcome,
     /// How long the last run took.
     duration: TimeDelta,
     /// The row, if the lease was given back and something is still owed.
@@ -161,9 +168,10 @@ impl<P: Ports> Holder<'_, P> {
     /// Runs until nothing is owed, a run fails, or the brake or the budget says to stop.
     async fn hold(mut self, beforehand: Beforehand) -> Ended {
         let mut beforehand = beforehand;
+        let mut outcome = Outcome::NotRun;
         loop {
             let Some(request) = self.row.sync_request_id else {
-                return Ended { outcome: None, duration: TimeDelta::zero(), released: None };
+                return Ended { outcome, duration: TimeDelta::zero(), released: None };
             };
             let prepared =
                 self.prepare(request, std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;
@@ -178,12 +186,12 @@ impl<P: Ports> Holder<'_, P> {
             } else if let Err(failure) = self.recalculate(request, started_at).await {
                 let duration = self.ports.now().signed_duration_since(started_at);
                 let released = self.fail(request, failure).await;
-                return Ended { outcome: Some(Outcome::Failed(failure)), duration, released };
+                return Ended { outcome: Outcome::Failed(failure), duration, released };
             }
             let ended_at = self.ports.now();
             let duration = ended_at.signed_duration_since(started_at);
             self.log_success(request, is_settled, ended_at, duration);
-            let outcome = Some(if is_settled { Outcome::Settled } else { Outcome::Synced });
+            outcome = outcome.followed_by(if is_settled { Outcome::Settled } else { Outcome::Synced });
             let ended = |released| Ended { outcome, duration, released };
             let success = self.success(request, ended_at, found);
             let finish = if is_settled { transition::settle_run } else { transition::finish_run };
@@ -347,7 +355,7 @@ impl<P: Ports> Holder<'_, P> {
         if let Ok(None) = self.update(update).await {
             self.lease_lost().await;
         }
-        Ended { outcome: Some(Outcome::NoConsent(failure)), duration: TimeDelta::zero(), released: None }
+        Ended { outcome: Outcome::NoConsent(failure), duration: TimeDelta::zero(), released: None }
     }
 
     /// Books a failed run. Returns the row if its lease was given back.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod due_look;
+mod farewell;
+mod look;
 mod migrations;
 mod receive;
 mod renew;

@@ -295,3 +295,33 @@ fn while_a_run_goes_on_nobody_claims_another() {
     assert_eq!(world.updates.get(), 1, "not even a claim");
     assert!(world.row(id).sync_request_id.is_some());
 }
+
+#[test]
+fn a_change_brings_a_run_forward_that_waits_long_for_an_old_failure() {
+    let in_two_minutes = START + TimeDelta::minutes(2);
+    let in_an_hour = START + TimeDelta::hours(1);
+    for (column, value, starts_at) in [
+        (Column::SyncError, "recalculate_500".into(), in_two_minutes),
+        (Column::SyncLeaseUntil, in_an_hour.into(), in_an_hour),
+        (Column::WebhookError, "reconnect_required".into(), in_an_hour),
+        (Column::SyncEnabled, Value::Boolean(false), in_an_hour),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(Column::SyncNotBefore, in_an_hour.into()), (column, value)]);
+        assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+        assert_eq!(world.row(id).sync_not_before, starts_at, "{column:?}");
+        assert!(world.runs.borrow().is_empty(), "{column:?}");
+    }
+}
+
+#[test]
+fn whatever_a_notification_leads_to_google_reached_us() {
+    for said in ["current", "pending", "former"] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(id, [(Column::WebhookPendingId, "pending".into())]);
+        deliver(&world, &notification(id, said, 2));
+        assert_eq!(world.table.value(id, Column::WebhookNotifiedAt), START.into(), "{said}");
+    }
+}

@@ -81,7 +81,7 @@ fn an_access_token_is_renewed_when_less_than_a_minute_is_left() {
         let world = World::new();
         let id = world.connect(1, []);
         world.table.write(id, [(Column::ExpiresAt, (crate::world::START + TimeDelta::seconds(left)).into())]);
-        renew_once(&world, id, Trigger::Sweep);
+        finish(renew_channel(&world, &world.targeted(), &world.row(id), Trigger::Sweep));
         assert_eq!(world.token_renewals.get(), renewals, "{left} s left");
         assert_eq!(world.opened.borrow().len(), 1);
         let left = if renewals == 1 { 3600 } else { left };
@@ -195,7 +195,7 @@ fn reconnected_meanwhile_the_channel_of_the_old_consent_is_stopped() {
         assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)), "{fate:?}");
         let row = world.row(id);
         assert_eq!((row.webhook_id, row.webhook_pending_id), (Some(ChannelId::new("old")), None));
-        assert_eq!(row.webhook_not_before, Timestamp::default(), "due again at once");
+        assert_eq!(row.webhook_not_before, crate::world::START, "due again at once");
         assert_eq!(*world.stopped.borrow(), *world.opened.borrow(), "{fate:?}");
     }
 }
@@ -213,7 +213,10 @@ fn reconnected_meanwhile_a_renewal_that_fails_makes_way_at_once() {
         assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)), "{expires_in}");
         let row = world.row(id);
         assert_eq!((row.webhook_pending_id, row.webhook_error), (None, None), "{expires_in}");
-        assert_eq!((row.webhook_lease_until, row.webhook_not_before), Default::default());
+        assert_eq!(
+            (row.webhook_lease_until, row.webhook_not_before),
+            (Timestamp::default(), crate::world::START)
+        );
     }
 }
 

@@ -73,22 +73,17 @@ fn a_run_that_still_goes_on_does_not_count_as_remaining() {
 #[test]
 fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
     let owed = |world: &World| (Column::SyncRequestId, world.request());
-    let silent = |_: &World| (Column::SyncLookAt, START.into());
-    for (order, state) in
-        [(Column::SyncNotBefore, &owed as &dyn Fn(&World) -> (Column, Value)), (Column::SyncLookAt, &silent)]
-    {
-        let world = World::new();
-        world.run_takes.set(TimeDelta::zero());
-        for number in 1..=60 {
-            let id = world.connect(number, channel("c"));
-            world.table.write(id, [state(&world)]);
-        }
-        // When the first has read what there is to do, another is faster to do it.
-        let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
-        world.after_select.replace(Some((order, Box::new(another))));
-        finish(sweep(&world, &world.sweeping())).unwrap();
-        assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize, "in order of {order:?}");
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    for number in 1..=60 {
+        let id = world.connect(number, channel("c"));
+        world.table.write(id, [owed(&world)]);
     }
+    // When the first has read what there is to do, another is faster to do it.
+    let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
+    world.after_select.replace(Some((Column::SyncNotBefore, Box::new(another))));
+    finish(sweep(&world, &world.sweeping())).unwrap();
+    assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize);
 }
 
 #[test]
@@ -138,16 +133,6 @@ fn a_sweep_leaves_the_rows_of_other_providers_alone() {
         let before = world.row(id);
         assert_eq!(finish(sweep(&world, &world.sweeping())), Ok(Swept::default()), "{state:?}");
         assert_eq!(world.row(id), before, "{state:?}");
-    }
-}
-
-#[test]
-fn a_silent_connection_that_waits_for_its_user_is_not_run() {
-    for (error, reconciled) in [("google_unavailable", 1), ("reconnect_required", 0)] {
-        let world = World::new();
-        let id = world.connect(1, channel("current"));
-        world.table.write(id, [(Column::LastSyncAt, Value::Null), (Column::WebhookError, error.into())]);
-        assert_eq!(finish(sweep(&world, &world.sweeping())).unwrap().reconciled, reconciled, "{error}");
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct World {
     pub(crate) content: Cell<u8>,
     /// The token of each look, and the time that it had.
     pub(crate) looks: RefCell<Vec<(AccessToken, Duration)>>,
+    pub(crate) look_takes: Cell<TimeDelta>,
     pub(crate) farewells: RefCell<Vec<Farewell>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the update of this number.
@@ -101,6 +102,7 @@ impl World {
             look_answers: RefCell::default(),
             content: Cell::default(),
             looks: RefCell::default(),
+            look_takes: Cell::default(),
             farewells: RefCell::default(),
             run_answers: RefCell::default(),
             after_update: RefCell::default(),
@@ -155,6 +157,12 @@ impl World {
 
     pub(crate) fn sweeping(&self) -> Invocation {
         Invocation::new(Kind::Sweep, self.now.get())
+    }
+
+    /// What stands in `sync_seen` after a look at `content` that began with the first look of all.
+    pub(crate) fn sees(&self, content: u8) -> Value {
+        let seen = Seen { anchor: Anchor::of_look(START, None), digest: Digest([content; 32]) };
+        (&seen).into()
     }
 
     pub(crate) fn request(&self) -> Value {
@@ -305,6 +313,7 @@ impl Google for World {
     ) -> Result<Look, LookFailure> {
         self.looks.borrow_mut().push((access_token.clone(), timeout));
         self.run_hook(&self.during_look);
+        self.pass(self.look_takes.get());
         self.look_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             let seen = Seen { anchor, digest: Digest([self.content.get(); 32]) };
             Ok(Look { seen, calendar_name: CalendarName::parse("Work") })

@@ -9,10 +9,10 @@ use protocol::connection::{
     UnreadableRow,
 };
 use protocol::event::Event;
-use protocol::farewell::Farewell;
 use protocol::failure::{
     DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
 };
+use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};

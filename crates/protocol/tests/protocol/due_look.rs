@@ -1,0 +1,232 @@
+//! Looks that are due: silence is not trusted.
+
+use crate::world::{START, World, channel, finish};
+use chrono::TimeDelta;
+use protocol::connection::ConnectionId;
+use protocol::event::Event;
+use protocol::failure::{Refused, RenewalFailure};
+use protocol::look::LookFailure;
+use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
+use protocol::sweep::{Swept, sweep};
+use protocol::table::{Column, Value};
+use std::time::Duration;
+
+const NULL: Value = Value::Null;
+
+/// A connection that is well, last run an hour ago, and due for a look.
+fn due(world: &World, more: impl IntoIterator<Item = (Column, Value)>) -> ConnectionId {
+    let id = world.connect(1, channel("current"));
+    let due = [(Column::SyncLookAt, START.into()), (Column::SyncSeen, world.sees(0))];
+    world.table.write(id, due.into_iter().chain(more));
+    id
+}
+
+fn sweep_once(world: &World) -> Swept {
+    finish(sweep(world, &world.sweeping())).unwrap()
+}
+
+fn minutes_to_next_look(world: &World, id: ConnectionId) -> i64 {
+    world.row(id).sync_look_at.signed_duration_since(world.now.get()).num_minutes()
+}
+
+#[test]
+fn an_unchanged_calendar_needs_no_run() {
+    let world = World::new();
+    let id = due(&world, []);
+    assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
+    let row = world.row(id);
+    assert_eq!((row.last_sync_at, row.sync_request_id), (Some(START), None));
+    assert_eq!(world.table.value(id, Column::CalendarName), "Work".into());
+    assert_eq!(sweep_once(&world), Swept::default(), "the next one is in six hours");
+    assert!(world.runs.borrow().is_empty());
+}
+
+#[test]
+fn a_change_that_nobody_told_is_run_for_and_its_channel_replaced() {
+    for (opened_ago, replaced) in [(TimeDelta::minutes(59), false), (TimeDelta::hours(2), true)] {
+        let world = World::new();
+        let id = due(&world, [(Column::WebhookOpenedAt, (START - opened_ago).into())]);
+        world.content.set(1);
+        let swept = sweep_once(&world);
+        assert_eq!((swept.looked, swept.missed, swept.reconciled, swept.synced), (1, 1, 1, 1));
+        assert_eq!(world.runs.borrow()[0].reason.code(), "reconciliation");
+        assert_eq!(world.looks.borrow().len(), 1, "the run goes by what the look found");
+        assert_eq!(world.table.value(id, Column::SyncSeen), world.sees(1));
+        let missed = |event: &Event| matches!(event, Event::NotificationMissed { .. });
+        assert_eq!(world.log.borrow().iter().filter(|event| missed(event)).count(), 1);
+        assert_eq!(world.row(id).webhook_not_before == START, replaced, "{opened_ago}");
+    }
+}
+
+#[test]
+fn what_is_not_known_or_in_doubt_is_run_for_but_was_not_missed() {
+    let unwell = (Column::WebhookExpiration, (START - TimeDelta::seconds(1)).into());
+    for (column, value, content) in [
+        (Column::SyncSeen, NULL, 0),
+        // Something was settled without a run.
+        (Column::SyncStreak, 1.into(), 0),
+        (unwell.0, unwell.1, 1),
+    ] {
+        let world = World::new();
+        due(&world, [(column, value)]);
+        world.content.set(content);
+        let swept = sweep_once(&world);
+        assert_eq!((swept.missed, swept.reconciled, swept.synced), (0, 1, 1), "{column:?}");
+    }
+}
+
+#[test]
+fn a_calendar_is_looked_at_more_often_while_its_channel_is_not_well() {
+    let unheard = [(Column::WebhookMessageNumber, 0.into()), (Column::WebhookConfirmedId, "former".into())];
+    let without = [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())];
+    let expired = [(Column::WebhookExpiration, START.into()), (Column::SyncStreak, 0.into())];
+    let confirmed =
+        [(Column::WebhookMessageNumber, 0.into()), (Column::WebhookConfirmedId, "current".into())];
+    for (columns, minutes) in
+        [(unheard, 13..=17), (without, 13..=17), (expired, 13..=17), (confirmed, 323..=396)]
+    {
+        let world = World::new();
+        let id = due(&world, columns.clone());
+        sweep_once(&world);
+        let next = minutes_to_next_look(&world, id);
+        assert!(minutes.contains(&next), "{columns:?}: {next} minutes");
+    }
+}
+
+#[test]
+fn a_dead_consent_is_told_and_not_looked_at_again() {
+    for failure in [
+        RenewalFailure::ReconnectRequired,
+        RenewalFailure::PermissionMissing,
+        RenewalFailure::BlockedByPolicy,
+    ] {
+        let world = World::new();
+        let id = due(&world, []);
+        world.look_answers.replace([Err(LookFailure::Refused(failure.into()))].into());
+        assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
+        let row = world.row(id);
+        assert_eq!(row.webhook_error.as_deref(), Some(failure.code()));
+        assert_eq!(row.webhook_not_before, START + TimeDelta::days(1));
+        world.pass(TimeDelta::hours(23));
+        assert_eq!(sweep_once(&world), Swept::default());
+    }
+}
+
+#[test]
+fn a_calendar_that_is_gone_is_told_and_looked_at_daily() {
+    let world = World::new();
+    let id = due(&world, []);
+    let gone = LookFailure::Refused(RenewalFailure::CalendarNotFound.into());
+    world.look_answers.replace([Err(gone)].into());
+    sweep_once(&world);
+    assert_eq!(world.row(id).webhook_error.as_deref(), Some("calendar_not_found"));
+    assert_eq!(minutes_to_next_look(&world, id), 24 * 60);
+}
+
+#[test]
+fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
+    let hour = Some(Duration::from_secs(3600));
+    for (failure, retry_after, silent_for, minutes, runs) in [
+        (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(23), 15, 0),
+        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 15, 1),
+        (RenewalFailure::GoogleRateLimited, hour, TimeDelta::hours(1), 60, 0),
+    ] {
+        let world = World::new();
+        let id = due(&world, [(Column::LastSyncAt, (START - silent_for).into())]);
+        let refused = Refused { retry_after, ..failure.into() };
+        world.look_answers.replace([Err(LookFailure::Refused(refused))].into());
+        assert_eq!(sweep_once(&world).reconciled, runs, "{failure:?}");
+        assert_eq!(world.runs.borrow().len(), runs as usize);
+        assert_eq!(world.row(id).webhook_error, None);
+        assert_eq!(world.row(id).sync_look_at, START + TimeDelta::minutes(minutes), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_calendar_that_cannot_be_read_is_run_for() {
+    for failure in [LookFailure::TooLarge, LookFailure::Doubtful] {
+        let world = World::new();
+        let id = due(&world, []);
+        world.look_answers.replace([Err(failure)].into());
+        assert_eq!(sweep_once(&world).synced, 1);
+        assert_eq!(world.table.value(id, Column::SyncSeen), NULL);
+    }
+}
+
+#[test]
+fn a_change_told_while_it_is_looked_for_is_left_to_its_own_run() {
+    for content in [0, 1] {
+        let world = World::new();
+        let id = due(&world, []);
+        world.content.set(content);
+        world.during_look.replace(Some(Box::new(move |world| {
+            world.table.write(id, [(Column::SyncRequestId, world.request())]);
+        })));
+        let before = world.row(id).last_sync_at;
+        assert_eq!(sweep_once(&world).reconciled, 0);
+        assert_eq!(world.row(id).last_sync_at, before);
+        assert!(world.row(id).sync_request_id.is_some());
+    }
+}
+
+#[test]
+fn paused_disconnected_owing_and_dead_connections_are_not_looked_at() {
+    for (column, value) in [
+        (Column::SyncEnabled, Value::Boolean(false)),
+        (Column::IsActive, NULL),
+        (Column::Provider, "outlook".into()),
+        (Column::WebhookError, "permission_missing".into()),
+        (Column::SyncLookAt, (START + TimeDelta::seconds(1)).into()),
+    ] {
+        let world = World::new();
+        due(&world, [(column, value)]);
+        assert_eq!(sweep_once(&world).looked, 0, "{column:?}");
+    }
+}
+
+fn many(world: &World, count: u128, more: &[(Column, Value)]) {
+    for number in 1000..1000 + count {
+        let id = world.connect(number, channel("c"));
+        world.table.write(id, more.iter().cloned());
+    }
+}
+
+#[test]
+fn a_sweep_makes_so_many_looks_and_none_after_its_thirtieth_second() {
+    for (takes, looked) in [(0, LOOKS_PER_SWEEP), (10, 3)] {
+        let world = World::new();
+        many(&world, 60, &[(Column::SyncLookAt, START.into()), (Column::SyncSeen, world.sees(0))]);
+        world.look_takes.set(TimeDelta::seconds(takes));
+        assert_eq!(sweep_once(&world).looked as usize, looked, "{takes} s each");
+    }
+}
+
+#[test]
+fn runs_that_are_owed_leave_five_for_what_looks_find() {
+    let owed = |world: &World| many(world, 60, &[(Column::SyncRequestId, world.request())]);
+    let all = RUNS_PER_INVOCATION as usize;
+    let kept = RUNS_KEPT_FOR_LOOKS as usize;
+    for (looks, found) in [(0, 0), (3, 3), (20, kept)] {
+        let world = World::new();
+        world.run_takes.set(TimeDelta::zero());
+        owed(&world);
+        for number in 1..=looks {
+            let id = world.connect(number, channel("c"));
+            world.table.write(id, [(Column::SyncLookAt, START.into())]);
+        }
+        sweep_once(&world);
+        let runs = world.runs.borrow();
+        assert_eq!(runs.len(), all, "{looks} looks");
+        let for_looks = runs.iter().filter(|run| run.reason.code() == "reconciliation").count();
+        assert!(for_looks >= found, "{for_looks} of {looks}");
+    }
+}
+
+#[test]
+fn what_a_look_finds_beyond_the_runs_of_a_sweep_stays_owed() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    many(&world, 40, &[(Column::SyncLookAt, START.into())]);
+    let swept = sweep_once(&world);
+    assert_eq!((swept.looked, swept.reconciled, swept.synced, swept.remaining), (40, 40, 25, 15));
+}

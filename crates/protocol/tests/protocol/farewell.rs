@@ -1,0 +1,78 @@
+//! Channels of deleted connections.
+
+use crate::world::{RESOURCE, START, World, finish};
+use chrono::TimeDelta;
+use protocol::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
+use protocol::failure::{RenewalFailure, StopFailure};
+use protocol::farewell::Farewell;
+use protocol::sweep::sweep;
+use uuid::Uuid;
+
+fn farewell() -> Farewell {
+    Farewell {
+        id: 7,
+        connection: ConnectionId(Uuid::from_u128(1)),
+        deleted_at: START,
+        not_before: START,
+        channels: vec![ChannelId::new("current"), ChannelId::new("pending")],
+        resource_id: Some(ResourceId::new(RESOURCE)),
+        access_token: Some(AccessToken::new("access")),
+        refresh_token: Some(RefreshToken::new("refresh")),
+        expires_at: Some(START + TimeDelta::hours(1)),
+    }
+}
+
+fn sweep_once(world: &World) {
+    finish(sweep(world, &world.sweeping())).unwrap();
+}
+
+#[test]
+fn the_channels_of_a_deleted_connection_are_stopped_and_it_is_forgotten() {
+    let world = World::new();
+    world.farewells.replace(vec![farewell()]);
+    sweep_once(&world);
+    assert_eq!(*world.stopped.borrow(), farewell().channels);
+    assert_eq!((world.farewells.borrow().len(), world.token_renewals.get()), (0, 0));
+}
+
+#[test]
+fn what_cannot_be_stopped_is_forgotten_at_once() {
+    let dead = || Err(RenewalFailure::ReconnectRequired.into());
+    let expired = Farewell { expires_at: None, ..farewell() };
+    for (kept, token) in [
+        (Farewell { resource_id: None, ..farewell() }, None),
+        (Farewell { refresh_token: None, ..expired.clone() }, None),
+        (expired, Some(dead())),
+    ] {
+        let world = World::new();
+        world.token_answers.replace(token.into_iter().collect());
+        world.farewells.replace(vec![kept.clone()]);
+        sweep_once(&world);
+        assert_eq!((world.farewells.borrow().len(), world.stopped.borrow().len()), (0, 0), "{kept:?}");
+    }
+}
+
+#[test]
+fn what_google_does_not_do_now_is_tried_hourly_for_a_day() {
+    let unavailable = || Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into()));
+    let world = World::new();
+    world.farewells.replace(vec![Farewell { channels: vec![ChannelId::new("current")], ..farewell() }]);
+    for _ in 0..=24 {
+        assert_eq!(world.farewells.borrow().len(), 1);
+        world.stop_answers.replace([unavailable()].into());
+        sweep_once(&world);
+        sweep_once(&world);
+        assert!(world.stop_answers.borrow().is_empty(), "it is tried once an hour");
+        world.pass(TimeDelta::hours(1));
+    }
+    assert_eq!(world.farewells.borrow().len(), 0);
+}
+
+#[test]
+fn an_access_token_of_before_is_renewed_but_not_kept() {
+    let world = World::new();
+    world.farewells.replace(vec![Farewell { expires_at: Some(START), ..farewell() }]);
+    sweep_once(&world);
+    assert_eq!(world.stopped_with.borrow().first(), Some(&AccessToken::new("renewed")));
+    assert_eq!(world.updates.get(), 0);
+}
