@@ -135,12 +135,18 @@ async fn give_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
 struct FillRequest {
     email: String,
     calendar_id: Option<String>,
+    /// How many are to be there; or how many more.
     events: usize,
+    #[serde(default)]
+    more: bool,
     from: Option<DateTime<Utc>>,
+    /// Without a notification.
+    #[serde(default)]
+    silently: bool,
 }
 
 async fn fill_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
-    let FillRequest { email, calendar_id, events, from } = parse(&body)?;
+    let FillRequest { email, calendar_id, events, more, from, silently } = parse(&body)?;
     let mut google = state.lock();
     known_account(&google, &email)?;
     let id = calendar_id.unwrap_or_else(|| email.clone());
@@ -148,7 +154,8 @@ async fn fill_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
     let calendar = calendar.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("no calendar {id}")))?;
     let from = from.unwrap_or_else(now);
     let there = calendar.events.iter().filter(|event| !event.is_cancelled()).count();
-    for number in there..events {
+    let wanted = if more { there.saturating_add(events) } else { events };
+    for number in there..wanted {
         let start = from + TimeDelta::hours(i64::try_from(number).unwrap_or(i64::MAX));
         let event = json!({
             "summary": format!("Event {number}"),
@@ -159,10 +166,10 @@ async fn fill_calendar(State(state): State<Shared>, body: Bytes) -> Answer {
         let event = event::create(body, &id, &email).map_err(|error| bad(error.body().to_string()))?;
         calendar.append(event);
     }
-    if there < events {
+    if there < wanted && !silently {
         notify::notify_change(&mut google, &id);
     }
-    Ok(Json(json!({"events": there.max(events)})))
+    Ok(Json(json!({"events": there.max(wanted)})))
 }
 
 #[derive(Deserialize)]

@@ -127,6 +127,18 @@ async fn a_taken_port_is_named() {
 }
 
 #[tokio::test]
+async fn a_calendar_can_change_without_a_notification() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let token = world.account(ADA).await;
+    world.open_channel(&token, "c", &receiver).await;
+    let body = json!({"email": ADA, "events": 2, "more": true, "silently": true});
+    assert_eq!(world.control("events", body.clone()).await, json!({"events": 2}));
+    assert_eq!(world.control("events", body).await, json!({"events": 4}));
+    world.insert(&token, "told").await;
+    assert_eq!(receiver.of_channel("c", 2).await.len(), 2, "the sync message and one change");
+}
+
+#[tokio::test]
 async fn a_calendar_is_filled_at_once_and_that_is_one_change() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let token = world.account(ADA).await;

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 use system_tests::{Answer, Connection, RECEIVE};
 
 use crate::scene::Scene;
@@ -23,6 +23,8 @@ pub(crate) struct Notification {
     pub resource: Option<Vec<u8>>,
     pub state: Option<Vec<u8>>,
     pub number: Option<Vec<u8>>,
+    /// The account in whose calendar something has changed when it is sent.
+    pub account: Option<String>,
 }
 
 fn bytes(text: impl ToString) -> Option<Vec<u8>> {
@@ -38,6 +40,7 @@ impl Notification {
             resource: bytes(row["webhook_resource_id"].as_str().expect("a resource id")),
             state: bytes("exists"),
             number: bytes(number),
+            account: Some(connection.email.clone()),
         }
     }
 
@@ -82,6 +85,10 @@ impl Scene {
         notification: &Notification,
         body: Vec<u8>,
     ) -> Answer {
+        if let Some(email) = &notification.account {
+            let one_more = json!({ "email": email, "events": 1, "more": true, "silently": true });
+            self.google_control("events", one_more).await;
+        }
         let headers = notification.headers().into_iter().collect();
         self.send(self.request(method, RECEIVE).headers(headers).body(body)).await
     }

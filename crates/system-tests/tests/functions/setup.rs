@@ -146,6 +146,7 @@ async fn an_answer_is_a_row_of_the_view(scene: &Scene) {
     keys.sort();
     let expected = [
         "calendar_id",
+        "calendar_name",
         "id",
         "last_sync_at",
         "status",
@@ -153,8 +154,10 @@ async fn an_answer_is_a_row_of_the_view(scene: &Scene) {
         "sync_status",
         "user_id",
         "webhook_error",
+        "webhook_error_reason",
         "webhook_expiration",
         "webhook_id",
+        "webhook_notified_at",
     ];
     assert_eq!(keys, expected);
     let shown = &answer.connections()[0];

@@ -18,13 +18,14 @@ pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
     let channel = cast.own_row["webhook_id"].as_str().unwrap();
     let token = cast.own.token.as_str();
     // All of it is right, the token included, but for what a row changes. Number 9 would be a change.
-    let good = || Notification::of(&cast.own, &cast.own_row, 9);
+    let good = || Notification { account: None, ..Notification::of(&cast.own, &cast.own_row, 9) };
     let random = || format!("{:064x}", Uuid::new_v4().as_u128());
     let forged = || good().token(random());
     let tokenless = || Notification { token: None, ..good() };
 
     rows.add("no token", tokenless(), NO_TOKEN);
-    let nothing = Notification { channel: None, token: None, resource: None, state: None, number: None };
+    let nothing =
+        Notification { channel: None, token: None, resource: None, state: None, number: None, account: None };
     rows.add("nothing at all", nothing, NO_TOKEN);
     rows.add("no token, bad channel", tokenless().channel("a b"), NO_TOKEN);
     rows.add("no token, bad number", tokenless().number("x"), NO_TOKEN);
