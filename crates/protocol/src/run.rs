@@ -52,7 +52,7 @@ impl Outcome {
 /// What is known of the calendar before the first run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Beforehand {
-    /// It is looked at where the request may be an echo of the run before it.
+    /// It is looked at where the request may be an echo of the run before it, or where a look is due anyway.
     Nothing,
     /// It is looked at: nobody said that it changed.
     MayBeUnchanged,
@@ -248,13 +248,16 @@ impl<P: Ports> Holder<'_, P> {
             return Prepared::Run((found.source == self.row.webhook_source).then_some(found));
         }
         let may_be_echo = schedule::may_be_echo(request.arose_at(), self.row.last_sync_at);
-        let is_looked_at = match beforehand {
-            Beforehand::Nothing => may_be_echo,
-            Beforehand::MayBeUnchanged => true,
-            Beforehand::Found(_) | Beforehand::Irrelevant => false,
+        let now = self.ports.now();
+        // A look that is due would otherwise lead to another run.
+        let is_due = self.reason == Reason::Owed && self.row.sync_look_at <= now;
+        let (may_settle, is_looked_at) = match beforehand {
+            Beforehand::Nothing => (may_be_echo, may_be_echo || is_due),
+            Beforehand::MayBeUnchanged => (true, true),
+            Beforehand::Found(_) | Beforehand::Irrelevant => (false, false),
         };
         let time_left = self.time_to_look();
-        let has_token = self.row.access_token_for(self.ports.now(), TOKEN_MARGIN).is_some();
+        let has_token = self.row.access_token_for(now, TOKEN_MARGIN).is_some();
         if !is_looked_at || time_left.is_zero() || !has_token {
             return Prepared::Run(None);
         }
@@ -275,7 +278,7 @@ impl<P: Ports> Holder<'_, P> {
         // kind does not settle again: a change that was undone while the run before was going on would be lost.
         let is_first_attempt = self.row.sync_attempts <= 1;
         let is_in_doubt = self.row.sync_streak > 0 && !may_be_echo;
-        if is_unchanged && is_first_attempt && !is_in_doubt {
+        if may_settle && is_unchanged && is_first_attempt && !is_in_doubt {
             Prepared::Settle(found)
         } else {
             Prepared::Run(Some(found))

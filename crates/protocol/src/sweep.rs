@@ -144,8 +144,10 @@ impl<P: Ports> Sweep<'_, P> {
 
     /// Looks at the next row's calendar. Its run does not keep the one after it waiting.
     async fn look_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let in_time = self.invocation.may_look(self.ports.now());
-        let Some(row) = self.to_look_at.borrow_mut().next().filter(|_| in_time) else {
+        let now = self.ports.now();
+        // A new channel brings its own look.
+        let next = self.to_look_at.borrow_mut().find(|row| row.webhook_not_before > now);
+        let Some(row) = next.filter(|_| self.invocation.may_look(now)) else {
             self.lookers.set(self.lookers.get() - 1);
             let is_last = self.lookers.get() == 0;
             return Ok(if is_last { self.run_instead_of_looks() } else { Next::NOTHING });

@@ -19,7 +19,6 @@ cases! {
         a_sweep_renews_what_is_due_and_nothing_else,
         a_sweep_retires_paused_and_disconnected_connections,
         a_sweep_runs_what_is_owed,
-        a_sweep_reconciles_what_has_not_been_looked_at_for_a_day,
         a_sweep_makes_so_many_runs_and_tells_what_remains,
         runs_after_renewals_count_too,
         a_sweep_tells_what_has_failed,
@@ -40,12 +39,12 @@ async fn sweep(scene: &Scene) -> Answer {
 
 fn summary(renewed: u64, stopped: u64, synced: u64, reconciled: u64) -> Value {
     json!({
-        "renewed": renewed, "stopped": stopped, "synced": synced, "reconciled": reconciled,
-        "failed": [], "remaining": 0,
+        "renewed": renewed, "stopped": stopped, "synced": synced, "settled": 0, "looked": 0,
+        "reconciled": reconciled, "missed": 0, "failed": [], "remaining": 0,
     })
 }
 
-/// Rows with a channel that nobody has to renew, and which Google does not know.
+/// Rows with a channel that nobody has to renew and a calendar that nobody has to look at, neither of which Google knows.
 async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
     let mut connections = Vec::new();
     for _ in 0..count {
@@ -53,10 +52,12 @@ async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
         scene.makes_rows_of(user);
         let rows = scene
             .sql(
-                "insert into calendar_connections (user_id, provider, refresh_token, webhook_id,
-                     webhook_resource_id, webhook_expiration, webhook_opened_at, webhook_not_before, last_sync_at)
-                   values ($1, 'google', '1//well', gen_random_uuid(), 'resource', now() + interval '20 days',
-                     now() - interval '1 hour', now() + interval '18 days', now())
+                "insert into calendar_connections (user_id, provider, access_token, refresh_token, expires_at,
+                     webhook_id, webhook_resource_id, webhook_expiration, webhook_opened_at, webhook_not_before,
+                     last_sync_at, sync_look_at)
+                   values ($1, 'google', 'ya29.well', '1//well', now() + interval '1 hour',
+                     gen_random_uuid(), 'resource', now() + interval '20 days', now() - interval '1 hour',
+                     now() + interval '18 days', now() - interval '1 hour', now() + interval '6 hours')
                    returning id, webhook_token, webhook_token_hash",
                 &[&user],
             )
@@ -223,32 +224,6 @@ async fn a_sweep_runs_what_is_owed(scene: &mut Scene) {
     }
 }
 
-async fn a_sweep_reconciles_what_has_not_been_looked_at_for_a_day(scene: &mut Scene) {
-    let scene = &*scene;
-    let mut due = well(scene, 2, "last_sync_at = null").await;
-    due.extend(well(scene, 2, "last_sync_at = now() - interval '25 hours'").await);
-    let mut kept = Vec::new();
-    for change in [
-        "last_sync_at = now() - interval '23 hours'",
-        "last_sync_at = null, webhook_error = 'reconnect_required'",
-        "last_sync_at = null, sync_enabled = false, webhook_id = null",
-        "last_sync_at = null, is_active = false, webhook_id = null",
-    ] {
-        kept.push(well(scene, 1, change).await.remove(0));
-    }
-    let answer = sweep(scene).await.body;
-    assert_eq!((&answer["reconciled"], &answer["failed"]), (&json!(4), &json!([])), "{answer}");
-    for connection in &due {
-        assert_eq!(scene.runs(connection).await.len(), 1);
-        let row = scene.row(connection).await;
-        assert!(seconds_ahead(&row["last_sync_at"]) > -30.0, "{row}");
-    }
-    for connection in &kept {
-        assert!(scene.runs(connection).await.is_empty());
-    }
-    assert_eq!(sweep(scene).await.body, summary(0, 0, 0, 0));
-}
-
 async fn a_sweep_makes_so_many_runs_and_tells_what_remains(scene: &mut Scene) {
     let scene = &*scene;
     let connections = well(scene, RUNS + 7, &owed()).await;
@@ -256,19 +231,16 @@ async fn a_sweep_makes_so_many_runs_and_tells_what_remains(scene: &mut Scene) {
     for connection in &connections[RUNS..] {
         scene.set(connection, "sync_not_before = now() - interval '1 minute'").await;
     }
-    let unreconciled = well(scene, 1, "last_sync_at = null").await;
     let first = sweep(scene).await.body;
     assert_eq!((&first["synced"], &first["remaining"]), (&json!(RUNS), &json!(7)), "{first}");
-    assert_eq!(first["reconciled"], 0);
     let mut ran = 0;
     for connection in &connections {
         ran += scene.runs(connection).await.len();
     }
     assert_eq!(ran, RUNS);
-    assert!(scene.runs(&unreconciled[0]).await.is_empty());
     let second = sweep(scene).await.body;
-    assert_eq!((&second["reconciled"], &second["remaining"]), (&json!(1), &json!(0)), "{second}");
-    for connection in connections.iter().chain(&unreconciled) {
+    assert_eq!((&second["synced"], &second["remaining"]), (&json!(7), &json!(0)), "{second}");
+    for connection in &connections {
         assert_eq!(scene.runs(connection).await.len(), 1);
     }
 }
@@ -401,7 +373,6 @@ async fn sweeps_at_once_do_no_work_twice(scene: &mut Scene) {
         paused.push(connection);
     }
     let runs = well(scene, 6, &owed()).await;
-    let idle = well(scene, 2, "last_sync_at = null").await;
     let answers = join_all((0..8).map(|_| sweep(scene))).await;
     let total =
         |field: &str| -> u64 { answers.iter().map(|answer| answer.body[field].as_u64().unwrap()).sum() };
@@ -415,11 +386,6 @@ async fn sweeps_at_once_do_no_work_twice(scene: &mut Scene) {
         assert_eq!(scene.runs(connection).await.len(), 1);
         assert!(scene.row(connection).await["sync_request_id"].is_null());
     }
-    // A sweep that has looked before another one reconciled the row may do so once more, one after the other.
-    for connection in &idle {
-        let runs = scene.runs(connection).await;
-        assert!(!runs.is_empty() && runs.iter().all(|run| !run.overlapped), "{runs:?}");
-    }
 }
 
 async fn rows_of_another_provider_are_never_touched(scene: &mut Scene) {
@@ -427,7 +393,7 @@ async fn rows_of_another_provider_are_never_touched(scene: &mut Scene) {
     let mut before = Vec::new();
     for change in [
         owed(),
-        "last_sync_at = null".to_owned(),
+        "sync_look_at = 'epoch'".to_owned(),
         "webhook_not_before = 'epoch', webhook_id = null".to_owned(),
         "sync_enabled = false".to_owned(),
         "is_active = false, webhook_pending_id = 'x'".to_owned(),

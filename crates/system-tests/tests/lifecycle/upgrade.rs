@@ -83,8 +83,10 @@ pub(crate) async fn hand_written_functions_are_replaced_without_losing_a_change(
 
     // A second sweep finds nothing left.
     let swept = project.call(REFRESH, Caller::Service, json!({})).await?;
-    let idle =
-        json!({ "renewed": 0, "stopped": 0, "synced": 0, "reconciled": 0, "failed": [], "remaining": 0 });
+    let idle = json!({
+        "renewed": 0, "stopped": 0, "synced": 0, "settled": 0, "looked": 0, "reconciled": 0, "missed": 0,
+        "failed": [], "remaining": 0,
+    });
     assert_eq!(swept.body, idle);
     stack.stop().await;
     Ok(())
