@@ -145,8 +145,9 @@ impl<P: Ports> Sweep<'_, P> {
     /// Looks at the next row's calendar. Its run does not keep the one after it waiting.
     async fn look_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let now = self.ports.now();
-        // A new channel brings its own look.
-        let next = self.to_look_at.borrow_mut().find(|row| row.webhook_not_before > now);
+        // A channel that is due, or is being opened, brings its own look.
+        let is_for_look = |row: &Connection| row.webhook_not_before > now && row.webhook_lease_until < now;
+        let next = self.to_look_at.borrow_mut().find(is_for_look);
         let Some(row) = next.filter(|_| self.invocation.may_look(now)) else {
             self.lookers.set(self.lookers.get() - 1);
             let is_last = self.lookers.get() == 0;

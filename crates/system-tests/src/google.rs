@@ -101,6 +101,16 @@ impl Project {
         changes.map(|delivery| delivery["status"].as_u64()).collect()
     }
 
+    /// Puts an event into the connection's calendar of which nobody is notified.
+    pub async fn change_silently(&self, connection: &Connection) {
+        self.change_account_silently(&connection.email).await;
+    }
+
+    pub async fn change_account_silently(&self, email: &str) {
+        let one_more = json!({ "email": email, "events": 1, "more": true, "silently": true });
+        self.google_control("events", one_more).await;
+    }
+
     /// One more notification on a channel, whatever state it is in.
     pub async fn speak(&self, channel: &str) {
         self.google_control(&format!("channels/{channel}/notify"), json!({})).await;

@@ -187,6 +187,10 @@ fn paused_disconnected_owing_and_dead_connections_are_not_looked_at() {
 #[test]
 fn a_connection_whose_renewal_is_due_is_looked_at_after_it() {
     let world = World::new();
+    due(&world, [(Column::WebhookLeaseUntil, START.into())]);
+    assert_eq!(sweep_once(&world).looked, 0, "a renewal is going on");
+
+    let world = World::new();
     let id = due(&world, [(Column::WebhookNotBefore, START.into())]);
     assert_eq!((sweep_once(&world).looked, world.looks.borrow().len()), (0, 1));
     assert!(minutes_to_next_look(&world, id) > 10);

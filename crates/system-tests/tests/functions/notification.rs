@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::Value;
 use system_tests::{Answer, Connection, RECEIVE};
 
 use crate::scene::Scene;
@@ -86,8 +86,7 @@ impl Scene {
         body: Vec<u8>,
     ) -> Answer {
         if let Some(email) = &notification.account {
-            let one_more = json!({ "email": email, "events": 1, "more": true, "silently": true });
-            self.google_control("events", one_more).await;
+            self.change_account_silently(email).await;
         }
         let headers = notification.headers().into_iter().collect();
         self.send(self.request(method, RECEIVE).headers(headers).body(body)).await

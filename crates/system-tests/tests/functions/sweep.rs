@@ -79,10 +79,10 @@ async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
     connections
 }
 
-/// A connection without a channel that needs no reconciliation.
+/// A connection without a channel whose calendar need not be looked at.
 async fn new(scene: &Scene) -> Connection {
     let connection = scene.connection().await;
-    scene.set(&connection, "last_sync_at = now()").await;
+    scene.set(&connection, "last_sync_at = now(), sync_look_at = now() + interval '6 hours'").await;
     connection
 }
 
@@ -121,6 +121,7 @@ async fn a_sweep_renews_what_is_due_and_nothing_else(scene: &mut Scene) {
         let connection = new(scene).await;
         if let Some(change) = change {
             scene.open_channel(&connection).await;
+            scene.change_silently(&connection).await;
             scene.set(&connection, change).await;
         }
         renewed.push((name, connection));
@@ -428,7 +429,7 @@ async fn a_resumed_connection_gets_a_channel_and_its_run(scene: &mut Scene) {
         let row = scene.row(&connection).await;
         let old = row["webhook_id"].as_str().unwrap();
         scene.set(&connection, pause).await;
-        scene.speak(old).await;
+        scene.change(&connection).await;
         scene.until_stopped(&connection, old).await;
         let runs = scene.runs(&connection).await.len();
         assert_eq!(sweep(scene).await.body, summary(0, 0, 0, 0));
