@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::failure::Refused;
+use crate::failure::{Refused, RenewalFailure};
 
 pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For everything before Google is answered. Google waits longer, but counts slow answers as failures.
@@ -97,12 +97,18 @@ pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
 
-/// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`.
+/// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`. What only a
+/// person can mend is tried daily, and what Google refuses without a reason that is known ever less often, down to
+/// daily: nobody may ever mend it. Not before Google says, but after a day whatever it says.
 pub fn renewal_retry(now: Timestamp, attempts: i64, refused: Option<&Refused>, random: u128) -> Timestamp {
-    if refused.is_some_and(|refused| !refused.failure.is_retryable()) {
-        return now + DAILY;
-    }
-    now + with_jitter(doubled(RENEWAL_BACKOFF, attempts).min(LONGEST_BACKOFF), random)
+    let longest = match refused.map(|refused| refused.failure) {
+        Some(failure) if !failure.is_retryable() => return now + DAILY,
+        Some(RenewalFailure::GoogleRejected) => DAILY,
+        _ => LONGEST_BACKOFF,
+    };
+    let asked_for = refused.and_then(|refused| TimeDelta::from_std(refused.retry_after?).ok());
+    let delay = doubled(RENEWAL_BACKOFF, attempts).min(longest);
+    now + with_jitter(delay.max(asked_for.unwrap_or_default().min(DAILY)), random)
 }
 
 /// When to try a run again after `attempts` without success, the one just ended included.
@@ -180,7 +186,6 @@ fn with_jitter(delay: TimeDelta, random: u128) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::RenewalFailure;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -201,10 +206,47 @@ mod tests {
 
     #[test]
     fn what_only_a_person_can_mend_is_tried_daily() {
-        check_seconds(
-            renewal_retry(NOW, 0, Some(&RenewalFailure::ReconnectRequired.into()), 0),
-            86_400..=86_400,
-        );
+        use RenewalFailure as Failure;
+        for failure in [
+            Failure::ReconnectRequired,
+            Failure::PermissionMissing,
+            Failure::BlockedByPolicy,
+            Failure::NoCalendar,
+            Failure::CalendarNotFound,
+            Failure::PushNotSupported,
+        ] {
+            check_seconds(renewal_retry(NOW, 0, Some(&failure.into()), 0), 86_400..=86_400);
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_no_known_reason_is_tried_ever_less_often_down_to_daily() {
+        for (attempts, seconds) in [
+            (0, 30..=36),
+            (7, 3840..=4020),
+            (11, 61_440..=61_620),
+            (12, 86_400..=86_580),
+            (99, 86_400..=86_580),
+        ] {
+            let refused = RenewalFailure::GoogleRejected.into();
+            check_seconds(renewal_retry(NOW, attempts, Some(&refused), 77), seconds);
+        }
+    }
+
+    #[test]
+    fn google_is_not_asked_again_before_it_says_but_within_a_day() {
+        for (asked_for, seconds) in [
+            (0, 60..=60),
+            (59, 60..=60),
+            (7200, 7200..=7200),
+            (86_400, 86_400..=86_400),
+            (9_000_000, 86_400..=86_400),
+            (u64::MAX, 60..=60), // No time that can be told.
+        ] {
+            let retry_after = Some(Duration::from_secs(asked_for));
+            let refused = Refused { retry_after, ..RenewalFailure::GoogleUnavailable.into() };
+            check_seconds(renewal_retry(NOW, 1, Some(&refused), 0), seconds);
+        }
     }
 
     #[test]

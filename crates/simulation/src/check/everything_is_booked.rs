@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use protocol::connection::{ChannelId, Connection};
 use protocol::schedule::{
-    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_BACKOFF, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY,
-    RUN_BACKOFF,
+    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
 };
 use protocol::transition::Transition;
 
@@ -14,7 +13,7 @@ use crate::assumption::{RUN_LEASE, SKEW};
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::{Conduct, Matter};
-use crate::check::row::{PERMANENT, doubled, is_live, jittered};
+use crate::check::row::{PERMANENT, after_refusal, doubled, is_live, jittered};
 use crate::fact::{Deed, Fact, Step};
 use crate::subject::{Purpose, Row};
 use crate::time::{Instant, SECOND, delta, instant, micros};
@@ -194,12 +193,12 @@ impl Entry<'_, '_> {
         let error = after.webhook_error.as_deref().unwrap_or("nothing");
         let delay = instant(after.webhook_not_before) - self.clock;
         let attempts = before.webhook_attempts - 1;
-        let backoff = doubled(delta(RENEWAL_BACKOFF), attempts);
+        let backoff = after_refusal(error, attempts);
         let delays = if PERMANENT.contains(&error) {
             delta(DAILY)..=delta(DAILY)
         } else if attempts < 0 {
             // A resumption meanwhile has them counted anew.
-            backoff..=jittered(delta(LONGEST_BACKOFF))
+            backoff..=jittered(after_refusal(error, i64::MAX))
         } else {
             backoff..=jittered(backoff)
         };

@@ -12,7 +12,7 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::Conduct;
-use crate::check::row::{PERMANENT, doubled, is_owed_and_due};
+use crate::check::row::{PERMANENT, after_refusal, doubled, is_owed_and_due};
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, connection_number};
 use crate::time::{Instant, SECOND, START, delta, instant};
@@ -115,7 +115,8 @@ impl NobodyStarves {
                 if after.webhook_error.as_ref().is_some_and(is_permanent) {
                     return;
                 }
-                let backoff = doubled(delta(RENEWAL_BACKOFF), before.webhook_attempts - 1);
+                let error = after.webhook_error.as_deref().unwrap_or_default();
+                let backoff = after_refusal(error, before.webhook_attempts - 1);
                 ("a renewal that failed", backoff, renewal - clock)
             }
             Transition::ClaimRun if before.sync_attempts > 0 => {

@@ -1,7 +1,7 @@
 //! What a row and a request say, by other definitions than those that are judged.
 
 use protocol::connection::{Connection, RequestId};
-use protocol::schedule::{LONGEST_BACKOFF, LONGEST_JITTER};
+use protocol::schedule::{DAILY, LONGEST_BACKOFF, LONGEST_JITTER, RENEWAL_BACKOFF};
 use protocol::transition::Transition;
 
 use crate::fact::Step;
@@ -62,7 +62,18 @@ pub(super) fn asks_for_a_run(step: &Step<'_>) -> bool {
 
 /// How long nothing is tried again after so many attempts, at least.
 pub(super) fn doubled(base: Instant, attempts: i64) -> Instant {
-    (base << attempts.clamp(0, 20)).min(delta(LONGEST_BACKOFF))
+    unlimited(base, attempts).min(delta(LONGEST_BACKOFF))
+}
+
+/// How long a renewal that failed so often before is not tried again, at least. What is refused for no known reason
+/// waits longest.
+pub(super) fn after_refusal(error: &str, attempts: i64) -> Instant {
+    let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
+    unlimited(delta(RENEWAL_BACKOFF), attempts).min(delta(longest))
+}
+
+fn unlimited(base: Instant, attempts: i64) -> Instant {
+    base << attempts.clamp(0, 20)
 }
 
 /// A fifth longer.
