@@ -27,6 +27,7 @@ use crate::google;
 use crate::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use crate::look::Reading;
 use crate::supabase::{self, UserFailure};
+use crate::verdict;
 
 /// What only the runtime can do.
 pub trait Platform: Http + Clock + Entropy + Log {}
@@ -111,6 +112,11 @@ impl<P: Platform> Deployment<P> {
     }
 }
 
+/// Google's own word for a refusal.
+fn refusal(response: &HttpResponse) -> String {
+    verdict::word(response).map_or_else(|| "unexpected".to_owned(), |word| word.as_str().to_owned())
+}
+
 impl<P: Platform> Connections for Deployment<P> {
     async fn update(
         &self,
@@ -187,9 +193,7 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into())),
         };
         if opened.is_err() {
-            self.log_failure(Service::Calendar, None, &answer, |response| {
-                google::error_reason(response).to_owned()
-            });
+            self.log_failure(Service::Calendar, None, &answer, refusal);
         }
         opened
     }
@@ -203,7 +207,7 @@ impl<P: Platform> Google for Deployment<P> {
     ) -> Result<(), StopFailure> {
         let request = google::stop_request(&self.configuration, access_token, channel, resource)?;
         match self.platform.send(request, timeout).await {
-            Ok(response) => google::parse_stop_response(&response),
+            Ok(response) => google::parse_stop_response(&response, self.now()),
             Err(_) => Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
         }
     }
@@ -229,7 +233,7 @@ impl<P: Platform> Google for Deployment<P> {
                 left => self.platform.send(request, left).await,
             };
             let read = match &answer {
-                Ok(response) => reading.read(response),
+                Ok(response) => reading.read(response, self.now()),
                 Err(HttpFailure::TooLong) => Err(LookFailure::TooLarge),
                 Err(HttpFailure::TimedOut) if reading.has_begun() => Err(LookFailure::TooLarge),
                 Err(_) => Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
@@ -240,7 +244,7 @@ impl<P: Platform> Google for Deployment<P> {
                 Err(failure) => {
                     self.log_failure(Service::Calendar, None, &answer, |response| match failure {
                         LookFailure::TooLarge | LookFailure::Doubtful => failure.code().to_owned(),
-                        _ => google::error_reason(response).to_owned(),
+                        _ => refusal(response),
                     });
                     return Err(failure);
                 }
@@ -256,13 +260,11 @@ impl<P: Platform> Google for Deployment<P> {
         let request = google::token_request(&self.configuration, refresh_token);
         let answer = self.platform.send(request, timeout).await;
         let renewed = match &answer {
-            Ok(response) => google::parse_token_response(response),
+            Ok(response) => google::parse_token_response(response, self.now()),
             Err(_) => Err(RenewalFailure::GoogleUnavailable.into()),
         };
         if renewed.is_err() {
-            self.log_failure(Service::Oauth, None, &answer, |response| {
-                google::error_reason(response).to_owned()
-            });
+            self.log_failure(Service::Oauth, None, &answer, refusal);
         }
         renewed
     }

@@ -16,8 +16,10 @@ use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_encode};
 use crate::json::{Field, object};
 use crate::timestamp::parse_epoch_millis;
+use crate::verdict::{self, parse_json};
 
 const JSON: &str = "application/json";
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `events.watch`. Refused without asking where no request could be made of it.
 pub fn watch_request(
@@ -43,49 +45,23 @@ pub fn watch_request(
     Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
 }
 
+/// What Google says of the channel's end, if it makes sense; otherwise it is when it was asked to be.
 pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<OpenedChannel, WatchFailure> {
     if !response.is_success() {
-        return Err(watch_failure(response));
+        return Err(verdict::of_watch(response, now));
     }
-    // There is a channel, whatever the answer says of it.
-    let malformed = WatchFailure::Doubtful(RenewalFailure::GoogleRejected.into());
     let body = parse_json(response);
     // Notifications carry the resource id in a header.
-    let text = |name: &str| body.get(name).and_then(Json::as_str).filter(|text| is_header_safe(text));
-    let (Some(resource), Some(expiration)) = (text("resourceId"), text("expiration")) else {
-        return Err(malformed);
+    let resource = body.get("resourceId").and_then(Json::as_str).filter(|text| is_header_safe(text));
+    let Some(resource) = resource else {
+        // There may be a channel, and nothing can stop it before it speaks: not another one every hour.
+        let reason = verdict::word(response);
+        let refused = Refused { failure: RenewalFailure::GoogleRejected, reason, retry_after: Some(A_DAY) };
+        return Err(WatchFailure::Doubtful(refused));
     };
-    let Some(expiration) = parse_epoch_millis(expiration).filter(|expiration| *expiration > now) else {
-        return Err(malformed);
-    };
+    let told = body.get("expiration").and_then(number).and_then(parse_epoch_millis);
+    let expiration = told.filter(|expiration| *expiration > now).unwrap_or(now + CHANNEL_TTL);
     Ok(OpenedChannel { resource_id: ResourceId::new(resource), expiration })
-}
-
-/// The one place that reads the Calendar API's refusals. A known reason counts more than the status: rate limits come as 403,
-/// an address that is not registered as 401.
-pub(crate) fn watch_failure(response: &HttpResponse) -> WatchFailure {
-    use RenewalFailure as Failure;
-    let reason = error_reason(response);
-    let refused = match reason {
-        "channelIdNotUnique" => return WatchFailure::ChannelIdNotUnique,
-        "authError" if response.status == 401 => {
-            return WatchFailure::Unauthorized(Failure::ReconnectRequired.into());
-        }
-        "pushNotSupportedForRequestedResource" => Failure::PushNotSupported,
-        "insufficientPermissions" => Failure::ReconnectRequired,
-        "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" | "dailyLimitExceeded" => {
-            Failure::GoogleRateLimited
-        }
-        "accessNotConfigured" | "SERVICE_DISABLED" => Failure::GoogleApiDisabled,
-        reason if reason.starts_with("webhookUrl") => Failure::WebhookUrlRejected,
-        _ => match response.status {
-            404 | 410 => Failure::CalendarNotFound,
-            429 => Failure::GoogleRateLimited,
-            500.. => return WatchFailure::Doubtful(Failure::GoogleUnavailable.into()),
-            _ => Failure::GoogleRejected,
-        },
-    };
-    WatchFailure::Refused(refused.into())
 }
 
 pub fn stop_request(
@@ -101,17 +77,8 @@ pub fn stop_request(
     Ok(HttpRequest::post(url, JSON, body).header("authorization", authorization))
 }
 
-pub fn parse_stop_response(response: &HttpResponse) -> Result<(), StopFailure> {
-    match response.status {
-        200 | 204 => return Ok(()),
-        404 | 410 => return Err(StopFailure::Unknown),
-        _ => {}
-    }
-    Err(match watch_failure(response) {
-        WatchFailure::Unauthorized(refused) => StopFailure::Unauthorized(refused),
-        WatchFailure::Refused(refused) | WatchFailure::Doubtful(refused) => StopFailure::Refused(refused),
-        WatchFailure::ChannelIdNotUnique => StopFailure::Refused(RenewalFailure::GoogleRejected.into()),
-    })
+pub fn parse_stop_response(response: &HttpResponse, now: Timestamp) -> Result<(), StopFailure> {
+    if response.is_success() { Ok(()) } else { Err(verdict::of_stop(response, now)) }
 }
 
 pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
@@ -125,16 +92,24 @@ pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-pub fn parse_token_response(response: &HttpResponse) -> Result<RenewedToken, Refused> {
+/// How long it is good for need not be said (RFC 6749, 5.1): an hour then, as Google's are. What it is good for need not
+/// be said either.
+pub fn parse_token_response(response: &HttpResponse, now: Timestamp) -> Result<RenewedToken, Refused> {
     if !response.is_success() {
-        return Err(token_failure(response).into());
+        return Err(verdict::of_token(response, now));
     }
     let body = parse_json(response);
-    let token = |name: &str| body.get(name).and_then(Json::as_str).filter(|token| is_header_safe(token));
-    let expires_in = body.get("expires_in").and_then(Json::as_u64).and_then(|s| u32::try_from(s).ok());
-    let (Some(access_token), Some(expires_in)) = (token("access_token"), expires_in) else {
-        return Err(RenewalFailure::GoogleRejected.into());
+    let text = |name: &str| body.get(name).and_then(Json::as_str);
+    let token = |name: &str| text(name).filter(|token| is_header_safe(token));
+    let Some(access_token) = token("access_token") else {
+        return Err(verdict::of_token(response, now));
     };
+    let scopes = text("scope").filter(|scopes| !scopes.trim().is_empty());
+    if scopes.is_some_and(|scopes| !scopes.split_whitespace().any(suffices)) {
+        return Err(RenewalFailure::PermissionMissing.into());
+    }
+    let expires_in = body.get("expires_in").and_then(number).and_then(|seconds| u32::try_from(seconds).ok());
+    let expires_in = expires_in.filter(|seconds| *seconds > 0).unwrap_or(3600);
     Ok(RenewedToken {
         access_token: AccessToken::new(access_token),
         expires_in: Duration::from_secs(expires_in.into()),
@@ -142,59 +117,30 @@ pub fn parse_token_response(response: &HttpResponse) -> Result<RenewedToken, Ref
     })
 }
 
-fn token_failure(response: &HttpResponse) -> RenewalFailure {
-    match (response.status, error_reason(response)) {
-        (_, "invalid_grant") => RenewalFailure::ReconnectRequired,
-        (_, "deleted_client" | "disabled_client" | "invalid_client" | "unauthorized_client") => {
-            RenewalFailure::OauthClientInvalid
-        }
-        (429, _) | (_, "rate_limit_exceeded") => RenewalFailure::GoogleRateLimited,
-        (500.., _) => RenewalFailure::GoogleUnavailable,
-        _ => RenewalFailure::GoogleRejected,
+/// Whether `events.watch` and `events.list` may do with this scope, of one calendar or another (API reference of both).
+/// Those for the list of calendars, its settings or free and busy times do not.
+fn suffices(scope: &str) -> bool {
+    match scope.strip_prefix("https://www.googleapis.com/auth/calendar") {
+        Some(rest) => matches!(rest, "" | ".readonly" | ".app.created") || rest.starts_with(".events"),
+        // Of the API before this one.
+        None => scope.starts_with("https://www.google.com/calendar/feeds"),
     }
 }
 
-/// Google's word for what is wrong: `error.errors[0].reason` of the Calendar API (or `error.details[].reason` of its
-/// newer kind), `error` of the token endpoint. Only words that Google documents: whatever else is there may be
-/// anything, and this goes to the log.
-pub fn error_reason(response: &HttpResponse) -> &'static str {
-    let body = parse_json(response);
-    let error = body.get("error");
-    let first = |list| error?.get(list)?.get(0)?.get("reason")?.as_str();
-    let reason = first("errors").or_else(|| first("details")).or_else(|| error?.as_str()).unwrap_or_default();
-    let reason = reason.strip_prefix("push.").unwrap_or(reason);
-    REASONS.iter().find(|known| **known == reason).copied().unwrap_or("undocumented")
+/// A whole number, written as one, as a text or with a fraction, which is cut off.
+fn number(json: &Json) -> Option<u64> {
+    match json {
+        Json::Number(number) => {
+            let cut = |fraction| Duration::try_from_secs_f64(fraction).ok().map(|time| time.as_secs());
+            number.as_u64().or_else(|| number.as_f64().and_then(cut))
+        }
+        Json::String(text) => {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+            fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| whole.parse().ok())?
+        }
+        _ => None,
+    }
 }
-
-const REASONS: &[&str] = &[
-    "accessNotConfigured",
-    "authError",
-    "backendError",
-    "badRequest",
-    "channelIdNotUnique",
-    "dailyLimitExceeded",
-    "deleted_client",
-    "disabled_client",
-    "forbidden",
-    "insufficientPermissions",
-    "internalError",
-    "invalid",
-    "invalid_client",
-    "invalid_grant",
-    "invalid_request",
-    "notFound",
-    "pushNotSupportedForRequestedResource",
-    "quotaExceeded",
-    "rateLimitExceeded",
-    "rate_limit_exceeded",
-    "required",
-    "SERVICE_DISABLED",
-    "unauthorized_client",
-    "userRateLimitExceeded",
-    "webhookUrlNoHostOrAddress",
-    "webhookUrlNotHttps",
-    "webhookUrlUnauthorized",
-];
 
 /// Where a calendar's events are; none where its id would be no segment of a path.
 pub(crate) fn events_url(configuration: &Configuration, calendar: Option<&CalendarId>) -> Option<String> {
@@ -206,9 +152,4 @@ pub(crate) fn events_url(configuration: &Configuration, calendar: Option<&Calend
 
 pub(crate) fn authorization(access_token: &AccessToken) -> Option<String> {
     is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))
-}
-
-/// The body of a response; null where it is no JSON.
-fn parse_json(response: &HttpResponse) -> Json {
-    serde_json::from_str(&response.body).unwrap_or_default()
 }

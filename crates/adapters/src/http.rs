@@ -61,8 +61,8 @@ impl HttpRequest {
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
-    /// The one response header that an adapter reads.
     pub content_range: Option<String>,
+    pub retry_after: Option<String>,
     pub body: String,
 }
 

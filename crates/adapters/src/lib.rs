@@ -12,3 +12,4 @@ pub mod json;
 pub mod look;
 pub mod supabase;
 pub mod timestamp;
+pub mod verdict;

@@ -10,16 +10,18 @@
 use std::collections::BinaryHeap;
 
 use chrono::{DateTime, SecondsFormat};
+use protocol::Timestamp;
 use protocol::connection::{AccessToken, CalendarId};
-use protocol::failure::{RenewalFailure, WatchFailure};
+use protocol::failure::RenewalFailure;
 use protocol::look::{Anchor, CalendarName, Digest, Look, LookFailure, Seen};
 use protocol::schedule::{LONGEST_LOOK, PAGES_PER_LOOK};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
 use crate::configuration::Configuration;
-use crate::google::{authorization, events_url, watch_failure};
+use crate::google::{authorization, events_url};
 use crate::http::{HttpRequest, HttpResponse, percent_encode};
+use crate::verdict;
 
 /// What is asked for: what counts, which events belong together, and what the answer itself is called.
 const FIELDS: &str = "kind,summary,timeZone,nextPageToken,items(id,recurringEventId,status,summary,description,\
@@ -97,9 +99,9 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads a page; what the look found if it was the last one.
-    pub fn read(&mut self, response: &HttpResponse) -> Result<Option<Look>, LookFailure> {
+    pub fn read(&mut self, response: &HttpResponse, now: Timestamp) -> Result<Option<Look>, LookFailure> {
         if !response.is_success() {
-            return Err(failure(response));
+            return Err(verdict::of_list(response, now));
         }
         self.left = self.left.checked_sub(response.body.len()).ok_or(LookFailure::TooLarge)?;
         let page: Json = serde_json::from_str(&response.body).map_err(|_| LookFailure::Doubtful)?;
@@ -134,17 +136,6 @@ impl<'a> Reading<'a> {
         self.calendar_name = CalendarName::parse(text(page, "summary")?);
         self.time_zone = text(page, "timeZone")?.to_owned();
         Some(token)
-    }
-}
-
-/// Google refuses a look as it refuses a watch; whatever else a 401 says, the access token is not good.
-fn failure(response: &HttpResponse) -> LookFailure {
-    match watch_failure(response) {
-        _ if response.status == 401 => LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()),
-        WatchFailure::Refused(refused) | WatchFailure::Doubtful(refused) => LookFailure::Refused(refused),
-        WatchFailure::ChannelIdNotUnique | WatchFailure::Unauthorized(_) => {
-            LookFailure::Refused(RenewalFailure::GoogleRejected.into())
-        }
     }
 }
 
@@ -342,7 +333,7 @@ mod tests {
     use crate::configuration::Environment;
 
     fn response(status: u16, body: impl Into<String>) -> HttpResponse {
-        HttpResponse { status, content_range: None, body: body.into() }
+        HttpResponse { status, content_range: None, retry_after: None, body: body.into() }
     }
 
     /// A look to which Google answers so, page by page.
@@ -361,7 +352,7 @@ mod tests {
             assert!(request.url.starts_with(
                 "https://www.googleapis.com/calendar/v3/calendars/primary/events?timeMin=2026-01-01T00:00:00Z&"
             ));
-            if let Some(look) = reading.read(&page)? {
+            if let Some(look) = reading.read(&page, Timestamp::default())? {
                 return Ok(look);
             }
         }
@@ -663,28 +654,5 @@ mod tests {
         let left = LONGEST_LOOK - first.body.len();
         assert!(look([first.clone(), long(left)]).is_ok());
         assert_eq!(look([first, long(left + 1)]), Err(LookFailure::TooLarge));
-    }
-
-    #[test]
-    fn a_refusal_is_told_apart_as_that_of_a_watch() {
-        use RenewalFailure as Failure;
-        let error = |reason: &str| json!({ "error": { "errors": [{ "reason": reason }] } }).to_string();
-        for (status, body, expected) in [
-            (401, error("authError"), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
-            (401, error("required"), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
-            (401, "<html>".to_owned(), LookFailure::Unauthorized(Failure::ReconnectRequired.into())),
-            (403, error("insufficientPermissions"), LookFailure::Refused(Failure::ReconnectRequired.into())),
-            (403, error("userRateLimitExceeded"), LookFailure::Refused(Failure::GoogleRateLimited.into())),
-            (403, error("accessNotConfigured"), LookFailure::Refused(Failure::GoogleApiDisabled.into())),
-            (403, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleRejected.into())),
-            (400, error("channelIdNotUnique"), LookFailure::Refused(Failure::GoogleRejected.into())),
-            (404, error("notFound"), LookFailure::Refused(Failure::CalendarNotFound.into())),
-            (410, error("deleted"), LookFailure::Refused(Failure::CalendarNotFound.into())),
-            (429, String::new(), LookFailure::Refused(Failure::GoogleRateLimited.into())),
-            (503, "<html>".to_owned(), LookFailure::Refused(Failure::GoogleUnavailable.into())),
-            (302, String::new(), LookFailure::Refused(Failure::GoogleRejected.into())),
-        ] {
-            assert_eq!(look([response(status, body.clone())]), Err(expected), "{status} {body}");
-        }
     }
 }

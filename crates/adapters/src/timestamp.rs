@@ -38,10 +38,21 @@ pub fn format_timestamp(time: Timestamp) -> String {
     }
 }
 
-/// Reads Google's expirations: a string of milliseconds since 1970 (`"1426325213000"`), up to the year 9999, after
-/// which PostgreSQL does not understand what chrono prints.
-pub fn parse_epoch_millis(text: &str) -> Option<Timestamp> {
-    DateTime::from_timestamp_millis(text.parse().ok()?).filter(|time| time.year() <= 9999)
+/// Google's expirations, milliseconds since 1970, up to the year 9999, after which PostgreSQL does not understand what
+/// chrono prints.
+pub fn parse_epoch_millis(millis: u64) -> Option<Timestamp> {
+    DateTime::from_timestamp_millis(i64::try_from(millis).ok()?).filter(|time| time.year() <= 9999)
+}
+
+/// Reads HTTP's dates as they are written today: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_weekday, date) = text.strip_suffix(" GMT")?.split_once(", ")?;
+    let mut parts = date.split(' ');
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    parts.next().is_none().then(|| parse_timestamp(&format!("{year}-{month:02}-{day}T{time}Z")))?
 }
 
 #[cfg(test)]
@@ -73,13 +84,34 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_milliseconds_are_an_expiration() {
+    fn a_date_of_http_is_read_as_it_is_written_today() {
+        let date = parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").map(format_timestamp);
+        assert_eq!(date.as_deref(), Some("1994-11-06T08:49:37.000000Z"));
+        for text in [
+            "",
+            "GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+        ] {
+            assert_eq!(parse_http_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expiration_lies_before_the_year_10000() {
         assert_eq!(
-            parse_epoch_millis("1426325213000").map(format_timestamp).as_deref(),
+            parse_epoch_millis(1_426_325_213_000).map(format_timestamp).as_deref(),
             Some("2015-03-14T09:26:53.000000Z")
         );
-        for text in ["", "x", "1.5", "253402300800000", "99999999999999999999", "9223372036854775807"] {
-            assert_eq!(parse_epoch_millis(text), None, "{text}");
+        assert!(parse_epoch_millis(253_402_300_799_999).is_some());
+        for millis in [253_402_300_800_000, 9_223_372_036_854_775_807, u64::MAX] {
+            assert_eq!(parse_epoch_millis(millis), None, "{millis}");
         }
     }
 }

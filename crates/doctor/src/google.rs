@@ -1,7 +1,9 @@
 //! Whether Google accepts the OAuth client, and lets the Calendar API be used.
 
-use adapters::google::{error_reason, parse_token_response};
-use protocol::failure::RenewalFailure;
+use adapters::google::parse_token_response;
+use adapters::verdict;
+use chrono::DateTime;
+use protocol::failure::{RenewalFailure, Word};
 
 use crate::check::{Affected, Check, Id, count};
 use crate::health::{Group, Health, Members, word};
@@ -24,11 +26,15 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
             );
         }
     };
-    match parse_token_response(&answer.response).map_err(|refused| refused.failure) {
-        Err(RenewalFailure::ReconnectRequired) => {
+    let said = verdict::word(&answer.response);
+    let said = said.as_ref().map_or("no word of Google", Word::as_str);
+    // When it was asked does not matter.
+    match parse_token_response(&answer.response, DateTime::default()).map_err(|refused| refused.failure) {
+        Err(RenewalFailure::ReconnectRequired) if said == "invalid_grant" => {
             Check::ok(id, "Google accepts GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
         }
-        Err(RenewalFailure::OauthClientInvalid) => Check::wrong(
+        // A client that may not ask for tokens at all.
+        Err(RenewalFailure::OauthClientInvalid | RenewalFailure::ReconnectRequired) => Check::wrong(
             id,
             "oauth_client_invalid",
             "Google does not accept GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET",
@@ -44,11 +50,7 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
         _ => Check::wrong(
             id,
             "unexpected_answer",
-            format!(
-                "{url} answers otherwise than Google (HTTP {}, {})",
-                answer.status(),
-                error_reason(&answer.response)
-            ),
+            format!("{url} answers otherwise than Google (HTTP {}, {said})", answer.status(),),
             "remove GOOGLE_OAUTH_TOKEN_URL, which is for tests, and compare GOOGLE_CLIENT_ID with Google Cloud",
         ),
     }

@@ -95,6 +95,7 @@ impl Http {
             response: HttpResponse {
                 status: response.status().as_u16(),
                 content_range: None,
+                retry_after: None,
                 body: body.map_err(silence)?,
             },
             date: header("date")
@@ -148,7 +149,7 @@ fn silence(error: ureq::Error) -> Silence {
 #[cfg(test)]
 pub(crate) fn answer(status: u16, body: &str) -> Answer {
     Answer {
-        response: HttpResponse { status, content_range: None, body: body.to_owned() },
+        response: HttpResponse { status, content_range: None, retry_after: None, body: body.to_owned() },
         date: None,
         location: None,
         at: DateTime::UNIX_EPOCH,

@@ -72,8 +72,13 @@ async fn exchange(
         _ => Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default()),
     };
     let Some(body) = body else { return Ok(None) };
-    let content_range = response.headers().get("content-range")?;
-    Ok(Some(HttpResponse { status: response.status(), content_range, body }))
+    let header = |name| response.headers().get(name);
+    Ok(Some(HttpResponse {
+        status: response.status(),
+        content_range: header("content-range")?,
+        retry_after: header("retry-after")?,
+        body,
+    }))
 }
 
 /// A body of at most `limit` bytes, none where it is longer; empty where it is no text.

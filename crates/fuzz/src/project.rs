@@ -29,7 +29,7 @@ pub type Answered = Result<HttpResponse, HttpFailure>;
 pub fn response(status: u16, body: &[u8]) -> HttpResponse {
     let body = String::from_utf8_lossy(body);
     let body = body.strip_prefix('\u{feff}').unwrap_or(&body).to_owned();
-    HttpResponse { status, content_range: None, body }
+    HttpResponse { status, content_range: None, retry_after: None, body }
 }
 
 /// Nothing is there: no row, and nobody who is signed in.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{AccessToken, CalendarId};
-use protocol::failure::RenewalFailure;
+use protocol::failure::{Refused, RenewalFailure, Word};
 use protocol::look::{Anchor, Look, LookFailure, Seen, shows_no_change};
 use protocol::ports::{Clock, Google};
 use serde_json::{Value, json};
@@ -132,27 +132,33 @@ async fn an_app_that_writes_its_sessions_again_leaves_what_a_look_sees() {
 
 #[tokio::test]
 async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
-    use LookFailure::{Doubtful, Refused, TooLarge, Unauthorized};
+    use LookFailure::{Doubtful, TooLarge};
     use RenewalFailure as Failure;
+    let said = |failure: Failure, reason: &str| Refused { reason: Word::parse(reason), ..failure.into() };
+    let refused = |failure, reason| LookFailure::Refused(said(failure, reason));
+    let unauthorized = |reason| LookFailure::Unauthorized(said(Failure::ReconnectRequired, reason));
     let account = Account::new().await;
     control(&account.google, "events", &json!({ "email": ADA, "events": 300 })).await;
     let fault = async |fault: Value| control(&account.google, "faults", &fault).await;
     let html = "<h1>Bad Gateway</h1>";
     for (answer, expected) in [
-        (json!({ "status": 401, "reason": "authError" }), Unauthorized(Failure::ReconnectRequired.into())),
+        (json!({ "status": 401, "reason": "authError" }), unauthorized("authError")),
         (
             json!({ "status": 403, "reason": "insufficientPermissions" }),
-            Refused(Failure::ReconnectRequired.into()),
+            refused(Failure::PermissionMissing, "insufficientPermissions"),
         ),
-        (json!({ "status": 403, "reason": "rateLimitExceeded" }), Refused(Failure::GoogleRateLimited.into())),
-        (json!({ "status": 404, "reason": "notFound" }), Refused(Failure::CalendarNotFound.into())),
-        (json!({ "status": 410, "reason": "deleted" }), Refused(Failure::CalendarNotFound.into())),
-        (json!({ "status": 429 }), Refused(Failure::GoogleRateLimited.into())),
-        (json!({ "status": 500 }), Refused(Failure::GoogleUnavailable.into())),
-        (json!({ "status": 502, "body": html }), Refused(Failure::GoogleUnavailable.into())),
+        (
+            json!({ "status": 403, "reason": "rateLimitExceeded" }),
+            refused(Failure::GoogleRateLimited, "rateLimitExceeded"),
+        ),
+        (json!({ "status": 404, "reason": "notFound" }), refused(Failure::CalendarNotFound, "notFound")),
+        (json!({ "status": 410, "reason": "deleted" }), refused(Failure::CalendarNotFound, "deleted")),
+        (json!({ "status": 429 }), refused(Failure::GoogleRateLimited, "rateLimitExceeded")),
+        (json!({ "status": 500 }), refused(Failure::GoogleUnavailable, "backendError")),
+        (json!({ "status": 502, "body": html }), refused(Failure::GoogleUnavailable, "")),
         (json!({ "status": 200, "body": html }), Doubtful),
         (json!({ "status": 200, "body": {} }), Doubtful),
-        (json!({ "status": 0 }), Refused(Failure::GoogleUnavailable.into())),
+        (json!({ "status": 0 }), refused(Failure::GoogleUnavailable, "")),
     ] {
         let mut first = answer.clone();
         first["operation"] = json!("list");
@@ -164,14 +170,14 @@ async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
     }
     let nobody = AccessToken::new("ya29.unknown");
     let look = account.deployment.look(&nobody, None, anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Unauthorized(Failure::ReconnectRequired.into())));
+    assert_eq!(look, Err(unauthorized("authError")));
     let broken = AccessToken::new("ya29\nx: y");
     let look = account.deployment.look(&broken, None, anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Unauthorized(Failure::ReconnectRequired.into())));
+    assert_eq!(look, Err(unauthorized("")));
     let nowhere = CalendarId::new("..");
     let look =
         account.deployment.look(&account.access_token, Some(&nowhere), anchor(&account), TIMEOUT).await;
-    assert_eq!(look, Err(Refused(Failure::CalendarNotFound.into())));
+    assert_eq!(look, Err(refused(Failure::CalendarNotFound, "")));
 
     // The time is that of the whole look.
     let slow = async || {
@@ -179,7 +185,7 @@ async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
         account.deployment.look(&account.access_token, None, anchor(&account), timeout).await
     };
     fault(json!({ "operation": "list", "delay_ms": 30_000 })).await;
-    assert_eq!(slow().await, Err(Refused(Failure::GoogleUnavailable.into())));
+    assert_eq!(slow().await, Err(refused(Failure::GoogleUnavailable, "")));
     fault(json!({ "operation": "list", "delay_ms": 1 })).await;
     fault(json!({ "operation": "list", "delay_ms": 30_000 })).await;
     assert_eq!(slow().await, Err(TooLarge));

@@ -36,8 +36,9 @@ impl Http for Native {
             if error.is_timeout() { HttpFailure::TimedOut } else { HttpFailure::Unreachable }
         };
         let mut response = builder.send().await.map_err(failure)?;
-        let content_range = response.headers().get("content-range");
-        let content_range = content_range.and_then(|range| Some(range.to_str().ok()?.to_owned()));
+        let header =
+            |name| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
+        let (content_range, retry_after) = (header("content-range"), header("retry-after"));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             body.extend(chunk);
@@ -46,7 +47,7 @@ impl Http for Native {
             }
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(HttpResponse { status: response.status().as_u16(), content_range, body })
+        Ok(HttpResponse { status: response.status().as_u16(), content_range, retry_after, body })
     }
 }
 

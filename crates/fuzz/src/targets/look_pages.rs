@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::AccessToken;
-use protocol::failure::{RenewalFailure as Failure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure as Failure};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::Google;
 use protocol::schedule::{LONGEST_LOOK, PAGES_PER_LOOK};
 use serde_json::{Map, Value as Json, json};
 use url::Url;
 
-use super::watch_answer::{documented_reasons, reason, refusal};
+use super::watch_answer::{Kind, assert_is_word, expected, words};
 use crate::oracle::{assert_hidden, status_and_body, strings};
 use crate::project::{NOW, Project, finish, response};
 
@@ -34,17 +34,33 @@ pub fn target(data: &[u8]) {
     assert!(!asked.is_empty() && asked.len() <= PAGES_PER_LOOK);
     let answers: Vec<&(u16, String)> = (0..asked.len()).filter_map(|n| answer(&pages, n)).collect();
     check_requests(&project, &asked, &answers);
-    assert_eq!(look.as_ref().err().cloned(), expected_failure(&answers));
     let parsed: Vec<Json> =
         answers.iter().map(|(_, body)| serde_json::from_str(body).unwrap_or_default()).collect();
+    let failure = look.as_ref().err().map(|failure| without_a_word(failure, parsed.last()));
+    assert_eq!(failure, expected_failure(&answers));
     if let Ok(look) = look {
         check(&look, &parsed);
     }
     let mut secrets = vec![ACCESS_TOKEN];
     parsed.iter().for_each(|json| strings(json, &mut secrets));
-    let documented = documented_reasons();
-    secrets.retain(|text| !documented.contains(&text.strip_prefix("push.").unwrap_or(text)));
+    let words: Vec<&str> = parsed.last().map(words).unwrap_or_default();
+    secrets.retain(|text| !words.contains(text));
     assert_hidden(&project.log(), secrets);
+}
+
+/// What a failure is, once the word that is told of it is found in the last answer.
+fn without_a_word(failure: &LookFailure, answer: Option<&Json>) -> LookFailure {
+    let plain = |refused: &Refused| {
+        if let Some((reason, answer)) = refused.reason.as_ref().zip(answer) {
+            assert_is_word(reason.as_str(), answer);
+        }
+        Refused::new(refused.failure)
+    };
+    match failure {
+        LookFailure::Unauthorized(refused) => LookFailure::Unauthorized(plain(refused)),
+        LookFailure::Refused(refused) => LookFailure::Refused(plain(refused)),
+        other => other.clone(),
+    }
 }
 
 fn answer(pages: &[(u16, String)], number: usize) -> Option<&(u16, String)> {
@@ -114,10 +130,10 @@ fn expected_failure(answers: &[&(u16, String)]) -> Option<LookFailure> {
 fn page(status: u16, body: &str, tokens: &[String]) -> Result<String, LookFailure> {
     if status >= 300 {
         let json: Json = serde_json::from_str(body).unwrap_or_default();
-        return Err(match refusal(status, reason(&json)) {
-            _ if status == 401 => LookFailure::Unauthorized(Failure::ReconnectRequired.into()),
-            WatchFailure::Refused(failure) | WatchFailure::Doubtful(failure) => LookFailure::Refused(failure),
-            _ => LookFailure::Refused(Failure::GoogleRejected.into()),
+        return Err(match expected(status, &json) {
+            Kind::AnotherToken => LookFailure::Unauthorized(Failure::ReconnectRequired.into()),
+            Kind::Refused(failure) | Kind::Doubtful(failure) => LookFailure::Refused(failure.into()),
+            Kind::AnotherId => LookFailure::Refused(Failure::GoogleRejected.into()),
         });
     }
     let page: Map<String, Json> = serde_json::from_str(body).map_err(|_| LookFailure::Doubtful)?;

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::oracle::{assert_hidden, is_visible, status_and_body, strings};
 use crate::project::{CLIENT_SECRET, Project, finish, response};
+use crate::targets::watch_answer::{Kind, assert_is_word, expected, whole, words};
 
 const REFRESH_TOKEN: &str = "1//0gRefresh-Token_0";
 
@@ -21,39 +22,81 @@ pub fn target(data: &[u8]) {
     let renewed =
         finish(project.deployment.renew_token(&RefreshToken::new(REFRESH_TOKEN), Duration::from_secs(1)));
     let token = |name: &str| json.get(name).and_then(Json::as_str).filter(|token| is_visible(token));
-    if status < 300 {
-        let seconds =
-            json.get("expires_in").and_then(Json::as_u64).filter(|seconds| *seconds <= u32::MAX.into());
-        match (renewed, token("access_token").zip(seconds)) {
-            (Ok(renewed), Some((access_token, seconds))) => {
-                assert!(renewed.access_token.expose() == access_token);
-                assert_eq!(renewed.expires_in, Duration::from_secs(seconds));
-                assert!(renewed.refresh_token.as_ref().map(|token| token.expose()) == token("refresh_token"));
-            }
-            (renewed, granted) => {
-                assert!(granted.is_none());
-                assert_eq!(renewed, Err(Failure::GoogleRejected.into()));
+    match (renewed, token("access_token")) {
+        (Ok(renewed), Some(access_token)) if status < 300 => {
+            assert!(renewed.access_token.expose() == access_token);
+            let seconds = json.get("expires_in").and_then(whole);
+            let seconds = seconds.filter(|seconds| (1..=u32::MAX.into()).contains(seconds));
+            assert_eq!(renewed.expires_in, Duration::from_secs(seconds.unwrap_or(3600)));
+            assert!(renewed.refresh_token.as_ref().map(|token| token.expose()) == token("refresh_token"));
+            assert!(!lacks_a_calendar(&json), "it is good for no calendar");
+        }
+        (Err(refused), Some(_)) if status < 300 => {
+            assert_eq!(refused.failure, Failure::PermissionMissing);
+            assert!(lacks_a_calendar(&json), "it is good for a calendar");
+        }
+        (renewed, _) => {
+            let refused = renewed.err();
+            assert_eq!(refused.as_ref().map(|refused| refused.failure), Some(failure(status, &json)));
+            if let Some(reason) = refused.and_then(|refused| refused.reason) {
+                assert_is_word(reason.as_str(), &json);
             }
         }
-    } else {
-        let expected = match (status, reason(&json)) {
-            (_, "invalid_grant") => Failure::ReconnectRequired,
-            (_, "deleted_client" | "invalid_client" | "unauthorized_client") => Failure::OauthClientInvalid,
-            (429, _) | (_, "rate_limit_exceeded") => Failure::GoogleRateLimited,
-            (500.., _) => Failure::GoogleUnavailable,
-            _ => Failure::GoogleRejected,
-        };
-        assert_eq!(renewed, Err(expected.into()));
     }
     let mut secrets = vec![REFRESH_TOKEN, CLIENT_SECRET];
     strings(&json, &mut secrets);
+    secrets.retain(|text| !words(&json).contains(text));
     assert_hidden(&project.log(), secrets);
 }
 
-/// OAuth's word; a Calendar error here would be read as one.
-fn reason(json: &Json) -> &str {
-    let error = json.get("error").unwrap_or(&Json::Null);
-    let first = |list: &str| error.get(list)?.get(0)?.get("reason")?.as_str();
-    let reason = first("errors").or_else(|| first("details")).or_else(|| error.as_str()).unwrap_or_default();
-    reason.strip_prefix("push.").unwrap_or(reason)
+fn lacks_a_calendar(json: &Json) -> bool {
+    let scopes: Vec<&str> =
+        json.get("scope").and_then(Json::as_str).unwrap_or_default().split_whitespace().collect();
+    let is_of_a_calendar = |scope: &&str| {
+        let of_events = scope.starts_with("https://www.googleapis.com/auth/calendar.events");
+        of_events || scope.starts_with("https://www.google.com/calendar/feeds") || SCOPES.contains(scope)
+    };
+    !scopes.is_empty() && !scopes.iter().any(is_of_a_calendar)
+}
+
+const SCOPES: [&str; 3] = [
+    "https://www.googleapis.com/auth/calendar",
+    "https://www.googleapis.com/auth/calendar.readonly",
+    "https://www.googleapis.com/auth/calendar.app.created",
+];
+
+/// OAuth's words, and of the Calendar API's those that any service of Google's may say.
+fn failure(status: u16, json: &Json) -> Failure {
+    let answer = json.as_array().and_then(|answers| answers.first()).unwrap_or(json);
+    let error = answer.get("error").unwrap_or(&Json::Null);
+    let said = words(json);
+    let status_word = error.get("status").and_then(Json::as_str);
+    let known =
+        said.iter().filter(|word| Some(**word) != status_word || error.is_string()).find_map(|word| {
+            let word = word.strip_prefix("push.").unwrap_or(word);
+            Some(match word {
+                "invalid_grant" | "unauthorized_client" => Failure::ReconnectRequired,
+                "invalid_scope" => Failure::PermissionMissing,
+                "admin_policy_enforced" | "policy_enforced" | "org_internal" | "access_denied" => {
+                    Failure::BlockedByPolicy
+                }
+                "invalid_client" | "deleted_client" | "disabled_client" => Failure::OauthClientInvalid,
+                _ => match expected(400, &serde_json::json!({ "error": { "errors": [{ "reason": word }] } }))
+                {
+                    Kind::Refused(failure @ (Failure::GoogleRateLimited | Failure::GoogleUnavailable)) => {
+                        failure
+                    }
+                    _ => return None,
+                },
+            })
+        });
+    match (status, known) {
+        (500.., Some(Failure::GoogleRateLimited)) => Failure::GoogleRateLimited,
+        (500.., _) => Failure::GoogleUnavailable,
+        (_, Some(failure)) => failure,
+        (_, None) if status_word == Some("RESOURCE_EXHAUSTED") => Failure::GoogleRateLimited,
+        (429, None) => Failure::GoogleRateLimited,
+        (404 | 408 | 412, None) => Failure::GoogleUnavailable,
+        (_, None) => Failure::GoogleRejected,
+    }
 }

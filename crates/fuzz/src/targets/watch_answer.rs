@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::connection::{AccessToken, ChannelId, ChannelToken};
-use protocol::failure::{Refused, RenewalFailure as Failure, WatchFailure};
+use protocol::failure::{RenewalFailure as Failure, WatchFailure};
 use protocol::ports::Google;
 use serde_json::Value as Json;
 
@@ -12,6 +12,8 @@ use crate::project::{NOW, Project, finish, response};
 
 const ACCESS_TOKEN: &str = "ya29.a0AfB_byC0-token";
 const CHANNEL_TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// What is asked for.
+const THIRTY_DAYS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// `data` is a status, a newline and a body; without a status it is 200.
 pub fn target(data: &[u8]) {
@@ -26,83 +28,193 @@ pub fn target(data: &[u8]) {
         &ChannelToken::new(CHANNEL_TOKEN),
         Duration::from_secs(1),
     ));
-    if status >= 300 {
-        assert_eq!(opened.map(|_| ()), Err(refusal(status, reason(&json))));
-    } else {
-        let text = |name: &str| json.get(name).and_then(Json::as_str).filter(|text| is_visible(text));
-        let granted =
-            text("resourceId").zip(text("expiration").and_then(milliseconds).filter(|at| *at > NOW.into()));
-        match (opened, granted) {
-            (Ok(opened), Some((resource, expiration))) => {
-                assert_eq!(opened.resource_id.as_str(), resource);
-                assert_eq!(i128::from(opened.expiration.timestamp_millis()), expiration);
-            }
-            (opened, granted) => {
-                assert_eq!(granted, None);
-                assert_eq!(
-                    opened.map(|_| ()),
-                    Err(WatchFailure::Doubtful(Refused::new(Failure::GoogleRejected)))
-                );
+    let resource = json.get("resourceId").and_then(Json::as_str).filter(|text| is_visible(text));
+    match (opened, resource) {
+        (Ok(opened), Some(resource)) if status < 300 => {
+            assert_eq!(opened.resource_id.as_str(), resource);
+            let told = json.get("expiration").and_then(milliseconds).filter(|at| *at > NOW);
+            assert_eq!(opened.expiration.timestamp_millis(), told.unwrap_or(NOW + THIRTY_DAYS));
+        }
+        (opened, resource) => {
+            assert!(status >= 300 || resource.is_none(), "a channel that can be stopped is a channel");
+            assert_eq!(opened.as_ref().err().map(kind), Some(expected(status, &json)));
+            if let Err(failure) = opened {
+                assert_tells_of_words(&failure, &json);
             }
         }
     }
     let mut secrets = vec![ACCESS_TOKEN, CHANNEL_TOKEN];
     strings(&json, &mut secrets);
-    let documented = documented_reasons();
-    secrets.retain(|text| !documented.contains(&text.strip_prefix("push.").unwrap_or(text)));
+    secrets.retain(|text| !words(&json).contains(text));
     assert_hidden(&project.log(), secrets);
 }
 
-/// A whole number of milliseconds, up to the year 9999.
-fn milliseconds(text: &str) -> Option<i128> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let number: i128 = digits.parse().ok().filter(|_| digits.chars().all(|c| c.is_ascii_digit()))?;
-    let number = if text.starts_with('-') { -number } else { number };
-    (number.abs() < 253_402_300_800_000).then_some(number)
+/// A whole number, a text or a fraction of milliseconds, up to the year 9999.
+fn milliseconds(json: &Json) -> Option<i64> {
+    let whole = whole(json)?;
+    (whole < 253_402_300_800_000).then(|| i64::try_from(whole).ok())?
 }
 
-/// Calendar API guide, "Handle API errors": the first reason; Google's newer services have it among the details.
-pub(super) fn reason(json: &Json) -> &str {
-    let error = json.get("error").unwrap_or(&Json::Null);
-    let first = |list: &str| error.get(list)?.get(0)?.get("reason")?.as_str();
-    let reason = first("errors").or_else(|| first("details")).or_else(|| error.as_str()).unwrap_or_default();
-    reason.strip_prefix("push.").unwrap_or(reason)
-}
-
-pub(super) fn refusal(status: u16, reason: &str) -> WatchFailure {
-    for (documented, needs, failure) in DOCUMENTED {
-        if reason == *documented && needs.is_none_or(|needed| status == needed) {
-            return failure.clone();
+/// A number that is not negative, as it is or as a text, without its fraction.
+pub(super) fn whole(json: &Json) -> Option<u64> {
+    match json {
+        Json::Number(number) => number.as_u64().or_else(|| {
+            let number = number.as_f64().filter(|number| *number >= 0.0 && *number < 1.0e19)?;
+            format!("{:.0}", number.trunc()).parse().ok()
+        }),
+        Json::String(text) => {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            fraction.chars().all(|c| c.is_ascii_digit()).then(|| whole.parse().ok())?
         }
-    }
-    match status {
-        404 | 410 => WatchFailure::Refused(Refused::new(Failure::CalendarNotFound)),
-        429 => WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited)),
-        500.. => WatchFailure::Doubtful(Refused::new(Failure::GoogleUnavailable)),
-        _ => WatchFailure::Refused(Refused::new(Failure::GoogleRejected)),
+        _ => None,
     }
 }
 
-const DOCUMENTED: &[(&str, Option<u16>, WatchFailure)] = &[
-    ("channelIdNotUnique", None, WatchFailure::ChannelIdNotUnique),
-    ("authError", Some(401), WatchFailure::Unauthorized(Refused::new(Failure::ReconnectRequired))),
+/// What a failure is, without what is told of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    AnotherId,
+    AnotherToken,
+    Refused(Failure),
+    Doubtful(Failure),
+}
+
+fn kind(failure: &WatchFailure) -> Kind {
+    match failure {
+        WatchFailure::ChannelIdNotUnique => Kind::AnotherId,
+        WatchFailure::Unauthorized(_) => Kind::AnotherToken,
+        WatchFailure::Refused(refused) => Kind::Refused(refused.failure),
+        WatchFailure::Doubtful(refused) => Kind::Doubtful(refused.failure),
+    }
+}
+
+fn assert_tells_of_words(failure: &WatchFailure, json: &Json) {
+    if let WatchFailure::Unauthorized(refused)
+    | WatchFailure::Refused(refused)
+    | WatchFailure::Doubtful(refused) = failure
+        && let Some(reason) = &refused.reason
+    {
+        assert_is_word(reason.as_str(), json);
+    }
+}
+
+/// Told is what stands where Google has its words, as far as it is one.
+pub(super) fn assert_is_word(told: &str, json: &Json) {
+    assert!((1..=64).contains(&told.len()), "{told:?}");
+    assert!(told.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'), "{told:?}");
+    assert!(words(json).iter().any(|word| word.starts_with(told)), "{told:?} was not said");
+}
+
+/// Everything that Google may have meant as a word.
+pub(super) fn words(json: &Json) -> Vec<&str> {
+    let mut words = reasons(json);
+    let answer = one(json);
+    let error = answer.get("error").unwrap_or(&Json::Null);
+    words.extend(error.as_str());
+    words.extend(error.get("status").and_then(Json::as_str));
+    words.extend(answer.get("error_subtype").and_then(Json::as_str));
+    words
+}
+
+fn one(json: &Json) -> &Json {
+    json.as_array().and_then(|answers| answers.first()).unwrap_or(json)
+}
+
+/// Calendar API guide, "Handle API errors"; Google's newer services have them among the details.
+fn reasons(json: &Json) -> Vec<&str> {
+    let error = one(json).get("error").unwrap_or(&Json::Null);
+    let lists = ["errors", "details"].into_iter().filter_map(|name| error.get(name)?.as_array());
+    lists.flatten().filter_map(|one| one.get("reason")?.as_str()).collect()
+}
+
+/// Of an answer that is no channel.
+pub(super) fn expected(status: u16, json: &Json) -> Kind {
+    let error = one(json).get("error").unwrap_or(&Json::Null);
+    let reasons = reasons(json);
+    let known = |reason: &&str| {
+        let word = reason.strip_prefix("push.").unwrap_or(reason);
+        let documented = DOCUMENTED.iter().find(|(words, _)| words.contains(&word));
+        documented.map(|(_, meaning)| *meaning).or(word.starts_with("webhookUrl").then_some(Means::Url))
+    };
+    let meanings: Vec<Means> = reasons.iter().filter_map(known).collect();
+    let first = meanings.iter().find(|meaning| **meaning != Means::Hidden).or(meanings.first()).copied();
+    let of_our_address =
+        first == Some(Means::Url) || reasons.iter().any(|reason| reason.starts_with("push."));
+    let word = error.get("status").and_then(Json::as_str);
+    match (status, first, word) {
+        (200..=299, ..) => Kind::Doubtful(Failure::GoogleRejected),
+        (500.., Some(Means::Is(Failure::GoogleRateLimited)), _) => Kind::Doubtful(Failure::GoogleRateLimited),
+        (500.., ..) => Kind::Doubtful(Failure::GoogleUnavailable),
+        (401, ..) if !of_our_address => Kind::AnotherToken,
+        (_, Some(Means::Id), _) => Kind::AnotherId,
+        (_, Some(Means::Token), _) => Kind::AnotherToken,
+        (_, Some(Means::Url), _) => Kind::Refused(Failure::WebhookUrlRejected),
+        (_, Some(Means::Hidden), _) => Kind::Refused(Failure::CalendarNotFound),
+        (_, Some(Means::Is(failure)), _) => Kind::Refused(failure),
+        (_, None, Some("UNAUTHENTICATED")) => Kind::AnotherToken,
+        (_, None, Some("RESOURCE_EXHAUSTED")) | (429, None, _) => Kind::Refused(Failure::GoogleRateLimited),
+        (410, None, _) => Kind::Refused(Failure::CalendarNotFound),
+        (404, None, _) if error.is_object() => Kind::Refused(Failure::CalendarNotFound),
+        (404 | 408 | 412, None, _) => Kind::Refused(Failure::GoogleUnavailable),
+        (_, None, _) => Kind::Refused(Failure::GoogleRejected),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Id,
+    Token,
+    Url,
+    /// Says least of all.
+    Hidden,
+    Is(Failure),
+}
+
+const DOCUMENTED: &[(&[&str], Means)] = &[
+    (&["channelIdNotUnique"], Means::Id),
+    (&["authError"], Means::Token),
+    (&["forbidden"], Means::Hidden),
+    (&["pushNotSupportedForRequestedResource"], Means::Is(Failure::PushNotSupported)),
+    (&["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"], Means::Is(Failure::PermissionMissing)),
+    (&["notACalendarUser"], Means::Is(Failure::NoCalendar)),
+    (&["accountDeleted"], Means::Is(Failure::ReconnectRequired)),
     (
-        "pushNotSupportedForRequestedResource",
-        None,
-        WatchFailure::Refused(Refused::new(Failure::PushNotSupported)),
+        &[
+            "domainPolicy",
+            "accountDisabled",
+            "accountUnverified",
+            "ORG_RESTRICTION_VIOLATION",
+            "USER_BLOCKED_BY_ADMIN",
+        ],
+        Means::Is(Failure::BlockedByPolicy),
     ),
-    ("webhookUrlNotHttps", None, WatchFailure::Refused(Refused::new(Failure::WebhookUrlRejected))),
-    ("webhookUrlUnauthorized", None, WatchFailure::Refused(Refused::new(Failure::WebhookUrlRejected))),
-    ("insufficientPermissions", None, WatchFailure::Refused(Refused::new(Failure::ReconnectRequired))),
-    ("rateLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
-    ("userRateLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
-    ("quotaExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
-    ("dailyLimitExceeded", None, WatchFailure::Refused(Refused::new(Failure::GoogleRateLimited))),
-    ("accessNotConfigured", None, WatchFailure::Refused(Refused::new(Failure::GoogleApiDisabled))),
-    ("SERVICE_DISABLED", None, WatchFailure::Refused(Refused::new(Failure::GoogleApiDisabled))),
+    (&["notFound", "deleted", "requiredAccessLevel"], Means::Is(Failure::CalendarNotFound)),
+    (
+        &[
+            "rateLimitExceeded",
+            "userRateLimitExceeded",
+            "quotaExceeded",
+            "dailyLimitExceeded",
+            "variableTermLimitExceeded",
+            "limitExceeded",
+            "rate_limit_exceeded",
+            "RATE_LIMIT_EXCEEDED",
+            "RESOURCE_QUOTA_EXCEEDED",
+        ],
+        Means::Is(Failure::GoogleRateLimited),
+    ),
+    (
+        &["backendError", "internalError", "internal_failure", "server_error", "temporarily_unavailable"],
+        Means::Is(Failure::GoogleUnavailable),
+    ),
+    (
+        &[
+            "accessNotConfigured",
+            "SERVICE_DISABLED",
+            "API_KEY_SERVICE_BLOCKED",
+            "CONSUMER_INVALID",
+            "CONSUMER_SUSPENDED",
+        ],
+        Means::Is(Failure::GoogleApiDisabled),
+    ),
 ];
-
-/// What may stand in the log.
-pub(super) fn documented_reasons() -> Vec<&'static str> {
-    DOCUMENTED.iter().map(|(reason, ..)| *reason).collect()
-}

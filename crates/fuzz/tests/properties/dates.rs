@@ -9,7 +9,7 @@ use protocol::Timestamp;
 use protocol::connection::{AccessToken, ChannelId, ChannelToken};
 use protocol::ports::{Connections, Google};
 use protocol::table::{Column, Filter, Query};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use url::Url;
 use uuid::Uuid;
 
@@ -37,12 +37,16 @@ fn written(time: Timestamp) -> String {
 }
 
 /// What Google grants if it says that a channel expires then; `None` if that makes no sense.
-fn granted(expiration: &str) -> Option<Timestamp> {
+/// When a channel ends, as Google says; none where it is when it was asked to.
+fn granted(expiration: impl Into<Json>) -> Option<Timestamp> {
+    let expiration = expiration.into();
     let answer = json!({ "resourceId": "r", "expiration": expiration }).to_string();
     let project = Project::new(move |_| Ok(response(200, answer.as_bytes())));
     let (access, channel, token) = (AccessToken::new("a"), ChannelId::new("c"), ChannelToken::new("t"));
     let watching = project.deployment.watch(&access, None, &channel, &token, TIMEOUT);
-    finish(watching).ok().map(|opened| opened.expiration)
+    let opened = finish(watching).unwrap();
+    let asked_for = DateTime::from_timestamp_millis(NOW + 30 * 24 * 60 * 60 * 1000);
+    Some(opened.expiration).filter(|expiration| Some(*expiration) != asked_for)
 }
 
 /// From the first to the last microsecond of the years with four digits, mostly of our time.
@@ -149,29 +153,33 @@ fn a_day_or_an_hour_that_is_none_makes_a_row_unreadable() {
 }
 
 #[test]
-fn an_expiration_is_a_whole_number_of_milliseconds_to_come() {
+fn an_expiration_is_a_number_of_milliseconds_to_come() {
     for_all(
         |rng| rng.i64(NOW + 1..253_402_300_800_000),
         |milliseconds| {
-            let granted = granted(&milliseconds.to_string()).unwrap();
-            assert_eq!(granted.timestamp_millis(), *milliseconds);
+            let fraction = format!("{milliseconds}.0999");
+            for told in [Json::from(*milliseconds), milliseconds.to_string().into(), fraction.into()] {
+                assert_eq!(granted(told).unwrap().timestamp_millis(), *milliseconds);
+            }
         },
     );
-    for_all(|rng| rng.i64(..=NOW), |milliseconds| assert_eq!(granted(&milliseconds.to_string()), None));
+    for_all(|rng| rng.i64(..=NOW), |milliseconds| assert_eq!(granted(milliseconds.to_string()), None));
     // From the year 10000 on PostgreSQL reads other digits than chrono prints.
     for_all(
         |rng| rng.i64(253_402_300_800_000..),
-        |milliseconds| assert_eq!(granted(&milliseconds.to_string()), None),
+        |milliseconds| assert_eq!(granted(milliseconds.to_string()), None),
     );
     for_all(
         |rng| {
             let mut digits = rng.i64(NOW + 1..253_402_300_800_000).to_string();
             let at = rng.usize(0..=digits.len());
-            digits
-                .insert_str(at, rng.choice([" ", ".", ",", "e", "x", "_", "٣", "\0", "-5-", "0.5"]).unwrap());
+            digits.insert_str(
+                at,
+                rng.choice([" ", ",", "e", "x", "_", "٣", "\0", "-5-", "..", "0.5-"]).unwrap(),
+            );
             digits
         },
-        |text| assert_eq!(granted(text), None),
+        |text| assert_eq!(granted(text.as_str()), None),
     );
     for text in
         ["", "-", "+", "NaN", "Infinity", "1e13", "0x1", "9223372036854775808", "99999999999999999999999"]

@@ -118,6 +118,7 @@ impl Http for Platform {
             return Ok(HttpResponse {
                 status: 200,
                 content_range: None,
+                retry_after: None,
                 body: elsewhere(&request).to_string(),
             });
         };
@@ -151,6 +152,7 @@ impl Platform {
         HttpResponse {
             status: response.status().as_u16(),
             content_range: content_range.map(|range| range.to_str().unwrap().to_owned()),
+            retry_after: None,
             body: response.text().await.unwrap(),
         }
     }

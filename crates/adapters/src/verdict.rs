@@ -1,0 +1,286 @@
+//! What Google's refusals mean: one table, for `events.watch`, `events.list`, `channels.stop` and the token endpoint
+//! alike.
+//!
+//! Google says why in words, and one answer may hold several: `error.errors[].reason` and `error.details[].reason` of
+//! the Calendar API, `error` and `error_subtype` of the token endpoint. The first of them that is known decides; where
+//! none is, the HTTP status does. A word that decides nothing is told all the same.
+//!
+//! Sources: Calendar API guides "Handle API errors" and "Push notifications", Identity guide "Using OAuth 2.0 for Web
+//! Server Applications" ("Authorization errors"), `google.api.ErrorReason`, and the reports that stand beside a word.
+
+use std::time::Duration;
+
+use protocol::Timestamp;
+use protocol::failure::RenewalFailure::{
+    self as Failure, BlockedByPolicy, CalendarNotFound, GoogleApiDisabled, GoogleRateLimited, GoogleRejected,
+    GoogleUnavailable, NoCalendar, OauthClientInvalid, PermissionMissing, PushNotSupported,
+    ReconnectRequired, WebhookUrlRejected,
+};
+use protocol::failure::{Refused, StopFailure, WatchFailure, Word};
+use protocol::look::LookFailure;
+use serde_json::Value as Json;
+
+use crate::http::HttpResponse;
+use crate::timestamp::parse_http_date;
+
+#[cfg(test)]
+mod tests;
+
+/// What a word means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The channel's id was used before.
+    AnotherId,
+    /// The access token is not good (any more).
+    AnotherToken,
+    Fails(Failure),
+}
+
+/// Who says it. Neither speaks of what only the other knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    CalendarApi,
+    TokenEndpoint,
+    Both,
+}
+
+use Meaning::{AnotherId, AnotherToken, Fails};
+use Speaker::{Both, CalendarApi, TokenEndpoint};
+
+/// Stands before some words of the Calendar API about channels.
+const PUSH: &str = "push.";
+
+/// `*` at the end of a word: and whatever follows.
+const WORDS: &[(Speaker, Meaning, &[&str])] = &[
+    (CalendarApi, AnotherId, &["channelIdNotUnique"]),
+    (CalendarApi, AnotherToken, &["authError"]),
+    // The organisation's session policy, among others, is a subtype: `invalid_rapt`, `rapt_required`. A refresh token
+    // of another OAuth client is answered with `unauthorized_client` (googleapis/google-api-dotnet-client#2802,
+    // taylorwilsdon/google_workspace_mcp#933).
+    (TokenEndpoint, Fails(ReconnectRequired), &["invalid_grant", "unauthorized_client"]),
+    (CalendarApi, Fails(ReconnectRequired), &["accountDeleted"]),
+    // GeneralTask/task-manager#2160, closeio/sync-engine#1016
+    (CalendarApi, Fails(PermissionMissing), &["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"]),
+    (TokenEndpoint, Fails(PermissionMissing), &["invalid_scope"]),
+    // `admin_policy_enforced`: dust-tt/dust#31975. `policy_enforced`, Advanced Protection: twentyhq/twenty#25148.
+    (
+        TokenEndpoint,
+        Fails(BlockedByPolicy),
+        &["admin_policy_enforced", "policy_enforced", "org_internal", "access_denied"],
+    ),
+    (
+        CalendarApi,
+        Fails(BlockedByPolicy),
+        &[
+            "domainPolicy",
+            "accountDisabled",
+            "accountUnverified",
+            "ORG_RESTRICTION_VIOLATION",
+            "USER_BLOCKED_BY_ADMIN",
+        ],
+    ),
+    // webhookdb/webhookdb#624, closeio/sync-engine#462
+    (CalendarApi, Fails(NoCalendar), &["notACalendarUser"]),
+    (CalendarApi, Fails(CalendarNotFound), &["notFound", "deleted", "requiredAccessLevel"]),
+    (CalendarApi, Fails(PushNotSupported), &["pushNotSupportedForRequestedResource"]),
+    // allenporter/gcal_sync#167
+    (
+        CalendarApi,
+        Fails(GoogleApiDisabled),
+        &[
+            "accessNotConfigured",
+            "SERVICE_DISABLED",
+            "API_KEY_SERVICE_BLOCKED",
+            "CONSUMER_INVALID",
+            "CONSUMER_SUSPENDED",
+        ],
+    ),
+    (CalendarApi, Fails(WebhookUrlRejected), &["webhookUrl*"]),
+    (TokenEndpoint, Fails(OauthClientInvalid), &["invalid_client", "deleted_client", "disabled_client"]),
+    // benjcunningham/googlecalendar#4, KeepSoftwareSimple/compass-calendar#335
+    (
+        Both,
+        Fails(GoogleRateLimited),
+        &[
+            "rateLimitExceeded",
+            "userRateLimitExceeded",
+            "quotaExceeded",
+            "dailyLimitExceeded",
+            "variableTermLimitExceeded",
+            "limitExceeded",
+            "rate_limit_exceeded",
+            "RATE_LIMIT_EXCEEDED",
+            "RESOURCE_QUOTA_EXCEEDED",
+        ],
+    ),
+    (
+        Both,
+        Fails(GoogleUnavailable),
+        &["backendError", "internalError", "internal_failure", "server_error", "temporarily_unavailable"],
+    ),
+    // Says the least, and often stands beside what says more.
+    (CalendarApi, Fails(CalendarNotFound), &["forbidden"]),
+];
+
+/// What Google said.
+struct Said<'a> {
+    /// The reasons of `error.errors` and `error.details`.
+    reasons: Vec<&'a str>,
+    /// `error` and `error_subtype` of the token endpoint. The subtype tells more than the word that it stands beside.
+    error: Option<&'a str>,
+    subtype: Option<&'a str>,
+    /// `error.status`: mostly the HTTP status in words.
+    status: Option<&'a str>,
+    /// Whether it is an error of the Calendar API at all, and not of a gateway or a proxy.
+    is_of_api: bool,
+}
+
+impl<'a> Said<'a> {
+    fn read(body: &'a Json) -> Self {
+        // Newer services put an answer into a list (vivet/GoogleApi#397).
+        let body = body.get(0).unwrap_or(body);
+        let error = body.get("error").unwrap_or(&Json::Null);
+        let reasons = |list| {
+            let list = error.get(list).and_then(Json::as_array);
+            list.into_iter().flatten().filter_map(|one| one.get("reason")?.as_str())
+        };
+        Self {
+            reasons: reasons("errors").chain(reasons("details")).collect(),
+            error: error.as_str(),
+            subtype: body.get("error_subtype").and_then(Json::as_str),
+            status: error.get("status").and_then(Json::as_str),
+            is_of_api: error.is_object(),
+        }
+    }
+
+    /// What the first known word means from this mouth, and that word.
+    fn known(&self, speaker: Speaker) -> Option<(Meaning, &'a str)> {
+        let oauth = self.error.into_iter().chain(self.subtype).filter(|_| speaker == TokenEndpoint);
+        let words = self.reasons.iter().copied().chain(oauth);
+        let rows = words.filter_map(|said| Some((row_of(said, speaker)?, said)));
+        // The last row counts last.
+        let (row, said) = rows.min_by_key(|(row, _)| *row + 1 == WORDS.len())?;
+        WORDS.get(row).map(|(_, meaning, _)| (*meaning, said))
+    }
+
+    fn is_of_push(&self) -> bool {
+        self.reasons.iter().any(|word| word.starts_with(PUSH))
+    }
+
+    /// The word to tell: a subtype, the word that decided, or whatever was said.
+    fn word(&self, decided: Option<&'a str>) -> Option<Word> {
+        let said = self.reasons.iter().copied().chain(self.error).chain(self.status);
+        self.subtype.into_iter().chain(decided).chain(said).find_map(Word::parse)
+    }
+}
+
+/// The row of the table that holds a word.
+fn row_of(said: &str, speaker: Speaker) -> Option<usize> {
+    let said = said.strip_prefix(PUSH).unwrap_or(said);
+    let is_said = |word: &&str| match word.strip_suffix('*') {
+        Some(start) => said.starts_with(start),
+        None => said == *word,
+    };
+    WORDS.iter().position(|(by, _, words)| (*by == speaker || *by == Both) && words.iter().any(is_said))
+}
+
+/// The meaning of an answer, and what to tell of it.
+fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning, Refused) {
+    let body = parse_json(response);
+    let said = Said::read(&body);
+    let known = said.known(speaker);
+    let meaning = match (known, said.status) {
+        // A failing server speaks of itself: it makes no person responsible.
+        (Some((Fails(GoogleRateLimited), _)), _) if response.status >= 500 => Fails(GoogleRateLimited),
+        _ if response.status >= 500 => Fails(GoogleUnavailable),
+        // Whatever else is said of it.
+        _ if speaker == CalendarApi && response.status == 401 && !speaks_of_the_address(&said, known) => {
+            AnotherToken
+        }
+        (Some((meaning, _)), _) => meaning,
+        (None, Some("UNAUTHENTICATED")) if speaker == CalendarApi => AnotherToken,
+        (None, Some("RESOURCE_EXHAUSTED")) => Fails(GoogleRateLimited),
+        (None, _) => by_status(response.status, speaker, said.is_of_api),
+    };
+    let failure = match meaning {
+        AnotherId => GoogleRejected,
+        AnotherToken => ReconnectRequired,
+        Fails(failure) => failure,
+    };
+    let retry_after = response.retry_after.as_deref().and_then(|text| parse_retry_after(text, now));
+    (meaning, Refused { failure, reason: said.word(known.map(|(_, word)| word)), retry_after })
+}
+
+/// Our address is refused with a 401, too.
+fn speaks_of_the_address(said: &Said<'_>, known: Option<(Meaning, &str)>) -> bool {
+    said.is_of_push() || known.is_some_and(|(meaning, _)| meaning == Fails(WebhookUrlRejected))
+}
+
+/// Where no word decides, of an answer below 500.
+const fn by_status(status: u16, speaker: Speaker, is_of_api: bool) -> Meaning {
+    match (status, speaker) {
+        (404, CalendarApi) if is_of_api => Fails(CalendarNotFound),
+        (410, CalendarApi) => Fails(CalendarNotFound),
+        (404 | 408 | 412, _) => Fails(GoogleUnavailable),
+        (429, _) => Fails(GoogleRateLimited),
+        _ => Fails(GoogleRejected),
+    }
+}
+
+/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it.
+pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure {
+    let (meaning, refused) = judge(response, CalendarApi, now);
+    match meaning {
+        _ if response.status >= 500 => WatchFailure::Doubtful(refused),
+        AnotherId => WatchFailure::ChannelIdNotUnique,
+        AnotherToken => WatchFailure::Unauthorized(refused),
+        Fails(_) => WatchFailure::Refused(refused),
+    }
+}
+
+/// Of `events.list`.
+pub(crate) fn of_list(response: &HttpResponse, now: Timestamp) -> LookFailure {
+    match judge(response, CalendarApi, now) {
+        (AnotherToken, refused) => LookFailure::Unauthorized(refused),
+        (AnotherId | Fails(_), refused) => LookFailure::Refused(refused),
+    }
+}
+
+/// Of `channels.stop`, which knows channels and no calendars.
+pub(crate) fn of_stop(response: &HttpResponse, now: Timestamp) -> StopFailure {
+    match judge(response, CalendarApi, now) {
+        (AnotherToken, refused) => StopFailure::Unauthorized(refused),
+        (Fails(CalendarNotFound), _) if matches!(response.status, 404 | 410) => StopFailure::Unknown,
+        (Fails(CalendarNotFound), refused) => {
+            StopFailure::Refused(Refused { failure: GoogleRejected, ..refused })
+        }
+        (AnotherId | Fails(_), refused) => StopFailure::Refused(refused),
+    }
+}
+
+/// Of the token endpoint.
+pub(crate) fn of_token(response: &HttpResponse, now: Timestamp) -> Refused {
+    judge(response, TokenEndpoint, now).1
+}
+
+/// Google's own word for a refusal, for the log.
+pub fn word(response: &HttpResponse) -> Option<Word> {
+    let body = parse_json(response);
+    let said = Said::read(&body);
+    let known = said.known(CalendarApi).or_else(|| said.known(TokenEndpoint));
+    said.word(known.map(|(_, word)| word))
+}
+
+/// How long not to ask again: seconds, or until a date (RFC 9110, 10.2.3).
+fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => parse_http_date(text)?.signed_duration_since(now).to_std().ok(),
+    }
+}
+
+/// The body of a response; null where it is no JSON.
+pub(crate) fn parse_json(response: &HttpResponse) -> Json {
+    serde_json::from_str(&response.body).unwrap_or_default()
+}
