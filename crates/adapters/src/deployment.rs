@@ -10,7 +10,7 @@ use protocol::connection::{
 };
 use protocol::event::{Event, Service};
 use protocol::failure::{
-    DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
+    DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure, Word,
 };
 use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
@@ -27,7 +27,6 @@ use crate::google;
 use crate::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use crate::look::Reading;
 use crate::supabase::{self, UserFailure};
-use crate::verdict;
 
 /// What only the runtime can do.
 pub trait Platform: Http + Clock + Entropy + Log {}
@@ -112,9 +111,9 @@ impl<P: Platform> Deployment<P> {
     }
 }
 
-/// Google's own word for a refusal.
-fn refusal(response: &HttpResponse) -> String {
-    verdict::word(response).map_or_else(|| "unexpected".to_owned(), |word| word.as_str().to_owned())
+/// Google's own word for a refusal, for the log.
+fn told(refused: &Refused) -> String {
+    refused.reason.as_ref().map_or(refused.failure.code(), Word::as_str).to_owned()
 }
 
 impl<P: Platform> Connections for Deployment<P> {
@@ -192,8 +191,13 @@ impl<P: Platform> Google for Deployment<P> {
             Ok(response) => google::parse_watch_response(response, self.now()),
             Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into())),
         };
-        if opened.is_err() {
-            self.log_failure(Service::Calendar, None, &answer, refusal);
+        if let Err(failure) = &opened {
+            self.log_failure(Service::Calendar, None, &answer, |_| match failure {
+                WatchFailure::ChannelIdNotUnique => "channelIdNotUnique".to_owned(),
+                WatchFailure::Unauthorized(refused)
+                | WatchFailure::Refused(refused)
+                | WatchFailure::Doubtful(refused) => told(refused),
+            });
         }
         opened
     }
@@ -242,9 +246,9 @@ impl<P: Platform> Google for Deployment<P> {
                 Ok(None) => {}
                 Ok(Some(look)) => return Ok(look),
                 Err(failure) => {
-                    self.log_failure(Service::Calendar, None, &answer, |response| match failure {
+                    self.log_failure(Service::Calendar, None, &answer, |_| match &failure {
                         LookFailure::TooLarge | LookFailure::Doubtful => failure.code().to_owned(),
-                        _ => refusal(response),
+                        LookFailure::Unauthorized(refused) | LookFailure::Refused(refused) => told(refused),
                     });
                     return Err(failure);
                 }
@@ -263,8 +267,8 @@ impl<P: Platform> Google for Deployment<P> {
             Ok(response) => google::parse_token_response(response, self.now()),
             Err(_) => Err(RenewalFailure::GoogleUnavailable.into()),
         };
-        if renewed.is_err() {
-            self.log_failure(Service::Oauth, None, &answer, refusal);
+        if let Err(refused) = &renewed {
+            self.log_failure(Service::Oauth, None, &answer, |_| told(refused));
         }
         renewed
     }

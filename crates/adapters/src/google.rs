@@ -55,8 +55,7 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
     let resource = body.get("resourceId").and_then(Json::as_str).filter(|text| is_header_safe(text));
     let Some(resource) = resource else {
         // There may be a channel, and nothing can stop it before it speaks: not another one every hour.
-        let reason = verdict::word(response);
-        let refused = Refused { failure: RenewalFailure::GoogleRejected, reason, retry_after: Some(A_DAY) };
+        let refused = Refused { retry_after: Some(A_DAY), ..RenewalFailure::GoogleRejected.into() };
         return Err(WatchFailure::Doubtful(refused));
     };
     let told = body.get("expiration").and_then(number).and_then(parse_epoch_millis);
@@ -130,10 +129,8 @@ fn suffices(scope: &str) -> bool {
 /// A whole number, written as one, as a text or with a fraction, which is cut off.
 fn number(json: &Json) -> Option<u64> {
     match json {
-        Json::Number(number) => {
-            let cut = |fraction| Duration::try_from_secs_f64(fraction).ok().map(|time| time.as_secs());
-            number.as_u64().or_else(|| number.as_f64().and_then(cut))
-        }
+        // What is negative or too large is the nearest number that there is.
+        Json::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()? as u64)),
         Json::String(text) => {
             let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
             fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| whole.parse().ok())?

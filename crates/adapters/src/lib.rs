@@ -12,4 +12,4 @@ pub mod json;
 pub mod look;
 pub mod supabase;
 pub mod timestamp;
-pub mod verdict;
+mod verdict;

@@ -46,13 +46,13 @@ pub fn parse_epoch_millis(millis: u64) -> Option<Timestamp> {
 
 /// Reads HTTP's dates as they are written today: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
 pub fn parse_http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: &str = "Jan01 Feb02 Mar03 Apr04 May05 Jun06 Jul07 Aug08 Sep09 Oct10 Nov11 Dec12";
     let (_weekday, date) = text.strip_suffix(" GMT")?.split_once(", ")?;
-    let mut parts = date.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    parts.next().is_none().then(|| parse_timestamp(&format!("{year}-{month:02}-{day}T{time}Z")))?
+    let (day, date) = date.split_once(' ')?;
+    let (month, date) = date.split_once(' ')?;
+    let (year, time) = date.split_once(' ')?;
+    let month = MONTHS.split(' ').find_map(|number| number.strip_prefix(month))?;
+    parse_timestamp(&[year, "-", month, "-", day, "T", time, "Z"].concat())
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ enum Meaning {
     /// The access token is not good (any more).
     AnotherToken,
     Fails(Failure),
+    /// This, unless another word says more.
+    FailsAtLeast(Failure),
 }
 
 /// Who says it. Neither speaks of what only the other knows.
@@ -44,7 +46,7 @@ enum Speaker {
     Both,
 }
 
-use Meaning::{AnotherId, AnotherToken, Fails};
+use Meaning::{AnotherId, AnotherToken, Fails, FailsAtLeast};
 use Speaker::{Both, CalendarApi, TokenEndpoint};
 
 /// Stands before some words of the Calendar API about channels.
@@ -118,113 +120,109 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
         Fails(GoogleUnavailable),
         &["backendError", "internalError", "internal_failure", "server_error", "temporarily_unavailable"],
     ),
-    // Says the least, and often stands beside what says more.
-    (CalendarApi, Fails(CalendarNotFound), &["forbidden"]),
+    // Often stands beside what says more.
+    (CalendarApi, FailsAtLeast(CalendarNotFound), &["forbidden"]),
 ];
 
 /// What Google said.
 struct Said<'a> {
-    /// The reasons of `error.errors` and `error.details`.
-    reasons: Vec<&'a str>,
-    /// `error` and `error_subtype` of the token endpoint. The subtype tells more than the word that it stands beside.
-    error: Option<&'a str>,
+    words: Vec<&'a str>,
+    /// Tells more than the word that it stands beside.
     subtype: Option<&'a str>,
-    /// `error.status`: mostly the HTTP status in words.
+    /// `error.status`, mostly the HTTP status in words, or whatever else stands where an error is said.
     status: Option<&'a str>,
     /// Whether it is an error of the Calendar API at all, and not of a gateway or a proxy.
     is_of_api: bool,
 }
 
 impl<'a> Said<'a> {
-    fn read(body: &'a Json) -> Self {
+    fn read(body: &'a Json, speaker: Speaker) -> Self {
         // Newer services put an answer into a list (vivet/GoogleApi#397).
         let body = body.get(0).unwrap_or(body);
+        let text = |json: &'a Json, name: &str| json.get(name).and_then(Json::as_str);
         let error = body.get("error").unwrap_or(&Json::Null);
-        let reasons = |list| {
-            let list = error.get(list).and_then(Json::as_array);
-            list.into_iter().flatten().filter_map(|one| one.get("reason")?.as_str())
-        };
-        Self {
-            reasons: reasons("errors").chain(reasons("details")).collect(),
-            error: error.as_str(),
-            subtype: body.get("error_subtype").and_then(Json::as_str),
-            status: error.get("status").and_then(Json::as_str),
+        let mut said = Self {
+            words: Vec::new(),
+            subtype: text(body, "error_subtype"),
+            status: text(error, "status").or(error.as_str()),
             is_of_api: error.is_object(),
+        };
+        for list in ["errors", "details"] {
+            for one in error.get(list).and_then(Json::as_array).map_or(&[][..], Vec::as_slice) {
+                said.words.extend(text(one, "reason"));
+            }
         }
+        if speaker == TokenEndpoint {
+            said.words.extend(error.as_str());
+            said.words.extend(said.subtype);
+        }
+        said
     }
 
     /// What the first known word means from this mouth, and that word.
     fn known(&self, speaker: Speaker) -> Option<(Meaning, &'a str)> {
-        let oauth = self.error.into_iter().chain(self.subtype).filter(|_| speaker == TokenEndpoint);
-        let words = self.reasons.iter().copied().chain(oauth);
-        let rows = words.filter_map(|said| Some((row_of(said, speaker)?, said)));
-        // The last row counts last.
-        let (row, said) = rows.min_by_key(|(row, _)| *row + 1 == WORDS.len())?;
-        WORDS.get(row).map(|(_, meaning, _)| (*meaning, said))
-    }
-
-    fn is_of_push(&self) -> bool {
-        self.reasons.iter().any(|word| word.starts_with(PUSH))
+        let mut known = None;
+        for said in &self.words {
+            match meaning_of(said, speaker) {
+                None => {}
+                Some(FailsAtLeast(failure)) => known = known.or(Some((Fails(failure), *said))),
+                Some(meaning) => return Some((meaning, said)),
+            }
+        }
+        known
     }
 
     /// The word to tell: a subtype, the word that decided, or whatever was said.
     fn word(&self, decided: Option<&'a str>) -> Option<Word> {
-        let said = self.reasons.iter().copied().chain(self.error).chain(self.status);
-        self.subtype.into_iter().chain(decided).chain(said).find_map(Word::parse)
+        let first = [self.subtype, decided, self.words.first().copied(), self.status];
+        let told = first.into_iter().flatten().find_map(Word::parse);
+        told.or_else(|| self.words.iter().copied().find_map(Word::parse))
     }
 }
 
-/// The row of the table that holds a word.
-fn row_of(said: &str, speaker: Speaker) -> Option<usize> {
+fn meaning_of(said: &str, speaker: Speaker) -> Option<Meaning> {
     let said = said.strip_prefix(PUSH).unwrap_or(said);
-    let is_said = |word: &&str| match word.strip_suffix('*') {
-        Some(start) => said.starts_with(start),
-        None => said == *word,
-    };
-    WORDS.iter().position(|(by, _, words)| (*by == speaker || *by == Both) && words.iter().any(is_said))
+    for (by, meaning, words) in WORDS {
+        let is_said = |word: &&str| match word.strip_suffix('*') {
+            Some(start) => said.starts_with(start),
+            None => said == *word,
+        };
+        if (*by == speaker || *by == Both) && words.iter().any(is_said) {
+            return Some(*meaning);
+        }
+    }
+    None
 }
 
 /// The meaning of an answer, and what to tell of it.
 fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning, Refused) {
     let body = parse_json(response);
-    let said = Said::read(&body);
+    let said = Said::read(&body, speaker);
     let known = said.known(speaker);
-    let meaning = match (known, said.status) {
+    // Our address is refused with a 401, too.
+    let is_of_push = known.is_some_and(|(meaning, _)| meaning == Fails(WebhookUrlRejected))
+        || said.words.iter().any(|word| word.starts_with(PUSH));
+    let meaning = match (response.status, known, said.status) {
         // A failing server speaks of itself: it makes no person responsible.
-        (Some((Fails(GoogleRateLimited), _)), _) if response.status >= 500 => Fails(GoogleRateLimited),
-        _ if response.status >= 500 => Fails(GoogleUnavailable),
+        (500.., Some((Fails(GoogleRateLimited), _)), _) => Fails(GoogleRateLimited),
+        (500.., ..) => Fails(GoogleUnavailable),
         // Whatever else is said of it.
-        _ if speaker == CalendarApi && response.status == 401 && !speaks_of_the_address(&said, known) => {
-            AnotherToken
-        }
-        (Some((meaning, _)), _) => meaning,
-        (None, Some("UNAUTHENTICATED")) if speaker == CalendarApi => AnotherToken,
-        (None, Some("RESOURCE_EXHAUSTED")) => Fails(GoogleRateLimited),
-        (None, _) => by_status(response.status, speaker, said.is_of_api),
+        (401, ..) if speaker == CalendarApi && !is_of_push => AnotherToken,
+        (_, Some((meaning, _)), _) => meaning,
+        (_, None, Some("UNAUTHENTICATED")) if speaker == CalendarApi => AnotherToken,
+        (429, ..) | (_, None, Some("RESOURCE_EXHAUSTED")) => Fails(GoogleRateLimited),
+        (404, ..) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
+        (410, ..) if speaker == CalendarApi => Fails(CalendarNotFound),
+        (404 | 408 | 412, ..) => Fails(GoogleUnavailable),
+        _ => Fails(GoogleRejected),
     };
     let failure = match meaning {
         AnotherId => GoogleRejected,
         AnotherToken => ReconnectRequired,
-        Fails(failure) => failure,
+        Fails(failure) | FailsAtLeast(failure) => failure,
     };
     let retry_after = response.retry_after.as_deref().and_then(|text| parse_retry_after(text, now));
     (meaning, Refused { failure, reason: said.word(known.map(|(_, word)| word)), retry_after })
-}
-
-/// Our address is refused with a 401, too.
-fn speaks_of_the_address(said: &Said<'_>, known: Option<(Meaning, &str)>) -> bool {
-    said.is_of_push() || known.is_some_and(|(meaning, _)| meaning == Fails(WebhookUrlRejected))
-}
-
-/// Where no word decides, of an answer below 500.
-const fn by_status(status: u16, speaker: Speaker, is_of_api: bool) -> Meaning {
-    match (status, speaker) {
-        (404, CalendarApi) if is_of_api => Fails(CalendarNotFound),
-        (410, CalendarApi) => Fails(CalendarNotFound),
-        (404 | 408 | 412, _) => Fails(GoogleUnavailable),
-        (429, _) => Fails(GoogleRateLimited),
-        _ => Fails(GoogleRejected),
-    }
 }
 
 /// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it.
@@ -234,7 +232,7 @@ pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure 
         _ if response.status >= 500 => WatchFailure::Doubtful(refused),
         AnotherId => WatchFailure::ChannelIdNotUnique,
         AnotherToken => WatchFailure::Unauthorized(refused),
-        Fails(_) => WatchFailure::Refused(refused),
+        Fails(_) | FailsAtLeast(_) => WatchFailure::Refused(refused),
     }
 }
 
@@ -242,7 +240,7 @@ pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure 
 pub(crate) fn of_list(response: &HttpResponse, now: Timestamp) -> LookFailure {
     match judge(response, CalendarApi, now) {
         (AnotherToken, refused) => LookFailure::Unauthorized(refused),
-        (AnotherId | Fails(_), refused) => LookFailure::Refused(refused),
+        (_, refused) => LookFailure::Refused(refused),
     }
 }
 
@@ -254,21 +252,13 @@ pub(crate) fn of_stop(response: &HttpResponse, now: Timestamp) -> StopFailure {
         (Fails(CalendarNotFound), refused) => {
             StopFailure::Refused(Refused { failure: GoogleRejected, ..refused })
         }
-        (AnotherId | Fails(_), refused) => StopFailure::Refused(refused),
+        (_, refused) => StopFailure::Refused(refused),
     }
 }
 
 /// Of the token endpoint.
 pub(crate) fn of_token(response: &HttpResponse, now: Timestamp) -> Refused {
     judge(response, TokenEndpoint, now).1
-}
-
-/// Google's own word for a refusal, for the log.
-pub fn word(response: &HttpResponse) -> Option<Word> {
-    let body = parse_json(response);
-    let said = Said::read(&body);
-    let known = said.known(CalendarApi).or_else(|| said.known(TokenEndpoint));
-    said.word(known.map(|(_, word)| word))
 }
 
 /// How long not to ask again: seconds, or until a date (RFC 9110, 10.2.3).

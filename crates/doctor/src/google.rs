@@ -1,7 +1,6 @@
 //! Whether Google accepts the OAuth client, and lets the Calendar API be used.
 
 use adapters::google::parse_token_response;
-use adapters::verdict;
 use chrono::DateTime;
 use protocol::failure::{RenewalFailure, Word};
 
@@ -26,10 +25,11 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
             );
         }
     };
-    let said = verdict::word(&answer.response);
-    let said = said.as_ref().map_or("no word of Google", Word::as_str);
     // When it was asked does not matter.
-    match parse_token_response(&answer.response, DateTime::default()).map_err(|refused| refused.failure) {
+    let renewed = parse_token_response(&answer.response, DateTime::default());
+    let said = renewed.as_ref().err().and_then(|refused| refused.reason.as_ref());
+    let said = said.map_or("no word of Google", Word::as_str);
+    match renewed.as_ref().map_err(|refused| refused.failure) {
         Err(RenewalFailure::ReconnectRequired) if said == "invalid_grant" => {
             Check::ok(id, "Google accepts GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET")
         }

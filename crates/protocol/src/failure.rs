@@ -94,7 +94,7 @@ impl Word {
     pub fn parse(text: &str) -> Option<Self> {
         let is_word = !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
-        is_word.then(|| Self(text.chars().take(Self::LONGEST).collect()))
+        is_word.then(|| Self(text.get(..Self::LONGEST).unwrap_or(text).to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -16,7 +16,7 @@ use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::{Beforehand, run};
 use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, LONGEST_WAIT_OF_A_CHANGE, RECEIVE_TIMEOUT};
-use crate::stop::stop_orphan;
+use crate::stop::{Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
     Update, confirm_current, confirm_pending, hasten_run, note_change, note_orphan, note_pending, of_hash,
@@ -62,7 +62,13 @@ pub async fn follow_up<P: Ports>(
             retire(ports, &row).await;
         }
         Verdict::Orphan(row) => {
-            let stop = stop_orphan(ports, &row, &notification.channel, &notification.resource);
+            let stop = stop_with_access(
+                ports,
+                &row,
+                &notification.channel,
+                &notification.resource,
+                Unknown::Speaking,
+            );
             join!(stop, run_for_change(ports, invocation, (*row).clone()));
         }
         Verdict::Late(row) => {

@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::event::Event;
 use crate::ports::Ports;
 use crate::schedule::DATABASE_TIMEOUT;
-use crate::stop::stop_with_access;
+use crate::stop::{Unknown, stop_with_access};
 use crate::transition::retire_channel;
 
 /// Gives up the channel of a connection that `row` shows paused or disconnected: disowned in the database first, or a
@@ -14,7 +14,7 @@ pub async fn retire<P: Ports>(ports: &P, row: &Connection) -> bool {
     let Ok(Some(retired)) = disowned else { return false };
     ports.log(Event::ChannelRetired { connection: row.id, channel: row.webhook_id.clone() });
     if let (Some(channel), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id) {
-        stop_with_access(ports, &retired, channel, resource).await;
+        stop_with_access(ports, &retired, channel, resource, Unknown::Gone).await;
     }
     true
 }

@@ -1,6 +1,6 @@
 //! Stopping channels that no row names any more.
 
-use crate::access::{NoAccess, renewed_access};
+use crate::access::{Access, NoAccess, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
 use crate::failure::StopFailure;
@@ -8,77 +8,52 @@ use crate::ports::Ports;
 use crate::refused::book;
 use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
 
-/// Stops a channel that `row` gave up, with the connection's consent. Whatever goes wrong, the channel is tried again
-/// when it next speaks.
+/// What it means that Google does not know a channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It is gone, and needs no stopping.
+    Gone,
+    /// It has just spoken, so it goes on speaking: the channel of another account, or of another OAuth client.
+    Speaking,
+}
+
+/// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
+/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
+/// told, and Google is asked for no token as long as it stays so: a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
     row: &Connection,
     channel: &ChannelId,
     resource: &ResourceId,
+    unknown: Unknown,
 ) {
-    if let Some(answer) = ask_with_access(ports, row, channel, resource).await {
-        log_stop(ports, row.id, channel, known(answer));
-    }
-}
-
-/// Stops a channel that has just spoken although it is nobody's. One that Google does not know goes on speaking: the
-/// channel of another account, or of another OAuth client.
-pub(crate) async fn stop_orphan<P: Ports>(
-    ports: &P,
-    row: &Connection,
-    channel: &ChannelId,
-    resource: &ResourceId,
-) {
-    if let Some(answer) = ask_with_access(ports, row, channel, resource).await {
-        log_stop(ports, row.id, channel, answer);
-    }
-}
-
-/// Asks with the row's access token, and with a new one where Google does not accept that. None = somebody reconnected
-/// meanwhile. Where the consent is dead it is told, and Google is asked for no token as long as it stays so: a channel
-/// may speak often.
-async fn ask_with_access<P: Ports>(
-    ports: &P,
-    row: &Connection,
-    channel: &ChannelId,
-    resource: &ResourceId,
-) -> Option<Result<(), StopFailure>> {
-    if let Some(token) = row.access_token_for(ports.now(), TOKEN_MARGIN) {
-        match ports.stop(token, channel, resource, STOP_TIMEOUT).await {
-            Err(StopFailure::Unauthorized(_)) => {}
-            answer => return Some(told(ports, row, answer).await),
+    let known = row.access_token_for(ports.now(), TOKEN_MARGIN);
+    let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
+    let mut renewed = None;
+    let answer = loop {
+        let used = match (access.take(), row.dead_consent()) {
+            (Some(access), _) => access,
+            (None, Some(failure)) => break Err(StopFailure::Refused(failure.into())),
+            (None, None) => match renewed_access(ports, row).await {
+                Ok(access) => access,
+                Err(NoAccess::Failed(refused)) => break Err(StopFailure::Refused(refused)),
+                // Somebody reconnected meanwhile.
+                Err(NoAccess::Superseded) => return,
+            },
+        };
+        let answer = ports.stop(&used.token, channel, resource, STOP_TIMEOUT).await;
+        if used.renewed.is_some() || !matches!(answer, Err(StopFailure::Unauthorized(_))) {
+            renewed = used.renewed;
+            break answer;
         }
-    }
-    if let Some(failure) = row.dead_consent() {
-        return Some(Err(StopFailure::Refused(failure.into())));
-    }
-    match renewed_access(ports, row).await {
-        Ok(access) => {
-            let answer = ports.stop(&access.token, channel, resource, STOP_TIMEOUT).await;
-            Some(told(ports, access.renewed.as_ref().unwrap_or(row), answer).await)
-        }
-        Err(NoAccess::Failed(refused)) => Some(told(ports, row, Err(StopFailure::Refused(refused))).await),
-        Err(NoAccess::Superseded) => None,
-    }
-}
-
-/// Books a dead consent that `answer` tells of.
-async fn told<P: Ports>(
-    ports: &P,
-    row: &Connection,
-    answer: Result<(), StopFailure>,
-) -> Result<(), StopFailure> {
+    };
     if let Err(StopFailure::Unauthorized(refused) | StopFailure::Refused(refused)) = &answer
         && refused.failure.is_consent_dead()
+        && row.dead_consent() != Some(refused.failure)
     {
-        book(ports, row, refused.clone()).await;
+        book(ports, renewed.as_ref().unwrap_or(row), refused.clone()).await;
     }
-    answer
-}
-
-/// A channel that Google does not know (any more) needs no stopping.
-fn known(answer: Result<(), StopFailure>) -> Result<(), StopFailure> {
-    if answer == Err(StopFailure::Unknown) { Ok(()) } else { answer }
+    log_stop(ports, row.id, channel, answer, unknown);
 }
 
 pub(crate) async fn stop<P: Ports>(
@@ -88,8 +63,8 @@ pub(crate) async fn stop<P: Ports>(
     channel: &ChannelId,
     resource: &ResourceId,
 ) -> Result<(), StopFailure> {
-    let answer = known(ports.stop(access_token, channel, resource, STOP_TIMEOUT).await);
-    log_stop(ports, connection, channel, answer.clone());
+    let answer = ports.stop(access_token, channel, resource, STOP_TIMEOUT).await;
+    log_stop(ports, connection, channel, answer.clone(), Unknown::Gone);
     answer
 }
 
@@ -98,9 +73,13 @@ fn log_stop<P: Ports>(
     connection: ConnectionId,
     channel: &ChannelId,
     answer: Result<(), StopFailure>,
+    unknown: Unknown,
 ) {
     let channel = channel.clone();
     ports.log(match answer {
+        Err(StopFailure::Unknown) if unknown == Unknown::Gone => {
+            Event::ChannelStopped { connection, channel }
+        }
         Ok(()) => Event::ChannelStopped { connection, channel },
         Err(failure) => Event::ChannelNotStopped { connection, channel, failure },
     });
