@@ -101,6 +101,7 @@ fn comparable(row: Connection) -> Connection {
     Connection {
         webhook_not_before: or_now(row.webhook_not_before),
         sync_not_before: or_now(row.sync_not_before),
+        sync_look_at: or_now(row.sync_look_at),
         webhook_token: protocol::connection::ChannelToken::new(""),
         webhook_source: Source::new(""),
         ..row
