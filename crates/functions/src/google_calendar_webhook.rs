@@ -31,7 +31,8 @@ pub(crate) async fn handle<P: Platform + 'static>(
         Verdict::Orphan(row) => ("orphan", Some(row)),
         Verdict::Late(row) => ("late", Some(row)),
     };
-    let note = Some(Note { outcome, connection: row.map(|row| row.id) });
+    let (connection, request) = (row.map(|row| row.id), row.and_then(|row| row.sync_request_id));
+    let note = Some(Note { outcome, connection, request });
     let follow_up = async move {
         follow_up(&*deployment, &invocation, &notification, verdict).await;
     };

@@ -48,6 +48,8 @@ pub(crate) fn request_line(
     fields.extend(note.map(|note| ("outcome", note.outcome.into())));
     let connection = note.and_then(|note| note.connection);
     fields.extend(connection.map(|connection| ("connection_id", connection.to_string().into())));
+    let request = note.and_then(|note| note.request);
+    fields.extend(request.map(|request| ("request_id", request.to_string().into())));
     fields.extend(problem.map(|problem| ("code", problem.code().into())));
     if let Some(Problem::Misconfigured(misconfigured)) = problem {
         fields.push(("variable", misconfigured.variable.into()));

@@ -35,7 +35,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         let record = async move { deployment.record_sweep(row).await };
         return Ok(Reply {
             answer: Ok(Answer::ok(summary(&swept, None))),
-            note: Some(Note { outcome: "swept", connection: None }),
+            note: Some(Note { outcome: "swept", connection: None, request: None }),
             follow_up: Some(record.boxed_local()),
         });
     }

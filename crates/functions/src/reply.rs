@@ -1,7 +1,7 @@
 //! What a function makes of a request.
 
 use futures_util::future::LocalBoxFuture;
-use protocol::connection::ConnectionId;
+use protocol::connection::{ConnectionId, RequestId};
 
 use crate::answer::Answer;
 use crate::problem::Problem;
@@ -18,6 +18,8 @@ pub(crate) struct Reply {
 pub(crate) struct Note {
     pub(crate) outcome: &'static str,
     pub(crate) connection: Option<ConnectionId>,
+    /// The run that is owed for it.
+    pub(crate) request: Option<RequestId>,
 }
 
 impl From<Result<Answer, Problem>> for Reply {

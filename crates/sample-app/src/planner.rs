@@ -91,8 +91,8 @@ impl Planner {
     pub(crate) async fn write_event(&self, user: Uuid, connection: Uuid) -> Result<()> {
         let event = json!({
             "summary": "Planned",
-            "start": { "dateTime": "2000-01-01T00:00:00Z" },
-            "end": { "dateTime": "2000-01-01T00:15:00Z" },
+            "start": { "dateTime": "2099-01-01T00:00:00Z" },
+            "end": { "dateTime": "2099-01-01T00:15:00Z" },
         });
         self.calendar(user, connection).await?.insert::<Value>(&event).await?;
         Ok(())

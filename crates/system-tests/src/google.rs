@@ -111,8 +111,9 @@ impl Project {
         self.google_control("events", one_more).await;
     }
 
-    /// One more notification on a channel, whatever state it is in.
-    pub async fn speak(&self, channel: &str) {
+    /// One more notification on a channel, whatever state it is in, of a change in the connection's calendar.
+    pub async fn speak(&self, connection: &Connection, channel: &str) {
+        self.change_silently(connection).await;
         self.google_control(&format!("channels/{channel}/notify"), json!({})).await;
     }
 

@@ -68,6 +68,7 @@ async fn a_valid_token_does_not_reach_the_channel_of_another_connection(scene: &
     let (attacker, victim) = (scene.open().await, scene.open().await);
     let row = scene.row(&victim).await;
     let of_victim = Notification::of(&victim, &row, 5).token(&attacker.token);
+    scene.change_silently(&attacker).await;
     assert_eq!(scene.notify(&of_victim).await.status, 200);
     let answer = scene.notify(&of_victim.clone().state("sync")).await;
     assert_eq!(answer.status, 200);

@@ -123,7 +123,7 @@ async fn google_says_hello_before_or_after_it_answers_the_watch(scene: &Scene) {
     assert_eq!(scene.status(&silent).await["status"], "active");
     scene.set(&silent, "webhook_opened_at = now() - interval '6 minutes'").await;
     assert_eq!(scene.status(&silent).await["status"], "unconfirmed");
-    scene.speak(scene.row(&silent).await["webhook_id"].as_str().unwrap()).await;
+    scene.speak(&silent, scene.row(&silent).await["webhook_id"].as_str().unwrap()).await;
     until("confirmed by a change", || async {
         (scene.status(&silent).await["status"] == "active").then_some(())
     })
@@ -178,7 +178,7 @@ async fn an_orphan_is_heard_and_stopped(scene: &Scene) {
     let connection = scene.open().await;
     let current = scene.row(&connection).await["webhook_id"].as_str().unwrap().to_owned();
     let orphan = scene.watch_directly(&connection, &Uuid::new_v4().to_string()).await;
-    scene.speak(&orphan.id).await;
+    scene.speak(&connection, &orphan.id).await;
     scene.until_stopped(&connection, &orphan.id).await;
     until_runs(scene, &connection, 2).await;
     assert_eq!(scene.live_channels(&connection).await, [current.as_str()]);
@@ -187,7 +187,7 @@ async fn an_orphan_is_heard_and_stopped(scene: &Scene) {
     // One that speaks to a connection without any channel.
     let connection = scene.connection().await;
     let orphan = scene.watch_directly(&connection, &"x".repeat(64)).await;
-    scene.speak(&orphan.id).await;
+    scene.speak(&connection, &orphan.id).await;
     scene.until_stopped(&connection, &orphan.id).await;
     until("a run", || async { (scene.runs(&connection).await.len() == 1).then_some(()) }).await;
 }
@@ -205,7 +205,7 @@ async fn the_channel_of_before_a_renewal_is_heard_and_stopped(scene: &Scene) {
     assert_eq!(scene.live_channels(&connection).await.len(), 2);
 
     let runs = scene.runs(&connection).await.len();
-    scene.speak(old["webhook_id"].as_str().unwrap()).await;
+    scene.speak(&connection, old["webhook_id"].as_str().unwrap()).await;
     scene.until_stopped(&connection, old["webhook_id"].as_str().unwrap()).await;
     until_runs(scene, &connection, runs + 1).await;
     let row = scene.row(&connection).await;
@@ -376,7 +376,7 @@ async fn a_notification_that_google_repeats_is_not_lost(scene: &Scene) {
     let connection = scene.open().await;
     let channel = scene.row(&connection).await["webhook_id"].as_str().unwrap().to_owned();
     scene.backdrop.tap.spoil(2, Spoil::Answer(500, "{}"), touches(&connection));
-    scene.speak(&channel).await;
+    scene.speak(&connection, &channel).await;
     until_runs(scene, &connection, 2).await;
     let last = scene.deliveries(&channel).await.pop().unwrap();
     assert_eq!((&last["attempts"], &last["status"]), (&json!(3), &json!(200)), "{last}");
@@ -391,7 +391,7 @@ async fn a_database_that_is_down_is_a_503_and_google_repeats(scene: &mut Scene) 
     assert_eq!(answer.outcome(), (503, "database_unavailable"), "{}", answer.text);
     let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
     assert_eq!(answer.outcome(), (503, "database_unavailable"), "{}", answer.text);
-    scene.speak(channel).await;
+    scene.speak(&connection, channel).await;
     until_delivered(scene, channel, 503).await;
     scene.postgrest().restart().await.unwrap();
     until_delivered(scene, channel, 200).await;

@@ -135,7 +135,7 @@ async fn a_used_channel_id_is_replaced_by_another(scene: &Scene) {
     assert_eq!(row["webhook_id"], json!(channels[1].id));
     assert_eq!(scene.asked_google(&connection, "watch").await, 2);
 
-    scene.speak(&channels[0].id).await;
+    scene.speak(&connection, &channels[0].id).await;
     scene.until_stopped(&connection, &channels[0].id).await;
 }
 
@@ -154,7 +154,7 @@ async fn a_channel_that_may_exist_is_stopped_by_the_next_renewal(scene: &Scene) 
         assert_eq!(doubtful.state, "live");
 
         // What it says counts, and does not end it.
-        scene.speak(&doubtful.id).await;
+        scene.speak(&connection, &doubtful.id).await;
         until("a run", || async { (scene.runs(&connection).await.len() == 1).then_some(()) }).await;
         assert_eq!(scene.live_channels(&connection).await, [doubtful.id.as_str()]);
 

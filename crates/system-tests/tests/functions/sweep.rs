@@ -478,7 +478,7 @@ async fn a_sweep_goes_on_renewing_with_an_abandoned_channel_to_stop(scene: &mut 
     for channel in scene.channels(&connection).await {
         // The first one was replaced without a resource id to stop it by: it is stopped when it speaks.
         if channel.state == "live" && channel.id != current {
-            scene.speak(&channel.id).await;
+            scene.speak(&connection, &channel.id).await;
             scene.until_stopped(&connection, &channel.id).await;
         }
     }
