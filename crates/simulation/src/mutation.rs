@@ -73,8 +73,8 @@ mutations! {
     NoBrake "no-brake",
     /// The storm brake never lets go.
     BrakeForEver "brake-for-ever",
-    /// Nobody looks at connections that were silent for a day.
-    NoReconciliation "no-reconciliation",
+    /// Nobody looks at connections that are silent.
+    NoLooks "no-looks",
     /// Sweeps leave the channels of paused connections alone.
     NoRetirement "no-retirement",
     /// The button renews as often as it is pressed.

@@ -159,6 +159,7 @@ pub(crate) fn connection_number(id: ConnectionId) -> usize {
 pub(crate) fn connection_of(event: &Event) -> Option<usize> {
     match event {
         Event::RunSucceeded { connection, .. }
+        | Event::RunSettled { connection, .. }
         | Event::RunFailed { connection, .. }
         | Event::RunLeaseLost { connection }
         | Event::ChannelOpened { connection, .. }
@@ -166,7 +167,10 @@ pub(crate) fn connection_of(event: &Event) -> Option<usize> {
         | Event::RenewalSuperseded { connection }
         | Event::ChannelRetired { connection, .. }
         | Event::ChannelStopped { connection, .. }
-        | Event::ChannelNotStopped { connection, .. } => Some(connection_number(*connection)),
+        | Event::ChannelNotStopped { connection, .. }
+        | Event::NotificationMissed { connection, .. }
+        | Event::LookFailed { connection, .. }
+        | Event::GoogleRefused { connection, .. } => Some(connection_number(*connection)),
         Event::UnreadableRow(_) | Event::CallFailed { .. } => None,
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::Connection;
-use protocol::failure::{DatabaseUnavailable, RunFailure};
+use protocol::event::Event;
+use protocol::failure::DatabaseUnavailable;
 use protocol::refusal::Refusal;
 use protocol::schedule::{REFRESH_INTERVAL, SETUP_PATIENCE};
 use protocol::setup::SetUp;
@@ -12,10 +13,11 @@ use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
-use crate::check::record::invocation::Conduct;
+use crate::check::record::invocation::{Conduct, Said};
 use crate::check::row::{is_live, is_owed_and_due, is_well};
-use crate::fact::{Answer, Deed, Fact};
-use crate::subject::{Purpose, connection_number};
+use crate::due::DEAD;
+use crate::fact::{Answer, Deed, Fact, Request};
+use crate::subject::{Purpose, connection_number, connection_of};
 use crate::time::{Instant, SECOND, delta, instant, micros};
 
 #[derive(Default)]
@@ -29,15 +31,25 @@ pub(super) struct AnswersAreTrue {
 struct Deeds {
     renewed: u32,
     stopped: u32,
+    looked: u32,
     reconciled: u32,
+    missed: u32,
     /// Its claims of runs: of which connection, and how the last run under each ended.
-    runs: Vec<(usize, Option<Result<(), RunFailure>>)>,
+    runs: Vec<(usize, Option<Ended>)>,
     /// Why renewals failed, as it stands in their rows.
     failures: Vec<(usize, String)>,
     /// How many runs truly were owed and due when it asked.
     remaining: Option<u64>,
     /// The row that it read last, of a connection that it is about.
     read: Option<Connection>,
+}
+
+/// How a run ended, or why it was not made.
+#[derive(Clone, PartialEq)]
+enum Ended {
+    Succeeded,
+    Settled,
+    Failed(String),
 }
 
 impl Check for AnswersAreTrue {
@@ -71,10 +83,28 @@ impl Deeds {
                 self.did(transition, row);
             }
             Deed::Hears(Answer::Run { connection, result }) => {
-                if let Some((_, last)) = self.runs.iter_mut().rev().find(|(of, _)| *of == connection) {
-                    *last = Some(result);
+                let ended = match result {
+                    Ok(()) => Ended::Succeeded,
+                    Err(failure) => Ended::Failed(failure.code()),
+                };
+                self.ends(connection, ended);
+            }
+            Deed::Logs(event @ Event::RunSettled { .. }) => {
+                if let Some(connection) = connection_of(event) {
+                    self.ends(connection, Ended::Settled);
                 }
             }
+            // Why nothing was called stands in the row in the end, if that can be written down.
+            Deed::Asks(Request::Update {
+                connection: Some(connection),
+                transition: Transition::AwaitConsent,
+            }) => {
+                let dead = |said: &&Said| DEAD.iter().any(|failure| failure.code() == said.code);
+                let said = life.said.get(&connection).and_then(|said| said.iter().rev().find(dead));
+                let code = said.map_or("reconnect_required", |said| said.code);
+                self.ends(connection, Ended::Failed(code.to_owned()));
+            }
+            Deed::Logs(Event::NotificationMissed { .. }) => self.missed += 1,
             // What a renewal reads to see whether its row is gone is no concern of its caller's.
             Deed::Hears(Answer::Select { query, rows })
                 if life.invocation.purpose != Purpose::Sweep && life.sequel.is_read_by(query).is_none() =>
@@ -82,6 +112,12 @@ impl Deeds {
                 self.read = rows.and_then(|rows| rows.first()?.as_ref().ok()).cloned();
             }
             _ => {}
+        }
+    }
+
+    fn ends(&mut self, connection: usize, ended: Ended) {
+        if let Some((_, last)) = self.runs.iter_mut().rev().find(|(of, _)| *of == connection) {
+            *last = Some(ended);
         }
     }
 
@@ -95,6 +131,7 @@ impl Deeds {
                 self.failures.push((connection, row.webhook_error.clone().unwrap_or_default()));
             }
             Transition::ClaimRun => self.runs.push((connection, None)),
+            Transition::ClaimLook => self.looked += 1,
             Transition::Reconcile => self.reconciled += 1,
             _ => {}
         }
@@ -159,12 +196,17 @@ impl Deeds {
             }
             return;
         };
-        let synced = self.ended_runs().filter(|(_, result)| result.is_ok()).count();
+        let count = |ended: &Ended| self.ended_runs().filter(|(_, last)| *last == ended).count();
+        let (synced, settled) = (count(&Ended::Succeeded), count(&Ended::Settled));
+        let twice = self.claimed_twice();
         for (told, done, what) in [
             (swept.renewed, self.renewed as usize, "renewals"),
             (swept.stopped, self.stopped as usize, "retirements"),
             (swept.reconciled, self.reconciled as usize, "reconciliations"),
-            (swept.synced, if self.claimed_twice() { swept.synced as usize } else { synced }, "synced"),
+            (swept.looked, self.looked as usize, "looks"),
+            (swept.missed, self.missed as usize, "missed notifications"),
+            (swept.synced, if twice { swept.synced as usize } else { synced }, "synced"),
+            (swept.settled, if twice { swept.settled as usize } else { settled }, "settled"),
         ] {
             if told as usize != done {
                 broken(format!("tells {told} {what}, not {done}"));
@@ -185,8 +227,10 @@ impl Deeds {
         for (connection, code) in &swept.failed {
             *untold.entry((connection_number(*connection), code.clone())).or_default() -= 1;
         }
-        let runs =
-            self.ended_runs().filter_map(|(connection, result)| Some((connection, result.err()?.code())));
+        let runs = self.ended_runs().filter_map(|(connection, ended)| match ended {
+            Ended::Failed(code) => Some((connection, code.clone())),
+            Ended::Succeeded | Ended::Settled => None,
+        });
         for failure in runs.chain(self.failures.iter().cloned()) {
             *untold.entry(failure).or_default() += 1;
         }
@@ -198,8 +242,8 @@ impl Deeds {
         }
     }
 
-    fn ended_runs(&self) -> impl Iterator<Item = (usize, Result<(), RunFailure>)> {
-        self.runs.iter().filter_map(|(connection, result)| Some((*connection, (*result)?)))
+    fn ended_runs(&self) -> impl Iterator<Item = (usize, &Ended)> {
+        self.runs.iter().filter_map(|(connection, ended)| Some((*connection, ended.as_ref()?)))
     }
 
     fn claimed_twice(&self) -> bool {

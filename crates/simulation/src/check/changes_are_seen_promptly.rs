@@ -8,15 +8,16 @@ use protocol::connection::{Connection, RequestId};
 use protocol::event::Event;
 use protocol::receive::Verdict;
 use protocol::schedule::{
-    FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_PER_INVOCATION,
-    SHORTEST_RUN, SPARE,
+    FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_KEPT_FOR_LOOKS,
+    RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
 };
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::{Conduct, Matter};
-use crate::check::row::{asks_for_a_run, is_live};
+use crate::check::row::{asks_for_a_run, is_live, is_owed_and_due};
+use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Fact, Moment, Request};
 use crate::subject::{Purpose, connection_of};
 use crate::time::{Instant, SECOND, delta, instant, seconds};
@@ -65,6 +66,7 @@ impl ChangesAreSeenPromptly {
     fn asks(&mut self, at: Instant, life: &Conduct, connection: usize, row: &Connection) {
         let asker = (life.invocation.number, connection);
         let is_free = is_live(row)
+            && is_consenting(row)
             && row.sync_request_id.is_some()
             && instant(row.sync_lease_until) == 0
             && instant(row.sync_not_before) <= life.clock(at) + patience(life);
@@ -101,7 +103,12 @@ impl ChangesAreSeenPromptly {
                 connection: Some(connection),
                 transition,
                 row: Some(Some(row)),
-            }) if ends_a_run(transition) && transition != Transition::FinishRun => {
+            }) if ends_a_run(transition)
+                && !matches!(
+                    transition,
+                    Transition::FinishRun | Transition::SettleRun | Transition::AwaitConsent
+                ) =>
+            {
                 self.released.insert((number, connection), (at, row.clone()));
             }
             Deed::Ends if !life.frozen => {
@@ -122,10 +129,12 @@ fn ends_a_run(transition: Transition) -> bool {
     matches!(
         transition,
         Transition::FinishRun
+            | Transition::SettleRun
             | Transition::LeaveRun
             | Transition::PauseRun
             | Transition::FailRun
             | Transition::RefuseRun
+            | Transition::AwaitConsent
     )
 }
 
@@ -147,15 +156,15 @@ fn is_made(
         // Less what it takes to ask for it.
         Purpose::Sweep => {
             record.is_quiet(life)
-                && life.runs < RUNS_PER_INVOCATION as usize
+                && life.runs < (RUNS_PER_INVOCATION - RUNS_KEPT_FOR_LOOKS) as usize
                 && life.age(asked.at) < delta(LAST_RUN_OF_A_SWEEP) - 2 * SECOND
         }
         // From then on renewals are given back.
         _ => life.age(at) < delta(LAST_RENEWAL) - SECOND,
     };
-    let is_owed = record
-        .row(connection)
-        .is_some_and(|row| owed(row) == asked.owed && is_live(row) && instant(row.sync_lease_until) == 0);
+    let is_owed = record.row(connection).is_some_and(|row| {
+        owed(row) == asked.owed && is_owed_and_due(row, Instant::MAX) && instant(row.sync_lease_until) == 0
+    });
     let doubts = life.doubts(connection, Matter::Run) || life.doubts(connection, Matter::Channel);
     let tried = life.claims.contains_key(&connection) || life.refused_at.is_some();
     // A pause and a resumption meanwhile may have kept it from its claim.
@@ -168,7 +177,7 @@ fn is_made(
 
 /// A run that is due within seconds of another is waited for, and not left to the sweep.
 fn is_waited_for(at: Instant, life: &Conduct, connection: usize, row: &Connection, found: &mut Found<'_>) {
-    let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row));
+    let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row) && is_consenting(row));
     let Some(claim) = claim else { return };
     let wait = instant(row.sync_not_before) - life.clock(at);
     // Twice the run before, or what a wait leaves for a run.

@@ -14,15 +14,16 @@ use crate::time::{Instant, timestamp};
 pub(super) struct ConsentsAreNotMixed {
     /// The consent and calendar that an invocation last read with a claim or a token, by invocation and connection.
     sources: BTreeMap<(usize, usize), Source>,
-    /// The refresh token that came with an invocation's last access token, if one did.
-    rotated: BTreeMap<usize, Option<RefreshToken>>,
+    /// The access tokens that Google gave with a refresh token.
+    rotated: BTreeMap<String, RefreshToken>,
 }
 
 impl Check for ConsentsAreNotMixed {
     fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Of(invocation, Deed::Hears(Answer::Token { answer: Ok(renewed), .. })) => {
-                self.rotated.insert(invocation.number, renewed.refresh_token.clone());
+            Fact::Of(_, Deed::Hears(Answer::Token { answer: Ok(renewed), .. })) => {
+                let access_token = renewed.access_token.expose().to_owned();
+                self.rotated.extend(renewed.refresh_token.clone().map(|rotated| (access_token, rotated)));
             }
             Fact::Applied(step) => {
                 self.token(record, step, found);
@@ -49,11 +50,8 @@ impl ConsentsAreNotMixed {
         {
             found.broken(connection, "an access token of another consent was stored");
         }
-        let rotated = self.rotated.get(&invocation.number).and_then(Option::as_ref);
-        if rotated.is_some()
-            && rotated != after.refresh_token.as_ref()
-            && invocation.connection() == Some(connection)
-        {
+        let rotated = after.access_token.as_ref().and_then(|access| self.rotated.get(access.expose()));
+        if rotated.is_some() && rotated != after.refresh_token.as_ref() {
             found.broken(connection, "a refresh token that Google gave was not stored");
         }
     }

@@ -21,7 +21,10 @@ impl Check for EchoesAreBraked {
             Fact::Applied(step)
                 if matches!(
                     step.transition,
-                    Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun
+                    Transition::FinishRun
+                        | Transition::SettleRun
+                        | Transition::KeepRun
+                        | Transition::LeaveRun
                 ) =>
             {
                 succeeds(record, step, found);
@@ -44,7 +47,8 @@ impl Check for EchoesAreBraked {
 
 fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     let (before, after) = (step.before, step.after);
-    let ran_for = record.case(step.connection).and_then(|case| case.ran_for(step.invocation));
+    let claim = record.life(step.invocation).and_then(|life| life.claims.get(&step.connection));
+    let ran_for = claim.and_then(|claim| claim.request);
     let is_echo = ran_for
         .and_then(arose_at)
         .zip(before.last_sync_at)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use protocol::connection::{ChannelId, Connection};
 use protocol::schedule::{
-    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
+    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL,
+    LOOK_INTERVAL_WITHOUT_CHANNEL, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
 };
 use protocol::transition::Transition;
 
@@ -13,10 +14,11 @@ use crate::assumption::{RUN_LEASE, SKEW};
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::{Conduct, Matter};
-use crate::check::row::{PERMANENT, after_refusal, doubled, is_live, jittered};
+use crate::check::row::{PERMANENT, after_refusal, doubled, hears, is_live, jittered};
+use crate::due::is_consenting;
 use crate::fact::{Deed, Fact, Step};
 use crate::subject::{Purpose, Row};
-use crate::time::{Instant, SECOND, delta, instant, micros};
+use crate::time::{Instant, MINUTE, SECOND, delta, instant, micros};
 
 /// What requests may have taken between two looks at a clock.
 const SLOW: Instant = 3 * micros(DATABASE_TIMEOUT);
@@ -53,7 +55,7 @@ fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
     for (connection, pending) in &life.pending {
         let row = record.row(*connection);
         let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
-        let is_doubtful = life.said.get(connection).is_some_and(|said| said.doubtful);
+        let is_doubtful = life.heard(*connection, |said| said.doubtful);
         if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
             let what = format!("{} ends, and its pending id stays behind", life.invocation);
             found.broken(*connection, what);
@@ -88,13 +90,20 @@ impl Entry<'_, '_> {
             Transition::RetireChannel => self.gives_up_a_channel(),
             Transition::CommitChannel => self.stores_a_channel(),
             Transition::FailRenewal | Transition::DoubtChannel => self.fails_to_renew(),
-            Transition::BookRefusal => self.tells_of_a_dead_consent(),
+            Transition::BookRefusal => self.books_a_refusal(),
             Transition::ClaimRenewal => self.claims_a_renewal(),
             Transition::ReleaseRenewal => self.gives_a_renewal_back(),
-            Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => self.ran(),
+            Transition::FinishRun | Transition::SettleRun | Transition::KeepRun | Transition::LeaveRun => {
+                self.ran()
+            }
             Transition::ClaimRun => self.claims_a_run(),
             Transition::FailRun => self.fails_to_run(),
-            Transition::PauseRun | Transition::RefuseRun => self.gives_a_run_back(),
+            Transition::PauseRun | Transition::RefuseRun | Transition::AwaitConsent => {
+                self.gives_a_run_back()
+            }
+            Transition::HastenRun => self.hastens_a_run(),
+            Transition::ClaimLook => self.claims_a_look(),
+            Transition::PostponeLook => self.postpones_a_look(),
             Transition::StoreToken => self.stores_an_access_token(),
             _ => {}
         }
@@ -205,8 +214,7 @@ impl Entry<'_, '_> {
         self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
         let counted = after.webhook_attempts == before.webhook_attempts;
         self.demand(counted, "changes the attempts that its claim counted");
-        let said = self.life.said.get(&self.step.connection);
-        let doubtful = said.is_some_and(|said| said.doubtful && said.code == error);
+        let doubtful = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
         self.demand(
             after.webhook_pending_id.is_some() == doubtful,
             "gives up a channel that may exist, or keeps the id of one that does not",
@@ -216,14 +224,18 @@ impl Entry<'_, '_> {
         self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
     }
 
-    /// Whoever learns that a consent is dead, beside its renewals.
-    fn tells_of_a_dead_consent(&mut self) {
+    /// What something else than a renewal was refused.
+    fn books_a_refusal(&mut self) {
         let (before, after) = (self.before, self.after);
-        let is_usable = self.record.google.is_usable(after);
-        self.demand(!is_usable, "tells that a living consent is dead");
-        self.demand(after.dead_consent().is_some(), "tells of something else than a dead consent");
+        let error = after.webhook_error.as_deref().unwrap_or("nothing");
+        let is_told = self.life.heard(self.step.connection, |said| said.code == error);
+        self.demand(is_told, "tells what Google did not say");
+        self.demand(before.webhook_error.as_deref() != Some(error), "tells what is told already");
         let delay = instant(after.webhook_not_before) - self.clock;
-        self.demand(delay == delta(DAILY), "tries again at another time than a day later");
+        let is_daily = !PERMANENT.contains(&error) || delay == delta(DAILY);
+        self.demand(is_daily, "tries again at another time than a day later");
+        let is_later = delay >= delta(RENEWAL_BACKOFF);
+        self.demand(is_later, "tries again at once");
         let renewal = |row: &Connection| {
             (row.webhook_pending_id.clone(), row.webhook_lease_until, row.webhook_attempts)
         };
@@ -251,7 +263,7 @@ impl Entry<'_, '_> {
         self.demand(self.after.sync_request_id.is_some(), "drops what is owed still");
     }
 
-    /// A run was refused, or is not to be made: the connection was paused.
+    /// A run was refused, or is not to be made: the connection was paused, or its consent is dead.
     fn gives_a_run_back(&mut self) {
         let taken_back = self.after.sync_attempts < self.before.sync_attempts.max(1);
         self.demand(taken_back, "counts an attempt that was none");
@@ -270,10 +282,49 @@ impl Entry<'_, '_> {
         self.demand(!goes_on || lasts, "goes on under a lease that may end first");
         self.demand(after.sync_attempts == i64::from(goes_on), "succeeds, and attempts are still counted");
         if after.sync_request_id.is_none() {
-            let case = self.record.case(self.step.connection);
-            let ran_for = case.and_then(|case| case.ran_for(self.step.invocation));
+            let ran_for = self.life.claims.get(&self.step.connection).and_then(|claim| claim.request);
             self.demand(before.sync_request_id == ran_for, "drops another request than the one it ran for");
         }
+    }
+
+    /// A run that waits for an old failure is brought forward, and nothing else.
+    fn hastens_a_run(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let wait = instant(after.sync_not_before) - self.clock;
+        self.demand(wait == delta(LONGEST_WAIT_OF_A_CHANGE), "brings a run forward to another time");
+        let is_sooner = after.sync_not_before < before.sync_not_before;
+        self.demand(is_sooner || self.life.frozen, "puts a run off that it was to bring forward");
+        self.demand(before.sync_attempts == after.sync_attempts, "changes the attempts that were counted");
+    }
+
+    /// When the next look is due is booked before the calendar is read.
+    fn claims_a_look(&mut self) {
+        let (before, after) = (self.before, self.after);
+        self.demand(is_live(before) && is_consenting(before), "looks where nothing is to be looked at");
+        self.demand(before.sync_request_id.is_none(), "looks where a run is owed");
+        let interval = instant(after.sync_look_at) - self.clock;
+        let usual = if hears(self.after, self.clock) {
+            micros(LOOK_INTERVAL)
+        } else {
+            delta(LOOK_INTERVAL_WITHOUT_CHANNEL)
+        };
+        let is_about = |usual: Instant| (usual / 10 * 9..=usual / 10 * 11).contains(&interval);
+        // The channel may have spoken for the first time since its row was read.
+        let case = self.record.case(self.step.connection);
+        let is_new = case.and_then(|case| case.committed_at).is_some_and(|at| at + 5 * MINUTE > self.clock);
+        // Or another, that is being opened, has.
+        let is_changing = before.webhook_pending_id.is_some();
+        let is_usual = is_about(usual)
+            || ((is_new || is_changing) && is_about(delta(LOOK_INTERVAL_WITHOUT_CHANNEL)))
+            || (is_changing && is_about(micros(LOOK_INTERVAL)));
+        let what = format!("looks again {} s later, not {} s or so", interval / SECOND, usual / SECOND);
+        self.demand(is_usual, &what);
+    }
+
+    fn postpones_a_look(&mut self) {
+        let wait = instant(self.after.sync_look_at) - self.clock;
+        let is_later = (0..=delta(DAILY) + SLOW).contains(&wait) || self.life.frozen;
+        self.demand(is_later, &format!("puts a look off by {} s", wait / SECOND));
     }
 
     fn stores_an_access_token(&mut self) {

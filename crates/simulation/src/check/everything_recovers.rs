@@ -2,7 +2,7 @@
 //! is left behind or lasts longer than it must, nothing is given up that another try would mend, and nobody complains
 //! about nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::Event;
 use protocol::failure::RunFailure;
@@ -14,6 +14,7 @@ use crate::check::record::Record;
 use crate::check::record::connection::Case;
 use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{arose_at, is_well};
+use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Fact, Moment, Step};
 use crate::subject::{Row, connection_of};
 use crate::time::{HOUR, Instant, SECOND, instant, micros};
@@ -22,6 +23,8 @@ use crate::time::{HOUR, Instant, SECOND, instant, micros};
 pub(super) struct EverythingRecovers {
     /// Invocations and connections whose last run did not answer.
     hanging: BTreeSet<(usize, usize)>,
+    /// When the refresh token of a connection rotated last: what another goes by was superseded then.
+    rotated_at: BTreeMap<usize, Instant>,
 }
 
 impl Check for EverythingRecovers {
@@ -30,6 +33,11 @@ impl Check for EverythingRecovers {
             Fact::Applied(step) => {
                 if let Some(life) = record.life(step.invocation) {
                     steps(life, step, found);
+                }
+                if step.transition == Transition::StoreToken
+                    && step.before.webhook_source != step.after.webhook_source
+                {
+                    self.rotated_at.insert(step.connection, at);
                 }
             }
             Fact::Of(invocation, deed) => {
@@ -75,7 +83,13 @@ impl EverythingRecovers {
                 | Event::RunLeaseLost { .. }),
             ) => {
                 let case = connection_of(event).and_then(|connection| record.case(connection));
-                if let Some(case) = case.filter(|case| record.is_quiet(life) && record.is_healthy(case)) {
+                let is_rotated = |case: &Case| {
+                    matches!(event, Event::RenewalSuperseded { .. })
+                        && self.rotated_at.get(&case.number).is_some_and(|at| *at >= life.started_at)
+                };
+                let is_wrong =
+                    |case: &&Case| record.is_quiet(life) && record.is_healthy(case) && !is_rotated(case);
+                if let Some(case) = case.filter(is_wrong) {
                     let what = format!("{invocation} reports {}, though nothing is wrong", event.name());
                     found.broken(case.number, what);
                 }
@@ -105,9 +119,9 @@ fn steps(life: &Conduct, step: &Step<'_>, found: &mut Found<'_>) {
             }
         }
         Transition::FailRenewal | Transition::DoubtChannel => {
-            let said = life.said.get(&step.connection);
             let told = step.after.webhook_error.as_deref();
-            let other_id = said.is_some_and(|said| said.wants_another_id && Some(said.code) == told);
+            let last = life.said.get(&step.connection).and_then(|said| said.last());
+            let other_id = last.is_some_and(|said| said.wants_another_id && Some(said.code) == told);
             if other_id && life.watches.get(&step.connection) == Some(&1) {
                 let what = format!("{} gives up where Google only wants another id", step.invocation);
                 found.broken(step.connection, what);
@@ -132,6 +146,10 @@ fn has_a_channel(record: &Record, at: Instant, case: &Case, row: &Row, found: &m
 
 fn owes_nothing(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
     if let Some(request) = row.sync_request_id {
+        // Google said of a consent that it is dead, and will be asked again within a day.
+        if !is_consenting(row) && record.is_excused(case) {
+            return;
+        }
         // Where sweeps crash, the day's look at everything may just be tried again.
         let just_asked = arose_at(request).is_some_and(|arose_at| arose_at > at - 4 * HOUR);
         if !(just_asked && record.has_crashing()) {

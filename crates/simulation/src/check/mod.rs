@@ -7,7 +7,6 @@ mod checker;
 mod consents_are_not_mixed;
 mod echoes_are_braked;
 mod everything_is_booked;
-mod everything_is_reconciled;
 mod everything_recovers;
 mod forgeries_change_nothing;
 mod google_is_answered_at_once;
@@ -22,6 +21,7 @@ mod opened_channels_are_confirmed;
 mod paused_means_paused;
 mod record;
 mod row;
+mod silence_is_noticed;
 mod the_current_channel_is_never_stopped;
 mod the_last_word_is_not_stale;
 mod what_is_broken_is_told;
@@ -49,7 +49,7 @@ impl Checks {
             record: Record::default(),
             checks: vec![
                 of::<no_change_is_lost::NoChangeIsLost>(Promise::NoChangeIsLost),
-                of::<everything_is_reconciled::EverythingIsReconciled>(Promise::EverythingIsReconciled),
+                of::<silence_is_noticed::SilenceIsNoticed>(Promise::SilenceIsNoticed),
                 (Promise::TheLastWordIsNotStale, Box::new(last_word)),
                 of::<one_run_at_a_time::OneRunAtATime>(Promise::OneRunAtATime),
                 of::<paused_means_paused::PausedMeansPaused>(Promise::PausedMeansPaused),

@@ -11,6 +11,7 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::connection::{Case, KnownChange};
 use crate::check::row::{arose_at, asks_for_a_run, is_live};
+use crate::due::is_consenting;
 use crate::fact::{Deed, Fact, Moment, Step};
 use crate::subject::{Broken, Invocation, Purpose, Row};
 use crate::time::{HOUR, Instant, seconds};
@@ -94,7 +95,7 @@ fn changes_are_seen(record: &Record, at: Instant, case: &Case, row: &Row, found:
 /// However often its runs failed before, what is owed is tried about every hour.
 fn is_tried_again(at: Instant, since: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
     let arose_at = row.sync_request_id.and_then(arose_at);
-    let Some(arose_at) = arose_at.filter(|_| is_live(row)) else { return };
+    let Some(arose_at) = arose_at.filter(|_| is_live(row) && is_consenting(row)) else { return };
     let since = arose_at.max(since);
     let (runs, hours) = (case.runs_after(since), (at - since) / HOUR);
     if case.broken == Some(Broken::RunsFail) && (runs as Instant) < hours / 2 {

@@ -52,7 +52,12 @@ impl OneRunAtATime {
             Transition::FailRun | Transition::DoubtRun if !own => {
                 broken("wrote its error over somebody else's run");
             }
-            Transition::FinishRun | Transition::LeaveRun | Transition::PauseRun | Transition::RefuseRun
+            Transition::FinishRun
+            | Transition::SettleRun
+            | Transition::LeaveRun
+            | Transition::PauseRun
+            | Transition::RefuseRun
+            | Transition::AwaitConsent
                 if !own && held > 0 =>
             {
                 broken("gave back a lease that is not its own");

@@ -4,8 +4,9 @@ use protocol::connection::{Connection, RequestId};
 use protocol::schedule::{DAILY, LONGEST_BACKOFF, LONGEST_JITTER, RENEWAL_BACKOFF};
 use protocol::transition::Transition;
 
+use crate::due::is_consenting;
 use crate::fact::Step;
-use crate::subject::Purpose;
+use crate::subject::{Purpose, Row};
 use crate::time::{Instant, MILLISECOND, delta, instant};
 
 /// What a row tells of what only a person can mend.
@@ -31,10 +32,18 @@ pub(super) fn is_well(row: &Connection, now: Instant) -> bool {
     is_live(row) && ours && lasts && !trouble && instant(row.webhook_not_before) > now
 }
 
+/// Whether Google can be relied on to tell of changes: by a channel that has spoken.
+pub(super) fn hears(row: &Row, now: Instant) -> bool {
+    let lasts = row.webhook_expiration.is_some_and(|expiration| instant(expiration) > now);
+    let has_spoken = row.webhook_message_number > 0 || row.webhook_confirmed_id == row.webhook_id;
+    row.webhook_id.is_some() && lasts && has_spoken
+}
+
 /// Whether a run may start now.
 pub(super) fn is_owed_and_due(row: &Connection, clock: Instant) -> bool {
     row.sync_request_id.is_some()
         && is_live(row)
+        && is_consenting(row)
         && instant(row.sync_lease_until) < clock
         && instant(row.sync_not_before) <= clock
 }

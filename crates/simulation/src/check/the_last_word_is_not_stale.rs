@@ -101,6 +101,7 @@ fn is_fenced(transition: Transition) -> bool {
             | Transition::PauseRun
             | Transition::FailRun
             | Transition::RefuseRun
+            | Transition::AwaitConsent
             | Transition::DoubtRun
     )
 }

@@ -5,6 +5,7 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::row::is_live;
+use crate::due::is_consenting;
 use crate::fact::{Fact, Moment, Step};
 use crate::subject::Broken;
 use crate::time::Instant;
@@ -23,7 +24,7 @@ impl Check for WhatIsBrokenIsTold {
                             row.webhook_attempts > 1 && row.webhook_error.is_none()
                         }
                         Some(Broken::RunsFail | Broken::RunsHang) => {
-                            row.sync_attempts > 1 && row.sync_error.is_none()
+                            row.sync_attempts > 1 && row.sync_error.is_none() && is_consenting(row)
                         }
                         _ => false,
                     };
@@ -42,10 +43,12 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     if !matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel) {
         return;
     }
-    let said = record.life(step.invocation).and_then(|life| life.said.get(&step.connection));
     let error = step.after.webhook_error.as_deref().unwrap_or("nothing");
     // Or it is the database's answer to the new access token.
-    if said.is_none_or(|said| said.code != error) && error != "database_unavailable" {
+    let is_said = record
+        .life(step.invocation)
+        .is_some_and(|life| life.heard(step.connection, |said| said.code == error));
+    if !is_said && error != "database_unavailable" {
         let what = format!("{} tells {error}, and Google said something else", step.invocation);
         found.broken(step.connection, what);
     }

@@ -14,7 +14,7 @@ use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::Conduct;
-use crate::check::row::is_well;
+use crate::check::row::{hears, is_well};
 use crate::due::due_at;
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, connection_of};
@@ -235,12 +235,20 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
             }
             Moment::Reconciled => (case.runs_after(record.calm_from), case.watches_after(record.calm_from)),
             Moment::BurstOver { since } if record.is_healthy(case) => (case.runs_after(since - 1), 0),
-            Moment::Repeated { since } if record.is_healthy(case) => (case.runs_after(since), 0),
+            // A look that is due meanwhile leads to a run of its own.
+            Moment::Repeated { since } if record.is_healthy(case) && !case.looked_after(since) => {
+                (case.runs_after(since), 0)
+            }
             _ => (0, 0),
         };
         let (most_runs, most_watches, meanwhile) = match moment {
+            // Every look leads to a run.
+            Moment::Reconciled if !hears(row, at) || record.is_excused(case) => {
+                (130, 45, "in a quiet day without a channel")
+            }
+            Moment::Calm if !hears(row, at) => (20, 12, "in two quiet hours without a channel"),
             Moment::Reconciled if case.broken.is_some() => (45, 45, "in a quiet day"),
-            Moment::Reconciled => (14, 12, "in a quiet day"),
+            Moment::Reconciled => (20, 12, "in a quiet day"),
             Moment::BurstOver { .. } => (3, 0, "of one burst"),
             Moment::Repeated { .. } => (0, 0, "of a notification that came twice"),
             _ => (12, 12, "in two quiet hours"),

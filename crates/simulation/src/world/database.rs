@@ -10,7 +10,7 @@ use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::Update;
 
 use crate::subject::{Row, connection_id, connection_number};
-use crate::time::Instant;
+use crate::time::{Instant, timestamp};
 
 pub(crate) struct Database {
     table: Table,
@@ -102,14 +102,14 @@ impl Database {
 
     /// Makes a change to the table, and later to the replica. Returns the number of the connection whose row it met.
     fn make(&self, now: Instant, change: Change) -> Option<usize> {
-        let connection = change.apply(&self.table);
+        let connection = change.apply(now, &self.table);
         let number = match (&change, &connection) {
             (Change::Insert(id, _) | Change::Write(id, _) | Change::Delete(id), _) => connection_number(*id),
             (Change::Update(_), connection) => connection_number(connection.as_ref()?.id),
         };
         match &self.replica {
             Some(replica) if matches!(change, Change::Insert(..)) => {
-                change.apply(&replica.table);
+                change.apply(now, &replica.table);
             }
             Some(replica) => replica.behind.borrow_mut().push_back((now, change)),
             None => {}
@@ -139,7 +139,8 @@ impl Database {
 
 impl Change {
     /// The row as it is then, if there is one that it is about.
-    fn apply(&self, table: &Table) -> Option<Connection> {
+    fn apply(&self, at: Instant, table: &Table) -> Option<Connection> {
+        table.set_now(timestamp(at));
         match self {
             Self::Insert(id, values) => {
                 table.insert(*id, values.clone());
@@ -162,8 +163,8 @@ impl Replica {
     fn catch_up(&self, until: Instant) {
         let mut behind = self.behind.borrow_mut();
         while behind.front().is_some_and(|(at, _)| *at <= until) {
-            if let Some((_, change)) = behind.pop_front() {
-                change.apply(&self.table);
+            if let Some((at, change)) = behind.pop_front() {
+                change.apply(at, &self.table);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use protocol::schedule::{RECONCILE_AFTER, RUNS_PER_INVOCATION};
+use protocol::schedule::{DAILY, RUNS_PER_INVOCATION};
 
 use crate::fact::{Fact, Moment};
 use crate::settings::Settings;
@@ -12,9 +12,9 @@ use crate::world::start::Start;
 use crate::world::state::{Phase, Reader, World};
 use crate::world::{calendar, cron, host, invocation, users};
 
-/// How long nothing goes wrong before everything must be well, and before what was missed must be noticed.
+/// How long nothing goes wrong before everything must be well, and before what is tried daily must be, too.
 const RECOVERY: Instant = 3 * HOUR;
-const RECONCILIATION: Instant = delta(RECONCILE_AFTER) + 3 * HOUR;
+const RECONCILIATION: Instant = delta(DAILY) + 3 * HOUR;
 /// How much longer it takes where a connection crashes the sweeps that look at it: a connection that shares one of
 /// them is tried again up to an hour later, and chance may have it share another.
 const CRASHING: Instant = 5 * HOUR;

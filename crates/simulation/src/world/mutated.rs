@@ -86,10 +86,10 @@ impl Mutation {
                 drop_set(&mut update, Column::SyncNotBefore);
                 drop_set(&mut update, Column::SyncAttempts);
             }
-            (Self::NoBrake, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
+            (Self::NoBrake, transition) if succeeds(transition) => {
                 set(&mut update, Column::SyncStreak, Value::Integer(0));
             }
-            (Self::BrakeForEver, Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun) => {
+            (Self::BrakeForEver, transition) if succeeds(transition) => {
                 if let Some(row) = matching(&update.filters) {
                     let streak = row.sync_streak + 1;
                     set(&mut update, Column::SyncStreak, Value::Integer(streak));
@@ -171,13 +171,21 @@ impl Mutation {
     pub(crate) fn hides(self, query: &Query) -> bool {
         let asks = |filter| query.filters.contains(&filter);
         match self {
-            Self::NoReconciliation => asks(Filter::IsNull(Column::SyncRequestId)),
+            Self::NoLooks => asks(Filter::IsNull(Column::SyncRequestId)),
             Self::NoRetirement => {
                 asks(Filter::NotTrue(Column::IsActive)) || asks(Filter::IsFalse(Column::SyncEnabled))
             }
             _ => false,
         }
     }
+}
+
+/// Whether a run was made, or was not needed.
+fn succeeds(transition: Transition) -> bool {
+    matches!(
+        transition,
+        Transition::FinishRun | Transition::SettleRun | Transition::KeepRun | Transition::LeaveRun
+    )
 }
 
 fn filtered(filter: &Filter) -> Column {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use protocol::connection::{ChannelId, Connection, RequestId};
+use protocol::connection::{ChannelId, Connection};
 use protocol::transition::Transition;
 
 use crate::check::record::google::Consent;
@@ -20,6 +20,8 @@ pub(in crate::check) struct Case {
     pub(in crate::check) runs: Vec<Made>,
     /// When `recalculate-schedule` was called, whether or not the call arrived.
     pub(in crate::check) calls: Vec<Instant>,
+    /// When a look that was due was claimed.
+    pub(in crate::check) looks: Vec<Instant>,
     /// When Google was asked for a channel.
     pub(in crate::check) watches: Vec<Instant>,
     /// When its channel was stored.
@@ -79,6 +81,7 @@ impl Case {
             changes: Vec::new(),
             runs: Vec::new(),
             calls: Vec::new(),
+            looks: Vec::new(),
             watches: Vec::new(),
             committed_at: None,
             renewals: Vec::new(),
@@ -91,11 +94,6 @@ impl Case {
         self.renewals.iter().find(|renewal| renewal.channel == *channel)
     }
 
-    /// What an invocation last ran for.
-    pub(in crate::check) fn ran_for(&self, holder: Invocation) -> Option<RequestId> {
-        self.runs.iter().rev().find(|made| made.run.holder == holder).map(|made| made.run.request)
-    }
-
     /// Whether a successful run that ended by now started at `since` or later.
     pub(in crate::check) fn ran_since(&self, since: Instant, now: Instant) -> bool {
         self.runs.iter().any(|Made { run, .. }| run.succeeds && run.start >= since && run.end <= now)
@@ -106,6 +104,10 @@ impl Case {
         self.runs.iter().filter(|made| made.run.start > since).count()
     }
 
+    pub(in crate::check) fn looked_after(&self, since: Instant) -> bool {
+        self.looks.last().is_some_and(|at| *at > since)
+    }
+
     pub(in crate::check) fn watches_after(&self, since: Instant) -> usize {
         self.watches.iter().filter(|at| **at > since).count()
     }
@@ -114,6 +116,9 @@ impl Case {
         self.gone.extend(given_up(step).map(|id| (id.clone(), at)));
         if step.before.webhook_id != step.after.webhook_id {
             self.committed_at = step.after.webhook_id.is_some().then_some(at);
+        }
+        if step.transition == Transition::ClaimLook {
+            self.looks.push(at);
         }
         if matches!(step.transition, Transition::ClaimRenewal | Transition::ReissueChannel) {
             // An id written over another one goes on with the other's claim.

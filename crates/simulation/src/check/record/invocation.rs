@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::connection::ChannelId;
+use protocol::connection::{ChannelId, RequestId};
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
 use protocol::transition::Transition;
 
@@ -31,8 +31,8 @@ pub(in crate::check) struct Conduct {
     pub(in crate::check) pending: BTreeMap<usize, ChannelId>,
     /// How often it asked for a channel since it last claimed a renewal, by connection.
     pub(in crate::check) watches: BTreeMap<usize, usize>,
-    /// What Google said last about a connection's channel or consent, if that was no success.
-    pub(in crate::check) said: BTreeMap<usize, Said>,
+    /// What Google said about a connection's channel or consent since its renewal was last claimed, successes aside.
+    pub(in crate::check) said: BTreeMap<usize, Vec<Said>>,
     pub(in crate::check) sequel: Sequel,
     /// What an update of a connection was about, where it does not know whether it took effect.
     doubted: BTreeSet<(usize, Matter)>,
@@ -44,6 +44,8 @@ pub(in crate::check) struct Claim {
     /// Whether the connection was live.
     pub(in crate::check) live: bool,
     pub(in crate::check) sent_at: Instant,
+    /// What is owed, as it was claimed.
+    pub(in crate::check) request: Option<RequestId>,
     /// A run was made under it.
     pub(in crate::check) called: bool,
 }
@@ -52,6 +54,8 @@ pub(in crate::check) struct Claim {
 pub(in crate::check) struct Said {
     /// What a row should tell of it.
     pub(in crate::check) code: &'static str,
+    /// Of a channel that was asked for, and not of the consent.
+    of_channel: bool,
     /// A channel may have been opened all the same.
     pub(in crate::check) doubtful: bool,
     /// It would do with another id.
@@ -63,6 +67,8 @@ pub(in crate::check) struct Said {
 pub(in crate::check) enum Matter {
     Channel,
     Run,
+    Look,
+    Consent,
 }
 
 impl Conduct {
@@ -99,6 +105,11 @@ impl Conduct {
     /// Whether it does not know if an update of such a matter took effect.
     pub(in crate::check) fn doubts(&self, connection: usize, matter: Matter) -> bool {
         self.doubted.contains(&(connection, matter))
+    }
+
+    /// Whether Google told it such a thing of a connection.
+    pub(in crate::check) fn heard(&self, connection: usize, what: impl Fn(&Said) -> bool) -> bool {
+        self.said.get(&connection).is_some_and(|said| said.iter().any(what))
     }
 
     /// Whether it wrote the lease that a row holds.
@@ -150,11 +161,16 @@ impl Conduct {
             }
             Answer::Select { query, .. } => self.sequel.reads(query),
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
-                self.said.insert(connection, failure.into());
+                self.said.entry(connection).or_default().push(failure.into());
             }
             Answer::Token { connection: Some(connection), answer: Err(refused) } => {
-                let said = Said { code: refused.failure.code(), doubtful: false, wants_another_id: false };
-                self.said.insert(connection, said);
+                let said = Said {
+                    code: refused.failure.code(),
+                    of_channel: false,
+                    doubtful: false,
+                    wants_another_id: false,
+                };
+                self.said.entry(connection).or_default().push(said);
             }
             Answer::Run { result: Err(RunFailure::RateLimited { .. }), .. } => self.refused_at = Some(at),
             _ => {}
@@ -169,6 +185,8 @@ impl Conduct {
                 self.pending.extend(pending.map(|pending| (step.connection, pending)));
                 if step.transition == Transition::ClaimRenewal {
                     self.watches.remove(&step.connection);
+                    // What was said of the consent still holds.
+                    self.said.entry(step.connection).or_default().retain(|said| !said.of_channel);
                 }
             }
             Transition::ClaimRun | Transition::KeepRun => {
@@ -176,6 +194,7 @@ impl Conduct {
                     lease_until: instant(step.after.sync_lease_until),
                     live: is_live(step.after),
                     sent_at: step.sent_at,
+                    request: step.after.sync_request_id,
                     called: false,
                 };
                 self.claims.insert(step.connection, claim);
@@ -192,6 +211,7 @@ impl Matter {
             | Transition::NotePending
             | Transition::ClaimRun
             | Transition::FinishRun
+            | Transition::SettleRun
             | Transition::KeepRun
             | Transition::LeaveRun
             | Transition::PauseRun
@@ -199,8 +219,11 @@ impl Matter {
             | Transition::RefuseRun
             | Transition::DoubtRun
             | Transition::LoseRun
+            | Transition::AwaitConsent
+            | Transition::HastenRun
             | Transition::Reconcile
             | Transition::StoreToken => Self::Run,
+            Transition::ClaimLook | Transition::NoteUnchanged | Transition::PostponeLook => Self::Look,
             Transition::ConfirmPending
             | Transition::ConfirmCurrent
             | Transition::NoteChange
@@ -212,8 +235,8 @@ impl Matter {
             | Transition::FailRenewal
             | Transition::DoubtChannel
             | Transition::ReleaseRenewal
-            | Transition::RetireChannel
-            | Transition::BookRefusal => Self::Channel,
+            | Transition::RetireChannel => Self::Channel,
+            Transition::BookRefusal => Self::Consent,
         }
     }
 }
@@ -227,6 +250,6 @@ impl From<&WatchFailure> for Said {
             WatchFailure::Refused(refused) => (refused.failure, false),
             WatchFailure::Doubtful(refused) => (refused.failure, true),
         };
-        Self { code: failure.code(), doubtful, wants_another_id }
+        Self { code: failure.code(), of_channel: true, doubtful, wants_another_id }
     }
 }
