@@ -10,7 +10,7 @@ use crate::Timestamp;
 use crate::access::{Access, NoAccess, access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, WatchFailure};
+use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, WatchFailure, Word};
 use crate::grant::OpenedChannel;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
@@ -189,13 +189,17 @@ impl<P: Ports> Opening<'_, P> {
                     self.reissue().await?;
                 }
                 Err(WatchFailure::ChannelIdNotUnique) => {
-                    return Err(self.fail(RenewalFailure::GoogleRejected.into(), Channel::NotOpened).await);
+                    let reason = Word::parse("channelIdNotUnique");
+                    let refused = Refused { reason, ..RenewalFailure::GoogleRejected.into() };
+                    return Err(self.fail(refused, Channel::NotOpened).await);
                 }
                 Err(WatchFailure::Unauthorized(refused) | WatchFailure::Refused(refused)) => {
                     return Err(self.fail(refused, Channel::NotOpened).await);
                 }
                 Err(WatchFailure::Doubtful(refused)) => {
-                    return Err(self.fail(refused, Channel::MayExist).await);
+                    let end = self.fail(refused, Channel::MayExist).await;
+                    self.stop_abandoned(&access).await;
+                    return Err(end);
                 }
             }
         };
@@ -307,6 +311,15 @@ impl<P: Ports> Opening<'_, P> {
     /// A failure that could not be booked: what the claim booked stands.
     fn failed(&self, refused: Refused) -> End {
         End::Failed { refused, row: Box::new(self.claimed.clone()), retry_at: None }
+    }
+
+    /// One doubtful channel after the other must not leave them all behind: the one before this one is stopped on the
+    /// resource of the current channel, where there is one.
+    async fn stop_abandoned(&self, access_token: &AccessToken) {
+        let Some(resource) = &self.claimed.webhook_resource_id else { return };
+        for abandoned in &self.abandoned {
+            stop(self.ports, self.claimed.id, access_token, abandoned, resource).await;
+        }
     }
 
     /// Gives the claim back as if it had not been: there was no time to ask Google.

@@ -1,10 +1,13 @@
 //! Renewals: no gap, one channel in the end, never a new consent overwritten.
 
+use std::time::Duration;
+
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{AccessToken, ChannelId, ConnectionId, ResourceId};
-use protocol::failure::{RenewalFailure, WatchFailure};
+use protocol::event::Event;
+use protocol::failure::{Refused, RenewalFailure, WatchFailure, Word};
 use protocol::grant::OpenedChannel;
 use protocol::recalculation::Reason;
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
@@ -95,14 +98,62 @@ fn a_refused_access_token_is_renewed_once() {
     let world = World::new();
     let id = world.connect(1, []);
     world.watch_answers.replace([Err(unauthorized())].into());
+    world.table.write(id, [(Column::ExpiresAt, (world.now.get() + TimeDelta::days(20_000)).into())]);
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.token_renewals.get(), 1);
+    let in_an_hour = crate::world::START + TimeDelta::hours(1);
+    assert_eq!(world.row(id).expires_at, Some(in_an_hour), "whatever the host thought of it");
 
     let world = World::new();
     let id = world.connect(1, []);
     world.watch_answers.replace([Err(unauthorized()), Err(unauthorized())].into());
     check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::ReconnectRequired);
     assert_eq!(world.row(id).webhook_not_before, world.now.get() + TimeDelta::hours(24));
+}
+
+#[test]
+fn what_google_said_is_kept_until_it_is_healed() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    let refused = Refused { reason: Word::parse("notACalendarUser"), ..RenewalFailure::NoCalendar.into() };
+    world.watch_answers.replace([Err(WatchFailure::Refused(refused))].into());
+    check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::NoCalendar);
+    assert_eq!(world.table.value(id, Column::WebhookErrorReason), "notACalendarUser".into());
+    let told = |event: &Event| match event {
+        Event::RenewalFailed { reason, .. } => reason.clone(),
+        _ => None,
+    };
+    assert_eq!(world.log.borrow().iter().find_map(told), Word::parse("notACalendarUser"));
+    world.pass(TimeDelta::days(1));
+    assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
+    assert_eq!(world.table.value(id, Column::WebhookErrorReason), Value::Null);
+}
+
+/// A channel whose resource is not told cannot be stopped before it speaks.
+#[test]
+fn doubtful_channels_do_not_add_up() {
+    let a_day = Some(Duration::from_secs(24 * 60 * 60));
+    let doubtful = Refused { retry_after: a_day, ..RenewalFailure::GoogleRejected.into() };
+    for current in [true, false] {
+        let world = World::new();
+        let id = world.connect(1, current.then(|| channel("old")).into_iter().flatten());
+        world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+        world.watch_answers.replace(vec![Err(WatchFailure::Doubtful(doubtful.clone())); 9].into());
+        for _ in 0..9 {
+            renew_once(&world, id, Trigger::Sweep);
+            world.pass(TimeDelta::hours(1));
+        }
+        assert_eq!(world.asked.borrow().len(), 1, "within nine hours");
+        for _ in 0..3 {
+            world.pass(TimeDelta::hours(25));
+            renew_once(&world, id, Trigger::Sweep);
+        }
+        let asked = world.asked.borrow().len();
+        assert_eq!(asked, 4);
+        // The current channel's resource is that of every channel on its calendar.
+        assert_eq!(world.stopped.borrow().len(), if current { asked - 1 } else { 0 });
+        assert_eq!(world.row(id).webhook_pending_id.as_ref(), world.asked.borrow().last());
+    }
 }
 
 #[test]
