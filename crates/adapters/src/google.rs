@@ -13,7 +13,7 @@ use protocol::schedule::CHANNEL_TTL;
 use serde_json::Value as Json;
 
 use crate::configuration::Configuration;
-use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_encode};
+use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_decode, percent_encode};
 use crate::json::{Field, object};
 use crate::timestamp::parse_epoch_millis;
 use crate::verdict::{self, parse_json};
@@ -139,9 +139,13 @@ fn number(json: &Json) -> Option<u64> {
     }
 }
 
-/// Where a calendar's events are; none where its id would be no segment of a path.
+/// Where a calendar's events are; none where its id would be no segment of a path. An address that was encoded for a
+/// path already is taken for what it was: no calendar's own id has `%40` and no `@`.
 pub(crate) fn events_url(configuration: &Configuration, calendar: Option<&CalendarId>) -> Option<String> {
-    let calendar = calendar.map_or("primary", CalendarId::as_str);
+    let calendar = calendar.map_or("primary", |calendar| calendar.as_str().trim());
+    let is_encoded = calendar.contains("%40") && !calendar.contains('@');
+    let decoded = is_encoded.then(|| percent_decode(calendar));
+    let calendar = decoded.as_deref().unwrap_or(calendar);
     let is_segment = !matches!(calendar, "" | "." | "..");
     is_segment
         .then(|| format!("{}/calendars/{}/events", configuration.calendar_api_url, percent_encode(calendar)))

@@ -95,7 +95,9 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("code", failure.code().into()),
             ("retry_at", time(retry_at)),
         ],
-        Event::RunLeaseLost { connection } | Event::RenewalSuperseded { connection } => vec![id(connection)],
+        Event::RunLeaseLost { connection }
+        | Event::RenewalSuperseded { connection }
+        | Event::RefreshTokenMissing { connection } => vec![id(connection)],
         Event::ChannelOpened { connection, channel, expiration } => vec![
             id(connection),
             ("channel_id", channel.as_str().into()),

@@ -2,7 +2,7 @@
 
 use adapters::configuration::Misconfigured;
 use adapters::json::{Field, object};
-use protocol::failure::{DatabaseUnavailable, RenewalFailure};
+use protocol::failure::{DatabaseUnavailable, Mender, RenewalFailure};
 use protocol::refusal::Refusal;
 
 use crate::answer::Answer;
@@ -56,21 +56,13 @@ impl Problem {
                 Refusal::NoConnection => 404,
                 Refusal::Paused | Refusal::Disconnected => 409,
                 Refusal::TooSoon { .. } => 429,
-                Refusal::Failed(failure) => match failure {
-                    RenewalFailure::ReconnectRequired
-                    | RenewalFailure::PermissionMissing
-                    | RenewalFailure::BlockedByPolicy => 409,
-                    RenewalFailure::PushNotSupported
-                    | RenewalFailure::CalendarNotFound
-                    | RenewalFailure::NoCalendar => 422,
-                    // The operator's to mend, never the user's.
-                    RenewalFailure::OauthClientInvalid
-                    | RenewalFailure::WebhookUrlRejected
-                    | RenewalFailure::GoogleApiDisabled => 500,
-                    RenewalFailure::GoogleUnavailable
-                    | RenewalFailure::GoogleRateLimited
-                    | RenewalFailure::GoogleRejected => 502,
-                    RenewalFailure::DatabaseUnavailable => 503,
+                Refusal::Failed(failure) => match (failure, failure.mender()) {
+                    (RenewalFailure::DatabaseUnavailable, _) => 503,
+                    (failure, _) if failure.is_consent_dead() => 409,
+                    (_, Mender::User | Mender::Administrator) => 422,
+                    // Never the user's fault.
+                    (_, Mender::Operator) => 500,
+                    (_, Mender::Nobody) => 502,
                 },
             },
         }
@@ -118,7 +110,9 @@ impl Problem {
                     RenewalFailure::GoogleRateLimited => {
                         "Google limits the rate of requests; try again later"
                     }
-                    RenewalFailure::GoogleRejected => "Google refused to open a channel",
+                    RenewalFailure::GoogleRejected => {
+                        "Google refused for a reason that is not known; it is tried again, ever less often"
+                    }
                     RenewalFailure::DatabaseUnavailable => "the database did not answer; try again",
                 },
             },
@@ -137,5 +131,34 @@ impl Problem {
         };
         let error = object(&[("code", self.code().into()), ("message", self.message().into())]);
         Answer { status: self.status(), headers, body: Some(object(&[("error", Field::Json(error))])) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_who_can_mend_a_failure() {
+        use RenewalFailure as Failure;
+        for (failure, status) in [
+            (Failure::ReconnectRequired, 409),
+            (Failure::PermissionMissing, 409),
+            (Failure::BlockedByPolicy, 409),
+            (Failure::NoCalendar, 422),
+            (Failure::PushNotSupported, 422),
+            (Failure::CalendarNotFound, 422),
+            (Failure::OauthClientInvalid, 500),
+            (Failure::WebhookUrlRejected, 500),
+            (Failure::GoogleApiDisabled, 500),
+            (Failure::GoogleUnavailable, 502),
+            (Failure::GoogleRateLimited, 502),
+            (Failure::GoogleRejected, 502),
+            (Failure::DatabaseUnavailable, 503),
+        ] {
+            let answer = Problem::Refused(Refusal::Failed(failure)).answer();
+            assert_eq!(answer.status, status, "{failure:?}");
+            assert!(answer.body.unwrap().contains(failure.code()), "{failure:?}");
+        }
     }
 }

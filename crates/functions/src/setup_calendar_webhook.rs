@@ -6,7 +6,9 @@ use adapters::deployment::{Deployment, Platform};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use protocol::Timestamp;
 use protocol::connection::Connection;
+use protocol::event::Event;
 use protocol::invocation::Invocation;
+use protocol::ports::Log;
 use protocol::recalculation::Reason;
 use protocol::setup::{SetUp, setup};
 
@@ -14,7 +16,7 @@ use crate::authenticate::{Caller, authenticate};
 use crate::incoming::Incoming;
 use crate::problem::Problem;
 use crate::reply::Reply;
-use crate::target::{Attempt, Target, attempt_all};
+use crate::target::{Attempt, Target, attempt_all, is_short_lived};
 
 pub(crate) async fn handle<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
@@ -35,6 +37,9 @@ fn attempt<P: Platform + 'static>(
     connection: Connection,
 ) -> LocalBoxFuture<'static, Attempt> {
     let attempt = async move {
+        if is_short_lived(&connection) {
+            deployment.log(Event::RefreshTokenMissing { connection: connection.id });
+        }
         let set_up = setup(&*deployment, &invocation, connection).await;
         let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let follow_up = async move {

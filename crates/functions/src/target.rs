@@ -141,5 +141,28 @@ async fn statuses<P: Platform>(
     if in_order.is_empty() {
         return Err(Problem::Refused(Refusal::NoConnection));
     }
-    Ok(Answer::ok(object(&[("connections", Field::Json(array(&in_order)))])))
+    let mut fields = vec![("connections", Field::Json(array(&in_order)))];
+    let warnings: Vec<String> = connections.iter().filter(|row| is_short_lived(row)).map(warning).collect();
+    if !warnings.is_empty() {
+        fields.push(("warnings", Field::Json(array(&warnings))));
+    }
+    Ok(Answer::ok(object(&fields)))
+}
+
+/// Nothing can renew its access token.
+pub(crate) fn is_short_lived(row: &Connection) -> bool {
+    row.is_live() && row.refresh_token.is_none()
+}
+
+fn warning(row: &Connection) -> String {
+    object(&[
+        ("code", "refresh_token_missing".into()),
+        ("connection_id", row.id.to_string().into()),
+        (
+            "message",
+            "there is no refresh token, so this connection works for an hour at most; ask Google with \
+             access_type=offline and prompt=consent"
+                .into(),
+        ),
+    ])
 }

@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Refused};
+use crate::failure::{DatabaseUnavailable, Mender, Refused};
 use crate::look::Look;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
@@ -74,7 +74,7 @@ async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, found: Option<Found>
 /// soon, and run blindly once a day.
 async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
     let now = ports.now();
-    if !refused.failure.passes_by_itself() {
+    if refused.failure.mender() != Mender::Nobody {
         let retry_at = book(ports, row, refused).await;
         update(ports, postpone_look(row, retry_at)).await;
         return DueLook::NoRun;

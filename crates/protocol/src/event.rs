@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
-use crate::failure::{Refused, RenewalFailure, RunFailure, StopFailure, Word};
+use crate::failure::{Mender, Refused, RenewalFailure, RunFailure, StopFailure, Word};
 use crate::recalculation::Reason;
 use crate::transition::Transition;
 
@@ -51,6 +51,10 @@ pub enum Event {
     },
     /// The connection was paused, reconnected or deleted while its channel was being opened.
     RenewalSuperseded {
+        connection: ConnectionId,
+    },
+    /// A connection was set up without a refresh token: it works until its access token expires.
+    RefreshTokenMissing {
         connection: ConnectionId,
     },
     ChannelRetired {
@@ -140,6 +144,7 @@ impl Event {
             Self::ChannelOpened { .. } => "channel_opened",
             Self::RenewalFailed { .. } => "renewal_failed",
             Self::RenewalSuperseded { .. } => "renewal_superseded",
+            Self::RefreshTokenMissing { .. } => "refresh_token_missing",
             Self::ChannelRetired { .. } => "channel_retired",
             Self::ChannelStopped { .. } => "channel_stopped",
             Self::ChannelNotStopped { .. } => "channel_not_stopped",
@@ -161,16 +166,17 @@ impl Event {
             Self::RunFailed { .. }
             | Self::RunLeaseLost { .. }
             | Self::RenewalSuperseded { .. }
+            | Self::RefreshTokenMissing { .. }
             | Self::ChannelNotStopped { .. }
             | Self::NotificationMissed { .. }
             | Self::LookFailed { .. }
             | Self::CallFailed { .. } => Level::Warn,
-            Self::RenewalFailed { failure, .. } | Self::GoogleRefused { failure, .. } => match failure {
-                RenewalFailure::OauthClientInvalid
-                | RenewalFailure::WebhookUrlRejected
-                | RenewalFailure::GoogleApiDisabled => Level::Error,
-                _ => Level::Warn,
-            },
+            Self::RenewalFailed { failure, .. } | Self::GoogleRefused { failure, .. } => {
+                match failure.mender() {
+                    Mender::Operator => Level::Error,
+                    _ => Level::Warn,
+                }
+            }
             Self::UnreadableRow(_) => Level::Error,
         }
     }

@@ -56,30 +56,48 @@ renewal_failures! {
 }
 
 impl RenewalFailure {
-    /// Whether trying again soon may help. Otherwise only the user can mend it, or the user's administrator.
-    pub fn is_retryable(self) -> bool {
-        !self.is_consent_dead()
-            && !matches!(self, Self::NoCalendar | Self::PushNotSupported | Self::CalendarNotFound)
+    /// Who can mend it.
+    pub const fn mender(self) -> Mender {
+        match self {
+            Self::ReconnectRequired
+            | Self::PermissionMissing
+            | Self::NoCalendar
+            | Self::PushNotSupported
+            | Self::CalendarNotFound => Mender::User,
+            Self::BlockedByPolicy => Mender::Administrator,
+            Self::OauthClientInvalid | Self::WebhookUrlRejected | Self::GoogleApiDisabled => Mender::Operator,
+            Self::GoogleUnavailable
+            | Self::GoogleRateLimited
+            | Self::GoogleRejected
+            | Self::DatabaseUnavailable => Mender::Nobody,
+        }
+    }
+
+    /// Whether trying again soon may help: it passes by itself, or the operator mends it for everybody.
+    pub const fn is_retryable(self) -> bool {
+        matches!(self.mender(), Mender::Operator | Mender::Nobody)
     }
 
     /// Google would refuse everything else that is asked for in the user's name, too.
     pub const CONSENT_IS_DEAD: [Self; 3] =
         [Self::ReconnectRequired, Self::PermissionMissing, Self::BlockedByPolicy];
 
-    pub fn is_consent_dead(self) -> bool {
-        Self::CONSENT_IS_DEAD.contains(&self)
+    pub const fn is_consent_dead(self) -> bool {
+        matches!(self, Self::ReconnectRequired | Self::PermissionMissing | Self::BlockedByPolicy)
     }
+}
 
-    /// Whether waiting may help: nobody is known to have to mend it.
-    pub const fn passes_by_itself(self) -> bool {
-        matches!(
-            self,
-            Self::GoogleUnavailable
-                | Self::GoogleRateLimited
-                | Self::GoogleRejected
-                | Self::DatabaseUnavailable
-        )
-    }
+/// Who can mend a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mender {
+    /// The user, by a new consent or another calendar.
+    User,
+    /// The administrator of the user's organisation.
+    Administrator,
+    /// Whoever runs the app: its configuration is wrong, and everybody meets it.
+    Operator,
+    /// It passes by itself.
+    Nobody,
 }
 
 /// Google's own word for why it refuses (`invalid_grant`): 1 to 64 of `[A-Za-z0-9_.]`, for the log, the row and the
@@ -89,11 +107,14 @@ pub struct Word(String);
 
 impl Word {
     const LONGEST: usize = 64;
+    /// Google's words have none or one.
+    const MOST_DIGITS: usize = 4;
 
-    /// The word, as far as there is room for it; none where it is a sentence, an address or empty.
+    /// The word, as far as there is room for it; none where it is a sentence, an address, an id or empty.
     pub fn parse(text: &str) -> Option<Self> {
         let is_word = !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+            && text.bytes().filter(u8::is_ascii_digit).count() <= Self::MOST_DIGITS;
         is_word.then(|| Self(text.get(..Self::LONGEST).unwrap_or(text).to_owned()))
     }
 
@@ -206,6 +227,39 @@ impl RunFailure {
             Self::Unreachable => "recalculate_unreachable".to_owned(),
             Self::RateLimited { .. } => "recalculate_rate_limited".to_owned(),
             Self::NoUser => "connection_without_user".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_kept_and_nothing_else_that_may_stand_in_its_place() {
+        for word in ["invalid_grant", "push.webhookUrlNotHttps", "SERVICE_DISABLED", "x", "oauth2"] {
+            assert_eq!(Word::parse(word).as_ref().map(Word::as_str), Some(word));
+        }
+        assert_eq!(Word::parse(&"x".repeat(5000)).map(|word| word.as_str().len()), Some(64));
+        let token = "0123456789abcdef".repeat(4);
+        for text in
+            ["", " ", "Bad Request", "ada@example.com", "a-b", "größe", "a\nb", "ya29.a0AfB12345", &token]
+        {
+            assert_eq!(Word::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_dead_is_for_the_user_or_an_administrator() {
+        for (failure, dead, retryable) in [
+            (RenewalFailure::ReconnectRequired, true, false),
+            (RenewalFailure::PermissionMissing, true, false),
+            (RenewalFailure::BlockedByPolicy, true, false),
+            (RenewalFailure::NoCalendar, false, false),
+            (RenewalFailure::GoogleApiDisabled, false, true),
+            (RenewalFailure::GoogleRejected, false, true),
+        ] {
+            assert_eq!((failure.is_consent_dead(), failure.is_retryable()), (dead, retryable), "{failure:?}");
         }
     }
 }

@@ -318,7 +318,7 @@ impl<P: Ports> Opening<'_, P> {
     async fn stop_abandoned(&self, access_token: &AccessToken) {
         let Some(resource) = &self.claimed.webhook_resource_id else { return };
         for abandoned in &self.abandoned {
-            stop(self.ports, self.claimed.id, access_token, abandoned, resource).await;
+            let _ = stop(self.ports, self.claimed.id, access_token, abandoned, resource).await;
         }
     }
 

@@ -167,6 +167,7 @@ pub(crate) fn connection_of(event: &Event) -> Option<usize> {
         | Event::RenewalSuperseded { connection }
         | Event::ChannelRetired { connection, .. }
         | Event::ChannelStopped { connection, .. }
+        | Event::RefreshTokenMissing { connection }
         | Event::ChannelNotStopped { connection, .. }
         | Event::NotificationMissed { connection, .. }
         | Event::LookFailed { connection, .. }

@@ -138,7 +138,23 @@ async fn a_calendar_is_named_whatever_its_id() {
             .await;
         assert!(opened.is_ok(), "{calendar}: {opened:?}");
     }
-    for calendar in ["", ".", "..", "nowhere@example.com"] {
+    // As hosts have stored them.
+    for (number, calendar) in
+        ["  größe@example.com\n", "gr%C3%B6%C3%9Fe%40example.com", "primary "].into_iter().enumerate()
+    {
+        let opened = account
+            .deployment
+            .watch(
+                &account.access_token,
+                Some(&CalendarId::new(calendar)),
+                &ChannelId::new(format!("d{number}")),
+                &token,
+                TIMEOUT,
+            )
+            .await;
+        assert!(opened.is_ok(), "{calendar}: {opened:?}");
+    }
+    for calendar in ["", " ", ".", "..", "nowhere@example.com"] {
         let refused = account
             .deployment
             .watch(

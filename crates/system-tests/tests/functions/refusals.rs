@@ -11,7 +11,8 @@ cases! {
     shared: [
         every_refusal_of_a_watch_has_its_code_and_its_backoff,
         every_refusal_of_a_token_has_its_code_and_its_backoff,
-        a_malformed_answer_is_a_refusal,
+        an_end_that_makes_no_sense_is_when_it_was_asked_to_be,
+        a_channel_without_a_resource_is_a_refusal_for_a_day,
         the_pause_doubles_with_every_attempt_up_to_an_hour,
     ],
     alone: [],
@@ -58,10 +59,15 @@ async fn every_refusal_of_a_watch_has_its_code_and_its_backoff(scene: &Scene) {
         watch(429, "rateLimitExceeded", limited, Short),
         watch(429, "userRateLimitExceeded", limited, Short),
         watch(429, "quotaExceeded", limited, Short),
-        watch(403, "insufficientPermissions", (409, "reconnect_required"), Day),
+        watch(403, "insufficientPermissions", (409, "permission_missing"), Day),
+        watch(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", (409, "permission_missing"), Day),
+        watch(403, "domainPolicy", (409, "blocked_by_policy"), Day),
+        watch(403, "notACalendarUser", (422, "no_calendar"), Day),
+        watch(403, "requiredAccessLevel", (422, "calendar_not_found"), Day),
         watch(403, "accessNotConfigured", (500, "google_api_disabled"), Short),
         watch(404, "notFound", (422, "calendar_not_found"), Day),
-        watch(403, "forbidden", rejected, Short),
+        watch(403, "forbidden", (422, "calendar_not_found"), Day),
+        watch(403, "somethingNew", rejected, Short),
         watch(400, "badRequest", rejected, Short),
         watch(400, "invalid", rejected, Short),
         watch(409, "duplicate", rejected, Short),
@@ -113,7 +119,37 @@ async fn every_refusal_of_a_token_has_its_code_and_its_backoff(scene: &Scene) {
             Short,
         ),
         ("invalid_request", json!({ "status": 400, "reason": "invalid_request" }), rejected, Short),
-        ("403", json!({ "status": 403, "reason": "access_denied" }), rejected, Short),
+        ("something new", json!({ "status": 400, "reason": "something_new" }), rejected, Short),
+        (
+            "access_denied",
+            json!({ "status": 403, "reason": "access_denied" }),
+            (409, "blocked_by_policy"),
+            Day,
+        ),
+        (
+            "admin_policy_enforced",
+            json!({ "status": 400, "reason": "admin_policy_enforced" }),
+            (409, "blocked_by_policy"),
+            Day,
+        ),
+        (
+            "invalid_scope",
+            json!({ "status": 400, "reason": "invalid_scope" }),
+            (409, "permission_missing"),
+            Day,
+        ),
+        (
+            "a token for no calendar",
+            json!({ "status": 200, "body": { "access_token": "a", "expires_in": 3599, "scope": "openid email" } }),
+            (409, "permission_missing"),
+            Day,
+        ),
+        (
+            "unauthorized_client",
+            json!({ "status": 401, "reason": "unauthorized_client" }),
+            (409, "reconnect_required"),
+            Day,
+        ),
         ("500", json!({ "status": 500 }), unavailable, Short),
         ("503", json!({ "status": 503 }), unavailable, Short),
         ("503 as HTML", json!({ "status": 503, "body": "<h1>Unavailable</h1>" }), unavailable, Short),
@@ -162,11 +198,15 @@ async fn refused(scene: &Scene, row: Row) {
     }
     let source = scene.row(&connection).await["webhook_source"].clone();
     let (hangs, is_cut) = (fault["delay_ms"].is_number(), fault["status"] == 0);
+    let reason = fault["reason"].clone();
     scene.fault(&connection, fault).await;
     let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
     let after = scene.row(&connection).await;
     assert_eq!(answer.outcome(), expected, "{}", answer.text);
     assert_eq!(after["webhook_error"], expected.1);
+    if reason.is_string() {
+        assert_eq!(after["webhook_error_reason"], reason, "Google's own word");
+    }
     assert_eq!(after["webhook_attempts"], 1);
     assert_eq!(after["webhook_id"], Value::Null);
     assert_eq!(after["webhook_pending_id"].is_string(), may_exist, "{}", after["webhook_pending_id"]);
@@ -183,8 +223,8 @@ async fn refused(scene: &Scene, row: Row) {
     }
     assert!(scene.runs(&connection).await.is_empty());
     let status = match expected.1 {
-        "reconnect_required" => "reconnect_required",
-        "push_not_supported" | "calendar_not_found" => "unsupported",
+        "reconnect_required" | "permission_missing" | "blocked_by_policy" => "reconnect_required",
+        "push_not_supported" | "calendar_not_found" | "no_calendar" => "unsupported",
         _ => "not_set_up",
     };
     assert_eq!(scene.status(&connection).await["status"], status);
@@ -200,22 +240,39 @@ async fn refused(scene: &Scene, row: Row) {
     assert_eq!(answer.connections()[0]["status"], "active");
     let well = scene.settled(&connection).await;
     assert_eq!((&well["webhook_error"], &well["webhook_attempts"]), (&Value::Null, &json!(0)));
+    assert_eq!(well["webhook_error_reason"], Value::Null);
     assert_eq!(well["webhook_pending_id"], Value::Null);
     assert!(is_epoch(&well["webhook_lease_until"]), "{well}");
 }
 
-async fn a_malformed_answer_is_a_refusal(scene: &Scene) {
-    let channel = |expiration: Value| json!({ "kind": "api#channel", "id": "x", "resourceId": "resource", "expiration": expiration });
+async fn an_end_that_makes_no_sense_is_when_it_was_asked_to_be(scene: &Scene) {
+    let rows = [
+        ("none", Value::Null),
+        ("in words", json!("soon")),
+        ("beyond all years", json!("9".repeat(30))),
+        ("beyond the database's years", json!(i64::MAX.to_string())),
+        ("negative", json!("-1")),
+        ("over", json!(1)),
+    ];
+    each(rows, |expiration| async move {
+        let connection = scene.connection().await;
+        let body = json!({ "kind": "api#channel", "resourceId": "resource", "expiration": expiration });
+        scene.fault(&connection, json!({ "operation": "watch", "status": 200, "body": body })).await;
+        let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+        assert_eq!(answer.connections()[0]["status"], "active");
+        let row = scene.row(&connection).await;
+        let days = seconds_ahead(&row["webhook_expiration"]) / 86_400.0;
+        assert_between(days, 29.9, 30.1, "days");
+    })
+    .await;
+}
+
+async fn a_channel_without_a_resource_is_a_refusal_for_a_day(scene: &Scene) {
     let rows = [
         ("empty object", json!({})),
         ("array", json!([])),
         ("HTML", json!("<h1>Hello</h1>")),
         ("no resource id", json!({ "kind": "api#channel", "id": "x", "expiration": "1900000000000" })),
-        ("no expiration", json!({ "kind": "api#channel", "id": "x", "resourceId": "resource" })),
-        ("expiration in words", channel(json!("soon"))),
-        ("expiration beyond all years", channel(json!("9".repeat(30)))),
-        ("expiration beyond the database's years", channel(json!(i64::MAX.to_string()))),
-        ("negative expiration", channel(json!("-1"))),
         ("resource id as a number", json!({ "id": "x", "resourceId": 5, "expiration": "1900000000000" })),
         (
             "NUL in the resource id",
@@ -229,7 +286,7 @@ async fn a_malformed_answer_is_a_refusal(scene: &Scene) {
         assert_eq!(answer.outcome(), (502, "google_rejected"), "{}", answer.text);
         let row = scene.row(&connection).await;
         assert_eq!((&row["webhook_id"], &row["webhook_error"]), (&Value::Null, &json!("google_rejected")));
-        assert_between(seconds_ahead(&row["webhook_not_before"]), 20.0, 62.0, "the pause");
+        assert_between(seconds_ahead(&row["webhook_not_before"]), 86_390.0, 90_000.0, "the pause");
 
         scene.set(&connection, "webhook_lease_until = 'epoch'").await;
         scene.open_channel(&connection).await;

@@ -28,6 +28,8 @@ cases! {
         a_connection_that_is_deleted_before_the_answer_is_not_there,
         a_channel_that_is_not_well_is_replaced_and_stopped,
         any_calendar_id_reaches_google,
+        a_calendar_id_is_taken_for_what_it_was_meant_to_be,
+        a_connection_without_a_refresh_token_is_set_up_with_a_warning,
         null_in_sync_enabled_means_enabled,
     ],
     alone: [
@@ -334,6 +336,39 @@ async fn any_calendar_id_reaches_google(scene: &Scene) {
         assert_eq!(scene.channels(&connection).await[0].calendar_id, unique);
     })
     .await;
+}
+
+async fn a_calendar_id_is_taken_for_what_it_was_meant_to_be(scene: &Scene) {
+    for (stored, meant) in [
+        (" räume@example.com\t", "räume@example.com"),
+        ("r%C3%A4ume%40example.com", "räume@example.com"),
+        (" primary", "primary"),
+    ] {
+        let connection = scene.connection().await;
+        let given = json!({ "email": connection.email, "id": "räume@example.com" });
+        scene.google_control("calendars", given).await;
+        scene.set(&connection, &format!("calendar_id = '{stored}'")).await;
+        scene.call(SETUP, Caller::Service, connection.target()).await.connections();
+        let watched = scene.channels(&connection).await[0].calendar_id.clone();
+        let meant = if meant == "primary" { &connection.email } else { meant };
+        assert_eq!(watched, meant, "{stored}");
+    }
+}
+
+async fn a_connection_without_a_refresh_token_is_set_up_with_a_warning(scene: &Scene) {
+    let connection = scene.connection().await;
+    let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+    assert!(answer.body.get("warnings").is_none(), "{}", answer.text);
+
+    let connection = scene.connection().await;
+    scene.set(&connection, "refresh_token = null").await;
+    let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+    assert_eq!(answer.connections()[0]["status"], "active");
+    let warning = &answer.body["warnings"][0];
+    assert_eq!(warning["code"], "refresh_token_missing");
+    assert_eq!(warning["connection_id"], json!(connection.id));
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.contains("access_type=offline and prompt=consent"), "{message}");
 }
 
 async fn null_in_sync_enabled_means_enabled(scene: &Scene) {
