@@ -57,6 +57,7 @@ export interface CalendarTexts {
   reconnect: string;
   connectAgain: string;
   chooseCalendar: string;
+  connectOther: string;
   refresh: string;
   refreshing: string;
   resume: string;
@@ -71,6 +72,7 @@ export interface CalendarTexts {
   badgeExpired: string;
   badgeUnconfirmed: string;
   badgeReconnectRequired: string;
+  badgeBlocked: string;
   badgeUnsupported: string;
   badgePaused: string;
   badgeDisconnected: string;
@@ -80,6 +82,9 @@ export interface CalendarTexts {
   expired: string;
   unconfirmed: string;
   reconnectRequired: string;
+  permissionMissing: string;
+  blockedByPolicy: string;
+  noCalendar: string;
   pushNotSupported: string;
   calendarNotFound: string;
   paused: string;

@@ -6,6 +6,9 @@ use crate::texts::Text;
 named! {
     Problem {
         ReconnectRequired = "reconnect_required",
+        PermissionMissing = "permission_missing",
+        BlockedByPolicy = "blocked_by_policy",
+        NoCalendar = "no_calendar",
         PushNotSupported = "push_not_supported",
         CalendarNotFound = "calendar_not_found",
         NoConnection = "no_connection",
@@ -76,6 +79,10 @@ impl Problem {
     pub(crate) const fn who(self) -> Who {
         match self {
             Self::ReconnectRequired
+            | Self::PermissionMissing
+            // By asking an administrator.
+            | Self::BlockedByPolicy
+            | Self::NoCalendar
             | Self::PushNotSupported
             | Self::CalendarNotFound
             | Self::NoConnection
@@ -100,6 +107,9 @@ impl Problem {
     pub(crate) const fn text(self) -> Text {
         match self {
             Self::ReconnectRequired => Text::ReconnectRequired,
+            Self::PermissionMissing => Text::PermissionMissing,
+            Self::BlockedByPolicy => Text::BlockedByPolicy,
+            Self::NoCalendar => Text::NoCalendar,
             Self::PushNotSupported => Text::PushNotSupported,
             Self::CalendarNotFound => Text::CalendarNotFound,
             Self::NoConnection => Text::NoConnection,
@@ -137,6 +147,9 @@ mod tests {
             (404, None, Problem::NotInstalled),
             (403, Some("42501"), Problem::NotInstalled),
             (409, Some("reconnect_required"), Problem::ReconnectRequired),
+            (409, Some("permission_missing"), Problem::PermissionMissing),
+            (409, Some("blocked_by_policy"), Problem::BlockedByPolicy),
+            (422, Some("no_calendar"), Problem::NoCalendar),
             (429, Some("too_soon"), Problem::TooSoon),
             (429, None, Problem::TooSoon),
             (500, Some("oauth_client_invalid"), Problem::OauthClientInvalid),

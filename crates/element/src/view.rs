@@ -160,10 +160,10 @@ impl<'a> Card<'a> {
             who,
             tone: tone(row.status, problem, setting_up, sync_fails),
             icon: icon(row.status, sync_fails),
-            badge: badge(row.status, sync_fails),
+            badge: badge(row.status, problem, sync_fails),
             message,
             sync_message: (sync_fails && message != Text::SyncFailing).then_some(Text::SyncFailing),
-            button: button(tracked, who == Who::User, now),
+            button: button(tracked, problem, who == Who::User, now),
             result: result(tracked, state, now),
             sync: sync(row),
             expiration: expiration(row),
@@ -212,8 +212,9 @@ const fn icon(status: Status, sync_fails: bool) -> Icon {
     }
 }
 
-const fn badge(status: Status, sync_fails: bool) -> Text {
+const fn badge(status: Status, problem: Option<Problem>, sync_fails: bool) -> Text {
     match status {
+        Status::ReconnectRequired if matches!(problem, Some(Problem::BlockedByPolicy)) => Text::BadgeBlocked,
         Status::Active if sync_fails => Text::BadgeSyncFailing,
         Status::Active => Text::BadgeActive,
         Status::Expiring => Text::BadgeExpiring,
@@ -244,8 +245,13 @@ fn message(status: Status, problem: Option<Problem>, sync_fails: bool) -> Text {
     }
 }
 
-fn button(tracked: &Tracked, is_prominent: bool, now: Millis) -> Button {
+fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: Millis) -> Button {
     let (does, label) = match tracked.row.status {
+        // The consent that there is will do, once the app is allowed.
+        Status::ReconnectRequired if problem == Some(Problem::BlockedByPolicy) => {
+            (Does::Act(Action::Refresh), Text::TryAgain)
+        }
+        Status::Unsupported if problem == Some(Problem::NoCalendar) => (Does::Connect, Text::ConnectOther),
         Status::Active | Status::Expiring | Status::Expired | Status::Unconfirmed => {
             (Does::Act(Action::Refresh), Text::Refresh)
         }
@@ -415,6 +421,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_new_consent_cannot_mend_has_another_button() {
+        for (status, error, badge, does, label) in [
+            (
+                Status::ReconnectRequired,
+                "permission_missing",
+                Text::BadgeReconnectRequired,
+                Does::Connect,
+                Text::Reconnect,
+            ),
+            (
+                Status::ReconnectRequired,
+                "blocked_by_policy",
+                Text::BadgeBlocked,
+                Does::Act(Action::Refresh),
+                Text::TryAgain,
+            ),
+            (Status::Unsupported, "no_calendar", Text::BadgeUnsupported, Does::Connect, Text::ConnectOther),
+        ] {
+            let row = Connection { webhook_error: Some(error.to_owned()), ..row(status) };
+            check_card(row, |card| {
+                assert_eq!(
+                    (card.badge, card.button.does, card.button.label),
+                    (badge, does, label),
+                    "{error}"
+                );
+                assert!(card.button.is_prominent, "{error}");
+            });
+        }
+    }
+
+    #[test]
     fn no_two_statuses_share_a_shape_or_a_word() {
         let mut shapes = Vec::new();
         let mut badges = Vec::new();
@@ -469,7 +506,9 @@ mod tests {
                         assert_eq!(card.sync_error, sync_fails.then_some("recalculate_500"), "{case}");
                         assert_eq!(card.button.is_prominent, card.who == Who::User, "{case}");
                         let connects = card.button.does == Does::Connect;
-                        assert_eq!(connects, status.awaits_consent(), "{case}");
+                        let is_blocked =
+                            status == Status::ReconnectRequired && error == Some("blocked_by_policy");
+                        assert_eq!(connects, status.awaits_consent() && !is_blocked, "{case}");
                     });
                 }
             }

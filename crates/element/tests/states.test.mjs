@@ -68,6 +68,27 @@ const states = {
     "Reconnect",
     "bad",
   ),
+  "permission-missing": card(
+    { status: "reconnect_required", webhook_error: "permission_missing" },
+    "Reconnect needed",
+    "tick the box for Google Calendar",
+    "Reconnect",
+    "bad",
+  ),
+  "blocked-by-policy": card(
+    { status: "reconnect_required", webhook_error: "blocked_by_policy" },
+    "Blocked",
+    "Ask your administrator to allow it",
+    "Try again",
+    "bad",
+  ),
+  "no-calendar": card(
+    { status: "unsupported", webhook_error: "no_calendar" },
+    "Not supported",
+    "This Google account has no calendar.",
+    "Connect another account",
+    "bad",
+  ),
   "unsupported-calendar": card(
     { status: "unsupported", webhook_error: "push_not_supported", calendar_id: "holidays@group.v.calendar.google.com" },
     "Not supported",
