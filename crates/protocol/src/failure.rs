@@ -82,8 +82,8 @@ impl RenewalFailure {
     pub const CONSENT_IS_DEAD: [Self; 3] =
         [Self::ReconnectRequired, Self::PermissionMissing, Self::BlockedByPolicy];
 
-    pub const fn is_consent_dead(self) -> bool {
-        matches!(self, Self::ReconnectRequired | Self::PermissionMissing | Self::BlockedByPolicy)
+    pub fn is_consent_dead(self) -> bool {
+        Self::CONSENT_IS_DEAD.contains(&self)
     }
 }
 
