@@ -16,6 +16,7 @@ use anyhow::{Result, anyhow};
 use clap::Parser;
 use dev_stack::{Config, Stack};
 use local_supabase::{Backend, Deno, Keys, repository};
+use sample_app::HostWrites;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -29,6 +30,7 @@ use tokio::time::Instant;
   scripts/dev                          REST and Auth on PGlite, at http://127.0.0.1:54321
   scripts/dev --backend postgrest      the same on PostgreSQL and the real PostgREST
   scripts/dev --port 0 --deno floor    on any free port, with the oldest Deno that counts
+  scripts/dev --host-writes recreate   with an app that writes to the calendar in every run
   scripts/dev --demo                   the whole job once, without a person"
 )]
 struct Arguments {
@@ -47,6 +49,9 @@ struct Arguments {
     /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS or SUPABASE_SERVICE_ROLE_KEY
     #[arg(long, value_enum, default_value_t)]
     keys: Keys,
+    /// How the app's recalculate-schedule writes its sessions into the calendar that is watched
+    #[arg(long, value_enum, default_value_t, conflicts_with = "demo", value_name = "STYLE")]
+    host_writes: HostWrites,
     /// Seconds between two sweeps, as by cron; 0 = none. The demo asks for its own, each at its moment
     #[arg(
         long,
@@ -118,6 +123,7 @@ fn config(arguments: &Arguments) -> Config {
         backend: arguments.backend,
         deno: arguments.deno,
         keys: arguments.keys,
+        host_writes: arguments.host_writes,
         port: arguments.port,
         sweep_every: (arguments.sweep_every > 0).then(|| Duration::from_secs(arguments.sweep_every)),
         show_output: !arguments.demo,

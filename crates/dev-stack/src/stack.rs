@@ -9,7 +9,7 @@ use fake_google::FakeGoogle;
 use local_supabase::schema::{self, Migration};
 use local_supabase::{Backend, Cron, Deno, Entrance, Keys, Supabase, repository};
 use sample_app::host_app::HostApp;
-use sample_app::{SampleApp, Services};
+use sample_app::{HostWrites, SampleApp, Services};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,8 @@ pub struct Config {
     /// More of the functions' environment; wins over what the stack sets.
     pub extra_env: Vec<(String, String)>,
     pub google: fake_google::Config,
+    /// How the app's runs write to the calendar.
+    pub host_writes: HostWrites,
     /// How often `refresh-calendar-webhook` is called as by cron.
     pub sweep_every: Option<Duration>,
     /// Whether what the functions print appears on the terminal.
@@ -44,6 +46,7 @@ impl Default for Config {
             migrations_dir: repository().join("supabase/migrations"),
             extra_env: Vec::new(),
             google: fake_google::Config::default(),
+            host_writes: HostWrites::default(),
             sweep_every: None,
             show_output: false,
         }
@@ -71,7 +74,7 @@ impl Stack {
         let google = FakeGoogle::start(config.google).await.context("the fake Google did not start")?;
         progress("fake Google");
 
-        let app = SampleApp::new(Services {
+        let services = Services {
             client: reqwest::Client::new(),
             supabase_url: entrance.url().to_owned(),
             publishable_key: entrance.keys().publishable.clone(),
@@ -83,7 +86,8 @@ impl Stack {
             calendar_api_url: google.calendar_api_url(),
             client_id: client_id.clone(),
             client_secret: client_secret.clone(),
-        });
+        };
+        let app = SampleApp::new(services, config.host_writes);
 
         let mut migrations = schema::migrations(&config.migrations_dir)?;
         // Its name sorts behind those of all others.

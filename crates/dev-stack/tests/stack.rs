@@ -226,9 +226,9 @@ async fn the_sample_app_refuses_strangers_and_bad_bodies(stack: &Stack) {
         (call(&other_user).header("apikey", service), StatusCode::BAD_REQUEST),
         (
             call(&body).header("apikey", service).header("idempotency-key", "another"),
-            StatusCode::BAD_GATEWAY, // The first of two headers counts; there is no such connection.
+            StatusCode::INTERNAL_SERVER_ERROR, // The first of two headers counts; there is no such connection.
         ),
-        (call(&body).bearer_auth(legacy), StatusCode::BAD_GATEWAY),
+        (call(&body).bearer_auth(legacy), StatusCode::INTERNAL_SERVER_ERROR),
     ] {
         assert_eq!(json(request).await.0, expected);
     }
@@ -253,7 +253,7 @@ async fn the_sample_app_refuses_strangers_and_bad_bodies(stack: &Stack) {
         .await
         .unwrap();
     let statuses: Vec<_> = runs.iter().map(|run| run["status"].as_u64().unwrap()).collect();
-    assert_eq!(statuses, [502, 502, 503, 200]);
+    assert_eq!(statuses, [500, 500, 503, 200]);
     assert!(runs.iter().all(|run| run["request_id"] == id && run["overlapped"] == false));
 }
 
@@ -317,8 +317,14 @@ async fn plan_a_session(stack: &Stack, email: &str) -> Planned {
 }
 
 async fn recalculate(stack: &Stack, planned: &Planned) -> Value {
+    let (status, answer) = try_recalculate(stack, planned).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer["moved"].clone()
+}
+
+async fn try_recalculate(stack: &Stack, planned: &Planned) -> (StatusCode, Value) {
     let request_id = "7f6ad1f0-5a3c-4c56-9f3e-2d3f6f2f0003";
-    let (status, answer) = json(
+    json(
         request(stack, Method::POST, "/functions/v1/recalculate-schedule")
             .header("apikey", stack.keys().secret.as_str())
             .header("idempotency-key", request_id)
@@ -330,9 +336,7 @@ async fn recalculate(stack: &Stack, planned: &Planned) -> Value {
                 "request_id": request_id,
             })),
     )
-    .await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    answer["moved"].clone()
+    .await
 }
 
 async fn start_of_session(stack: &Stack, planned: &Planned) -> String {
@@ -360,10 +364,68 @@ async fn the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(stack: 
 
     let delete = format!("{}/{}", ada.events, event["id"].as_str().unwrap());
     Client::new().delete(delete).bearer_auth(&ada.access_token).send().await.unwrap();
-    let expire = format!("{}/control/expire-access-tokens", stack.google().url());
-    Client::new().post(expire).json(&json!({ "email": "ada.planner@example.com" })).send().await.unwrap();
     assert_eq!(recalculate(stack, &ada).await, json!(1));
     assert_eq!(start_of_session(stack, &ada).await, "09:00");
+
+    // A run takes the access token as it finds it in the row.
+    let expire = format!("{}/control/expire-access-tokens", stack.google().url());
+    Client::new().post(expire).json(&json!({ "email": "ada.planner@example.com" })).send().await.unwrap();
+    let (status, answer) = try_recalculate(stack, &ada).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("no longer accepts"), "{answer}");
+}
+
+/// The calendar as its owner sees it: ids, and what else there is to see.
+async fn seen_by(planned: &Planned) -> (Vec<String>, Vec<String>) {
+    let list = Client::new().get(&planned.events).bearer_auth(&planned.access_token);
+    let (_, list) = json(list).await;
+    let events = list["items"].as_array().unwrap().iter();
+    let seen = events.map(|event| {
+        let summary = event["summary"].as_str().unwrap_or("-");
+        let id = event["id"].as_str().unwrap().to_owned();
+        (id, format!("{summary} {}", &event["start"]["dateTime"].as_str().unwrap()[11..16]))
+    });
+    seen.unzip()
+}
+
+async fn the_sample_app_writes_sessions_into_the_calendar_in_either_style(stack: &Stack) {
+    let eve = plan_a_session(stack, "eve.planner@example.com").await;
+    let choose = async |style: &str| {
+        let choice = json!({ "user_id": eve.user.id, "style": style });
+        let url = format!("{}/control/host-writes", stack.recalculate_url());
+        let answer = Client::new().post(url).json(&choice).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    };
+    recalculate(stack, &eve).await;
+    assert_eq!(seen_by(&eve).await.1, [] as [&str; 0]);
+
+    choose("in-place").await;
+    recalculate(stack, &eve).await;
+    let (written, seen) = seen_by(&eve).await;
+    assert_eq!(seen, ["Session 09:00"]);
+    // Its own event is not in the session's way, and stays as it is.
+    assert_eq!(recalculate(stack, &eve).await, json!(0));
+    assert_eq!(seen_by(&eve).await, (written.clone(), seen));
+
+    let event = json!({
+        "summary": "Dentist",
+        "start": { "dateTime": "2026-01-02T08:30:00Z" },
+        "end": { "dateTime": "2026-01-02T09:30:00Z" },
+    });
+    json(Client::new().post(&eve.events).bearer_auth(&eve.access_token).json(&event)).await;
+    assert_eq!(recalculate(stack, &eve).await, json!(1));
+    let (patched, seen) = seen_by(&eve).await;
+    assert_eq!((&patched[0], seen), (&written[0], vec!["Session 09:30".into(), "Dentist 08:30".into()]));
+
+    choose("recreate").await;
+    assert_eq!(recalculate(stack, &eve).await, json!(0));
+    let (recreated, seen) = seen_by(&eve).await;
+    assert_eq!(seen, ["Dentist 08:30", "Session 09:30"]);
+    assert!(!recreated.contains(&written[0]), "{recreated:?}");
+
+    choose("none").await;
+    recalculate(stack, &eve).await;
+    assert_eq!(seen_by(&eve).await.0, recreated);
 }
 
 #[tokio::test]
@@ -375,6 +437,7 @@ async fn the_lite_backend_serves_users_functions_and_the_sample_app() {
     the_sample_app_refuses_strangers_and_bad_bodies(&stack).await;
     the_sample_app_tells_runs_that_overlap(&stack).await;
     the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
+    the_sample_app_writes_sessions_into_the_calendar_in_either_style(&stack).await;
     a_killed_function_comes_back(&stack).await;
     assert!(stack.sql("select 1", &[]).await.is_err());
     stack.stop().await;
@@ -395,6 +458,7 @@ async fn the_postgrest_backend_serves_users_functions_and_the_sample_app() {
     the_sample_app_refuses_strangers_and_bad_bodies(&stack).await;
     the_sample_app_tells_runs_that_overlap(&stack).await;
     the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
+    the_sample_app_writes_sessions_into_the_calendar_in_either_style(&stack).await;
     a_killed_function_comes_back(&stack).await;
 
     let rows = stack.sql("select text from notes where text = $1", &[&"mine"]).await.unwrap();

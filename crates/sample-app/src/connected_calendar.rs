@@ -1,5 +1,6 @@
 //! The calendar behind a connection, read and written with the connection's tokens.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use anyhow::Context;
@@ -18,12 +19,23 @@ pub(crate) struct ConnectedCalendar<'a> {
     events_url: Url,
     access_token: String,
     refresh_token: String,
+    renews_token: bool,
+}
+
+/// Which of a calendar's events.
+#[derive(Clone, Copy)]
+pub(crate) enum Which<'a> {
+    All,
+    /// Those of a stretch of time.
+    Within(Slot),
+    /// Those with this private extended property, `name=value`.
+    With(&'a str),
 }
 
 #[derive(Debug)]
 pub(crate) enum CalendarError {
     NotConnected,
-    /// Google accepts neither of the connection's tokens.
+    /// Google does not accept the connection's tokens.
     ReconnectRequired,
     /// Google refused.
     Refused(StatusCode),
@@ -71,6 +83,14 @@ pub(crate) struct Event {
     transparency: String,
     start: Option<EventTime>,
     end: Option<EventTime>,
+    #[serde(default, rename = "extendedProperties")]
+    extended_properties: ExtendedProperties,
+}
+
+#[derive(Default, Deserialize)]
+struct ExtendedProperties {
+    #[serde(default)]
+    private: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +113,10 @@ impl Event {
     pub(crate) fn busy(&self) -> Option<Slot> {
         self.slot().filter(|_| self.transparency != "transparent")
     }
+
+    pub(crate) fn private_property(&self, name: &str) -> Option<&str> {
+        self.extended_properties.private.get(name).map(String::as_str)
+    }
 }
 
 impl EventTime {
@@ -110,7 +134,7 @@ struct Page {
 }
 
 impl<'a> ConnectedCalendar<'a> {
-    /// The calendar of one connection of a user.
+    /// The calendar of one connection of a user, with the access token as it stands in the row.
     pub(crate) async fn of(services: &'a Services, user: Uuid, connection: Uuid) -> Result<Self> {
         #[derive(Deserialize)]
         struct Connection {
@@ -131,18 +155,28 @@ impl<'a> ConnectedCalendar<'a> {
             events_url: events_url(services, connection.calendar_id.as_deref().unwrap_or("primary"))?,
             access_token: connection.access_token.unwrap_or_default(),
             refresh_token: connection.refresh_token.unwrap_or_default(),
+            renews_token: false,
         })
     }
 
-    /// The events of a stretch of time; of all time without one.
-    pub(crate) async fn events(&mut self, window: Option<Slot>) -> Result<Vec<Event>> {
+    /// With a new access token where Google refuses the row's. It is not stored: the table is the shipped functions' to
+    /// write.
+    pub(crate) fn that_renews_its_token(self) -> Self {
+        Self { renews_token: true, ..self }
+    }
+
+    pub(crate) async fn events(&mut self, which: Which<'_>) -> Result<Vec<Event>> {
         let url = self.events_url.clone();
         let mut events = Vec::new();
         let mut page_token: Option<String> = None;
         loop {
             let mut query = vec![("singleEvents", "true".to_owned())];
-            if let Some(Slot { start, end }) = window {
-                query.extend([("timeMin", format_time(start)), ("timeMax", format_time(end))]);
+            match which {
+                Which::All => {}
+                Which::Within(Slot { start, end }) => {
+                    query.extend([("timeMin", format_time(start)), ("timeMax", format_time(end))]);
+                }
+                Which::With(property) => query.push(("privateExtendedProperty", property.to_owned())),
             }
             query.extend(page_token.map(|token| ("pageToken", token)));
             let answer = self.send(|client| client.get(url.clone()).query(&query)).await?;
@@ -190,12 +224,10 @@ impl<'a> ConnectedCalendar<'a> {
         Ok(url)
     }
 
-    /// Sends a request with the connection's token, and once more with a new one if Google refuses it. The
-    /// new token is not stored: the table is the shipped functions' to write.
     async fn send(&mut self, request: impl Fn(&Client) -> RequestBuilder) -> Result<Response> {
         let client = &self.services.client;
         let mut answer = request(client).bearer_auth(&self.access_token).send().await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
+        if answer.status() == StatusCode::UNAUTHORIZED && self.renews_token {
             self.access_token = self.fresh_token().await?;
             answer = request(client).bearer_auth(&self.access_token).send().await?;
         }

@@ -172,13 +172,13 @@ impl HostApp {
 
     pub(crate) async fn calendar(&self, user: Uuid) -> Result<ConnectedCalendar<'_>, CalendarError> {
         let connection = self.connection(user).await?.ok_or(CalendarError::NotConnected)?;
-        self.planner.calendar(user, connection).await
+        Ok(self.planner.calendar(user, connection).await?.that_renews_its_token())
     }
 
     /// After the user changed the sessions themselves, of which Google knows nothing.
     pub(crate) async fn replan(&self, user: Uuid) -> Result<usize> {
         match self.connection(user).await? {
-            Some(connection) => self.planner.replan(user, connection).await,
+            Some(connection) => self.planner.run_meanwhile(user, connection).await,
             None => Ok(0),
         }
     }

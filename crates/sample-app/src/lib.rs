@@ -9,6 +9,7 @@
 
 mod connected_calendar;
 pub mod host_app;
+mod host_writes;
 mod page;
 mod plan;
 mod planner;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::host_app::HostApp;
+pub use crate::host_writes::HostWrites;
 use crate::planner::Planner;
 use crate::recalculate::Recalculate;
 pub use crate::services::Services;
@@ -34,8 +36,9 @@ pub struct SampleApp {
 }
 
 impl SampleApp {
-    pub fn new(services: Services) -> Self {
-        let planner = Arc::new(Planner::new(Arc::new(services)));
+    /// Whose runs write to the calendar like this, as long as nobody asks for something else for a user.
+    pub fn new(services: Services, host_writes: HostWrites) -> Self {
+        let planner = Arc::new(Planner::new(Arc::new(services), host_writes));
         Self { host_app: Arc::new(HostApp::new(planner.clone())), recalculate: Recalculate::new(planner) }
     }
 

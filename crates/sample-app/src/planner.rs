@@ -1,4 +1,5 @@
-//! What the app does in a run: reads the user's events from Google, and moves the sessions out of their way.
+//! What the app does in a run: reads the user's events from Google, moves the sessions out of their way, and writes
+//! them into the calendar if the app does that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use crate::connected_calendar::{CalendarError, ConnectedCalendar, Event, format_time};
+use crate::connected_calendar::{CalendarError, ConnectedCalendar, Event, Which, format_time};
+use crate::host_writes::{self, HostWrites, Planned};
 use crate::plan::{Slot, plan};
 use crate::services::{Services, rows};
 
@@ -22,11 +24,15 @@ pub(crate) struct Planner {
     services: Arc<Services>,
     /// Sessions are read and then written: one plan of a user at a time.
     turns: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>,
+    host_writes: HostWrites,
+    /// Of the users for whom something else was chosen.
+    host_writes_of: Mutex<HashMap<Uuid, HostWrites>>,
 }
 
 #[derive(Deserialize)]
 struct Session {
     id: Uuid,
+    title: String,
     #[serde(deserialize_with = "timestamp")]
     preferred_starts_at: DateTime<Utc>,
     #[serde(deserialize_with = "timestamp")]
@@ -47,12 +53,22 @@ impl Session {
 }
 
 impl Planner {
-    pub(crate) fn new(services: Arc<Services>) -> Self {
-        Self { services, turns: Mutex::default() }
+    pub(crate) fn new(services: Arc<Services>, host_writes: HostWrites) -> Self {
+        Self { services, turns: Mutex::default(), host_writes, host_writes_of: Mutex::default() }
     }
 
     pub(crate) fn services(&self) -> &Services {
         &self.services
+    }
+
+    pub(crate) fn host_writes(&self, user: Uuid) -> HostWrites {
+        let chosen = self.host_writes_of.lock().unwrap_or_else(PoisonError::into_inner).get(&user).copied();
+        chosen.unwrap_or(self.host_writes)
+    }
+
+    /// For the runs of this user from now on.
+    pub(crate) fn choose_host_writes(&self, user: Uuid, host_writes: HostWrites) {
+        self.host_writes_of.lock().unwrap_or_else(PoisonError::into_inner).insert(user, host_writes);
     }
 
     /// The calendar of one connection of a user.
@@ -64,26 +80,57 @@ impl Planner {
         ConnectedCalendar::of(&self.services, user, connection).await
     }
 
-    /// Plans a user's sessions around one of the user's calendars; returns how many moved.
-    pub(crate) async fn replan(&self, user: Uuid, connection: Uuid) -> Result<usize> {
+    /// A run: plans a user's sessions around one of the user's calendars, with the access token that its row holds.
+    /// Returns how many sessions moved.
+    pub(crate) async fn run(&self, user: Uuid, connection: Uuid) -> Result<usize> {
+        self.replan(user, connection, self.calendar(user, connection).await?).await
+    }
+
+    /// The same at another time than that of a run, when the token may be old.
+    pub(crate) async fn run_meanwhile(&self, user: Uuid, connection: Uuid) -> Result<usize> {
+        let calendar = self.calendar(user, connection).await?.that_renews_its_token();
+        self.replan(user, connection, calendar).await
+    }
+
+    async fn replan(
+        &self,
+        user: Uuid,
+        connection: Uuid,
+        mut calendar: ConnectedCalendar<'_>,
+    ) -> Result<usize> {
         let _turn = self.turn(user).await;
         let sessions = self.sessions(user, connection).await?;
-        let mut calendar = self.calendar(user, connection).await?;
-        let starts = sessions.iter().map(|session| session.starts_at.min(session.preferred_starts_at)).min();
-        let ends = sessions.iter().map(|session| session.ends_at.max(session.preferred().end)).max();
-        let (Some(start), Some(end)) = (starts, ends) else { return Ok(0) };
-        let window = Slot { start, end: end + HORIZON };
-        let busy: Vec<Slot> = calendar.events(Some(window)).await?.iter().filter_map(Event::busy).collect();
-
-        let preferred: Vec<Slot> = sessions.iter().map(Session::preferred).collect();
+        let planned = Self::plan(&sessions, &mut calendar).await?;
         let mut moved = 0;
-        for (session, slot) in sessions.iter().zip(plan(&preferred, &busy)) {
-            if slot != session.current() {
-                self.move_session(user, session.id, slot).await?;
+        for (session, planned) in sessions.iter().zip(&planned) {
+            if planned.slot != session.current() {
+                self.move_session(user, session.id, planned.slot).await?;
                 moved += 1;
             }
         }
+        match self.host_writes(user) {
+            HostWrites::None => {}
+            style => host_writes::write(style, &mut calendar, &planned).await?,
+        }
         Ok(moved)
+    }
+
+    /// The sessions, each where it is to be.
+    async fn plan(sessions: &[Session], calendar: &mut ConnectedCalendar<'_>) -> Result<Vec<Planned>> {
+        let starts = sessions.iter().map(|session| session.starts_at.min(session.preferred_starts_at)).min();
+        let ends = sessions.iter().map(|session| session.ends_at.max(session.preferred().end)).max();
+        let (Some(start), Some(end)) = (starts, ends) else { return Ok(Vec::new()) };
+        let events = calendar.events(Which::Within(Slot { start, end: end + HORIZON })).await?;
+        let others = events.iter().filter(|event| !host_writes::is_own(event));
+        let busy: Vec<Slot> = others.filter_map(Event::busy).collect();
+
+        let preferred: Vec<Slot> = sessions.iter().map(Session::preferred).collect();
+        let planned = sessions.iter().zip(plan(&preferred, &busy)).map(|(session, slot)| Planned {
+            session: session.id,
+            title: session.title.clone(),
+            slot,
+        });
+        Ok(planned.collect())
     }
 
     /// Writes an event to the watched calendar, long ago so that no session is in its way: the kind of
@@ -108,7 +155,7 @@ impl Planner {
             ("user_id", format!("eq.{user}")),
             ("or", format!("(connection_id.is.null,connection_id.eq.{connection})")),
             ("order", "preferred_starts_at,id".to_owned()),
-            ("select", "id,preferred_starts_at,starts_at,ends_at".to_owned()),
+            ("select", "id,title,preferred_starts_at,starts_at,ends_at".to_owned()),
         ];
         rows(self.services.rest(Method::GET, "sessions").query(&query)).await
     }

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::host_writes::HostWrites;
 use crate::planner::Planner;
 
 /// The body that a run is called with.
@@ -83,11 +84,13 @@ impl Recalculate {
         Router::new().fallback(recalculate).with_state(self.clone())
     }
 
-    /// `POST /control/behaviour` adds one, `DELETE` forgets all; `GET /control/runs?user_id=` lists.
+    /// `POST /control/behaviour` adds one, `DELETE` forgets all; `GET /control/runs?user_id=` lists;
+    /// `POST /control/host-writes {user_id, style}` says how this user's runs write to the calendar from now on.
     pub(crate) fn control(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/control/behaviour", post(add_behaviour).delete(forget_behaviours))
             .route("/control/runs", get(list_runs))
+            .route("/control/host-writes", post(choose_host_writes))
             .with_state(self.clone())
     }
 
@@ -147,7 +150,10 @@ impl Recalculate {
             None => {
                 match self.work(&call, behaviour.as_ref().is_some_and(|behaviour| behaviour.echo)).await {
                     Ok(moved) => answer(StatusCode::OK, json!({ "moved": moved })),
-                    Err(error) => answer(StatusCode::BAD_GATEWAY, json!({ "error": format!("{error:#}") })),
+                    // As of a function that throws: nothing of it goes on.
+                    Err(error) => {
+                        answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": format!("{error:#}") }))
+                    }
                 }
             }
         };
@@ -161,7 +167,7 @@ impl Recalculate {
     }
 
     async fn work(&self, call: &Call, echo: bool) -> Result<usize> {
-        let moved = self.planner.replan(call.user_id, call.connection_id).await?;
+        let moved = self.planner.run(call.user_id, call.connection_id).await?;
         if echo {
             self.planner.write_event(call.user_id, call.connection_id).await?;
         }
@@ -205,6 +211,21 @@ async fn add_behaviour(State(this): State<Arc<Recalculate>>, Json(behaviour): Js
 
 async fn forget_behaviours(State(this): State<Arc<Recalculate>>) -> StatusCode {
     lock(&this.behaviours).clear();
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    user_id: Uuid,
+    style: HostWrites,
+}
+
+async fn choose_host_writes(
+    State(this): State<Arc<Recalculate>>,
+    Json(Choice { user_id, style }): Json<Choice>,
+) -> StatusCode {
+    this.planner.choose_host_writes(user_id, style);
     StatusCode::NO_CONTENT
 }
 

@@ -52,6 +52,14 @@ impl Project {
         assert!(answer.status().is_success(), "{behaviour}");
     }
 
+    /// How the runs of this connection's user write to the calendar from now on: `none`, `in-place` or `recreate`.
+    pub async fn host_writes(&self, connection: &Connection, style: &str) {
+        let url = format!("{}/control/host-writes", self.recalculate);
+        let choice = json!({ "user_id": connection.user, "style": style });
+        let answer = self.http.post(url).json(&choice).send().await.unwrap();
+        assert!(answer.status().is_success(), "{choice}: {answer:?}");
+    }
+
     /// Runs go well again.
     pub async fn forget_behaviours(&self) {
         let url = format!("{}/control/behaviour", self.recalculate);

@@ -16,6 +16,10 @@ impl Form {
         Some(value)
     }
 
+    pub(crate) fn all(&self, field: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(name, _)| name == field).map(|(_, value)| value.as_str())
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }

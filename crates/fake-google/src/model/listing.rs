@@ -18,8 +18,16 @@ use crate::model::id::opaque_id;
 use crate::model::series;
 
 /// The one that changes nothing here is `alt`.
-const PARAMETERS: [&str; 7] =
-    ["alt", "fields", "maxResults", "pageToken", "singleEvents", "timeMax", "timeMin"];
+const PARAMETERS: [&str; 8] = [
+    "alt",
+    "fields",
+    "maxResults",
+    "pageToken",
+    "privateExtendedProperty",
+    "singleEvents",
+    "timeMax",
+    "timeMin",
+];
 
 pub(crate) fn list(
     google: &mut Google,
@@ -85,6 +93,8 @@ struct Query {
     time_max: Option<DateTime<Utc>>,
     max_results: usize,
     single_events: bool,
+    /// Names and values that an event must have, all of them.
+    private_properties: Vec<(String, String)>,
 }
 
 impl Query {
@@ -106,7 +116,9 @@ impl Query {
             Some(Ok(count @ 1..)) => count,
             Some(_) => return Err(ApiError::invalid("Invalid value for: maxResults")),
         };
-        Ok(Self { time_min, time_max, max_results: max_results.min(2500), single_events })
+        let private_properties = parameters.all("privateExtendedProperty").map(property);
+        let private_properties = private_properties.collect::<Result<_, _>>()?;
+        Ok(Self { time_min, time_max, max_results: max_results.min(2500), single_events, private_properties })
     }
 
     fn items(&self, calendar: &Calendar) -> Result<Vec<Value>, ApiError> {
@@ -123,7 +135,19 @@ impl Query {
         let end = if event.is_series() { series::end(&event.resource) } else { Some(end) };
         self.time_min.zip(end).is_none_or(|(min, end)| end > min)
             && self.time_max.is_none_or(|max| start < max)
+            && self.private_properties.iter().all(|(name, value)| {
+                let properties = event.resource.get("extendedProperties");
+                let found = properties.and_then(|properties| properties.get("private")?.get(name));
+                found.and_then(Value::as_str) == Some(value)
+            })
     }
+}
+
+/// `name=value`
+fn property(text: &str) -> Result<(String, String), ApiError> {
+    let invalid = || ApiError::invalid("Invalid value for: privateExtendedProperty");
+    let (name, value) = text.split_once('=').ok_or_else(invalid)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn time(parameters: &Form, field: &str) -> Result<Option<DateTime<Utc>>, ApiError> {

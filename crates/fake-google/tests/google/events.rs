@@ -108,6 +108,7 @@ async fn lists_are_of_a_stretch_of_time() {
         ("?timeMin=noon", "badRequest"),
         ("?maxResults=0", "invalid"),
         ("?pageToken=unknown", "invalid"),
+        ("?privateExtendedProperty=app", "invalid"),
         ("?singleEvents=yes", "invalid"),
         ("?fields=items(id", "invalidParameter"),
         ("?fields=items)", "invalidParameter"),
@@ -117,6 +118,36 @@ async fn lists_are_of_a_stretch_of_time() {
         ("?fields=items/name", "invalidParameter"),
     ] {
         assert_error(&world.get(&format!("{EVENTS}{query}"), &token).await, 400, reason);
+    }
+}
+
+#[tokio::test]
+async fn events_are_listed_by_their_private_properties() {
+    let world = World::start().await;
+    let token = world.account(ADA).await;
+    for (summary, properties) in [
+        ("none", json!({})),
+        ("ours", json!({"private": {"app": "ours", "row": "1"}})),
+        ("shared", json!({"shared": {"app": "ours"}})),
+        ("theirs", json!({"private": {"app": "theirs"}})),
+    ] {
+        let mut body = event(summary, 9);
+        body["extendedProperties"] = properties;
+        assert_eq!(world.post(EVENTS, &token, body).await.0, 200);
+    }
+    let of = |properties: &'static [&str]| {
+        let query: Vec<String> =
+            properties.iter().map(|property| format!("privateExtendedProperty={property}")).collect();
+        format!("{EVENTS}?{}", query.join("&"))
+    };
+    for (properties, expected) in [
+        (&["app%3Dours"][..], vec!["ours"]),
+        (&["app=ours", "row=1"], vec!["ours"]),
+        (&["app=ours", "row=2"], vec![]),
+        (&["app="], vec![]),
+    ] {
+        let (_, list) = world.get(&of(properties), &token).await;
+        assert_eq!(summaries(&list), expected, "{properties:?}");
     }
 }
 

@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::connected_calendar::{Event, format_time};
+use crate::connected_calendar::{Event, Which, format_time};
 use crate::host_app::{HostApp, User};
+use crate::host_writes::is_own;
 use crate::page::refusal::Refusal;
 use crate::plan::Slot;
 
@@ -69,8 +70,9 @@ pub(super) async fn list(
     Query(window): Query<Window>,
 ) -> Result<Json<Vec<Shown>>, Refusal> {
     let window = Slot { start: window.from, end: window.to };
-    let events = host_app.calendar(user.id).await?.events(Some(window)).await?;
-    Ok(Json(events.into_iter().filter_map(Shown::of).collect()))
+    let events = host_app.calendar(user.id).await?.events(Which::Within(window)).await?;
+    // What the app has written itself is on the page already, as sessions.
+    Ok(Json(events.into_iter().filter(|event| !is_own(event)).filter_map(Shown::of).collect()))
 }
 
 pub(super) async fn insert(
@@ -104,7 +106,7 @@ pub(super) async fn delete(
 /// Deletes every event of the calendar.
 pub(super) async fn clear(State(host_app): State<Arc<HostApp>>, user: User) -> Result<StatusCode, Refusal> {
     let mut calendar = host_app.calendar(user.id).await?;
-    for event in calendar.events(None).await? {
+    for event in calendar.events(Which::All).await? {
         calendar.delete(&event.id).await?;
     }
     Ok(StatusCode::NO_CONTENT)
