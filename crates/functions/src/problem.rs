@@ -44,7 +44,7 @@ impl Problem {
         }
     }
 
-    const fn status(&self) -> u16 {
+    fn status(&self) -> u16 {
         match self {
             Self::InvalidRequest(_) => 400,
             Self::Unauthenticated(_) => 401,

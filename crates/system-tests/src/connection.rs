@@ -127,7 +127,7 @@ impl Project {
     /// Puts an event into the connection's calendar. → when, by Google's clock
     pub async fn change(&self, connection: &Connection) -> DateTime<Utc> {
         let event = json!({
-            "start": { "dateTime": "2027-01-01T10:00:00Z" }, "end": { "dateTime": "2027-01-01T11:00:00Z" }
+            "start": { "dateTime": "2130-01-01T10:00:00Z" }, "end": { "dateTime": "2130-01-01T11:00:00Z" }
         });
         let answer = self.calendar(Method::POST, connection, "").json(&event).send().await.unwrap();
         let event: Value = answer.error_for_status().unwrap().json().await.unwrap();

@@ -21,6 +21,7 @@ pub struct Channel {
     pub expiration: DateTime<Utc>,
     pub stopped_at: Option<DateTime<Utc>>,
     pub state: String,
+    pub last_message_number: i64,
 }
 
 impl Project {

@@ -82,6 +82,7 @@ fn good() -> History {
         expiration: second(1_000),
         stopped_at: stopped_at.map(second),
         state: if stopped_at.is_some() { "stopped" } else { "live" }.to_owned(),
+        last_message_number: 1,
     };
     let preferred = second(86_400);
     History {

@@ -20,6 +20,7 @@ mod case;
 mod configuration;
 mod crashes;
 mod hostile;
+mod looks;
 mod matrix;
 mod moment;
 mod notification;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         browsers::cases(),
         configuration::cases(),
         sweep::cases(),
+        looks::cases(),
         matrix::cases(),
         crashes::cases(),
     ]

@@ -122,6 +122,13 @@ impl Scene {
         connection
     }
 
+    /// Since the last run: what Google says next is no echo of it, and nothing is braked.
+    pub(crate) async fn let_an_hour_pass(&self, connection: &Connection) {
+        let changes = "last_sync_at = last_sync_at - interval '1 hour', sync_streak = 0,
+                         sync_not_before = least(sync_not_before, now())";
+        self.set(connection, changes).await;
+    }
+
     pub(crate) fn makes_rows_of(&self, user: Uuid) {
         self.users.lock().unwrap().push(user);
     }

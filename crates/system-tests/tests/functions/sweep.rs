@@ -31,7 +31,7 @@ cases! {
     ],
 }
 
-async fn sweep(scene: &Scene) -> Answer {
+pub(crate) async fn sweep(scene: &Scene) -> Answer {
     let answer = scene.call(REFRESH, Caller::Service, "{}").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer
