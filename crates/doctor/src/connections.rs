@@ -1,7 +1,15 @@
 //! Every connection that is not well, by its id: who must act.
 
-use crate::check::{Check, Id, count};
-use crate::health::{Group, Health, Members, word};
+use chrono::TimeDelta;
+
+use crate::check::{Affected, Check, Id, count};
+use crate::health::{Group, Health, Members, NAMED, word};
+
+/// The statuses that have several reasons, which different people see to.
+const BY_REASON: [(&str, &[&str]); 2] = [
+    ("reconnect_required", &["reconnect_required", "permission_missing", "blocked_by_policy"]),
+    ("unsupported", &["push_not_supported", "calendar_not_found", "no_calendar"]),
+];
 
 pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
     let mut checks = vec![Check::ok(Id::Connections, overview(health))];
@@ -9,20 +17,36 @@ pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
         if status == "active" {
             continue;
         }
-        if status == "unsupported" {
-            // Two reasons, which two people see to.
-            for code in ["push_not_supported", "calendar_not_found"] {
-                if let Some(number) = health.failing_renewals.get(code) {
-                    checks.push(finding(code, *number, members, &Group::RenewalError(code.to_owned())));
-                }
-            }
-            continue;
+        let codes = BY_REASON.iter().find(|(of, _)| of == status).map_or(&[][..], |(_, codes)| codes);
+        let told: Vec<_> =
+            codes.iter().filter_map(|code| Some((*code, *health.failing_renewals.get(*code)?))).collect();
+        if told.is_empty() {
+            checks.push(finding(health, word(status), *number, members, &Group::Status(status.clone())));
         }
-        checks.push(finding(word(status), *number, members, &Group::Status(status.clone())));
+        for (code, number) in told {
+            let group = Group::RenewalError(code.to_owned());
+            checks.push(finding(health, code, number, members, &group));
+        }
     }
+    checks.extend(short_lived(members));
     // What has to be done before what is only to be known.
     checks.sort_by_key(|check| !check.is_wrong());
     checks
+}
+
+/// What works until its access token expires.
+fn short_lived(members: &Members) -> Option<Check> {
+    let number = u64::try_from(members.without_refresh_token.len()).unwrap_or(u64::MAX);
+    let ids = members.without_refresh_token.iter().take(NAMED).copied().collect();
+    (number > 0).then(|| {
+        let line = format!(
+            "refresh_token_missing: {}, without a refresh token they work for an hour at most after connecting",
+            count(number, "connection")
+        );
+        let next = "the app asks Google for consent with access_type=offline and prompt=consent, and stores the \
+                    refresh token; then the user connects the calendar again";
+        Check::wrong(Id::Connections, "refresh_token_missing", line, next).about(Affected { count: number, ids })
+    })
 }
 
 fn overview(health: &Health) -> String {
@@ -35,9 +59,9 @@ fn overview(health: &Health) -> String {
     }
 }
 
-fn finding(code: &str, number: u64, members: &Members, group: &Group) -> Check {
-    let (what, next) = explain(code);
-    let line = format!("{code}: {}, {what}", count(number, "connection"));
+fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &Group) -> Check {
+    let (what, next) = explain_reason(health, code, number, members).unwrap_or_else(|| explain(code));
+    let line = format!("{code}: {}, {what}{}", count(number, "connection"), members.said(code));
     let check = match next {
         Some(next) => Check::wrong(Id::Connections, code, line, next),
         None => Check::ok(Id::Connections, line).coded(code),
@@ -45,15 +69,87 @@ fn finding(code: &str, number: u64, members: &Members, group: &Group) -> Check {
     check.about(members.affected(group, number))
 }
 
-/// What a status means, and what to do about it; nothing for what is as somebody wanted it.
-fn explain(code: &str) -> (&'static str, Option<&'static str>) {
-    match code {
-        "reconnect_required" => (
-            "Google no longer accepts the consent: the OAuth consent screen is in \"Testing\", where consents die after 7 \
-             days, or access was revoked",
+type Explained = (&'static str, Option<&'static str>);
+
+/// Where it depends on what Google said, and on whether it meets one user or everybody.
+fn explain_reason(health: &Health, code: &str, number: u64, members: &Members) -> Option<Explained> {
+    let is_live = |status: &&String| !matches!(status.as_str(), "paused" | "disconnected");
+    let live: u64 =
+        health.connections.iter().filter(|(status, _)| is_live(status)).map(|(_, number)| number).sum();
+    let is_everybody = number > 1 && number == live;
+    let told = |words: &[&str]| members.were_told(code, words);
+    Some(match code {
+        "reconnect_required" if told(&["invalid_rapt", "rapt_required"]) => (
+            "the user's organisation ends sessions after a time that its administrator has set",
+            Some(
+                "the user connects the calendar again; so that it lasts, the user's administrator exempts the app (Google \
+                 Admin, Security, Google Cloud session control)",
+            ),
+        ),
+        "reconnect_required" if told(&["unauthorized_client"]) && is_everybody => (
+            "the refresh tokens belong to another OAuth client than the functions'",
+            Some(
+                "set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, and run `supabase \
+                 secrets set --env-file supabase/.env`, then scripts/doctor --fix",
+            ),
+        ),
+        "reconnect_required" if told(&["unauthorized_client"]) => (
+            "the refresh token belongs to another OAuth client",
+            Some("the user connects the calendar again"),
+        ),
+        "reconnect_required" if die_after_a_week(&members.consents_lived) => (
+            "Google no longer accepts consents about 7 days after they were given, as while the OAuth consent screen is \
+             in \"Testing\"",
             Some(
                 "set the consent screen to \"In production\" (Google Cloud, Google Auth Platform, Audience); then the \
                  user connects the calendar again",
+            ),
+        ),
+        "permission_missing" if is_everybody => (
+            "no consent includes a calendar: the app asks Google for the wrong scope",
+            Some(
+                "let the app ask for a calendar scope, such as https://www.googleapis.com/auth/calendar.events; then the \
+                 users connect the calendar again",
+            ),
+        ),
+        "blocked_by_policy" if told(&["org_internal"]) => (
+            "the OAuth consent screen is \"Internal\", for accounts of its own organisation",
+            Some("set the user type to \"External\" (Google Cloud, Google Auth Platform, Audience)"),
+        ),
+        _ => return None,
+    })
+}
+
+/// Whether several consents died about seven days after they were given, and most of those that died.
+fn die_after_a_week(lived: &[TimeDelta]) -> bool {
+    let week = TimeDelta::hours(6 * 24 + 12)..TimeDelta::hours(8 * 24 + 12);
+    let after_a_week = lived.iter().filter(|lived| week.contains(lived)).count();
+    after_a_week > 1 && 2 * after_a_week > lived.len()
+}
+
+/// What a status or an error means, and what to do about it; nothing for what is as somebody wanted it.
+fn explain(code: &str) -> Explained {
+    match code {
+        "reconnect_required" => (
+            "Google no longer accepts the consent, as after access was revoked or a password changed, or there is no \
+             refresh token",
+            Some("the user connects the calendar again"),
+        ),
+        "permission_missing" => (
+            "the consent does not include the calendar, as when the user left its box empty",
+            Some("the user connects the calendar again, and ticks the box for Google Calendar"),
+        ),
+        "blocked_by_policy" => (
+            "the user's organisation, or the protection of the account, blocks the app",
+            Some(
+                "the user's administrator allows the app (Google Admin, Security, API controls, App access control); it \
+                 is tried again daily, and at once by the user's button",
+            ),
+        ),
+        "no_calendar" => (
+            "the account has no Google Calendar",
+            Some(
+                "the user connects another account, or the account's administrator turns Google Calendar on",
             ),
         ),
         "push_not_supported" => (
@@ -150,16 +246,79 @@ mod tests {
         }
     }
 
-    #[test]
-    fn both_causes_of_a_dead_consent_are_in_one_line() {
+    fn judged(code: &str, number: u64, more: &[(&str, u64)], members: &Members) -> Check {
         let mut health = healthy();
-        health.connections.insert("reconnect_required".to_owned(), 2);
-        let group = Group::Status("reconnect_required".to_owned());
-        let members = Members([(group, vec![Uuid::nil()])].into());
-        let check = &judge(&health, &members)[0];
-        assert!(check.line.contains("\"Testing\"") && check.line.contains("revoked"), "{check:?}");
-        let affected = check.affected.as_ref().unwrap();
-        assert_eq!((affected.count, affected.ids.as_slice()), (2, [Uuid::nil()].as_slice()));
+        let status = BY_REASON.iter().find(|(_, codes)| codes.contains(&code)).unwrap().0;
+        health.connections = more.iter().map(|(status, number)| ((*status).to_owned(), *number)).collect();
+        health.connections.insert(status.to_owned(), number);
+        health.failing_renewals.insert(code.to_owned(), number);
+        judge(&health, members).into_iter().find(|check| check.code.as_deref() == Some(code)).unwrap()
+    }
+
+    fn told(code: &str, words: &[&str]) -> Members {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Members { reasons: [(code.to_owned(), words)].into(), ..Members::default() }
+    }
+
+    #[test]
+    fn what_google_said_tells_who_must_act() {
+        for (code, word, line, next) in [
+            ("reconnect_required", "invalid_grant", "as after access was revoked", "the user connects"),
+            ("reconnect_required", "invalid_rapt", "organisation ends sessions", "administrator exempts"),
+            ("reconnect_required", "unauthorized_client", "another OAuth client", "the user connects"),
+            ("permission_missing", "insufficientPermissions", "left its box empty", "ticks the box"),
+            ("blocked_by_policy", "admin_policy_enforced", "organisation", "administrator allows"),
+            ("blocked_by_policy", "org_internal", "\"Internal\"", "\"External\""),
+            ("no_calendar", "notACalendarUser", "no Google Calendar", "another account"),
+        ] {
+            let check = judged(code, 1, &[("active", 2)], &told(code, &[word]));
+            let said = format!("(Google says {word})");
+            assert!(check.line.contains(line) && check.line.ends_with(&said), "{check:?}");
+            assert!(check.next.as_deref().unwrap().contains(next), "{check:?}");
+            assert!(!check.line.contains("Testing"), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn one_users_problem_is_told_from_everybodys() {
+        let scope = |number, more: &[(&str, u64)]| {
+            judged("permission_missing", number, more, &Members::default()).line.contains("wrong scope")
+        };
+        assert!(scope(3, &[]));
+        assert!(scope(3, &[("paused", 1)]));
+        assert!(!scope(3, &[("active", 1)]));
+        assert!(!scope(1, &[]), "one is not everybody");
+        let members = told("reconnect_required", &["unauthorized_client"]);
+        let check = judged("reconnect_required", 2, &[], &members);
+        assert!(check.next.unwrap().contains("GOOGLE_CLIENT_ID"));
+    }
+
+    #[test]
+    fn testing_is_a_guess_only_if_the_ages_of_the_consents_speak_for_it() {
+        for (hours, expected) in [
+            (&[168, 169][..], true),
+            (&[168, 170, 30], true),
+            (&[168, 170, 30, 500], false),
+            (&[168], false),
+            (&[30, 500], false),
+            (&[], false),
+        ] {
+            let consents_lived = hours.iter().map(|hours| TimeDelta::hours(*hours)).collect();
+            let members = Members { consents_lived, ..Members::default() };
+            let check = judged("reconnect_required", 5, &[("active", 5)], &members);
+            assert_eq!(check.line.contains("\"Testing\""), expected, "{hours:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_without_a_refresh_token_is_told_while_it_works() {
+        let members = Members { without_refresh_token: vec![Uuid::nil()], ..Members::default() };
+        let check = &judge(&healthy(), &members)[0];
+        assert_eq!(check.code.as_deref(), Some("refresh_token_missing"));
+        assert!(
+            check.next.as_deref().unwrap().contains("access_type=offline and prompt=consent"),
+            "{check:?}"
+        );
     }
 
     #[test]

@@ -9,8 +9,10 @@ use adapters::google::token_request;
 use adapters::http::HttpRequest;
 use chrono::{DateTime, Utc};
 use protocol::connection::RefreshToken;
+use protocol::failure::Word;
 use serde_json::Value as Json;
 use url::Url;
+use uuid::Uuid;
 
 use crate::callback;
 use crate::check::{Check, Id};
@@ -18,7 +20,7 @@ use crate::clocks::{self, Reading};
 use crate::connections;
 use crate::functions::{self, Probe, probe};
 use crate::google;
-use crate::health::{Health, Members, parse_health};
+use crate::health::{Group, Health, Members, consents_lived, parse_health};
 use crate::http::{ANSWER_WITHIN, Answer, Http, Reply};
 use crate::owed_runs;
 use crate::project::{self, Access};
@@ -113,13 +115,38 @@ pub fn look_at_health(variables: &Variables, http: &Http) -> Option<(Health, Ans
 
 fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
     let mut members = Members::default();
-    for group in Members::wanted(health) {
-        let Some(Ok(answer)) = group.query().map(|query| rest(variables, http, &query)) else { continue };
-        let rows = answer.json();
+    let rows = |path: &str| match rest(variables, http, path) {
+        Ok(answer) if answer.status() == 200 => answer.json(),
+        _ => Json::Null,
+    };
+    let ids = |rows: &Json| -> Vec<Uuid> {
         let ids = rows.as_array().into_iter().flatten();
-        let ids = ids.filter_map(|row| row.get("id").and_then(Json::as_str)?.parse().ok()).collect();
-        members.0.insert(group, ids);
+        ids.filter_map(|row| row.get("id").and_then(Json::as_str)?.parse().ok()).collect()
+    };
+    for group in Members::wanted(health) {
+        let Some(query) = group.query() else { continue };
+        let rows = rows(&query);
+        if let Group::RenewalError(code) = &group {
+            let said = rows.as_array().into_iter().flatten();
+            // A host may write anything into the column, and it is printed.
+            let said = said.filter_map(|row| Word::parse(row.get("webhook_error_reason")?.as_str()?));
+            members.reasons.insert(code.clone(), said.map(|word| word.as_str().to_owned()).collect());
+        }
+        members.ids.insert(group, ids(&rows));
     }
+    let dead = members.ids.get(&Group::RenewalError("reconnect_required".to_owned()));
+    if let Some(dead) = dead.filter(|dead| !dead.is_empty()) {
+        let dead: Vec<String> = dead.iter().map(Uuid::to_string).collect();
+        members.consents_lived = consents_lived(&rows(&format!(
+            "calendar_connection_events?select=connection_id,event,reason,at&connection_id=in.({})&order=at,id&limit=1000",
+            dead.join(",")
+        )));
+    }
+    // Those that Google refuses already are told as such.
+    members.without_refresh_token = ids(&rows(
+        "calendar_connections?select=id&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
+         &refresh_token=is.null&access_token=not.is.null&webhook_error=is.null&order=id&limit=1000",
+    ));
     members
 }
 

@@ -79,7 +79,7 @@ pub fn repairs(examination: &Examination) -> Vec<Repair> {
     let mut repairs = Vec::new();
     if works(Id::SetupCalendarWebhook) {
         let status = Group::Status("not_set_up".to_owned());
-        repairs.extend(members.0.get(&status).into_iter().flatten().copied().map(Repair::Setup));
+        repairs.extend(members.ids.get(&status).into_iter().flatten().copied().map(Repair::Setup));
     }
     if works(Id::RefreshCalendarWebhook) {
         repairs.extend(to_refresh(members).into_iter().map(Repair::Refresh));
@@ -96,10 +96,10 @@ fn to_refresh(members: &Members) -> BTreeSet<Uuid> {
         Group::RenewalError(code) => RenewalFailure::parse(code).is_none_or(RenewalFailure::is_retryable),
         Group::RunError(_) => true,
     };
-    let not_set_up = members.0.get(&Group::Status("not_set_up".to_owned()));
+    let not_set_up = members.ids.get(&Group::Status("not_set_up".to_owned()));
     let set_up = |id: &Uuid| !not_set_up.is_some_and(|ids| ids.contains(id));
     members
-        .0
+        .ids
         .iter()
         .filter(|(group, _)| wanted(group))
         .flat_map(|(_, ids)| ids)
@@ -149,7 +149,7 @@ mod tests {
         Examination {
             checked_at: Utc::now(),
             checks: wrong.iter().map(|id| Check::wrong(*id, "x", "x", "x")).collect(),
-            health: Some((healthy(), Members(members))),
+            health: Some((healthy(), Members { ids: members, ..Members::default() })),
         }
     }
 

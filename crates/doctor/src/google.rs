@@ -87,7 +87,8 @@ pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
         .into_iter()
         .map(|(code, affected)| {
             let (what, next) = explain(&code);
-            let line = format!("{what}: {code}, {}", count(affected.count, "connection"));
+            let said = members.said(&code);
+            let line = format!("{what}: {code}, {}{said}", count(affected.count, "connection"));
             Check::wrong(id, code, line, next).about(affected)
         })
         .collect()
@@ -129,8 +130,8 @@ fn explain(code: &str) -> (&'static str, &'static str) {
             "renewals are retried by themselves; if it stays, see https://www.google.com/appsstatus",
         ),
         "google_rejected" => (
-            "Google refuses to open a channel",
-            "read the log of refresh-calendar-webhook: its `call_failed` lines hold Google's own reason",
+            "Google refuses for a reason that is not known here",
+            "look up Google's own word for it; renewals are retried by themselves, ever less often",
         ),
         "database_unavailable" => (
             "the database did not answer during a renewal",

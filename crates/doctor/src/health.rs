@@ -1,6 +1,6 @@
 //! What the database says of itself: the row of `calendar_webhook_health`, and which connections its numbers mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapters::timestamp::parse_timestamp;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -95,7 +95,9 @@ impl Group {
                 format!("sync_status=eq.failing&sync_error=eq.{word}&status=not.in.(paused,disconnected)")
             }
         };
-        Some(format!("calendar_connection_status?select=id&{filter}&order=id&limit={NAMED}"))
+        Some(format!(
+            "calendar_connection_status?select=id,webhook_error_reason&{filter}&order=id&limit={NAMED}"
+        ))
     }
 }
 
@@ -110,9 +112,18 @@ pub fn word(code: &str) -> &str {
     if is_word(code) { code } else { "undocumented" }
 }
 
-/// The first connections of each group that is not empty.
+/// What is known of the connections that health counts.
 #[derive(Clone, Debug, Default)]
-pub struct Members(pub BTreeMap<Group, Vec<Uuid>>);
+pub struct Members {
+    /// The first of each group that is not empty.
+    pub ids: BTreeMap<Group, Vec<Uuid>>,
+    /// By `webhook_error`: Google's own words for it, of those.
+    pub reasons: BTreeMap<String, BTreeSet<String>>,
+    /// How long consents lived that Google no longer accepts.
+    pub consents_lived: Vec<TimeDelta>,
+    /// Live ones whose access token nothing can renew.
+    pub without_refresh_token: Vec<Uuid>,
+}
 
 impl Members {
     /// The groups of which somebody has to hear.
@@ -125,8 +136,48 @@ impl Members {
     }
 
     pub fn affected(&self, group: &Group, count: u64) -> Affected {
-        Affected { count, ids: self.0.get(group).cloned().unwrap_or_default() }
+        Affected { count, ids: self.ids.get(group).cloned().unwrap_or_default() }
     }
+
+    /// Whether Google said this word to any of them.
+    pub fn were_told(&self, code: &str, words: &[&str]) -> bool {
+        self.reasons.get(code).is_some_and(|said| words.iter().any(|word| said.contains(*word)))
+    }
+
+    /// Google's own words for a failure, in brackets; nothing where there is none.
+    pub fn said(&self, code: &str) -> String {
+        match self.reasons.get(code) {
+            Some(said) if !said.is_empty() => {
+                let words: Vec<&str> = said.iter().map(String::as_str).collect();
+                format!(" (Google says {})", words.join(", "))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// How long each consent lived, by the events of its connection in the order of time: from when it was given until
+/// Google no longer accepted it.
+pub fn consents_lived(events: &Json) -> Vec<TimeDelta> {
+    let mut given = BTreeMap::new();
+    let mut lived = Vec::new();
+    for event in events.as_array().into_iter().flatten() {
+        let text = |name: &str| event.get(name).and_then(Json::as_str);
+        let (Some(connection), Some(at)) = (text("connection_id"), text("at").and_then(parse_timestamp))
+        else {
+            continue;
+        };
+        match (text("event"), text("reason")) {
+            (Some("connected" | "reconnected"), _) => {
+                given.insert(connection, at);
+            }
+            (Some("broken"), Some("reconnect_required")) => {
+                lived.extend(given.remove(connection).map(|given| at.signed_duration_since(given)));
+            }
+            _ => {}
+        }
+    }
+    lived
 }
 
 /// How long, for people: two units at most.

@@ -7,14 +7,18 @@ use crate::case::cases;
 use crate::world::World;
 
 cases! {
-    a_dead_consent_is_told_with_both_its_causes,
+    a_dead_consent_is_told_with_what_google_said,
+    consents_that_die_after_a_week_are_told_to_be_of_testing,
+    what_only_the_users_administrator_can_mend_is_told,
+    a_scope_that_nobody_has_is_the_apps,
+    a_connection_without_a_refresh_token_is_told,
     a_calendar_without_push_is_told,
     an_exhausted_quota_is_told,
     what_else_google_refuses_is_told_by_its_reason,
     a_wrong_client_secret_is_told_here_and_where_it_is_deployed,
 }
 
-async fn a_dead_consent_is_told_with_both_its_causes(world: &mut World) {
+async fn a_dead_consent_is_told_with_what_google_said(world: &mut World) {
     let connection = world.open().await;
     world.google_control("revoke", json!({ "email": connection.email })).await;
     assert_eq!(world.refresh(&connection).await, 409);
@@ -23,10 +27,91 @@ async fn a_dead_consent_is_told_with_both_its_causes(world: &mut World) {
     report.finds(&[(
         "connections",
         "reconnect_required",
-        "reconnect_required: 1 connection, Google no longer accepts the consent: the OAuth consent screen is in \
-         \"Testing\", where consents die after 7 days, or access was revoked",
+        "reconnect_required: 1 connection, Google no longer accepts the consent, as after access was revoked or a \
+         password changed, or there is no refresh token (Google says invalid_grant)",
     )]);
     assert!(report.text.contains(&format!("      {}\n", connection.id)), "{}", report.text);
+}
+
+async fn consents_that_die_after_a_week_are_told_to_be_of_testing(world: &mut World) {
+    for _ in 0..2 {
+        let connection = world.open().await;
+        let given = format!(
+            "update calendar_connection_events set at = now() - interval '7 days' where connection_id = '{}'",
+            connection.id
+        );
+        world.sql(&given).await;
+        world.google_control("revoke", json!({ "email": connection.email })).await;
+        assert_eq!(world.refresh(&connection).await, 409);
+        world.wait(&connection, "sync_request_id is null").await;
+    }
+    world.examine().await.finds(&[(
+        "connections",
+        "reconnect_required",
+        "reconnect_required: 2 connections, Google no longer accepts consents about 7 days after they were given, as \
+         while the OAuth consent screen is in \"Testing\" (Google says invalid_grant)",
+    )]);
+}
+
+async fn what_only_the_users_administrator_can_mend_is_told(world: &mut World) {
+    let (blocked, none) = (world.open().await, world.open().await);
+    world.set(&blocked, "expires_at = now()").await;
+    let fault = json!({
+        "operation": "token", "email": blocked.email, "status": 400, "reason": "admin_policy_enforced",
+        "times": null
+    });
+    world.google_control("faults", fault).await;
+    assert_eq!(world.refresh(&blocked).await, 409);
+    let fault = json!({
+        "operation": "watch", "email": none.email, "status": 403, "reason": "notACalendarUser", "times": null
+    });
+    world.google_control("faults", fault).await;
+    assert_eq!(world.refresh(&none).await, 422);
+    world.wait(&none, "webhook_error is not null and sync_request_id is null").await;
+    world.examine().await.finds(&[
+        (
+            "connections",
+            "blocked_by_policy",
+            "blocked_by_policy: 1 connection, the user's organisation, or the protection of the account, blocks the \
+             app (Google says admin_policy_enforced)",
+        ),
+        (
+            "connections",
+            "no_calendar",
+            "no_calendar: 1 connection, the account has no Google Calendar (Google says notACalendarUser)",
+        ),
+    ]);
+}
+
+async fn a_scope_that_nobody_has_is_the_apps(world: &mut World) {
+    for _ in 0..2 {
+        let connection = world.open().await;
+        let fault = json!({
+            "operation": "watch", "email": connection.email, "status": 403,
+            "reason": "insufficientPermissions", "times": null
+        });
+        world.google_control("faults", fault).await;
+        assert_eq!(world.refresh(&connection).await, 409);
+        world.wait(&connection, "webhook_error is not null and sync_request_id is null").await;
+    }
+    world.examine().await.finds(&[(
+        "connections",
+        "permission_missing",
+        "permission_missing: 2 connections, no consent includes a calendar: the app asks Google for the wrong scope \
+         (Google says insufficientPermissions)",
+    )]);
+}
+
+async fn a_connection_without_a_refresh_token_is_told(world: &mut World) {
+    let connection = world.connection().await;
+    world.set(&connection, "refresh_token = null").await;
+    assert_eq!(world.ask(SETUP, &connection).await, 200);
+    world.wait(&connection, "sync_request_id is null").await;
+    world.examine().await.finds(&[(
+        "connections",
+        "refresh_token_missing",
+        "refresh_token_missing: 1 connection, without a refresh token they work for an hour at most after connecting",
+    )]);
 }
 
 async fn a_calendar_without_push_is_told(world: &mut World) {
@@ -44,12 +129,13 @@ async fn a_calendar_without_push_is_told(world: &mut World) {
             "connections",
             "push_not_supported",
             "push_not_supported: 1 connection, Google sends no notifications for this calendar, as for holidays and \
-             other shared ones",
+             other shared ones (Google says pushNotSupportedForRequestedResource)",
         ),
         (
             "connections",
             "calendar_not_found",
-            "calendar_not_found: 1 connection, Google does not know the calendar, or hides it from this user",
+            "calendar_not_found: 1 connection, Google does not know the calendar, or hides it from this user \
+             (Google says notFound)",
         ),
     ]);
 }
@@ -61,7 +147,7 @@ async fn an_exhausted_quota_is_told(world: &mut World) {
     report.finds(&[(
         "google-calendar",
         "google_rate_limited",
-        "Google's quota is used up: google_rate_limited, 1 connection",
+        "Google's quota is used up: google_rate_limited, 1 connection (Google says rateLimitExceeded)",
     )]);
     assert_eq!(report.check("google-calendar")["connections"]["ids"], json!([connection.id]));
 }
@@ -73,7 +159,7 @@ async fn what_else_google_refuses_is_told_by_its_reason(world: &mut World) {
             "accessNotConfigured",
             "google-calendar",
             "google_api_disabled",
-            "the Google Calendar API is not enabled: google_api_disabled, 1 connection",
+            "the Google Calendar API is not enabled: google_api_disabled, 1 connection (Google says accessNotConfigured)",
         ),
         (
             400,
@@ -87,7 +173,15 @@ async fn what_else_google_refuses_is_told_by_its_reason(world: &mut World) {
             "backendError",
             "google-calendar",
             "google_unavailable",
-            "Google does not answer, or with a 5xx: google_unavailable, 1 connection",
+            "Google does not answer, or with a 5xx: google_unavailable, 1 connection (Google says backendError)",
+        ),
+        (
+            403,
+            "somethingNew",
+            "google-calendar",
+            "google_rejected",
+            "Google refuses for a reason that is not known here: google_rejected, 1 connection (Google says \
+             somethingNew)",
         ),
     ] {
         world.reset().await;
