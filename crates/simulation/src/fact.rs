@@ -6,6 +6,7 @@ use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken, Res
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::look::{Look, LookFailure};
 use protocol::notification::Notification;
 use protocol::receive::Verdict;
 use protocol::refresh::Refreshed;
@@ -15,7 +16,7 @@ use protocol::sweep::Swept;
 use protocol::table::{Column, Query, Value};
 use protocol::transition::Transition;
 
-use crate::subject::{Broken, Channel, Invocation, Row, Run};
+use crate::subject::{Broken, Calendar, Channel, Invocation, Plans, Row, Run, Writes};
 use crate::time::Instant;
 
 /// Connections, changes and runs go by their numbers. No connection = the world knows none that it is about.
@@ -25,6 +26,7 @@ pub(crate) enum Fact<'a> {
         connection: usize,
         row: &'a Rc<Row>,
         broken: Option<Broken>,
+        writes: Writes,
     },
     /// Somebody writes past every filter of the protocol; there may be no such row any more.
     Written {
@@ -35,11 +37,18 @@ pub(crate) enum Fact<'a> {
     Deleted {
         connection: usize,
     },
-    /// Something in a calendar changes that concerns a connection; unseen = no channel of it can report that.
+    /// A user changes an event in a calendar; what is planned there from now on.
+    Planned {
+        calendar: Calendar,
+        plans: Plans,
+    },
+    /// Something in a calendar changes that concerns a connection; unseen = no channel of it can report that, own = the
+    /// host app wrote it.
     Changed {
         connection: usize,
         change: usize,
         unseen: bool,
+        own: bool,
     },
     /// A notification of the change was answered with 2xx.
     Acknowledged {
@@ -70,10 +79,28 @@ pub(crate) enum Fact<'a> {
         access_token: &'a AccessToken,
         answer: &'a Result<OpenedChannel, WatchFailure>,
     },
+    /// A look arrived.
+    LookArrived {
+        invocation: Invocation,
+        connection: usize,
+        /// None = it came with no good access token.
+        calendar: Option<Calendar>,
+        answer: &'a Result<Look, LookFailure>,
+    },
     ChannelOpened(&'a Channel),
     ChannelStopped {
         connection: Option<usize>,
         channel: &'a ChannelId,
+    },
+    /// Google forgets a channel without a word.
+    ChannelForgotten {
+        connection: usize,
+        channel: &'a ChannelId,
+    },
+    /// A calendar is deleted, or hidden from its user.
+    CalendarGone {
+        connection: usize,
+        calendar: Calendar,
     },
     Notified {
         connection: Option<usize>,
@@ -148,6 +175,7 @@ pub(crate) enum Request<'a> {
     Count,
     Watch { connection: Option<usize>, channel: &'a ChannelId },
     Stop { channel: &'a ChannelId, resource: &'a ResourceId },
+    Look,
     Token { connection: Option<usize> },
     Run { connection: usize, timeout: Instant },
 }
@@ -173,6 +201,10 @@ pub(crate) enum Answer<'a> {
     Token {
         connection: Option<usize>,
         answer: &'a Result<RenewedToken, Refused>,
+    },
+    Look {
+        connection: Option<usize>,
+        answer: &'a Result<Look, LookFailure>,
     },
     Run {
         connection: usize,
@@ -212,6 +244,8 @@ pub(crate) enum Moment {
     ButtonsPressed { since: Instant },
     /// A minute after every channel repeated itself.
     Repeated { since: Instant },
+    /// Long enough after channels, consents and calendars died without a word.
+    SilenceOver { since: Instant },
     /// The connections from number `first` on, which came last, have had the time for a channel, or for a run as well.
     CrowdServed { first: usize, run: bool },
     /// So many sweeps start together.

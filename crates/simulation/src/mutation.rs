@@ -103,6 +103,8 @@ mutations! {
     LeftToTheSweep "left-to-the-sweep",
     /// A request that does not tell when it arose counts as an echo.
     TimelessEchoes "timeless-echoes",
+    /// A look goes by the ids of events, and not by what is in them.
+    DigestById "digest-by-id",
     /// Rows of other providers are taken for Google's.
     EveryProvider "every-provider",
 }

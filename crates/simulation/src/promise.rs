@@ -51,6 +51,14 @@ pub enum Promise {
     EchoesAreBraked,
     /// Calls are bounded: per sweep, per burst, per hour, for what is broken and for what is well.
     WorkIsBounded,
+    /// Once nothing is owed or in doubt, the schedule that stays was computed from the calendar as it is.
+    ThePlanFitsTheCalendar,
+    /// A host that writes its sessions into the watched calendar is run twice per real change, not for ever.
+    OwnWritesComeToRest,
+    /// A run finds a good access token in its row, as long as the consent lives and Google gives one.
+    ARunHasAToken,
+    /// A run is skipped only where a look shows the calendar as the last successful run's look found it.
+    NoLookSkipsWhatARunMustSee,
 }
 
 /// A promise broken, with what was seen.

@@ -25,7 +25,7 @@ impl Deref for Row {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Calendar {
     pub(crate) account: usize,
     /// Not the primary one.
@@ -37,6 +37,10 @@ impl Calendar {
         ResourceId::new(format!("resource-{}-{}", self.account, u8::from(self.second)))
     }
 }
+
+/// What a user has planned in a calendar: what a schedule is to fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plans(pub(crate) u8);
 
 #[derive(Clone)]
 pub(crate) struct Channel {
@@ -68,6 +72,8 @@ pub(crate) struct Run {
     pub(crate) start: Instant,
     pub(crate) end: Instant,
     pub(crate) succeeds: bool,
+    /// What it read, and where.
+    pub(crate) read: Option<(Calendar, Plans)>,
 }
 
 /// An invocation of a function.
@@ -122,6 +128,22 @@ pub(crate) enum Broken {
     WatchUnanswered,
     WatchCrashes,
     Revoked,
+    /// Google sends no notifications for the calendar.
+    NoPush,
+    /// No look ever tells what is in the calendar.
+    Unreadable,
+}
+
+/// What the host app does to the calendar that it plans around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    Nothing,
+    /// Its sessions, where they differ from those that are there.
+    InPlace,
+    /// Its sessions, anew each time.
+    Recreated,
+    /// Its sessions, with the time in their texts: no two runs write the same.
+    Restless,
 }
 
 impl Broken {
@@ -133,7 +155,14 @@ impl Broken {
         Self::WatchUnanswered,
         Self::WatchCrashes,
         Self::Revoked,
+        Self::NoPush,
+        Self::Unreadable,
     ];
+
+    /// Whether runs are made, and succeed, in spite of it.
+    pub(crate) fn is_run(self) -> bool {
+        matches!(self, Self::WatchRefused | Self::WatchUnanswered | Self::NoPush | Self::Unreadable)
+    }
 
     /// Whether it crashes every invocation that makes its run or opens its channel, and with it what the invocation was
     /// about to do for others.

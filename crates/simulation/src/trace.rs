@@ -2,6 +2,7 @@
 
 use protocol::Timestamp;
 use protocol::failure::RunFailure;
+use protocol::look::Seen;
 use protocol::table::{Column, Value};
 use uuid::Uuid;
 
@@ -38,9 +39,23 @@ fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
             (Some(*connection), format!("the host writes {}", list(set)))
         }
         Fact::Deleted { connection } => (Some(*connection), "the host deletes the row".to_owned()),
-        Fact::Changed { connection, unseen, .. } => {
+        Fact::Planned { calendar, plans } => {
+            // Every user has two accounts.
+            let which = if calendar.second { "second calendar" } else { "calendar" };
+            let account = calendar.account;
+            (Some(account / 2), format!("plans {} in the {which} of account {account}", plans.0))
+        }
+        Fact::Changed { connection, unseen, own, .. } => {
             let unseen = if *unseen { ", and no channel tells" } else { "" };
-            (Some(*connection), format!("calendar changes{unseen}"))
+            let by = if *own { " by the host's own writes" } else { "" };
+            (Some(*connection), format!("calendar changes{by}{unseen}"))
+        }
+        Fact::LookArrived { invocation, connection, answer, .. } => {
+            let what = match answer {
+                Ok(look) => format!("finds {}", contents(&look.seen)),
+                Err(failure) => format!("finds {}", failure.code()),
+            };
+            (Some(*connection), format!("{invocation} looks and {what}"))
         }
         Fact::Revoked { connection, .. } => (*connection, "revokes the consent".to_owned()),
         Fact::ChannelOpened(channel) => {
@@ -48,6 +63,12 @@ fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
         }
         Fact::ChannelStopped { connection, channel } => {
             (*connection, format!("Google stops channel {}", short(channel)))
+        }
+        Fact::ChannelForgotten { connection, channel } => {
+            (Some(*connection), format!("Google forgets channel {}", short(channel)))
+        }
+        Fact::CalendarGone { connection, .. } => {
+            (Some(*connection), "Google tells nobody that the calendar is gone".to_owned())
         }
         Fact::Notified { connection, notification: told } => {
             let (channel, state, number) = (short(&told.channel), told.state, told.number);
@@ -60,7 +81,9 @@ fn tell(fact: &Fact<'_>) -> Option<(Option<usize>, String)> {
             (*connection, format!("{invocation} {} meets no row: {}", transition.name(), list(set)))
         }
         Fact::RunStarted(run) => {
-            (Some(run.connection), format!("{} calls run …{}", run.holder, last(run.request.0)))
+            let read = run.read.map_or_else(|| "nothing".to_owned(), |(_, plans)| plans.0.to_string());
+            let (holder, request) = (run.holder, last(run.request.0));
+            (Some(run.connection), format!("{holder} calls run …{request}, which reads {read}"))
         }
         Fact::RunEnded(run) => {
             let how = if run.succeeds { "writes the schedule" } else { "fails" };
@@ -98,6 +121,17 @@ fn list(set: &[(Column, Value)]) -> String {
         format!("{}={value}", column.name())
     });
     set.collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a digest is enough to tell it from others.
+fn contents(seen: &Seen) -> String {
+    let [plans, sessions, time @ .., _, _] = seen.digest.0;
+    let rest = time.iter().fold(0_u64, |rest, byte| rest.wrapping_mul(31).wrapping_add((*byte).into()));
+    format!(
+        "{plans} and sessions {sessions}-{:02x} since {}",
+        rest & 0xff,
+        seconds(instant(seen.anchor.time()))
+    )
 }
 
 /// The random end of a UUID.

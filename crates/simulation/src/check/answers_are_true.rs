@@ -117,7 +117,9 @@ impl Deeds {
 
     fn ends(&mut self, connection: usize, ended: Ended) {
         if let Some((_, last)) = self.runs.iter_mut().rev().find(|(of, _)| *of == connection) {
-            *last = Some(ended);
+            // A run that was made counts more than one after it that was not needed.
+            let is_made = ended == Ended::Settled && *last == Some(Ended::Succeeded);
+            *last = if is_made { last.take() } else { Some(ended) };
         }
     }
 

@@ -19,7 +19,7 @@ use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{asks_for_a_run, is_live, is_owed_and_due};
 use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Fact, Moment, Request};
-use crate::subject::{Purpose, connection_of};
+use crate::subject::{Purpose, Writes, connection_of};
 use crate::time::{Instant, SECOND, delta, instant, seconds};
 
 #[derive(Default)]
@@ -197,7 +197,7 @@ fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
         if !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
         }
-        if row.sync_streak >= FREE_ECHOES {
+        if row.sync_streak >= FREE_ECHOES && case.writes == Writes::Nothing {
             let what = "changes more than a minute apart count as echoes of one another";
             found.broken(case.number, what);
         }

@@ -1,6 +1,7 @@
 //! The checks: a file for each promise, named by it. Each is fed with the facts of a history and with what they have
 //! told so far; none knows the world, calls what the protocol decides by, or guesses a transition from its columns.
 
+mod a_run_has_a_token;
 mod answers_are_true;
 mod changes_are_seen_promptly;
 mod checker;
@@ -13,17 +14,20 @@ mod google_is_answered_at_once;
 mod ids_never_come_back;
 mod no_change_is_lost;
 mod no_gap;
+mod no_look_skips_what_a_run_must_see;
 mod nobody_starves;
 mod one_live_channel;
 mod one_run_at_a_time;
 mod only_the_affected_user;
 mod opened_channels_are_confirmed;
+mod own_writes_come_to_rest;
 mod paused_means_paused;
 mod record;
 mod row;
 mod silence_is_noticed;
 mod the_current_channel_is_never_stopped;
 mod the_last_word_is_not_stale;
+mod the_plan_fits_the_calendar;
 mod what_is_broken_is_told;
 mod work_is_bounded;
 
@@ -74,6 +78,12 @@ impl Checks {
                 of::<changes_are_seen_promptly::ChangesAreSeenPromptly>(Promise::ChangesAreSeenPromptly),
                 of::<echoes_are_braked::EchoesAreBraked>(Promise::EchoesAreBraked),
                 of::<work_is_bounded::WorkIsBounded>(Promise::WorkIsBounded),
+                of::<the_plan_fits_the_calendar::ThePlanFitsTheCalendar>(Promise::ThePlanFitsTheCalendar),
+                of::<own_writes_come_to_rest::OwnWritesComeToRest>(Promise::OwnWritesComeToRest),
+                of::<a_run_has_a_token::ARunHasAToken>(Promise::ARunHasAToken),
+                of::<no_look_skips_what_a_run_must_see::NoLookSkipsWhatARunMustSee>(
+                    Promise::NoLookSkipsWhatARunMustSee,
+                ),
             ],
             violation: None,
         }

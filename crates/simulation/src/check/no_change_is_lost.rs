@@ -78,7 +78,7 @@ fn changes_are_seen(record: &Record, at: Instant, case: &Case, row: &Row, found:
     }
     // Without a channel, the next one is followed by a run.
     let to_open = row.webhook_id.is_none() || !record.is_healthy(case) || record.is_excused(case);
-    let is_missed = |change: &&KnownChange| !case.ran_since(change.at, at);
+    let is_missed = |change: &&KnownChange| !case.seen_since(change.at, at);
     for change in case.changes.iter().filter(is_missed) {
         let when = seconds(change.at);
         if change.acknowledged {

@@ -1,22 +1,30 @@
 //! A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never came are
 //! noticed within hours, and within minutes while the channel is not well: every connection is looked at.
 
-use protocol::schedule::{LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL};
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::connection::ChannelId;
+use protocol::schedule::{CHANNEL_IS_YOUNG, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL};
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
-use crate::check::record::connection::Case;
-use crate::check::row::hears;
+use crate::check::record::connection::{Case, KnownChange};
+use crate::check::row::{hears, is_live};
 use crate::due::is_consenting;
 use crate::fact::{Fact, Moment};
-use crate::subject::Row;
+use crate::subject::{Broken, Row};
 use crate::time::{HOUR, Instant, MINUTE, delta, micros, seconds};
 
 /// Until a sweep comes, and is done.
 const SWEEP: Instant = 2 * MINUTE;
 
 #[derive(Default)]
-pub(super) struct SilenceIsNoticed;
+pub(super) struct SilenceIsNoticed {
+    /// Channels that Google forgot, and when.
+    forgotten: BTreeMap<usize, (Instant, ChannelId)>,
+    gone: BTreeSet<usize>,
+    revoked: BTreeSet<usize>,
+}
 
 impl Check for SilenceIsNoticed {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
@@ -31,14 +39,85 @@ impl Check for SilenceIsNoticed {
             Fact::Reached(Moment::Reconciled) => {
                 for (case, row) in record.healthy().filter(|(_, row)| is_consenting(row)) {
                     is_looked_at(record, at, case, row, found);
-                    if let Some(change) = case.changes.iter().find(|change| !case.ran_since(change.at, at)) {
+                    if let Some(change) = case.changes.iter().find(|change| !case.seen_since(change.at, at)) {
                         let when = seconds(change.at);
                         let what = format!("a day later nobody has looked at the change at {when} s");
                         found.broken(case.number, what);
                     }
                 }
             }
+            Fact::ChannelForgotten { connection, channel } => {
+                self.forgotten.insert(*connection, (at, (*channel).clone()));
+            }
+            Fact::CalendarGone { connection, .. } => {
+                self.gone.insert(*connection);
+            }
+            Fact::Revoked { connection: Some(connection), .. } if record.calm_from < at => {
+                self.revoked.insert(*connection);
+            }
+            Fact::Reached(Moment::SilenceOver { since }) => {
+                for (case, row) in record.rows().filter(|(_, row)| is_live(row)) {
+                    self.is_noticed(record, at, *since, case, row, found);
+                }
+            }
             _ => {}
+        }
+    }
+}
+
+impl SilenceIsNoticed {
+    fn is_noticed(
+        &self,
+        record: &Record,
+        at: Instant,
+        since: Instant,
+        case: &Case,
+        row: &Row,
+        found: &mut Found<'_>,
+    ) {
+        let is_run = case.broken.is_none_or(Broken::is_run);
+        let error = row.webhook_error.as_deref().unwrap_or("nothing");
+        if !is_run {
+            return;
+        }
+        if self.revoked.contains(&case.number) {
+            if is_consenting(row) {
+                found.broken(case.number, format!("its consent was withdrawn, and it tells {error}"));
+            }
+            return;
+        }
+        // What nobody can read, nobody can miss.
+        if self.gone.contains(&case.number) {
+            if error != "calendar_not_found" && case.broken != Some(Broken::Unreadable) && is_consenting(row)
+            {
+                found.broken(case.number, format!("its calendar is gone, and it tells {error}"));
+            }
+            return;
+        }
+        if !record.google.is_usable(row) || !is_consenting(row) {
+            return;
+        }
+        is_looked_at(record, at, case, row, found);
+        let is_planned = |change: &&KnownChange| change.at >= since && !change.own;
+        let planned = case.changes.iter().find(is_planned);
+        if let Some(change) = planned.filter(|change| !case.ran_since(change.at, at)) {
+            let what = format!(
+                "nobody looked at the change at {} s, of which Google did not tell",
+                seconds(change.at)
+            );
+            found.broken(case.number, what);
+        }
+        if let Some((died_at, channel)) = self.forgotten.get(&case.number)
+            && planned.is_some()
+            && case.broken.is_none()
+            && row.webhook_id.as_ref() == Some(channel)
+        {
+            // A younger one is not replaced.
+            let opened_at = record.google.channel(channel).map_or(0, |channel| channel.opened_at);
+            let was_young = *died_at - opened_at < delta(CHANNEL_IS_YOUNG) + 2 * MINUTE;
+            if !was_young {
+                found.broken(case.number, "a channel that did not tell of a change was not replaced");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
-use crate::check::record::connection::{Case, KnownChange, Made};
+use crate::check::record::connection::{Case, KnownChange};
 use crate::fact::{Answer, Deed, Fact, Moment, Request};
 use crate::subject::{Invocation, Row};
 use crate::time::{Instant, seconds};
@@ -46,15 +46,19 @@ impl TheLastWordIsNotStale {
                 if transition == Transition::LoseRun {
                     self.lost.remove(&holder);
                 } else if is_fenced(transition)
-                    && life.claims.get(&connection).is_some_and(|claim| claim.called)
+                    && life.claims.get(&connection).is_some_and(|claim| claim.called_at.is_some())
                 {
                     self.fenced.insert(holder);
                 }
             }
             Deed::Hears(Answer::Update { connection: Some(connection), transition, row }) => {
                 let holder = (invocation.number, connection);
-                if is_fenced(transition) && self.fenced.remove(&holder) && row == Some(None) {
-                    self.lost.insert(holder);
+                if is_fenced(transition) && self.fenced.remove(&holder) {
+                    // Asked once more without what a look found, it may still hold its lease.
+                    match row {
+                        Some(None) => self.lost.insert(holder),
+                        _ => self.lost.remove(&holder),
+                    };
                 }
             }
             Deed::Ends if !life.frozen => {
@@ -69,21 +73,18 @@ impl TheLastWordIsNotStale {
     }
 
     fn last_word(&self, record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<'_>) {
-        let written = case.runs.iter().filter(|Made { run, .. }| run.succeeds && run.end <= at);
-        let Some(last) = written.max_by_key(|made| made.run.end) else { return };
+        let Some(last) = case.last_word(at) else { return };
         let (start, end) = (last.run.start, last.run.end);
         let is_overwritten = |change: &KnownChange| {
-            change.at > start && (change.acknowledged || change.unseen) && case.ran_since(change.at, at)
+            change.at > start
+                && !change.own
+                && (change.acknowledged || change.unseen)
+                && case.ran_since(change.at, at)
         };
         if row.sync_request_id.is_some() || !case.changes.iter().any(is_overwritten) {
             return;
         }
-        // The known limit: a holder that lost its lease alive and then died, stopped waiting or was not answered.
-        let is_unnoticed = record.life(last.run.holder).is_some_and(|holder| {
-            let is_unanswered = holder.unanswered_at.is_some_and(|unanswered_at| unanswered_at >= end);
-            holder.frozen && (!last.heard || holder.crashed || is_unanswered)
-        });
-        if !is_unnoticed || self.known_limit {
+        if !record.is_unnoticed(last) || self.known_limit {
             let (start, end) = (seconds(start), seconds(end));
             let what = format!("the run from {start} s to {end} s wrote last, and a change came meanwhile");
             found.broken(case.number, what);

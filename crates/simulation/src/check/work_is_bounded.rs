@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use protocol::event::Event;
 use protocol::schedule::{
-    DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, REFRESH_INTERVAL,
-    ROWS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_READS_EVERY,
+    DATABASE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, PREPARATION,
+    REFRESH_INTERVAL, ROWS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_READS_EVERY,
 };
 use protocol::transition::Transition;
 
@@ -17,7 +17,7 @@ use crate::check::record::invocation::Conduct;
 use crate::check::row::{hears, is_well};
 use crate::due::due_at;
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
-use crate::subject::{Purpose, connection_of};
+use crate::subject::{Purpose, Writes, connection_of};
 use crate::time::{HOUR, Instant, MILLISECOND, SECOND, delta, instant, micros};
 
 /// How long an invocation may take to learn that it must end.
@@ -185,8 +185,8 @@ impl Work {
 /// A run starts early enough to end with its invocation.
 fn calls(at: Instant, life: &Conduct, connection: usize, timeout: Instant, found: &mut Found<'_>) {
     let age = life.age(at);
-    // That it is the row's turn is written before a sweep's last run.
-    let last = delta(LAST_RUN_OF_A_SWEEP) + 2 * micros(DATABASE_TIMEOUT) + SECOND;
+    // That it is the row's turn is written before a sweep's last run, and a token and a look may come between.
+    let last = delta(LAST_RUN_OF_A_SWEEP) + 2 * micros(DATABASE_TIMEOUT) + delta(PREPARATION) + SECOND;
     let is_late = life.invocation.purpose == Purpose::Sweep && age > last && !life.frozen;
     let end = delta(INVOCATION_END) - micros(DATABASE_TIMEOUT) + SECOND;
     if is_late || (timeout > 0 && age + timeout > end) {
@@ -236,7 +236,9 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
             Moment::Reconciled => (case.runs_after(record.calm_from), case.watches_after(record.calm_from)),
             Moment::BurstOver { since } if record.is_healthy(case) => (case.runs_after(since - 1), 0),
             // A look that is due meanwhile leads to a run of its own.
-            Moment::Repeated { since } if record.is_healthy(case) && !case.looked_after(since) => {
+            Moment::Repeated { since }
+                if record.is_healthy(case) && !case.looked_after(since) && case.writes == Writes::Nothing =>
+            {
                 (case.runs_after(since), 0)
             }
             _ => (0, 0),

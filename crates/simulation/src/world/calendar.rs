@@ -3,14 +3,51 @@
 use std::rc::Rc;
 
 use crate::fact::Fact;
-use crate::subject::{Calendar, Channel};
+use crate::subject::{Calendar, Channel, Plans, Writes};
 use crate::time::SECOND;
 use crate::world::delivery;
 use crate::world::google::Open;
 use crate::world::state::World;
 
-/// An event in a calendar is created, changed or deleted.
-pub(crate) fn change(world: &Rc<World>, calendar: Calendar) {
+/// A user creates, changes or deletes an event.
+pub(crate) fn edit(world: &Rc<World>, calendar: Calendar) {
+    let plans = {
+        let mut google = world.google.borrow_mut();
+        if google.is_gone(calendar) {
+            return;
+        }
+        let contents = google.contents(calendar);
+        contents.edit(&world.dice);
+        contents.plans()
+    };
+    world.tell(&Fact::Planned { calendar, plans });
+    tell(world, calendar, false);
+}
+
+/// A host app writes sessions that were planned around `plans`.
+pub(crate) fn write(world: &Rc<World>, calendar: Calendar, plans: Plans, writes: Writes) {
+    let is_written = {
+        let mut google = world.google.borrow_mut();
+        let is_gone = google.is_gone(calendar);
+        let contents = google.contents(calendar);
+        match writes {
+            Writes::Nothing => false,
+            _ if is_gone => false,
+            Writes::InPlace => contents.write_in_place((plans, 0)),
+            Writes::Restless => contents.write_in_place((plans, world.now())),
+            Writes::Recreated => {
+                contents.recreate((plans, 0));
+                true
+            }
+        }
+    };
+    if is_written {
+        tell(world, calendar, true);
+    }
+}
+
+/// Google tells of a change; own = by the host app.
+fn tell(world: &Rc<World>, calendar: Calendar, own: bool) {
     let now = world.now();
     let mut told = Vec::new();
     let mut heard = Vec::new();
@@ -34,7 +71,7 @@ pub(crate) fn change(world: &Rc<World>, calendar: Calendar) {
             let change = world.number_change();
             *reported = Some((connection, change));
             let unseen = watching && !heard.contains(&connection);
-            world.tell(&Fact::Changed { connection, change, unseen });
+            world.tell(&Fact::Changed { connection, change, unseen, own });
         }
     }
     for (id, token, number, connection) in told {
@@ -48,7 +85,7 @@ pub(crate) fn change_everything(world: &Rc<World>) {
     // Every user has two accounts.
     for account in 0..2 * world.connections() {
         for second in [false, true] {
-            change(world, Calendar { account, second });
+            edit(world, Calendar { account, second });
         }
     }
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
 use protocol::failure::{Refused, RenewalFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
+use protocol::look::{Anchor, Look, LookFailure, Seen};
 
 use crate::fact::Fact;
 use crate::fault::Fault;
-use crate::subject::{Broken, Calendar, Channel};
+use crate::mutation::Mutation;
+use crate::subject::{Broken, Calendar, Channel, Invocation};
 use crate::time::{HOUR, MILLISECOND, SECOND, timestamp};
-use crate::world::google::{FAILURES, Google, Open, UNAUTHORIZED, UNAVAILABLE, refused};
+use crate::world::google::{
+    FAILURES, Google, LOOK_FAILURES, Open, UNAUTHORIZED, UNAUTHORIZED_LOOK, UNAVAILABLE, refused,
+    refused_look,
+};
 use crate::world::state::World;
 use crate::world::{delivery, users};
 
@@ -44,11 +49,16 @@ fn answer_watch(
         return Err(usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED));
     }
     let broken = world.broken(connection);
-    if broken == Some(Broken::WatchRefused) {
-        return Err(refused(RenewalFailure::GoogleRejected));
+    match broken {
+        Some(Broken::WatchRefused) => return Err(refused(RenewalFailure::GoogleRejected)),
+        Some(Broken::NoPush) => return Err(refused(RenewalFailure::PushNotSupported)),
+        _ => {}
     }
     let account = world.google.borrow().authenticate(access_token, now);
     let account = account.ok_or(UNAUTHORIZED)?;
+    if world.google.borrow().is_gone(Calendar { account, second: calendar.is_some() }) {
+        return Err(refused(RenewalFailure::CalendarNotFound));
+    }
     if world.google.borrow().knows(id) {
         return Err(WatchFailure::ChannelIdNotUnique);
     }
@@ -78,6 +88,57 @@ fn answer_watch(
         return Err(UNAVAILABLE);
     }
     Ok(OpenedChannel { resource_id: calendar.resource(), expiration })
+}
+
+/// `events.list` arrives.
+pub(crate) fn look(
+    world: &Rc<World>,
+    invocation: Invocation,
+    access_token: &AccessToken,
+    calendar: Option<&CalendarId>,
+    anchor: Anchor,
+) -> Result<Look, LookFailure> {
+    let Some(connection) = connection_with(world, access_token) else {
+        return Err(UNAUTHORIZED_LOOK);
+    };
+    users::interfere(world, Some(connection));
+    let account = world.google.borrow().authenticate(access_token, world.now());
+    let calendar = account.map(|account| Calendar { account, second: calendar.is_some() });
+    let answer = answer_look(world, connection, access_token, calendar, anchor);
+    world.tell(&Fact::LookArrived { invocation, connection, calendar, answer: &answer });
+    answer
+}
+
+fn answer_look(
+    world: &World,
+    connection: usize,
+    access_token: &AccessToken,
+    calendar: Option<Calendar>,
+    anchor: Anchor,
+) -> Result<Look, LookFailure> {
+    if world.happens(Fault::GoogleErrors) {
+        let is_fresh = world.google.borrow().is_fresh(access_token, world.now());
+        let is_refused = is_fresh || world.dice.chance(0.7);
+        let failure = world.dice.pick(LOOK_FAILURES).filter(|_| is_refused);
+        return Err(failure.unwrap_or(UNAUTHORIZED_LOOK));
+    }
+    if world.broken(Some(connection)) == Some(Broken::Unreadable) {
+        return Err(LookFailure::TooLarge);
+    }
+    let calendar = calendar.ok_or(UNAUTHORIZED_LOOK)?;
+    let mut google = world.google.borrow_mut();
+    if google.is_gone(calendar) {
+        return Err(refused_look(RenewalFailure::CalendarNotFound));
+    }
+    let by_id = world.settings.mutation.is_some_and(Mutation::digests_by_id);
+    let seen = Seen { anchor, digest: google.contents(calendar).digest(by_id) };
+    Ok(Look { seen, calendar_name: None })
+}
+
+/// The connection whose user consented.
+pub(crate) fn connection_with(world: &World, access_token: &AccessToken) -> Option<usize> {
+    // Every user has two accounts.
+    Some(world.google.borrow().account_with(access_token)? / 2)
 }
 
 /// `channels.stop` arrives.

@@ -1,16 +1,23 @@
 //! Google's side of the matter: grants, access tokens and channels.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use protocol::connection::{AccessToken, ChannelId, ChannelToken, RefreshToken};
 use protocol::failure::{Refused, RenewalFailure, WatchFailure};
+use protocol::look::LookFailure;
 
 use crate::subject::{Calendar, Channel};
 use crate::time::{Instant, MINUTE};
+use crate::world::contents::Contents;
 
 #[derive(Default)]
 pub(crate) struct Google {
     grants: Vec<Grant>,
     access_tokens: Vec<Access>,
     pub(crate) open: Vec<Open>,
+    calendars: BTreeMap<Calendar, Contents>,
+    /// Deleted, or hidden from their users.
+    gone: BTreeSet<Calendar>,
 }
 
 /// A user's consent.
@@ -50,8 +57,29 @@ pub(crate) const FAILURES: &[WatchFailure] = &[
     UNAVAILABLE,
 ];
 
+/// How `events.list` fails, besides a 401 and silence.
+pub(crate) const LOOK_FAILURES: &[LookFailure] = &[
+    refused_look(RenewalFailure::GoogleRateLimited),
+    refused_look(RenewalFailure::GoogleUnavailable),
+    refused_look(RenewalFailure::GoogleUnavailable),
+    refused_look(RenewalFailure::GoogleRejected),
+    refused_look(RenewalFailure::GoogleApiDisabled),
+    refused_look(RenewalFailure::CalendarNotFound),
+    refused_look(RenewalFailure::PermissionMissing),
+    LookFailure::TooLarge,
+    LookFailure::TooLarge,
+    LookFailure::Doubtful,
+    LookFailure::Doubtful,
+];
+
+pub(crate) const fn refused_look(failure: RenewalFailure) -> LookFailure {
+    LookFailure::Refused(Refused::new(failure))
+}
+
 pub(crate) const UNAUTHORIZED: WatchFailure =
     WatchFailure::Unauthorized(Refused::new(RenewalFailure::ReconnectRequired));
+pub(crate) const UNAUTHORIZED_LOOK: LookFailure =
+    LookFailure::Unauthorized(Refused::new(RenewalFailure::ReconnectRequired));
 pub(crate) const UNAVAILABLE: WatchFailure =
     WatchFailure::Doubtful(Refused::new(RenewalFailure::GoogleUnavailable));
 
@@ -114,6 +142,11 @@ impl Google {
         self.access(access_token).is_some_and(|access| now - access.issued_at < MINUTE)
     }
 
+    /// Whose token it is, or was.
+    pub(crate) fn account_with(&self, access_token: &AccessToken) -> Option<usize> {
+        Some(self.grants.get(self.access(access_token)?.grant)?.account)
+    }
+
     /// Whose token it is, if it is good.
     pub(crate) fn authenticate(&self, access_token: &AccessToken, now: Instant) -> Option<usize> {
         let access = self.access(access_token).filter(|access| access.expires_at > now)?;
@@ -128,6 +161,24 @@ impl Google {
     pub(crate) fn live(&mut self, id: &ChannelId, now: Instant) -> Option<&mut Channel> {
         let live = |channel: &&mut Channel| channel.id == *id && channel.is_live(now);
         self.open.iter_mut().map(|open| &mut open.channel).find(live)
+    }
+
+    pub(crate) fn contents(&mut self, calendar: Calendar) -> &mut Contents {
+        self.calendars.entry(calendar).or_default()
+    }
+
+    pub(crate) fn is_gone(&self, calendar: Calendar) -> bool {
+        self.gone.contains(&calendar)
+    }
+
+    pub(crate) fn delete(&mut self, calendar: Calendar) {
+        self.gone.insert(calendar);
+    }
+
+    pub(crate) fn forget(&mut self, id: &ChannelId, now: Instant) {
+        if let Some(channel) = self.live(id, now) {
+            channel.stopped_at = Some(now - MINUTE);
+        }
     }
 
     pub(crate) fn of_calendar(&mut self, calendar: Calendar) -> impl Iterator<Item = &mut Open> {

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use protocol::schedule::{DAILY, RUNS_PER_INVOCATION};
+use protocol::schedule::{DAILY, LOOK_INTERVAL, RUNS_PER_INVOCATION};
 
 use crate::fact::{Fact, Moment};
 use crate::settings::Settings;
 use crate::subject::Broken;
-use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, delta};
+use crate::time::{HOUR, Instant, MILLISECOND, MINUTE, SECOND, delta, micros};
 use crate::world::start::Start;
 use crate::world::state::{Phase, Reader, World};
 use crate::world::{calendar, cron, host, invocation, users};
@@ -15,6 +15,8 @@ use crate::world::{calendar, cron, host, invocation, users};
 /// How long nothing goes wrong before everything must be well, and before what is tried daily must be, too.
 const RECOVERY: Instant = 3 * HOUR;
 const RECONCILIATION: Instant = delta(DAILY) + 3 * HOUR;
+/// How long silence may last before it must be noticed, and what it hid be mended.
+const SILENCE: Instant = micros(LOOK_INTERVAL) / 10 * 11 + 10 * MINUTE;
 /// How much longer it takes where a connection crashes the sweeps that look at it: a connection that shares one of
 /// them is tried again up to an hour later, and chance may have it share another.
 const CRASHING: Instant = 5 * HOUR;
@@ -100,6 +102,13 @@ fn play_usual(world: &Rc<World>) {
     calendar::repeat(world);
     sweep_until(world, at + MINUTE);
     reach(world, Moment::Repeated { since: at });
+    if world.is_over() {
+        return;
+    }
+    let at = world.now();
+    users::fall_silent(world);
+    sweep_until(world, at + SILENCE);
+    reach(world, Moment::SilenceOver { since: at });
 }
 
 /// Many connections that have nothing to gain, and then a few that come after them.

@@ -8,15 +8,17 @@ use protocol::table::{Column, Value};
 
 use crate::fact::Fact;
 use crate::fault::Fault;
-use crate::subject::{Broken, Calendar, Channel};
+use crate::subject::{Broken, Calendar, Channel, Writes};
 use crate::time::{HOUR, MINUTE, timestamp};
 use crate::world::google::Open;
 use crate::world::state::{Character, World};
 
 /// Connects a user, whose recalculation or channel may be broken for good.
 pub(crate) fn connect(world: &Rc<World>, connection: usize, broken: Option<Broken>) {
-    let echoes = world.happens(Fault::Echo);
-    world.characters.borrow_mut().push(Character { echoes, broken });
+    let kinds = [Writes::InPlace, Writes::Recreated, Writes::Restless];
+    let writes = if world.happens(Fault::Echo) { world.dice.pick(&kinds) } else { None };
+    let writes = writes.unwrap_or(Writes::Nothing);
+    world.characters.borrow_mut().push(Character { writes, broken });
     let calendar = Calendar { account: 2 * connection, second: world.dice.chance(0.2) };
     let mut values = consent(world, calendar);
     // Null reads as enabled.
@@ -32,7 +34,7 @@ pub(crate) fn connect(world: &Rc<World>, connection: usize, broken: Option<Broke
         world.google.borrow_mut().revoke(refresh_token);
         world.tell(&Fact::Revoked { connection: Some(connection), refresh_token });
     }
-    world.tell(&Fact::Connected { connection, row: &row, broken });
+    world.tell(&Fact::Connected { connection, row: &row, broken, writes });
 }
 
 /// A calendar that is not Google's: nobody may touch it.
@@ -108,6 +110,6 @@ pub(crate) fn ask_for_a_run(world: &World, connection: usize) {
     let request = uuid::Builder::from_random_bytes(world.dice.bits().to_be_bytes()).into_uuid();
     write(world, connection, vec![(Column::SyncRequestId, Value::Uuid(request))]);
     let change = world.number_change();
-    world.tell(&Fact::Changed { connection, change, unseen: false });
+    world.tell(&Fact::Changed { connection, change, unseen: false, own: false });
     world.tell(&Fact::Acknowledged { connection, change });
 }

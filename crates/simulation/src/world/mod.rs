@@ -3,6 +3,7 @@
 
 mod calendar;
 mod calendar_api;
+mod contents;
 mod cron;
 mod database;
 mod delivery;

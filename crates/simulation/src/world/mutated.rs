@@ -167,6 +167,11 @@ impl Mutation {
         }
     }
 
+    /// Whether a calendar deleted and created again with the same events counts as another.
+    pub(crate) fn digests_by_id(self) -> bool {
+        self == Self::DigestById
+    }
+
     /// Whether a read finds nothing.
     pub(crate) fn hides(self, query: &Query) -> bool {
         let asks = |filter| query.filters.contains(&filter);

@@ -28,7 +28,7 @@ use crate::mutation::Mutation;
 use crate::subject::{Broken, connection_number};
 use crate::time::{Instant, MILLISECOND, MINUTE, SECOND, micros, timestamp};
 use crate::world::executor::Reply;
-use crate::world::google::UNAVAILABLE;
+use crate::world::google::{UNAVAILABLE, refused_look};
 use crate::world::isolate::Isolate;
 use crate::world::recalculation::{self, Call};
 use crate::world::state::Phase;
@@ -201,15 +201,30 @@ impl Google for Isolate {
         LOOK_INTERVAL
     }
 
-    /// Not known.
     async fn look(
         &self,
-        _access_token: &AccessToken,
-        _calendar: Option<&CalendarId>,
-        _anchor: Anchor,
-        _timeout: Duration,
+        access_token: &AccessToken,
+        calendar: Option<&CalendarId>,
+        anchor: Anchor,
+        timeout: Duration,
     ) -> Result<Look, LookFailure> {
-        Err(LookFailure::Doubtful)
+        let connection = calendar_api::connection_with(&self.world, access_token);
+        self.tell(Deed::Asks(Request::Look));
+        let (access_token, calendar) = (access_token.clone(), calendar.cloned());
+        let invocation = self.life.invocation;
+        self.wait_for_google().await;
+        let answer = self.call(timeout, move |world| {
+            calendar_api::look(world, invocation, &access_token, calendar.as_ref(), anchor)
+        });
+        // Where a later page does not come, the calendar counts as too large.
+        let silence = if self.world.dice.chance(0.5) {
+            LookFailure::TooLarge
+        } else {
+            refused_look(RenewalFailure::GoogleUnavailable)
+        };
+        let answer = answer.await.unwrap_or(Err(silence));
+        self.tell(Deed::Hears(Answer::Look { connection, answer: &answer }));
+        answer
     }
 
     async fn renew_token(

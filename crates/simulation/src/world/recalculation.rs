@@ -9,7 +9,7 @@ use protocol::failure::RunFailure;
 use crate::assumption::CALLEE_LIFE;
 use crate::fact::Fact;
 use crate::fault::Fault;
-use crate::subject::{Broken, Run};
+use crate::subject::{Broken, Calendar, Plans, Run, Writes};
 use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::world::calendar;
 use crate::world::executor::Reply;
@@ -48,18 +48,18 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
         start,
         end: start + course.duration,
         succeeds: course.succeeds,
+        read: read(world, connection),
     };
     world.tell(&Fact::RunStarted(&run));
-    let echoes = matches!(world.phase.get(), Phase::Faults | Phase::Echoes)
-        && world.character(connection).is_some_and(|character| character.echoes);
-    if echoes && course.succeeds {
+    let writes = world.character(connection).map_or(Writes::Nothing, |character| character.writes);
+    // Or nothing would ever be quiet: what no look can tell apart is an echo for ever, too.
+    let is_unreadable = world.broken(Some(connection)) == Some(Broken::Unreadable);
+    let is_restless = writes == Writes::Restless || (writes == Writes::Recreated && is_unreadable);
+    let writes_now = !is_restless || matches!(world.phase.get(), Phase::Faults | Phase::Echoes);
+    if let Some((calendar, plans)) = run.read.filter(|_| course.succeeds && writes_now) {
         let server = Rc::clone(world);
         let at = world.dice.between(start, run.end);
-        world.executor.at(at, move || {
-            if let Some(calendar) = server.row(connection).and_then(|row| server.calendar_of(&row)) {
-                calendar::change(&server, calendar);
-            }
-        });
+        world.executor.at(at, move || calendar::write(&server, calendar, plans, writes));
     }
     let server = Rc::clone(world);
     world.executor.at(run.end, move || server.tell(&Fact::RunEnded(&run)));
@@ -71,6 +71,13 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
             }
         });
     }
+}
+
+/// What it finds in the calendar that the row names.
+fn read(world: &World, connection: usize) -> Option<(Calendar, Plans)> {
+    let calendar = world.row(connection).and_then(|row| world.calendar_of(&row))?;
+    let plans = world.google.borrow_mut().contents(calendar).plans();
+    Some((calendar, plans))
 }
 
 impl Course {

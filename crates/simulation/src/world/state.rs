@@ -10,7 +10,7 @@ use protocol::failure::WatchFailure;
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::settings::Settings;
-use crate::subject::{Broken, Calendar, Row};
+use crate::subject::{Broken, Calendar, Row, Writes};
 use crate::time::{HOUR, Instant, START};
 use crate::world::database::Database;
 use crate::world::dice::Dice;
@@ -69,8 +69,8 @@ pub(crate) enum Phase {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Character {
-    /// Its recalculation writes to the watched calendar.
-    pub(crate) echoes: bool,
+    /// What its recalculation writes to the watched calendar.
+    pub(crate) writes: Writes,
     pub(crate) broken: Option<Broken>,
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn interfere(world: &Rc<World>, connection: Option<usize>) {
 fn edit(world: &Rc<World>, row: &Connection) {
     if let Some(mut calendar) = world.calendar_of(row) {
         calendar.second ^= world.dice.chance(0.1);
-        calendar::change(world, calendar);
+        calendar::edit(world, calendar);
     }
 }
 
@@ -168,5 +168,31 @@ pub(crate) fn pause_some(world: &World) {
 pub(crate) fn press_buttons(world: &Rc<World>) {
     for connection in 0..world.connections() {
         world.start(Start::PressButton(connection));
+    }
+}
+
+/// Channels, consents and calendars die, and nobody says so.
+pub(crate) fn fall_silent(world: &Rc<World>) {
+    for connection in 0..world.connections() {
+        let Some(row) = world.row(connection).filter(|row| row.is_live()) else { continue };
+        let Some(calendar) = world.calendar_of(&row) else { continue };
+        match (world.dice.below(5), &row.webhook_id, &row.refresh_token) {
+            (0, _, Some(refresh_token)) => {
+                world.google.borrow_mut().revoke(refresh_token);
+                world.tell(&Fact::Revoked { connection: Some(connection), refresh_token });
+            }
+            (1, ..) => {
+                world.google.borrow_mut().delete(calendar);
+                world.tell(&Fact::CalendarGone { connection, calendar });
+            }
+            (2 | 3, Some(channel), _) => {
+                world.google.borrow_mut().forget(channel, world.now());
+                world.tell(&Fact::ChannelForgotten { connection, channel });
+            }
+            _ => {}
+        }
+        if world.dice.chance(0.7) {
+            calendar::edit(world, calendar);
+        }
     }
 }

@@ -8,7 +8,7 @@ use protocol::transition::Transition;
 use crate::check::record::google::Consent;
 use crate::check::row::is_live;
 use crate::fact::Step;
-use crate::subject::{Broken, Invocation, Row, Run};
+use crate::subject::{Broken, Invocation, Row, Run, Writes};
 use crate::time::Instant;
 
 pub(in crate::check) struct Case {
@@ -16,16 +16,25 @@ pub(in crate::check) struct Case {
     /// None = deleted.
     pub(in crate::check) row: Option<Rc<Row>>,
     pub(in crate::check) broken: Option<Broken>,
+    pub(in crate::check) writes: Writes,
     pub(in crate::check) changes: Vec<KnownChange>,
     pub(in crate::check) runs: Vec<Made>,
     /// When `recalculate-schedule` was called, whether or not the call arrived.
     pub(in crate::check) calls: Vec<Instant>,
+    /// When looks were made that showed that nothing changed.
+    pub(in crate::check) settled: Vec<Instant>,
     /// When a look that was due was claimed.
     pub(in crate::check) looks: Vec<Instant>,
     /// When Google was asked for a channel.
     pub(in crate::check) watches: Vec<Instant>,
     /// When its channel was stored.
     pub(in crate::check) committed_at: Option<Instant>,
+    /// When channels were.
+    commits: Vec<Instant>,
+    /// When a look asked for a run.
+    reconciled: Vec<Instant>,
+    /// When the host app last wrote to its row.
+    pub(in crate::check) written_at: Option<Instant>,
     /// Every id that a renewal claimed.
     pub(in crate::check) renewals: Vec<Renewal>,
     /// Every id that the row named and names no more, and since when.
@@ -42,6 +51,8 @@ pub(in crate::check) struct KnownChange {
     pub(in crate::check) acknowledged: bool,
     /// No channel of the connection could report it.
     pub(in crate::check) unseen: bool,
+    /// The host app wrote it.
+    pub(in crate::check) own: bool,
 }
 
 /// A run, and what was known of it to its holder.
@@ -73,17 +84,22 @@ pub(in crate::check) fn given_up<'a>(step: &Step<'a>) -> impl Iterator<Item = &'
 }
 
 impl Case {
-    pub(super) fn new(number: usize, row: &Rc<Row>, broken: Option<Broken>) -> Self {
+    pub(super) fn new(number: usize, row: &Rc<Row>, broken: Option<Broken>, writes: Writes) -> Self {
         Self {
             number,
             row: Some(Rc::clone(row)),
             broken,
+            writes,
             changes: Vec::new(),
             runs: Vec::new(),
             calls: Vec::new(),
+            settled: Vec::new(),
             looks: Vec::new(),
             watches: Vec::new(),
             committed_at: None,
+            commits: Vec::new(),
+            reconciled: Vec::new(),
+            written_at: None,
             renewals: Vec::new(),
             gone: Vec::new(),
             excuses: Vec::new(),
@@ -97,6 +113,29 @@ impl Case {
     /// Whether a successful run that ended by now started at `since` or later.
     pub(in crate::check) fn ran_since(&self, since: Instant, now: Instant) -> bool {
         self.runs.iter().any(|Made { run, .. }| run.succeeds && run.start >= since && run.end <= now)
+    }
+
+    /// Whether the calendar was looked at since then, by a run or by a look that showed that none is needed.
+    pub(in crate::check) fn seen_since(&self, since: Instant, now: Instant) -> bool {
+        self.ran_since(since, now) || self.settled.iter().any(|at| *at >= since)
+    }
+
+    /// The run that wrote the schedule that stays.
+    pub(in crate::check) fn last_word(&self, now: Instant) -> Option<&Made> {
+        let written = self.runs.iter().filter(|Made { run, .. }| run.succeeds && run.end <= now);
+        written.max_by_key(|made| made.run.end)
+    }
+
+    pub(in crate::check) fn commits_after(&self, since: Instant) -> usize {
+        self.commits.iter().filter(|at| **at > since).count()
+    }
+
+    pub(in crate::check) fn reconciled_after(&self, since: Instant) -> usize {
+        self.reconciled.iter().filter(|at| **at > since).count()
+    }
+
+    pub(in crate::check) fn runs_that_ended_well_after(&self, since: Instant) -> usize {
+        self.runs.iter().filter(|made| made.run.start > since && made.run.succeeds).count()
     }
 
     /// How many runs started after a time.
@@ -117,8 +156,11 @@ impl Case {
         if step.before.webhook_id != step.after.webhook_id {
             self.committed_at = step.after.webhook_id.is_some().then_some(at);
         }
-        if step.transition == Transition::ClaimLook {
-            self.looks.push(at);
+        match step.transition {
+            Transition::ClaimLook => self.looks.push(at),
+            Transition::CommitChannel => self.commits.push(at),
+            Transition::Reconcile => self.reconciled.push(at),
+            _ => {}
         }
         if matches!(step.transition, Transition::ClaimRenewal | Transition::ReissueChannel) {
             // An id written over another one goes on with the other's claim.

@@ -6,7 +6,7 @@ use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken};
 use protocol::failure::RenewalFailure;
 
 use crate::fact::Fact;
-use crate::subject::{Calendar, Channel};
+use crate::subject::{Calendar, Channel, Plans};
 use crate::time::{Instant, micros};
 
 #[derive(Default)]
@@ -16,6 +16,9 @@ pub(in crate::check) struct KnownGoogle {
     refresh_tokens: BTreeMap<String, usize>,
     access_tokens: BTreeMap<String, KnownAccess>,
     pub(in crate::check) channels: Vec<Channel>,
+    /// What is planned in calendars that were changed.
+    plans: BTreeMap<Calendar, Plans>,
+    gone: Vec<Calendar>,
 }
 
 /// A user's consent.
@@ -69,6 +72,11 @@ impl KnownGoogle {
         grant.is_some_and(|grant| !grant.revoked)
     }
 
+    /// Whether there is a consent, and a calendar.
+    pub(in crate::check) fn is_readable(&self, row: &Connection) -> bool {
+        self.is_usable(row) && self.calendar_of(row).is_some_and(|calendar| !self.is_gone(calendar))
+    }
+
     /// When a revoked consent was asked for an access token.
     pub(in crate::check) fn asked_in_vain(&self, row: &Connection) -> &[Instant] {
         let grant = row.refresh_token.as_ref().and_then(|token| self.grant(token));
@@ -77,6 +85,14 @@ impl KnownGoogle {
 
     pub(in crate::check) fn access(&self, access_token: &AccessToken) -> Option<KnownAccess> {
         self.access_tokens.get(access_token.expose()).copied()
+    }
+
+    pub(in crate::check) fn plans(&self, calendar: Calendar) -> Plans {
+        self.plans.get(&calendar).copied().unwrap_or_default()
+    }
+
+    pub(in crate::check) fn is_gone(&self, calendar: Calendar) -> bool {
+        self.gone.contains(&calendar)
     }
 
     pub(in crate::check) fn channel(&self, id: &ChannelId) -> Option<&Channel> {
@@ -116,8 +132,12 @@ impl KnownGoogle {
                     Err(_) => {}
                 }
             }
+            Fact::Planned { calendar, plans } => {
+                self.plans.insert(*calendar, *plans);
+            }
             Fact::ChannelOpened(channel) => self.channels.push((*channel).clone()),
-            Fact::ChannelStopped { channel: id, .. } => {
+            Fact::CalendarGone { calendar, .. } => self.gone.push(*calendar),
+            Fact::ChannelStopped { channel: id, .. } | Fact::ChannelForgotten { channel: id, .. } => {
                 let live = |channel: &&mut Channel| channel.id == **id && channel.is_live(at);
                 if let Some(channel) = self.channels.iter_mut().find(live) {
                     channel.stopped_at = Some(at);

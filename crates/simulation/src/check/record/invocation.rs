@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::{ChannelId, RequestId};
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
+use protocol::look::{LookFailure, Seen};
 use protocol::transition::Transition;
 
 use crate::check::record::sequel::Sequel;
 use crate::check::row::is_live;
 use crate::fact::{Answer, Deed, Request, Step};
-use crate::subject::Invocation;
+use crate::subject::{Calendar, Invocation};
 use crate::time::{Instant, instant};
 
 pub(in crate::check) struct Conduct {
@@ -33,6 +34,12 @@ pub(in crate::check) struct Conduct {
     pub(in crate::check) watches: BTreeMap<usize, usize>,
     /// What Google said about a connection's channel or consent since its renewal was last claimed, successes aside.
     pub(in crate::check) said: BTreeMap<usize, Vec<Said>>,
+    /// Its looks at a connection's calendar.
+    pub(in crate::check) looks: BTreeMap<usize, Vec<Looked>>,
+    /// When looks were made that made it ask for a run that it has not claimed, by connection.
+    reconciled: BTreeMap<usize, Instant>,
+    /// When Google last gave no access token, by connection.
+    pub(in crate::check) token_refused_at: BTreeMap<usize, Instant>,
     pub(in crate::check) sequel: Sequel,
     /// What an update of a connection was about, where it does not know whether it took effect.
     doubted: BTreeSet<(usize, Matter)>,
@@ -46,8 +53,21 @@ pub(in crate::check) struct Claim {
     pub(in crate::check) sent_at: Instant,
     /// What is owed, as it was claimed.
     pub(in crate::check) request: Option<RequestId>,
-    /// A run was made under it.
-    pub(in crate::check) called: bool,
+    /// From when on a look counts as one before its run: where the lease is a new one, a look that was due may have been
+    /// made just before.
+    pub(in crate::check) looked_from: Instant,
+    /// When a run was made under it.
+    pub(in crate::check) called_at: Option<Instant>,
+}
+
+/// A look as it arrived at Google.
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Looked {
+    pub(in crate::check) at: Instant,
+    /// None = with no good access token.
+    pub(in crate::check) calendar: Option<Calendar>,
+    /// None = it did not tell.
+    pub(in crate::check) seen: Option<Seen>,
 }
 
 #[derive(Clone, Copy)]
@@ -87,6 +107,9 @@ impl Conduct {
             pending: BTreeMap::new(),
             watches: BTreeMap::new(),
             said: BTreeMap::new(),
+            looks: BTreeMap::new(),
+            reconciled: BTreeMap::new(),
+            token_refused_at: BTreeMap::new(),
             sequel: Sequel::default(),
             doubted: BTreeSet::new(),
         }
@@ -107,6 +130,17 @@ impl Conduct {
         self.doubted.contains(&(connection, matter))
     }
 
+    /// The last of its looks between two times that told what is in a connection's calendar.
+    pub(in crate::check) fn look(
+        &self,
+        connection: usize,
+        since: Instant,
+        until: Instant,
+    ) -> Option<&Looked> {
+        let is_it = |look: &&Looked| (since..=until).contains(&look.at) && look.seen.is_some();
+        self.looks.get(&connection)?.iter().rev().find(is_it)
+    }
+
     /// Whether Google told it such a thing of a connection.
     pub(in crate::check) fn heard(&self, connection: usize, what: impl Fn(&Said) -> bool) -> bool {
         self.said.get(&connection).is_some_and(|said| said.iter().any(what))
@@ -119,7 +153,7 @@ impl Conduct {
 
     pub(super) fn take(&mut self, at: Instant, deed: &Deed<'_>) {
         match deed {
-            Deed::Asks(request) => self.asks(request),
+            Deed::Asks(request) => self.asks(at, request),
             Deed::Hears(answer) => self.hears(at, answer),
             Deed::HearsNothing => self.unanswered_at = Some(at),
             Deed::StandsStill(_) => self.frozen = true,
@@ -128,7 +162,7 @@ impl Conduct {
         }
     }
 
-    fn asks(&mut self, request: &Request<'_>) {
+    fn asks(&mut self, at: Instant, request: &Request<'_>) {
         self.requests += 1;
         match request {
             Request::Update { connection: Some(connection), transition } => {
@@ -140,7 +174,7 @@ impl Conduct {
             Request::Run { connection, .. } => {
                 self.runs += 1;
                 if let Some(claim) = self.claims.get_mut(connection) {
-                    claim.called = true;
+                    claim.called_at = Some(at);
                 }
             }
             _ => {}
@@ -148,6 +182,9 @@ impl Conduct {
     }
 
     fn hears(&mut self, at: Instant, answer: &Answer<'_>) {
+        if let Answer::Token { connection: Some(connection), answer: Err(_) } = *answer {
+            self.token_refused_at.insert(connection, at);
+        }
         match *answer {
             Answer::Update { connection: Some(connection), transition, row } => {
                 self.sequel.hears(connection, transition, row.map(|row| row.is_some()));
@@ -163,7 +200,11 @@ impl Conduct {
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.entry(connection).or_default().push(failure.into());
             }
-            Answer::Token { connection: Some(connection), answer: Err(refused) } => {
+            Answer::Token { connection: Some(connection), answer: Err(refused) }
+            | Answer::Look {
+                connection: Some(connection),
+                answer: Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)),
+            } => {
                 let said = Said {
                     code: refused.failure.code(),
                     of_channel: false,
@@ -195,9 +236,18 @@ impl Conduct {
                     live: is_live(step.after),
                     sent_at: step.sent_at,
                     request: step.after.sync_request_id,
-                    called: false,
+                    looked_from: match (step.transition, self.reconciled.remove(&step.connection)) {
+                        (Transition::ClaimRun, Some(looked_at)) => looked_at,
+                        _ => step.sent_at,
+                    },
+                    called_at: None,
                 };
                 self.claims.insert(step.connection, claim);
+            }
+            Transition::Reconcile => {
+                let looks = self.looks.get(&step.connection);
+                let looked_at = looks.and_then(|looks| looks.last()).map(|look| look.at);
+                self.reconciled.extend(looked_at.map(|looked_at| (step.connection, looked_at)));
             }
             _ => {}
         }

@@ -7,11 +7,13 @@ pub(super) mod sequel;
 
 use protocol::connection::ChannelId;
 use protocol::failure::WatchFailure;
+use protocol::look::LookFailure;
 use protocol::notification::Notification;
+use protocol::transition::Transition;
 
 use crate::check::record::connection::{Case, KnownChange, Made};
 use crate::check::record::google::KnownGoogle;
-use crate::check::record::invocation::Conduct;
+use crate::check::record::invocation::{Conduct, Looked};
 use crate::check::row::{PERMANENT, is_live};
 use crate::fact::{Deed, Fact, Moment, Request};
 use crate::subject::{Broken, Invocation, Purpose, Row};
@@ -77,7 +79,7 @@ impl Record {
 
     /// Nothing is wrong with it, as far as anybody can tell.
     pub(in crate::check) fn is_healthy(&self, case: &Case) -> bool {
-        case.row.as_ref().is_some_and(|row| is_live(row) && self.google.is_usable(row))
+        case.row.as_ref().is_some_and(|row| is_live(row) && self.google.is_readable(row))
             && case.broken.is_none()
     }
 
@@ -92,6 +94,14 @@ impl Record {
         consent.is_some_and(|consent| case.excuses.contains(&consent))
     }
 
+    /// The known limit: a holder that lost its lease alive and then died, stopped waiting or was not answered.
+    pub(in crate::check) fn is_unnoticed(&self, made: &Made) -> bool {
+        self.life(made.run.holder).is_some_and(|holder| {
+            let is_unanswered = holder.unanswered_at.is_some_and(|at| at >= made.run.end);
+            holder.frozen && (!made.heard || holder.crashed || is_unanswered)
+        })
+    }
+
     /// Whether a connection crashes what looks at it.
     pub(in crate::check) fn has_crashing(&self) -> bool {
         self.cases.iter().filter_map(|case| case.broken).any(Broken::crashes)
@@ -100,16 +110,20 @@ impl Record {
     pub(in crate::check) fn take(&mut self, at: Instant, fact: &Fact<'_>) {
         self.google.take(at, fact);
         match fact {
-            Fact::Connected { connection, row, broken } => {
-                self.cases.push(Case::new(*connection, row, *broken));
+            Fact::Connected { connection, row, broken, writes } => {
+                self.cases.push(Case::new(*connection, row, *broken, *writes));
             }
             Fact::Written { connection, row, .. } => {
                 self.disturbed_at = at;
-                self.change(*connection, |case| case.row = row.cloned());
+                self.change(*connection, |case| {
+                    case.row = row.cloned();
+                    case.written_at = Some(at);
+                });
             }
             Fact::Deleted { connection } => self.change(*connection, |case| case.row = None),
-            Fact::Changed { connection, change: number, unseen } => {
-                let change = KnownChange { number: *number, at, acknowledged: false, unseen: *unseen };
+            Fact::Changed { connection, change: number, unseen, own } => {
+                let change =
+                    KnownChange { number: *number, at, acknowledged: false, unseen: *unseen, own: *own };
                 self.change(*connection, |case| case.changes.push(change));
             }
             Fact::Acknowledged { connection, change: number } => self.change(*connection, |case| {
@@ -124,7 +138,25 @@ impl Record {
                     self.excuse(*connection, channel, issued_at, failure);
                 }
             }
+            Fact::LookArrived { invocation, connection, calendar, answer } => {
+                if let Err(LookFailure::Refused(refused) | LookFailure::Unauthorized(refused)) = answer
+                    && PERMANENT.contains(&refused.failure.code())
+                {
+                    self.change_and_excuse(*connection);
+                }
+                let look =
+                    Looked { at, calendar: *calendar, seen: answer.as_ref().ok().map(|look| look.seen) };
+                if let Some(life) = self.lives.get_mut(invocation.number) {
+                    life.looks.entry(*connection).or_default().push(look);
+                }
+            }
             Fact::Applied(step) => {
+                if matches!(step.transition, Transition::SettleRun | Transition::NoteUnchanged) {
+                    let life = self.life(step.invocation);
+                    let look = life.and_then(|life| life.look(step.connection, Instant::MIN, at));
+                    let looked_at = look.map(|look| look.at);
+                    self.change(step.connection, |case| case.settled.extend(looked_at));
+                }
                 self.change(step.connection, |case| case.steps(at, step));
                 if let Some(life) = self.lives.get_mut(step.invocation.number) {
                     life.steps(step);
@@ -184,6 +216,14 @@ impl Record {
             WatchFailure::ChannelIdNotUnique | WatchFailure::Doubtful(_) => false,
         };
         if excuses && let Some(row) = &case.row {
+            case.excuses.extend(self.google.consent_of(row));
+        }
+    }
+
+    /// What Google said of a calendar may be worth waiting a day for.
+    fn change_and_excuse(&mut self, connection: usize) {
+        let Some(case) = self.cases.get_mut(connection) else { return };
+        if let Some(row) = &case.row {
             case.excuses.extend(self.google.consent_of(row));
         }
     }
