@@ -193,7 +193,7 @@ impl<P: Ports> Holder<'_, P> {
             self.log_success(request, is_settled, ended_at, duration);
             outcome = outcome.followed_by(if is_settled { Outcome::Settled } else { Outcome::Synced });
             let ended = |released| Ended { outcome, duration, released };
-            let success = self.success(request, ended_at, found);
+            let success = self.success(request, ended_at, found, is_settled);
             let finish = if is_settled { transition::settle_run } else { transition::finish_run };
             match self.update(finish(self.held(), request, &success)).await {
                 Ok(Some(_)) | Err(DatabaseUnavailable) => return ended(None),
@@ -294,17 +294,35 @@ impl<P: Ports> Holder<'_, P> {
             .min(self.invocation.time_before_run(now))
     }
 
-    fn success(&self, request: RequestId, ended_at: Timestamp, found: Option<Found>) -> Success {
+    fn success(
+        &self,
+        request: RequestId,
+        ended_at: Timestamp,
+        found: Option<Found>,
+        is_settled: bool,
+    ) -> Success {
         let next_look = found.is_some().then(|| {
             let is_well = self.row.hears_of_changes(ended_at);
             schedule::next_look(ended_at, self.ports.look_interval(), is_well, self.ports.random())
         });
+        let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
+        let is_in_doubt = is_settled || found.as_ref().is_some_and(|found| self.may_be_undone(found));
         Success {
             ended_at,
-            streak: schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at),
+            streak: if is_in_doubt { streak.max(1) } else { streak },
             seen_before: self.row.sync_seen.clone(),
             found,
             next_look,
+        }
+    }
+
+    /// Whether the run may have read of a change that is undone by now, and nobody tells: its look found another
+    /// calendar than the one before, of which Google did not tell or cannot be relied on to tell. The next look that
+    /// is due is followed by a run; one that then finds the same again settles the matter.
+    fn may_be_undone(&self, found: &Found) -> bool {
+        match self.row.seen() {
+            Some(seen) => seen != found.look.seen,
+            None => !self.row.hears_of_changes(self.leased_at),
         }
     }
 
