@@ -47,7 +47,8 @@ impl Check for EchoesAreBraked {
 
 fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
     let (before, after) = (step.before, step.after);
-    let claim = record.life(step.invocation).and_then(|life| life.claims.get(&step.connection));
+    let Some(life) = record.life(step.invocation) else { return };
+    let claim = life.claims.get(&step.connection);
     let ran_for = claim.and_then(|claim| claim.request);
     let is_echo = ran_for
         .and_then(arose_at)
@@ -55,7 +56,8 @@ fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
         .is_some_and(|(arose_at, last_ended_at)| arose_at - instant(last_ended_at) < delta(ECHO));
     let streak = if is_echo { before.sync_streak + 1 } else { 0 };
     // A doubt that a look leaves counts as much.
-    let is_after_look = after.sync_seen.is_some();
+    let look = claim.and_then(|claim| life.look(step.connection, claim.looked_from, Instant::MAX));
+    let is_after_look = look.is_some();
     let streak = if is_after_look && after.sync_streak == 1 { streak.max(1) } else { streak };
     let brake = (SECOND << streak.clamp(0, 20)).min(delta(LONGEST_BRAKE));
     let brake = if streak < FREE_ECHOES { 0 } else { brake };
