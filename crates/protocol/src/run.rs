@@ -322,7 +322,8 @@ impl<P: Ports> Holder<'_, P> {
     fn may_be_undone(&self, found: &Found) -> bool {
         match self.row.seen() {
             Some(seen) => seen != found.look.seen,
-            None => !self.row.hears_of_changes(self.leased_at),
+            // A channel just opened tells, though it has not been heard of yet.
+            None => self.row.webhook_id.is_none(),
         }
     }
 

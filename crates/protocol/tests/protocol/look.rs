@@ -141,6 +141,7 @@ fn what_is_settled_without_an_echo_is_in_doubt_too() {
 fn a_change_that_is_undone_during_its_run_and_that_nobody_tells_is_run_for_again() {
     let without_channel = [(Column::WebhookId, NULL), (Column::WebhookMessageNumber, 0.into())];
     let with_channel = [(Column::WebhookId, "current".into()), (Column::WebhookMessageNumber, 7.into())];
+    let new_channel = [(Column::WebhookId, "current".into()), (Column::WebhookMessageNumber, 0.into())];
     for (row, seen, content, in_doubt) in [
         (&without_channel, Some(0), 1, true),
         (&without_channel, None, 1, true),
@@ -148,6 +149,7 @@ fn a_change_that_is_undone_during_its_run_and_that_nobody_tells_is_run_for_again
         (&with_channel, Some(0), 1, true),
         (&with_channel, None, 1, false),
         (&with_channel, Some(0), 0, false),
+        (&new_channel, None, 1, false),
     ] {
         let world = World::new();
         let id = settled(&world);
