@@ -1,7 +1,7 @@
 // The app of a signed-in user: the element on one side, the week on the other, and what goes to and fro.
 import { Board } from "./board.js";
 import { Controls } from "./controls.js";
-import { addDays, month, startOfWeek } from "./days.js";
+import { addDays, month, startOfDay } from "./days.js";
 import { Follower } from "./follow.js";
 import { forget, suggest, tell } from "./story.js";
 import { Week } from "./week.js";
@@ -38,7 +38,7 @@ export class App {
     this.#supabase = supabase;
     this.#host = host;
     this.#board = new Board(supabase, host);
-    this.#follower = new Follower(this.#board, tell);
+    this.#follower = new Follower(this.#board, host, tell);
     this.#week = new Week(element("week"), {
       add: (start, end) => this.#attempt(() => this.#add(start, end)),
       change: (item) => this.#change(item, 0),
@@ -59,7 +59,7 @@ export class App {
     const on = (id, action) => element(id).addEventListener("click", action, { signal });
     on("previous", () => this.#turnTo(addDays(this.#week.first, -7)));
     on("next", () => this.#turnTo(addDays(this.#week.first, 7)));
-    on("today", () => this.#turnTo(startOfWeek(new Date())));
+    on("today", () => this.#turnTo(startOfDay(new Date())));
     on("add", () => this.#attempt(() => this.#add(...this.#week.cursor.slot())));
     this.#board.addEventListener("change", () => this.#show(), { signal });
     for (const [target, type] of [[document, "visibilitychange"], [window, "focus"]]) {
@@ -69,9 +69,9 @@ export class App {
     forget();
     this.#integrate();
     this.#controls.returned(outcome);
-    this.#turnTo(startOfWeek(new Date()));
-    const today = Math.max((new Date() - this.#week.first) / 86_400_000, 0);
-    this.#week.scrollTo(Math.floor(today), 7 * 60 + 30);
+    // The week begins today: what is over is nobody's to plan, and not looked at.
+    this.#turnTo(startOfDay(new Date()));
+    this.#week.scrollTo(0, 7 * 60 + 30);
   }
 
   close() {
@@ -118,7 +118,8 @@ export class App {
 
   #show() {
     const { events, sessions, problem, connection, status } = this.#board;
-    const items = [...events, ...sessions].map((item) => this.#drafts.get(item.key)?.item ?? item);
+    const written = sessions.map((session) => ({ ...session, written: this.#board.isWritten(session) }));
+    const items = [...events, ...written].map((item) => this.#drafts.get(item.key)?.item ?? item);
     this.#week.show(items);
     const text = problem ? `${capital(problem.message)}. The events below are the last that were seen.` : "";
     if (element("calendar-problem").textContent !== text) element("calendar-problem").textContent = text;

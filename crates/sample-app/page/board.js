@@ -4,6 +4,8 @@ import { addDays, parseTime } from "./days.js";
 /** What tells whether Google has notified, and whether a run is owed or done. No secret is among it. */
 const CONNECTION = "id,webhook_id,webhook_message_number,sync_request_id,sync_error,last_sync_at,is_active,sync_enabled";
 
+const FORGOTTEN = "forgotten channel";
+
 export class Board extends EventTarget {
   /** `null` without one, `undefined` until it is known. */
   connection = undefined;
@@ -11,11 +13,15 @@ export class Board extends EventTarget {
   status = null;
   events = [];
   sessions = [];
+  /** The ids of sessions that the app has written into the calendar, too. */
+  #written = new Set();
   /** Why the events shown may not be the calendar's, as an error of the host. */
   problem = null;
   #supabase;
   #host;
   #week;
+  /** The channel that Google was made to forget; the page may be loaded again meanwhile. */
+  #forgotten = sessionStorage.getItem(FORGOTTEN);
   #asked = 0;
   /** Which questions the connection and the sessions that are shown answer. */
   #answered = { connection: 0, sessions: 0 };
@@ -33,6 +39,17 @@ export class Board extends EventTarget {
     const { connection, status } = this;
     const isLive = connection && !["paused", "disconnected", "reconnect_required", "unsupported"].includes(status);
     return Boolean(isLive && (connection.sync_request_id || !connection.last_sync_at));
+  }
+
+  /** Whether Google keeps silent, whatever happens in the calendar. */
+  get isForgotten() {
+    return Boolean(this.connection?.webhook_id) && this.connection.webhook_id === this.#forgotten;
+  }
+
+  /** Google has forgotten the channel that is open now. */
+  channelForgotten() {
+    this.#forgotten = this.connection?.webhook_id ?? null;
+    sessionStorage.setItem(FORGOTTEN, this.#forgotten);
   }
 
   turnTo(week) {
@@ -98,6 +115,7 @@ export class Board extends EventTarget {
     const asked = ++this.#eventsAsked;
     if (!this.connection) {
       this.events = [];
+      this.#written.clear();
       return this.#changed();
     }
     let events = null;
@@ -110,8 +128,17 @@ export class Board extends EventTarget {
     // An older answer than what is shown says nothing.
     if (asked !== this.#eventsAsked) return;
     this.problem = problem;
-    this.events = events?.map(eventItem) ?? this.events;
+    if (events) {
+      // What the app has written is on the page already.
+      const [own, others] = [events.filter(isOwn), events.filter((event) => !isOwn(event))];
+      this.#written = new Set(own.map(({ session_id }) => session_id));
+      this.events = others.map(eventItem);
+    }
     this.#changed();
+  }
+
+  isWritten(session) {
+    return this.#written.has(session.id);
   }
 
   /** Shows a change at once, before the answer to it. `null` in the place of an item removes it. */
@@ -125,6 +152,10 @@ export class Board extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+function isOwn({ session_id }) {
+  return Boolean(session_id);
 }
 
 function eventItem({ id, title, starts_at, ends_at }) {

@@ -10,6 +10,30 @@ const RETURNED = {
   failed: "Google did not complete the consent. Connect again.",
 };
 
+/** What the button does, by how the app writes at the moment; and what is said then. */
+const STYLES = {
+  none: {
+    button: "The app writes to the calendar",
+    next: "recreate",
+    said: "The app has taken its sessions out of the calendar, and writes nothing any more.",
+  },
+  recreate: {
+    button: "The app writes only what changes",
+    next: "in-place",
+    said: "In every run the app now deletes its sessions from the calendar and writes all of them anew.",
+  },
+  "in-place": {
+    button: "The app writes nothing",
+    next: "none",
+    said: "The app now writes a session to the calendar only where it differs from what is there.",
+  },
+};
+
+/** Milliseconds without a notification and a run that count as the end of both. */
+const SILENT_FOR = 5_000;
+
+const times = (count) => ["not at all", "once", "twice"][count] ?? `${count} times`;
+
 /** Days of the week, hours, and what for. */
 const SESSIONS = [
   [0, 9, 10.5, "Write the talk"],
@@ -23,6 +47,9 @@ export class Controls {
   #given;
   #listening = new AbortController();
   #outage;
+  #style = "none";
+  /** Which switch of the style is followed. */
+  #switched = 0;
 
   constructor(given) {
     this.#given = given;
@@ -33,19 +60,29 @@ export class Controls {
     this.#on("disconnect", () => this.#write({ is_active: false }, "Disconnected: the channel is given up within a minute."));
     this.#on("revoke", async () => {
       await host.revokeAccess();
-      return "Revoked. Nobody tells the app: it finds out when it next asks Google for something, as “Refresh” or a change does.";
+      return "Revoked. Nobody tells the app: it finds out when it next asks Google for something, as “Refresh” does, or the " +
+        "look at the calendar that comes every few hours.";
     });
     this.#on("age", async () => {
       await host.letChannelGrowOld();
       return "The channel ends within the hour, as far as its row tells. The next sweep opens a new one before it stops the old.";
     });
+    this.#on("forget", async () => {
+      await host.forgetChannel();
+      board.channelForgotten();
+      return "Google has forgotten the channel, and nobody was told. Draw an event: no notification comes. The calendar is looked at " +
+        "every six hours, and here five seconds after your change.";
+    });
+    this.#on("host-writes", () => this.#switchHostWrites());
     this.#on("outage", () => this.#beginOutage());
     board.addEventListener("change", () => this.#show(), { signal: this.#listening.signal });
     this.tell("");
+    host.hostWrites().then((style) => this.#showStyle(style), () => {});
   }
 
   close() {
     this.#listening.abort();
+    this.#switched += 1;
     this.#endCountdown();
   }
 
@@ -78,7 +115,7 @@ export class Controls {
     const live = Boolean(connection?.is_active);
     element("pause").disabled = !live;
     element("pause").textContent = status === "paused" ? "Resume" : "Pause";
-    for (const id of ["disconnect", "revoke", "age"]) element(id).disabled = !live;
+    for (const id of ["disconnect", "revoke", "age", "forget", "host-writes"]) element(id).disabled = !live;
   }
 
   async #seed() {
@@ -113,6 +150,54 @@ export class Controls {
     // A sweep would do it within a minute.
     await this.#given.supabase.functions.invoke("setup-calendar-webhook");
     return said;
+  }
+
+  #showStyle(style) {
+    this.#style = style;
+    element("host-writes").textContent = STYLES[style].button;
+  }
+
+  async #switchHostWrites() {
+    const { host, board } = this.#given;
+    const mine = ++this.#switched;
+    const { next } = STYLES[this.#style];
+    const runs = await host.runs();
+    const { webhook_message_number: notified } = await board.loadConnection();
+    await host.chooseHostWrites(next);
+    this.#showStyle(next);
+    const { said } = STYLES[next];
+    if (next !== "none") this.#followWrites(mine, said, runs, Number(notified));
+    return said;
+  }
+
+  /** Tells how often Google notified and the app was run since, until both are silent. */
+  async #followWrites(mine, said, runsBefore, notifiedBefore) {
+    const { host, board } = this.#given;
+    let seen = "";
+    let since = Date.now();
+    while (mine === this.#switched) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      let runs, connection;
+      try {
+        [runs, connection] = await Promise.all([host.runs(), board.loadConnection()]);
+      } catch {
+        return;
+      }
+      if (!connection || mine !== this.#switched) return;
+      const counts = [runs - runsBefore, Number(connection.webhook_message_number) - notifiedBefore];
+      const now = `${counts} ${connection.sync_request_id}`;
+      if (now !== seen) {
+        seen = now;
+        since = Date.now();
+      } else if (Date.now() - since > SILENT_FOR && !connection.sync_request_id) {
+        const [ran, notified] = counts;
+        this.tell(notified === 0
+          ? `${said} At the moment nothing does, so nothing was written: silence.`
+          : `${said} Google notified ${times(notified)}, the app was run ${times(ran)}; then silence: looks show that the ` +
+            "calendar is as the last run found it.");
+        return this.#given.changed();
+      }
+    }
   }
 
   async #write(change, said) {

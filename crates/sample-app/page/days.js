@@ -3,16 +3,6 @@
 export const MINUTE = 60_000;
 export const DAY_MINUTES = 24 * 60;
 
-/** The weeks' first day where the user lives; 1 = Monday. */
-function firstDayOfWeek() {
-  const locale = new Intl.Locale(navigator.language);
-  return (locale.getWeekInfo?.() ?? locale.weekInfo)?.firstDay ?? 1;
-}
-
-export function startOfWeek(date) {
-  return addDays(startOfDay(date), -((date.getDay() - firstDayOfWeek() + 7) % 7));
-}
-
 export function startOfDay(date) {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate());
 }

@@ -8,20 +8,24 @@ const LATER = 1_000;
 const SOON_FOR = 15_000;
 /** A run that has not ended after so long was not begun at once. */
 const LONG = 4_000;
+/** So long after a change of which Google says nothing, the hours pass until the calendar is looked at. */
+const SILENCE = 5_000;
 /** Runs are held back by two minutes at most when changes follow each other, and a sweep comes once a minute. */
 const PATIENCE = 240_000;
 
 /** Follows the newest change; one that is followed already is given up. */
 export class Follower {
   #board;
+  #host;
   #show;
   #current = 0;
   /** The newest change. */
   #made = Promise.resolve();
 
   /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack }`. */
-  constructor(board, show) {
+  constructor(board, host, show) {
     this.#board = board;
+    this.#host = host;
     this.#show = show;
   }
 
@@ -60,8 +64,11 @@ export class Follower {
       return tell();
     }
 
+    const isCurrent = () => mine === this.#current && since() < PATIENCE;
+    if (this.#board.isForgotten) return this.#followSilence({ story, before: before.sessions, startedAt, since, tell, isCurrent });
+
     let notified = null;
-    while (mine === this.#current && since() < PATIENCE) {
+    while (isCurrent()) {
       const connection = await this.#board.loadConnection();
       if (!connection) return;
       if (!notified && wasNotified(before.connection, connection)) {
@@ -87,6 +94,35 @@ export class Follower {
       story.error = connection.sync_error;
       tell();
       await new Promise((resolve) => setTimeout(resolve, since() < SOON_FOR ? SOON : LATER));
+    }
+    story.outcome = "given up";
+    tell();
+  }
+
+  /** Google says nothing. The next look finds the change, and the function that looks opens another channel. */
+  async #followSilence({ story, before, startedAt, since, tell, isCurrent }) {
+    story.outcome = "silence";
+    tell();
+    await new Promise((resolve) => setTimeout(resolve, SILENCE));
+    if (!isCurrent()) return;
+    story.steps.push({ what: "Hours later: a look is due", after: since() });
+    tell();
+    const runs = await this.#host.runs();
+    await this.#host.haveCalendarLookedAt();
+    // Another sweep may be at it still.
+    while (isCurrent()) {
+      const connection = await this.#board.loadConnection();
+      if (!connection) return;
+      const wasFound = await this.#host.runs() > runs;
+      const isOver = parseTime(connection.last_sync_at) >= startedAt && !connection.sync_request_id;
+      if (isOver && !(wasFound && this.#board.isForgotten)) {
+        story.moved = movedSince(before, await this.#board.loadSessions());
+        story.steps.push({ what: wasFound ? "The look found it" : "The look found nothing new", after: since() });
+        story.look = wasFound ? "found" : "nothing new";
+        story.outcome = "done";
+        return tell();
+      }
+      await new Promise((resolve) => setTimeout(resolve, SOON));
     }
     story.outcome = "given up";
     tell();

@@ -62,6 +62,30 @@ export class Host {
     return this.#call("POST", "faults/old-channel");
   }
 
+  /** Google says nothing any more on the channel that is open now. */
+  forgetChannel() {
+    return this.#call("POST", "faults/forgotten-channel");
+  }
+
+  /** Lets the hours pass until the calendar is looked at. */
+  haveCalendarLookedAt() {
+    return this.#call("POST", "faults/look");
+  }
+
+  /** How often the user's sessions were recalculated by the functions. */
+  async runs() {
+    return (await this.#call("GET", "sessions/runs")).length;
+  }
+
+  /** How a run writes the sessions into the calendar: `none`, `in-place` or `recreate`. */
+  hostWrites() {
+    return this.#call("GET", "sessions/host-writes");
+  }
+
+  chooseHostWrites(style) {
+    return this.#call("POST", "sessions/host-writes", style);
+  }
+
   beginOutage() {
     return this.#call("POST", "faults/outage");
   }

@@ -48,12 +48,23 @@ export function tell(story) {
   track.classList.toggle("open", !ended);
 }
 
-function sentence({ outcome, moved, steps, error, wasHeldBack }) {
+const count = (sessions) => (sessions === 1 ? "1 session" : `${sessions} sessions`);
+
+function sentence({ outcome, moved, steps, error, wasHeldBack, look }) {
   const after = seconds(steps.at(-1).after);
   switch (outcome) {
+    case "silence":
+      return "Google says nothing: it has forgotten the channel. The calendar is looked at in a moment, as it is every few hours.";
     case "done":
+      if (look === "nothing new") {
+        return "Google said nothing, and the look saw nothing new: what is over for a day is not looked at. Change something that is yet to come.";
+      }
+      if (look === "found") {
+        return `Google said nothing; a look found the change${moved ? `, and ${count(moved)} moved` : ""}. ` +
+          "Another channel was opened: Google notifies again.";
+      }
       if (moved === 0) return `Recalculated; no session had to move. Seen ${after} after the change.`;
-      return `${moved === 1 ? "1 session" : `${moved} sessions`} moved ${after} after the change` +
+      return `${count(moved)} moved ${after} after the change` +
         (wasHeldBack ? ": after many changes in a row they are gathered." : ".");
     case "held back":
       return "Google has notified; the run waits. After many changes in a row they are gathered, for two minutes at most.";

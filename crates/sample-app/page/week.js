@@ -11,8 +11,8 @@ import { followPointer } from "./pointer.js";
 const KINDS = { event: "Event", session: "Session" };
 
 /**
- * Items are `{ key, kind: "event" | "session", id, title, start, end, wanted? }`, `wanted` being when a session that
- * gave way was to start. `wishes` are the functions `add(start, end)`, `change(item)`, `nudge(item)` and
+ * Items are `{ key, kind: "event" | "session", id, title, start, end, wanted?, written? }`, `wanted` being when a session
+ * that gave way was to start, `written` whether it is in the calendar, too. `wishes` are the functions `add(start, end)`, `change(item)`, `nudge(item)` and
  * `remove(item)`.
  */
 export class Week {
@@ -173,9 +173,11 @@ export class Week {
     block.querySelector(".title").textContent = item.title || "Untitled";
     block.querySelector(".time").textContent = timeRange(item.start, item.end);
     block.querySelector(".wanted").textContent = gaveWay ? timeOfDay(item.wanted) : "";
+    const where = item.written ? ", also in Google Calendar" : "";
+    block.querySelector(".kind").textContent = KINDS[item.kind] + where;
     block.querySelector(".remove").ariaLabel = `Remove ${item.title || "untitled"}`;
     block.ariaLabel = `${KINDS[item.kind]} ${item.title || "untitled"}, ${longDay(item.start)}, ${timeOfDay(item.start)} to ` +
-      timeOfDay(item.end) + (gaveWay ? `, gave way, wanted at ${timeOfDay(item.wanted)}` : "");
+      timeOfDay(item.end) + (gaveWay ? `, gave way, wanted at ${timeOfDay(item.wanted)}` : "") + where;
   }
 
   #newBlock(item) {
@@ -188,7 +190,7 @@ export class Week {
     make("span", "title", block);
     make("span", "time", block);
     make("span", "wanted", block);
-    make("span", "kind", block).textContent = KINDS[item.kind];
+    make("span", "kind", block);
     const remove = make("button", "remove", block);
     remove.type = "button";
     remove.textContent = "×";

@@ -10,11 +10,12 @@ use anyhow::{Context, Result};
 use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::connected_calendar::{CalendarError, ConnectedCalendar, format_time};
+use crate::host_writes::HostWrites;
 use crate::planner::Planner;
 use crate::services::{Services, rows};
 
@@ -160,12 +161,69 @@ impl HostApp {
 
     /// Lets weeks pass, as far as the connection's row tells: its channel ends in an hour, and its renewal is due.
     pub async fn bring_end_near(&self, user: Uuid) -> Result<()> {
+        let in_an_hour = format_time(Utc::now() + TimeDelta::hours(1));
+        let now = format_time(Utc::now());
+        self.rewrite(user, &json!({ "webhook_expiration": in_an_hour, "webhook_not_before": now })).await
+    }
+
+    /// Lets the hours pass until the calendar is due for a look, as far as the connection's row tells, and has it looked
+    /// at.
+    pub(crate) async fn have_calendar_looked_at(&self, user: Uuid) -> Result<()> {
+        let now = Utc::now();
+        let before = format_time(now - TimeDelta::hours(2));
         let change = json!({
-            "webhook_expiration": format_time(Utc::now() + TimeDelta::hours(1)),
-            "webhook_not_before": format_time(Utc::now()),
+            "sync_look_at": format_time(now),
+            // The last run was long ago, and so was the channel opened.
+            "last_sync_at": before,
+            "sync_streak": 0,
+            "webhook_opened_at": before,
         });
+        self.rewrite(user, &change).await?;
+        self.services().sweep().await?;
+        // What the look found may make the channel due for renewal, which is the next sweep's.
+        self.services().sweep().await
+    }
+
+    /// Has Google lose the channel, without a word.
+    pub(crate) async fn forget_channel(&self, user: Uuid) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Row {
+            webhook_id: Option<String>,
+        }
+        let query = [
+            ("user_id", format!("eq.{user}")),
+            ("provider", "eq.google".to_owned()),
+            ("select", "webhook_id".to_owned()),
+        ];
+        let found: Vec<Row> =
+            rows(self.services().rest(Method::GET, "calendar_connections").query(&query)).await?;
+        for channel in found.into_iter().filter_map(|row| row.webhook_id) {
+            let url = format!("{}/control/channels/{channel}/forget", self.services().google_url);
+            self.services().client.post(url).send().await?.error_for_status()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn host_writes(&self, user: Uuid) -> HostWrites {
+        self.planner.host_writes(user)
+    }
+
+    /// How this user's runs write to the calendar from now on. It is written like that at once.
+    pub(crate) async fn choose_host_writes(&self, user: Uuid, host_writes: HostWrites) -> Result<()> {
+        self.planner.choose_host_writes(user, host_writes);
+        let Some(connection) = self.connection(user).await? else { return Ok(()) };
+        match host_writes {
+            HostWrites::None => self.planner.withdraw(user, connection).await,
+            HostWrites::InPlace | HostWrites::Recreate => {
+                self.planner.run_meanwhile(user, connection).await.map(drop)
+            }
+        }
+    }
+
+    /// Changes the user's rows behind everybody's back.
+    async fn rewrite(&self, user: Uuid, change: &Value) -> Result<()> {
         let query = [("user_id", format!("eq.{user}")), ("provider", "eq.google".to_owned())];
-        let update = self.services().rest(Method::PATCH, "calendar_connections").query(&query).json(&change);
+        let update = self.services().rest(Method::PATCH, "calendar_connections").query(&query).json(change);
         update.send().await?.error_for_status()?;
         Ok(())
     }

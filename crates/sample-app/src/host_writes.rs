@@ -59,6 +59,12 @@ pub(crate) async fn write(
     carry_out(writes, calendar).await
 }
 
+/// Takes the sessions out of the calendar.
+pub(crate) async fn withdraw(calendar: &mut ConnectedCalendar<'_>) -> Result<(), CalendarError> {
+    let written = own_events(calendar).await?;
+    carry_out(recreate(&written, &[]), calendar).await
+}
+
 async fn own_events(calendar: &mut ConnectedCalendar<'_>) -> Result<Vec<Event>, CalendarError> {
     calendar.events(Which::With(&format!("{}={}", OWN.0, OWN.1))).await
 }
@@ -123,8 +129,9 @@ fn recreate<'a>(written: &'a [Event], planned: &[Planned]) -> Vec<Write<'a>> {
     deleted.chain(planned.iter().map(|session| Write::Insert(resource(session)))).collect()
 }
 
-fn session_of(event: &Event) -> Option<Uuid> {
-    event.private_property(SESSION)?.parse().ok()
+/// The session that an event of the app's own stands for.
+pub(crate) fn session_of(event: &Event) -> Option<Uuid> {
+    event.private_property(SESSION).filter(|_| is_own(event))?.parse().ok()
 }
 
 /// Always the same of the same session: an event that is deleted and written anew says what it said before.

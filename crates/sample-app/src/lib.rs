@@ -49,7 +49,7 @@ impl SampleApp {
     /// The page and what it asks, for the root of the app's address. `repository` has the files of both the page and
     /// the element.
     pub fn page(&self, repository: &Path) -> Router {
-        page::router(self.host_app.clone(), repository)
+        page::router(self.host_app.clone(), self.recalculate.clone(), repository)
     }
 
     /// The Edge Function that the app deploys itself, whatever path it is asked at.

@@ -11,21 +11,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
 use crate::host_app::{self, HostApp, User};
+use crate::host_writes::HostWrites;
 use crate::page::faults::Outage;
 use crate::page::refusal::Refusal;
+use crate::recalculate::Recalculate;
 
 /// No inline script or style, and nothing from anywhere else; the element's WASM may be compiled.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn router(host_app: Arc<HostApp>, repository: &Path) -> Router {
+pub(crate) fn router(host_app: Arc<HostApp>, recalculate: Arc<Recalculate>, repository: &Path) -> Router {
+    let runs = async move |State(_): State<Arc<HostApp>>, user: User| Json(recalculate.runs_of(user.id));
     Router::new()
         .route("/app/configuration", get(configuration))
         .route("/app/calendar/connect", post(consent::ask))
@@ -33,8 +36,12 @@ pub(crate) fn router(host_app: Arc<HostApp>, repository: &Path) -> Router {
         .route("/app/calendar/events", get(calendar::list).post(calendar::insert).delete(calendar::clear))
         .route("/app/calendar/events/{id}", patch(calendar::change).delete(calendar::delete))
         .route("/app/sessions/plan", post(plan_sessions))
+        .route("/app/sessions/runs", get(runs))
+        .route("/app/sessions/host-writes", get(host_writes).post(choose_host_writes))
         .route("/app/faults/revoke", post(faults::revoke))
         .route("/app/faults/old-channel", post(faults::age_channel))
+        .route("/app/faults/forgotten-channel", post(faults::forget_channel))
+        .route("/app/faults/look", post(faults::look))
         .with_state(host_app.clone())
         .merge(faults::outages(host_app.clone(), Outage::default()))
         .merge(files::router(host_app.services().supabase_url.clone(), repository))
@@ -62,4 +69,17 @@ async fn configuration(State(host_app): State<Arc<HostApp>>) -> Json<Value> {
 
 async fn plan_sessions(State(host_app): State<Arc<HostApp>>, user: User) -> Result<Json<Value>, Refusal> {
     Ok(Json(json!({ "moved": host_app.replan(user.id).await? })))
+}
+
+async fn host_writes(State(host_app): State<Arc<HostApp>>, user: User) -> Json<HostWrites> {
+    Json(host_app.host_writes(user.id))
+}
+
+async fn choose_host_writes(
+    State(host_app): State<Arc<HostApp>>,
+    user: User,
+    Json(style): Json<HostWrites>,
+) -> Result<StatusCode, Refusal> {
+    host_app.choose_host_writes(user.id, style).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -71,6 +71,13 @@ impl Planner {
         self.host_writes_of.lock().unwrap_or_else(PoisonError::into_inner).insert(user, host_writes);
     }
 
+    /// Takes a user's sessions out of the calendar, into which no run writes them any more.
+    pub(crate) async fn withdraw(&self, user: Uuid, connection: Uuid) -> Result<()> {
+        let _turn = self.turn(user).await;
+        let mut calendar = self.calendar(user, connection).await?.that_renews_its_token();
+        Ok(host_writes::withdraw(&mut calendar).await?)
+    }
+
     /// The calendar of one connection of a user.
     pub(crate) async fn calendar(
         &self,
@@ -133,8 +140,8 @@ impl Planner {
         Ok(planned.collect())
     }
 
-    /// Writes an event to the watched calendar, long ago so that no session is in its way: the kind of
-    /// function whose every run causes the next notification.
+    /// Adds one more event to the watched calendar, so late that no session is in its way: the kind of function whose
+    /// every run causes the next notification, and a calendar that is never as the run before found it.
     pub(crate) async fn write_event(&self, user: Uuid, connection: Uuid) -> Result<()> {
         let event = json!({
             "summary": "Planned",

@@ -56,7 +56,7 @@ struct Behaviour {
 
 /// One call that was let in.
 #[derive(Clone, Serialize)]
-struct Run {
+pub(crate) struct Run {
     user_id: Uuid,
     connection_id: Uuid,
     request_id: Uuid,
@@ -92,6 +92,11 @@ impl Recalculate {
             .route("/control/runs", get(list_runs))
             .route("/control/host-writes", post(choose_host_writes))
             .with_state(self.clone())
+    }
+
+    /// The calls for this user so far.
+    pub(crate) fn runs_of(&self, user: Uuid) -> Vec<Run> {
+        lock(&self.runs).iter().filter(|run| run.user_id == user).cloned().collect()
     }
 
     fn is_service(&self, headers: &HeaderMap) -> bool {

@@ -26,6 +26,20 @@ impl Services {
             .request(method, format!("{}/rest/v1/{table}", self.supabase_url))
             .header("apikey", &self.secret_key)
     }
+
+    /// Calls `refresh-calendar-webhook` as cron does.
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        let url = format!("{}/functions/v1/refresh-calendar-webhook", self.supabase_url);
+        // Whichever of the keys the functions have.
+        let sweep = self
+            .client
+            .post(url)
+            .header("apikey", &self.secret_key)
+            .bearer_auth(&self.legacy_service_role_key)
+            .json(&serde_json::json!({}));
+        sweep.send().await?.error_for_status()?;
+        Ok(())
+    }
 }
 
 pub(crate) async fn rows<T: DeserializeOwned>(request: RequestBuilder) -> Result<Vec<T>> {

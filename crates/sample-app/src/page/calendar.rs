@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::connected_calendar::{Event, Which, format_time};
 use crate::host_app::{HostApp, User};
-use crate::host_writes::is_own;
+use crate::host_writes::session_of;
 use crate::page::refusal::Refusal;
 use crate::plan::Slot;
 
@@ -24,13 +25,16 @@ pub(super) struct Shown {
     ends_at: DateTime<Utc>,
     /// When it last changed, by Google's clock.
     updated_at: Option<DateTime<Utc>>,
+    /// Of an event that the app has written, what it stands for.
+    session_id: Option<Uuid>,
 }
 
 impl Shown {
     fn of(event: Event) -> Option<Self> {
         let Slot { start, end } = event.slot()?;
+        let session_id = session_of(&event);
         let Event { id, summary, updated, .. } = event;
-        Some(Self { id, title: summary, starts_at: start, ends_at: end, updated_at: updated })
+        Some(Self { id, title: summary, starts_at: start, ends_at: end, updated_at: updated, session_id })
     }
 }
 
@@ -71,8 +75,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Shown>>, Refusal> {
     let window = Slot { start: window.from, end: window.to };
     let events = host_app.calendar(user.id).await?.events(Which::Within(window)).await?;
-    // What the app has written itself is on the page already, as sessions.
-    Ok(Json(events.into_iter().filter(|event| !is_own(event)).filter_map(Shown::of).collect()))
+    Ok(Json(events.into_iter().filter_map(Shown::of).collect()))
 }
 
 pub(super) async fn insert(

@@ -32,6 +32,23 @@ pub(super) async fn age_channel(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// It never says anything again, and nobody is told. What is seen of the calendar before is kept, so that a look has
+/// something to compare with.
+pub(super) async fn forget_channel(
+    State(host_app): State<Arc<HostApp>>,
+    user: User,
+) -> Result<StatusCode, Refusal> {
+    host_app.have_calendar_looked_at(user.id).await?;
+    host_app.forget_channel(user.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What takes six hours.
+pub(super) async fn look(State(host_app): State<Arc<HostApp>>, user: User) -> Result<StatusCode, Refusal> {
+    host_app.have_calendar_looked_at(user.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Ends the outage that is going on, if any.
 #[derive(Clone, Default)]
 pub(super) struct Outage(Arc<Mutex<Option<AbortHandle>>>);

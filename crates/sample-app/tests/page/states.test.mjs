@@ -70,6 +70,78 @@ test("a channel near its end is renewed by a sweep", async () => {
   await mia.context.close();
 });
 
+test("a channel that Google has forgotten is noticed by a look and replaced", async () => {
+  const ida = await scene.newcomer();
+  await ida.signUp("ida@example.com");
+  await ida.connect();
+  await ida.draw("Session", DAY, 10, 11);
+  await ida.button("Google forgets the channel").focus();
+  await ida.page.keyboard.press("Enter");
+  await ida.told.getByText("Google has forgotten the channel, and nobody was told.").waitFor();
+
+  await ida.draw("Event", DAY, 9.5, 10.5);
+  await ida.page.locator('#outcome[data-outcome="silence"]').waitFor();
+  await ida.block(/^Session .* 10:00 to 11:00$/).waitFor();
+  await ida.shot("silence");
+  assert.equal(await ida.followed(), "Google said nothing; a look found the change, and 1 session moved. Another channel was opened: Google notifies again.");
+  await ida.block(/^Session .* 10:30 to 11:30, gave way/).waitFor();
+  await ida.shot("missed");
+  const steps = await ida.page.locator("#steps li").allTextContents();
+  assert.deepEqual(steps.map((step) => step.replace(/(\+|≤)?\s*\d.*$/, "").trim()), [
+    "Event added", "Google stored it", "Hours later: a look is due", "The look found it",
+  ]);
+  const channels = await (await fetch(`${scene.google}/control/channels?email=ida@example.com`)).json();
+  assert.deepEqual(channels.map(({ forgotten }) => forgotten), [true, false]);
+
+  await ida.block(/^Event Dentist/).press("Delete");
+  await ida.block(/^Session .* 10:00 to 11:00$/).waitFor();
+  assert.match(await ida.followed(), /^1 session moved/);
+  await ida.isConnected();
+  assert.deepEqual(ida.complaints, []);
+  await ida.context.close();
+});
+
+test("an app that writes to the calendar is run twice at most, and then there is silence", async () => {
+  const uma = await scene.newcomer();
+  await uma.signUp("uma@example.com");
+  await uma.connect();
+  await uma.button("Plan five sessions").click();
+  await uma.block(/^Session Deep work/).waitFor();
+  const events = async () => {
+    const { items } = await (await fetch(`${scene.google}/calendar/v3/calendars/primary/events`, {
+      headers: { authorization: `Bearer ${(await grant()).access_token}` },
+    })).json();
+    return items.map(({ summary }) => summary).toSorted();
+  };
+  const grant = async () => (await fetch(`${scene.google}/control/accounts`, {
+    method: "POST",
+    body: JSON.stringify({ email: "uma@example.com" }),
+  })).json();
+
+  for (const [press, said, outcome] of [
+    ["The app writes to the calendar", "In every run the app now deletes its sessions",
+      /Google notified \d+ times, the app was run (once|twice); then silence/],
+    ["The app writes only what changes", "The app now writes a session to the calendar only where", /nothing was written: silence/],
+  ]) {
+    await uma.button(press).click();
+    await uma.told.getByText(said).waitFor();
+    await uma.told.getByText("silence").waitFor();
+    assert.match(await uma.told.textContent(), outcome);
+    assert.equal((await events()).length, 5);
+    await uma.block(/^Session Deep work, .*, also in Google Calendar$/).waitFor();
+    assert.equal(await uma.block(/^Event/).count(), 0, "what the app has written is shown once");
+  }
+  await uma.shot("written");
+
+  await uma.button("The app writes nothing").click();
+  await uma.told.getByText("The app has taken its sessions out of the calendar").waitFor();
+  assert.deepEqual(await events(), []);
+  await uma.block(/^Session Deep work, .* 16:00$/).waitFor();
+  await uma.button("The app writes to the calendar").waitFor();
+  assert.deepEqual(uma.complaints, []);
+  await uma.context.close();
+});
+
 test("while Google is down a change fails visibly and is not kept", async () => {
   const joe = await scene.newcomer();
   await joe.signUp("joe@example.com");
@@ -151,8 +223,13 @@ test("no route of the backend answers somebody who is not signed in", async () =
     ["PATCH", "calendar/events/some"],
     ["DELETE", "calendar/events/some"],
     ["POST", "sessions/plan"],
+    ["GET", "sessions/runs"],
+    ["GET", "sessions/host-writes"],
+    ["POST", "sessions/host-writes"],
     ["POST", "faults/revoke"],
     ["POST", "faults/old-channel"],
+    ["POST", "faults/forgotten-channel"],
+    ["POST", "faults/look"],
     ["POST", "faults/outage"],
     ["DELETE", "faults/outage"],
   ]) {
