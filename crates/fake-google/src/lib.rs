@@ -32,7 +32,7 @@
 //! | `POST /control/channels/{id}/notify {state?, message_number?}` | one more notification, whatever state the channel is in. → `{message_number}` |
 //! | `GET /control/channels?email=&address=` | `[{id, email, calendar_id, client_id, address, resource_id, token, expiration, state, opened_at, stopped_at, forgotten, last_message_number}]`, oldest first; `state`: `live`, `stopped`, `expired` |
 //! | `GET /control/deliveries?channel_id=` | `[{channel_id, message_number, resource_state, queued_at, attempts, status, at, duration_ms}]`; `queued_at` is when the change happened, the rest tells of the last attempt; `status` is `null` if nobody answered |
-//! | `GET /control/requests` | `[{at, operation, method, path, email, status}]`; operations as for faults, and `revoke`; `status` 0 = cut |
+//! | `GET /control/requests` | `[{at, operation, method, path, query, email, status}]`; operations as for faults, and `revoke`; `status` 0 = cut |
 //! | `POST /control/reset` | as after the start |
 //!
 //! # Delivery

@@ -12,6 +12,7 @@ pub(crate) struct LoggedRequest {
     pub(crate) operation: Operation,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) query: Option<String>,
     pub(crate) email: Option<String>,
     /// As the caller saw it; 0 = the connection was cut.
     pub(crate) status: u16,

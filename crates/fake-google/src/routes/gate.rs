@@ -68,7 +68,8 @@ async fn handle(state: Shared, line: Line, request: Request, next: Next) -> Resp
     }
     let status = if line.is_cut() { 0 } else { response.status().as_u16() };
     let (method, path) = (method.to_string(), uri.path().to_owned());
-    state.lock().requests.push(LoggedRequest { at, operation, method, path, email, status });
+    let query = uri.query().map(str::to_owned);
+    state.lock().requests.push(LoggedRequest { at, operation, method, path, query, email, status });
     response
 }
 

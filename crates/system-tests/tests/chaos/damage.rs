@@ -18,6 +18,8 @@ pub(crate) struct Damage {
     unfinished: usize,
     renewals: usize,
     abandoned: usize,
+    /// Requests that a look settled.
+    pub settled: usize,
 }
 
 impl Damage {
@@ -28,11 +30,12 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { notifications, repeated, runs, unfinished, renewals, abandoned } = self;
+        let Self { notifications, repeated, runs, unfinished, renewals, abandoned, settled } = self;
         write!(
             f,
             "{repeated} of {notifications} notifications were repeated by Google, {unfinished} of {runs} good runs \
-             were not told of by their caller, {abandoned} of {renewals} renewals came to nothing"
+             were not told of by their caller, {abandoned} of {renewals} renewals came to nothing, and looks settled \
+             {settled} requests"
         )
     }
 }
@@ -48,6 +51,15 @@ pub(crate) fn damage(histories: &[History]) -> Damage {
             history.states.iter().filter_map(|state| state.channel.clone()).collect();
         renewals(history).difference(&committed).count()
     };
+    // A run that succeeded and a look that settled end alike, but for the run.
+    let settled = |history: &History| {
+        let changes = history.states.iter().zip(history.states.iter().skip(1));
+        let without_run = changes.filter(|(before, after)| {
+            let made = history.runs.iter().any(|run| Some(run.request_id) == before.request);
+            !made && history.settling_look(before, after).is_some()
+        });
+        without_run.count()
+    };
     Damage {
         notifications: count(&|history| history.notifications.len()),
         repeated: count(&|history| history.notifications.iter().filter(|each| each.attempts > 1).count()),
@@ -57,6 +69,7 @@ pub(crate) fn damage(histories: &[History]) -> Damage {
         }),
         renewals: count(&|history| renewals(history).len()),
         abandoned: count(&abandoned),
+        settled: count(&settled),
     }
 }
 

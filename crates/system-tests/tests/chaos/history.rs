@@ -23,6 +23,9 @@ pub(crate) struct State {
     pub pending: Option<String>,
     pub request: Option<Uuid>,
     pub last_sync_at: Option<Time>,
+    /// What the last run is known to have found.
+    pub seen: Option<String>,
+    pub streak: i32,
 }
 
 /// What became of a notification.
@@ -58,14 +61,18 @@ pub(crate) struct History {
     pub runs: Vec<Run>,
     pub channels: Vec<Channel>,
     pub notifications: Vec<Delivery>,
+    /// When the functions looked at the calendar, and Google told.
+    pub looks: Vec<Time>,
     /// How often a run's holder found its lease gone, by the functions' logs: each asks for one more run. The end of a
     /// run looks like that when its answer is lost after it was written: Deno sends a request again whose connection
     /// was closed without an answer.
     pub lost_leases: usize,
     /// When the session is.
     pub session: (Time, Time),
-    /// The events that the calendar holds.
+    /// The events that the calendar holds, but for those that the app has written.
     pub events: Vec<(Time, Time)>,
+    /// And those.
+    pub written: Vec<(Time, Time)>,
 }
 
 impl History {
@@ -78,14 +85,30 @@ impl History {
         live.map(|channel| channel.id.as_str()).collect()
     }
 
+    /// The last look before a request went from one state to the next, if that was for no other reason than that the
+    /// calendar was seen as the last run had found it.
+    pub(crate) fn settling_look(&self, before: &State, after: &State) -> Option<Time> {
+        let is_settled = before.request.is_some()
+            && after.request.is_none()
+            && after.seen.is_some()
+            && after.seen == before.seen;
+        self.looks.iter().rfind(|look| is_settled && **look <= after.at).copied()
+    }
+
+    pub(crate) fn is_settled_after(&self, time: Time) -> bool {
+        let changes = self.states.iter().zip(self.states.iter().skip(1));
+        changes.filter_map(|(before, after)| self.settling_look(before, after)).any(|look| look >= time)
+    }
+
     /// All of it in order, a line each.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<(Time, String)> = Vec::new();
         for state in &self.states {
-            let State { live, channel, pending, request, .. } = state;
+            let State { live, channel, pending, request, seen, .. } = state;
             let (channel, pending) = (short(channel.as_ref()), short(pending.as_ref()));
             let (owed, live) = (short(request.as_ref()), if *live { "live" } else { "not live" });
-            let text = format!("row: {live}, channel {channel}, pending {pending}, owed {owed}");
+            let seen = short(seen.as_ref());
+            let text = format!("row: {live}, channel {channel}, pending {pending}, owed {owed}, seen {seen}");
             lines.push((state.at, text));
         }
         for run in &self.runs {
@@ -96,6 +119,7 @@ impl History {
                 lines.push((finished_at, format!("run for {request} ends with {status}")));
             }
         }
+        lines.extend(self.looks.iter().map(|look| (*look, "Google: the calendar is looked at".to_owned())));
         for channel in &self.channels {
             let id = short(Some(&channel.id));
             lines.push((channel.opened_at, format!("Google: channel {id} opened")));
@@ -142,8 +166,8 @@ pub(crate) async fn collect(population: &Population, stack: &Stack) -> Result<Ve
         channels.entry(channel.email.clone()).or_default().push(channel);
     }
     let mut states: HashMap<Uuid, Vec<State>> = HashMap::new();
-    let sql =
-        "select connection, at, live, channel, pending, request, last_sync_at from chaos.states order by id";
+    let sql = "select connection, at, live, channel, pending, request, last_sync_at, seen, streak
+                 from chaos.states order by id";
     for row in population.sql(sql, &[]).await? {
         states.entry(row.get(0)).or_default().push(State {
             at: row.get(1),
@@ -152,7 +176,13 @@ pub(crate) async fn collect(population: &Population, stack: &Stack) -> Result<Ve
             pending: row.get(4),
             request: row.get(5),
             last_sync_at: row.get(6),
+            seen: row.get(7),
+            streak: row.get(8),
         });
+    }
+    let mut looks: HashMap<String, Vec<Time>> = HashMap::new();
+    for request in population.google_list::<Asked>("requests").await.into_iter().filter(Asked::is_look) {
+        looks.entry(request.email.unwrap_or_default()).or_default().push(request.at);
     }
     let lost_leases = lost_leases(stack);
     let mut histories = Vec::new();
@@ -162,6 +192,7 @@ pub(crate) async fn collect(population: &Population, stack: &Stack) -> Result<Ve
         let of_channel = |channel: &Channel| notifications.remove(&channel.id).unwrap_or_default();
         let session = "select starts_at, ends_at from sessions where user_id = $1";
         let session = population.sql(session, &[&connection.user]).await?;
+        let (written, events) = events(population, inhabitant).await?;
         histories.push(History {
             inhabitant: inhabitant.clone(),
             states: states.remove(&connection.id).unwrap_or_default(),
@@ -170,7 +201,9 @@ pub(crate) async fn collect(population: &Population, stack: &Stack) -> Result<Ve
             lost_leases: lost_leases.get(&connection.id.to_string()).copied().unwrap_or_default(),
             channels,
             session: (session[0].get(0), session[0].get(1)),
-            events: events(population, inhabitant).await?,
+            looks: looks.remove(&connection.email).unwrap_or_default(),
+            events,
+            written,
         });
     }
     Ok(histories)
@@ -189,12 +222,38 @@ fn lost_leases(stack: &Stack) -> HashMap<String, usize> {
     lost
 }
 
-async fn events(project: &Project, inhabitant: &Inhabitant) -> Result<Vec<(Time, Time)>> {
+/// What Google was asked.
+#[derive(Deserialize)]
+struct Asked {
+    at: Time,
+    operation: String,
+    query: Option<String>,
+    email: Option<String>,
+    status: u16,
+}
+
+impl Asked {
+    /// The functions alone ask for some fields only; here a calendar has one page.
+    fn is_look(&self) -> bool {
+        let of_functions = self.query.as_ref().is_some_and(|query| query.contains("fields="));
+        self.operation == "list" && self.status == 200 && of_functions
+    }
+}
+
+type Slots = Vec<(Time, Time)>;
+
+/// → those that the app has written, and the others.
+async fn events(project: &Project, inhabitant: &Inhabitant) -> Result<(Slots, Slots)> {
     let list =
         project.calendar(reqwest::Method::GET, &inhabitant.connection, "?maxResults=2500").send().await?;
     let list: Value = list.error_for_status()?.json().await?;
     let time =
         |event: &Value, side: &str| -> Time { event[side]["dateTime"].as_str().unwrap().parse().unwrap() };
     let events = list["items"].as_array().into_iter().flatten();
-    Ok(events.map(|event| (time(event, "start"), time(event, "end"))).collect())
+    let (written, others): (Vec<&Value>, Vec<&Value>) =
+        events.partition(|event| event["extendedProperties"]["private"]["session"].is_string());
+    let slots = |events: Vec<&Value>| {
+        events.into_iter().map(|event| (time(event, "start"), time(event, "end"))).collect()
+    };
+    Ok((slots(written), slots(others)))
 }

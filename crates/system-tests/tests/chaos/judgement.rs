@@ -18,13 +18,15 @@ const CLAIM_TO_RUN: TimeDelta = TimeDelta::seconds(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Promise {
-    /// Every change whose notification was answered with 2xx is followed by a run that starts later.
+    /// Every change whose notification was answered with 2xx is followed by a run that starts later; one of a calendar
+    /// that the app writes to at least by a look that settles it, for it may be of the last run's own making.
     ChangeIsRun,
     /// Every such change has stored a request before it was answered.
     ChangeIsRequested,
-    /// A request goes only when a run for it, begun after it was stored, has succeeded.
+    /// A request goes only when a run for it, begun after it was stored, has succeeded, or when a look that began after
+    /// it was stored shows what the last run found.
     RequestIsKept,
-    /// Every new channel is followed by a run.
+    /// Every new channel is followed by a run, or by a look that settles.
     ChannelIsRun,
     /// No two runs of one connection overlap. Runs are far shorter than the lease of 60 s, which a killed caller's
     /// callee therefore never outlives: there is no exception.
@@ -39,7 +41,7 @@ pub(crate) enum Promise {
     CurrentIsNotStopped,
     /// Nothing is owed, and a run has succeeded.
     NothingIsOwed,
-    /// The session is where the calendar leaves room for it.
+    /// The session is where the calendar leaves room for it; and so is the one event that the app has written of it.
     SessionIsPlaced,
 }
 
@@ -95,7 +97,10 @@ impl Judge<'_> {
             let name = format!("change {} on channel {}", change.message_number, change.channel_id);
             // Who is paused is run when resumed.
             let still_owed = !state.live && state.request.is_some();
-            if !self.is_run_after(change.queued_at) && !still_owed {
+            // What is undone at once is settled. A calendar that is live is run at the next look that is due.
+            let may_be_settled = self.history.inhabitant.writes || !state.live;
+            let is_settled = may_be_settled && self.history.is_settled_after(change.queued_at);
+            if !self.is_run_after(change.queued_at) && !is_settled && !still_owed {
                 violations.push(self.violation(Promise::ChangeIsRun, format!("no run after {name}")));
             }
             let stored = self.changes_of_state().any(|(before, after)| {
@@ -125,8 +130,10 @@ impl Judge<'_> {
                         && run.started_at >= stored_at
                         && run.finished_at.is_some_and(|finished_at| finished_at <= after.at)
                 };
-                if !self.history.runs.iter().any(|each| run(&each)) {
-                    let what = format!("request {request} went at {} without a run", after.at);
+                let is_settled =
+                    self.history.settling_look(before, after).is_some_and(|look| look >= stored_at);
+                if !self.history.runs.iter().any(|each| run(&each)) && !is_settled {
+                    let what = format!("request {request} went at {} without a run or a look", after.at);
                     violations.push(self.violation(Promise::RequestIsKept, what));
                 }
             }
@@ -141,7 +148,8 @@ impl Judge<'_> {
         let live = self.history.state().live;
         let unseen = self.changes_of_state().filter(opened).filter(|(before, after)| {
             let requested = after.request.is_some() && after.request != before.request;
-            !requested || (live && !self.is_run_after(after.at))
+            let is_seen = self.is_run_after(after.at) || self.history.is_settled_after(after.at);
+            !requested || (live && !is_seen)
         });
         let what = |(_, after): (&State, &State)| format!("no run after channel {:?}", after.channel);
         unseen.map(|change| self.violation(Promise::ChannelIsRun, what(change))).collect()
@@ -174,7 +182,10 @@ impl Judge<'_> {
             let for_no_reason = self.changes_of_state().filter(|(before, after)| {
                 let opened = after.channel != before.channel;
                 let never_run = before.last_sync_at.is_none();
-                after.request.is_some() && after.request != before.request && !opened && !never_run
+                // Then a look that is due leads to a run, whatever it sees.
+                let in_doubt = before.seen.is_none() || before.streak > 0;
+                let asked = after.request.is_some() && after.request != before.request;
+                asked && !opened && !never_run && !in_doubt
             });
             violations.extend(for_no_reason.skip(self.history.lost_leases).map(|(_, after)| {
                 let what = format!("a run is asked at {} although its calendar has not changed", after.at);
@@ -218,7 +229,7 @@ impl Judge<'_> {
     }
 
     fn end(&self) -> Vec<Violation> {
-        let History { session, events, inhabitant, .. } = self.history;
+        let History { session, events, written, inhabitant, .. } = self.history;
         let state = self.history.state();
         if !state.live {
             return Vec::new();
@@ -234,6 +245,11 @@ impl Judge<'_> {
         };
         if in_the_way(*session) || (session.0 != preferred.0 && !in_the_way(preferred)) {
             let what = format!("the session is at {}, the events at {events:?}", session.0);
+            violations.push(self.violation(Promise::SessionIsPlaced, what));
+        }
+        let expected = if inhabitant.writes { vec![*session] } else { Vec::new() };
+        if *written != expected {
+            let what = format!("the session is at {}, and was written to {written:?}", session.0);
             violations.push(self.violation(Promise::SessionIsPlaced, what));
         }
         violations

@@ -77,6 +77,7 @@ impl Load {
         tasks.spawn(press_buttons(population.clone(), dice.fork()));
         tasks.spawn(change_minds(population.clone(), dice.fork()));
         tasks.spawn(vary_runs(population.clone(), dice.fork()));
+        tasks.spawn(let_hours_pass(population.clone(), dice.fork()));
         Self { changes, _tasks: tasks }
     }
 }
@@ -184,6 +185,15 @@ async fn change_minds(population: Arc<Population>, dice: Dice) {
             let setup = tokio::time::timeout(Duration::from_secs(2), setup);
             drop(setup.await);
         }
+    }
+}
+
+/// For somebody's calendar, until it is due for a look.
+async fn let_hours_pass(population: Arc<Population>, dice: Dice) {
+    loop {
+        sleep(Duration::from_millis(dice.between(300, 1_500))).await;
+        let inhabitant = dice.pick(&population.inhabitants);
+        drop(population.try_set(&inhabitant.connection, "sync_look_at = now()").await);
     }
 }
 

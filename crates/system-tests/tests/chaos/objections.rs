@@ -14,7 +14,7 @@ type Spoil = fn(&mut History);
 
 const EMAIL: &str = "somebody@gmail.com";
 
-const SPOILS: [(Promise, Spoil); 13] = [
+const SPOILS: [(Promise, Spoil); 19] = [
     (Promise::ChangeIsRun, |history| history.runs.truncate(1)),
     (Promise::ChangeIsRequested, |history| history.notifications[0].queued_at = second(14)),
     (Promise::RequestIsKept, |history| history.runs[1].status = Some(500)),
@@ -26,8 +26,14 @@ const SPOILS: [(Promise, Spoil); 13] = [
     (Promise::OnlyTheLive, |history| history.states.iter_mut().for_each(|state| state.live = false)),
     (Promise::OneChannel, |history| history.channels[0].state = "live".to_owned()),
     (Promise::CurrentIsNotStopped, |history| history.channels[0].stopped_at = Some(second(20))),
-    (Promise::NothingIsOwed, |history| history.states[8].request = Some(Uuid::from_u128(3))),
+    (Promise::NothingIsOwed, |history| history.states[10].request = Some(Uuid::from_u128(4))),
     (Promise::SessionIsPlaced, |history| history.events = vec![history.session]),
+    (Promise::SessionIsPlaced, |history| history.written = vec![history.session]),
+    (Promise::SessionIsPlaced, |history| history.inhabitant.writes = true),
+    (Promise::RequestIsKept, |history| history.looks.clear()),
+    (Promise::RequestIsKept, |history| history.looks[0] = second(29)),
+    (Promise::RequestIsKept, |history| history.states[10].seen = Some("else".to_owned())),
+    (Promise::RequestIsKept, |history| history.states[8..].iter_mut().for_each(|state| state.seen = None)),
 ];
 
 pub(crate) fn every_broken_promise_is_noticed() -> Result<()> {
@@ -50,7 +56,8 @@ fn second(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
 }
 
-/// A channel is opened, a change notified, and the channel renewed; a run follows each time.
+/// A channel is opened, a change notified, and the channel renewed; a run follows each time. What is asked for after
+/// that is settled by a look.
 fn good() -> History {
     let [id, user] = [1, 2].map(Uuid::from_u128);
     let state = |at, channel: Option<&str>, pending: Option<&str>, request: Option<u128>, last_sync| State {
@@ -60,6 +67,8 @@ fn good() -> History {
         pending: pending.map(str::to_owned),
         request: request.map(Uuid::from_u128),
         last_sync_at: Option::map(last_sync, second),
+        seen: last_sync.filter(|at| *at >= 23).map(|_| "the calendar".to_owned()),
+        streak: 0,
     };
     let run = |request, started_at, reason: &str| Run {
         connection_id: id,
@@ -96,6 +105,7 @@ fn good() -> History {
                 calendar_token: String::new(),
             },
             habit: Habit::Busy,
+            writes: false,
             preferred,
         },
         states: vec![
@@ -108,6 +118,8 @@ fn good() -> History {
             state(19, Some("first"), Some("second"), None, Some(13)),
             state(21, Some("second"), None, Some(3), Some(13)),
             state(23, Some("second"), None, None, Some(23)),
+            state(30, Some("second"), None, Some(4), Some(23)),
+            state(32, Some("second"), None, None, Some(32)),
         ],
         runs: vec![run(1, 4, "channel_opened"), run(2, 12, "calendar_changed"), run(3, 22, "channel_opened")],
         channels: vec![channel("first", 2, Some(22)), channel("second", 20, None)],
@@ -122,7 +134,9 @@ fn good() -> History {
             duration_ms: 1_500,
         }],
         session: (preferred, preferred + TimeDelta::hours(1)),
+        looks: vec![second(31)],
         lost_leases: 0,
         events: Vec::new(),
+        written: Vec::new(),
     }
 }

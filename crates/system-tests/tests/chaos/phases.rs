@@ -18,7 +18,7 @@ use crate::scissors::Scissors;
 
 pub(crate) const KILLS: u32 = 100;
 
-const GOOGLE: [&str; 3] = ["watch", "stop", "token"];
+const GOOGLE: [&str; 4] = ["watch", "stop", "token", "list"];
 
 pub(crate) struct Phases<'a> {
     pub stack: &'a mut Stack,

@@ -31,6 +31,8 @@ pub(crate) enum Habit {
 pub(crate) struct Inhabitant {
     pub connection: Connection,
     pub habit: Habit,
+    /// Whether the app deletes the session from the calendar and writes it anew in every run.
+    pub writes: bool,
     /// When the session is wanted.
     pub preferred: DateTime<Utc>,
 }
@@ -45,7 +47,8 @@ impl Population {
     pub(crate) async fn settle_in(stack: &Stack, habits: &[Habit]) -> Result<Arc<Self>> {
         let project = Project::of(stack);
         project.database().await?.batch_execute(SCHEMA).await?;
-        let preferred = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        // Far ahead: what is over is not looked at.
+        let preferred = DateTime::from_timestamp(4_800_000_000, 0).unwrap();
         let mut inhabitants = Vec::new();
         for (number, habit) in habits.iter().enumerate() {
             let email = format!("{}{number}@gmail.com", format!("{habit:?}").to_lowercase());
@@ -53,7 +56,9 @@ impl Population {
             let plan = "insert into sessions (user_id, preferred_starts_at, starts_at, ends_at) values ($1, $2, $2, $3)";
             let ends_at = preferred + TimeDelta::hours(1);
             project.sql(plan, &[&connection.user, &preferred, &ends_at]).await?;
-            inhabitants.push(Inhabitant { connection, habit: *habit, preferred });
+            let writes = *habit != Habit::Quiet && number % 3 == 0;
+            project.host_writes(&connection, if writes { "recreate" } else { "none" }).await;
+            inhabitants.push(Inhabitant { connection, habit: *habit, writes, preferred });
         }
         Ok(Arc::new(Self { project, inhabitants }))
     }

@@ -12,13 +12,15 @@ pub(crate) const SCHEMA: &str = "
       channel text,
       pending text,
       request uuid,
-      last_sync_at timestamptz
+      last_sync_at timestamptz,
+      seen text,
+      streak integer not null
     );
     create function chaos.remember() returns trigger language plpgsql security definer set search_path = '' as $$
       begin
-        insert into chaos.states (connection, live, channel, pending, request, last_sync_at) values
+        insert into chaos.states (connection, live, channel, pending, request, last_sync_at, seen, streak) values
           (new.id, new.is_active is true and new.sync_enabled is not false, new.webhook_id, new.webhook_pending_id,
-           new.sync_request_id, new.last_sync_at);
+           new.sync_request_id, new.last_sync_at, new.sync_seen, new.sync_streak);
         return null;
       end
     $$;

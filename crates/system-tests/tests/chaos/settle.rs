@@ -39,14 +39,29 @@ const MINUTE: &str = "
       where sync_lease_until > now() or sync_not_before > now() or webhook_lease_until > now()
         or webhook_not_before between now() and now() + interval '1 hour'";
 
+/// What was settled by looks alone is in doubt until the next one is due, which leads to a run.
+const NEXT_LOOK: &str = "
+    update calendar_connections set sync_look_at = now(), last_sync_at = last_sync_at - interval '1 minute'
+      where sync_streak > 0";
+
 /// Minutes in which nothing is under way are skipped by letting every time come a minute nearer, as waiting would;
 /// nothing that is owed is touched. By then the holder of a lease is dead: a living one would be at work.
 /// → what never came to rest.
 pub(crate) async fn settle(project: &Project, cron: &Cron, progress: &Progress) -> Result<Vec<Violation>> {
     let (started, mut minutes) = (Instant::now(), 0);
     sleep(GOOGLE_RETRIES).await;
+    let mut in_doubt = true;
     loop {
         let restless = project.sql(RESTLESS, &[]).await?;
+        if restless.is_empty() && in_doubt {
+            let paused = cron.pause().await;
+            until_idle(project).await?;
+            project.sql(NEXT_LOOK, &[]).await?;
+            in_doubt = false;
+            drop(paused);
+            sleep(Duration::from_secs(4)).await;
+            continue;
+        }
         if restless.is_empty() || started.elapsed() > PATIENCE {
             let violation = |row: &Row| Violation {
                 promise: Promise::NothingIsOwed,
