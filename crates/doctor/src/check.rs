@@ -19,6 +19,7 @@ pub enum Id {
     RecalculateSchedule,
     Schedule,
     OwedRuns,
+    Looks,
     Connections,
 }
 
@@ -40,6 +41,7 @@ impl Id {
             Self::RecalculateSchedule => "recalculate-schedule",
             Self::Schedule => "schedule",
             Self::OwedRuns => "owed-runs",
+            Self::Looks => "looks",
             Self::Connections => "connections",
         }
     }

@@ -153,8 +153,9 @@ fn explain(code: &str) -> Explained {
             ),
         ),
         "push_not_supported" => (
-            "Google sends no notifications for this calendar, as for holidays and other shared ones",
-            Some("the user chooses another calendar (`calendar_id`)"),
+            "Google sends no notifications for this calendar, as for holidays and other shared ones: it is looked at every \
+             15 minutes instead",
+            None,
         ),
         "calendar_not_found" => (
             "Google does not know the calendar, or hides it from this user",
@@ -234,11 +235,11 @@ mod tests {
                 (Verdict::Wrong, "not_set_up"),
                 (Verdict::Wrong, "reconnect_required"),
                 (Verdict::Wrong, "unconfirmed"),
-                (Verdict::Wrong, "push_not_supported"),
                 (Verdict::Wrong, "calendar_not_found"),
                 (Verdict::Ok, "overview"),
                 (Verdict::Ok, "disconnected"),
                 (Verdict::Ok, "paused"),
+                (Verdict::Ok, "push_not_supported"),
             ]
         );
         for check in &checks {

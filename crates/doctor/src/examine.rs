@@ -22,6 +22,7 @@ use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, consents_lived, parse_health};
 use crate::http::{ANSWER_WITHIN, Answer, Http, Reply};
+use crate::looks;
 use crate::owed_runs;
 use crate::project::{self, Access};
 use crate::recalculation;
@@ -336,7 +337,14 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
     let Some((health, members)) = health else {
         let first = |id| checks.iter().any(|check| check.id == id && check.is_wrong());
         let first = [Id::Project, Id::Schema].into_iter().find(|id| first(*id)).unwrap_or(Id::Variables);
-        let ids = [Id::GoogleCalendar, Id::RecalculateSchedule, Id::Schedule, Id::OwedRuns, Id::Connections];
+        let ids = [
+            Id::GoogleCalendar,
+            Id::RecalculateSchedule,
+            Id::Schedule,
+            Id::OwedRuns,
+            Id::Looks,
+            Id::Connections,
+        ];
         checks.extend(ids.map(|id| Check::after(id, first)));
         return;
     };
@@ -347,6 +355,7 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
     checks.extend(recalculation::judge(health, members));
     let schedule = schedule::judge(&shown(&variables.configuration.supabase_url), health);
     let owed = owed_runs::judge(health, schedule.is_wrong());
-    checks.extend([schedule, owed]);
+    let looks = looks::judge(health, schedule.is_wrong());
+    checks.extend([schedule, owed, looks]);
     checks.extend(connections::judge(health, members));
 }

@@ -31,6 +31,8 @@ pub struct Health {
     pub last_success_at: Option<DateTime<Utc>>,
     pub schedule: Option<Schedule>,
     pub last_sweep: Option<Sweep>,
+    #[serde(default)]
+    pub due_looks: u64,
 }
 
 /// The job of pg_cron.

@@ -18,6 +18,7 @@ pub mod functions;
 pub mod google;
 pub mod health;
 pub mod http;
+pub mod looks;
 pub mod owed_runs;
 pub mod project;
 pub mod recalculation;

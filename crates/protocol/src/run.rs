@@ -306,24 +306,13 @@ impl<P: Ports> Holder<'_, P> {
             schedule::next_look(ended_at, self.ports.look_interval(), is_well, self.ports.random())
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
-        let is_in_doubt = is_settled || found.as_ref().is_some_and(|found| self.may_be_undone(found));
         Success {
             ended_at,
-            streak: if is_in_doubt { streak.max(1) } else { streak },
+            // What was settled is in doubt, whatever it was settled for.
+            streak: if is_settled { streak.max(1) } else { streak },
             seen_before: self.row.sync_seen.clone(),
             found,
             next_look,
-        }
-    }
-
-    /// Whether the run may have read of a change that is undone by now, and nobody tells: its look found another
-    /// calendar than the one before, of which Google did not tell or cannot be relied on to tell. The next look that
-    /// is due is followed by a run; one that then finds the same again settles the matter.
-    fn may_be_undone(&self, found: &Found) -> bool {
-        match self.row.seen() {
-            Some(seen) => seen != found.look.seen,
-            // A channel just opened tells, though it has not been heard of yet.
-            None => self.row.webhook_id.is_none(),
         }
     }
 

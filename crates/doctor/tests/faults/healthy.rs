@@ -26,8 +26,8 @@ async fn a_healthy_project_passes_every_check(world: &mut World) {
             world.detour.url
         );
         report.says("✓", "callback-url", &callback);
-        // Fifteen checks, each once.
-        assert_eq!(report.json["summary"]["ok"], 15);
+        // Sixteen checks, each once.
+        assert_eq!(report.json["summary"]["ok"], 16);
     }
 }
 

@@ -138,32 +138,6 @@ fn what_is_settled_without_an_echo_is_in_doubt_too() {
 }
 
 #[test]
-fn a_change_that_is_undone_during_its_run_and_that_nobody_tells_is_run_for_again() {
-    let without_channel = [(Column::WebhookId, NULL), (Column::WebhookMessageNumber, 0.into())];
-    let with_channel = [(Column::WebhookId, "current".into()), (Column::WebhookMessageNumber, 7.into())];
-    let new_channel = [(Column::WebhookId, "current".into()), (Column::WebhookMessageNumber, 0.into())];
-    for (row, seen, content, in_doubt) in [
-        (&without_channel, Some(0), 1, true),
-        (&without_channel, None, 1, true),
-        (&without_channel, Some(0), 0, false),
-        (&with_channel, Some(0), 1, true),
-        (&with_channel, None, 1, false),
-        (&with_channel, Some(0), 0, false),
-        (&new_channel, None, 1, false),
-    ] {
-        let world = World::new();
-        let id = settled(&world);
-        world.table.write(id, [(Column::LastSyncAt, (START - TimeDelta::hours(1)).into())]);
-        world.table.write(id, row.iter().cloned());
-        world.table.write(id, [(Column::SyncSeen, seen.map_or(NULL, |content| world.sees(content)))]);
-        world.table.write(id, [(Column::SyncStreak, 1.into())]);
-        world.content.set(content);
-        assert_eq!(run_once(&world, id, Beforehand::MayBeUnchanged), Outcome::Synced);
-        assert_eq!(world.row(id).sync_streak, i64::from(in_doubt), "{seen:?} {content} {in_doubt}");
-    }
-}
-
-#[test]
 fn after_an_attempt_that_failed_no_look_settles_the_run() {
     let world = World::new();
     let id = settled(&world);
