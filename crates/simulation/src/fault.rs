@@ -72,6 +72,8 @@ faults! {
     Buttons "buttons" 0.15,
     /// The app calls setup, again and again.
     Setups "setups" 0.15,
+    /// An operator has calendars looked at before their time.
+    EarlyLooks "early-looks" 0.15,
     /// Sweeps overlap, or do not come.
     IrregularCron "irregular-cron" 0.3,
     /// Connections start with a channel that somebody else's code opened.

@@ -105,6 +105,41 @@ mutations! {
     TimelessEchoes "timeless-echoes",
     /// A look goes by the ids of events, and not by what is in them.
     DigestById "digest-by-id",
+    /// Every look begins anew, and is compared with one that began elsewhere.
+    MovingAnchor "moving-anchor",
+    /// What is kept as seen is what stands in the calendar when the run is over.
+    LookAfterRun "look-after-run",
+    /// A run without a look keeps what an older one found.
+    SeenKept "seen-kept",
+    /// A look that is due settles what was settled before.
+    NoDoubt "no-doubt",
+    /// What a run without a channel may have read of a change that was undone is not in doubt, nor what a new channel's
+    /// look settled.
+    UndoneUnnoticed "undone-unnoticed",
+    /// A look that tells nothing counts as one that shows no change.
+    SettledUnknown "settled-unknown",
+    /// Looks tell nothing.
+    BlindLooks "blind-looks",
+    /// A look that Google did not answer is told as a dead consent.
+    TransientIsDead "transient-is-dead",
+    /// Nobody looks while the channel is well.
+    LooksWithoutChannelOnly "looks-without-channel-only",
+    /// The button's run may be settled by a look.
+    SettledButton "settled-button",
+    /// A run may be settled after an attempt that failed.
+    SettledAttempt "settled-attempt",
+    /// What a look found is stored whatever consent and calendar the row has by now.
+    FoundForAnySource "found-for-any-source",
+    /// No access token is renewed for a run.
+    RunWithoutToken "run-without-token",
+    /// A channel that did not tell of a change is kept.
+    MissedAndKept "missed-and-kept",
+    /// Runs are claimed though the consent is dead.
+    RunsWithoutConsent "runs-without-consent",
+    /// A look's claim does not book when the next is due.
+    UnbookedLooks "unbooked-looks",
+    /// A run whose consent is dead counts as an attempt.
+    CountedWaits "counted-waits",
     /// Rows of other providers are taken for Google's.
     EveryProvider "every-provider",
 }

@@ -251,6 +251,7 @@ impl Entry<'_, '_> {
         let is_booked = (backoff..=jittered(backoff)).contains(&delay);
         self.demand(is_booked, "does not book when to run should it crash");
         self.demand(before.sync_request_id == after.sync_request_id, "changes what it claims");
+        self.demand(is_consenting(before), "runs for a consent that is dead");
     }
 
     fn fails_to_run(&mut self) {

@@ -1,27 +1,27 @@
 //! A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never came are
 //! noticed within hours, and within minutes while the channel is not well: every connection is looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use protocol::connection::ChannelId;
 use protocol::schedule::{CHANNEL_IS_YOUNG, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL};
+use protocol::transition::Transition;
 
+use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::connection::{Case, KnownChange};
+use crate::check::record::invocation::Conduct;
 use crate::check::row::{hears, is_live};
 use crate::due::is_consenting;
-use crate::fact::{Fact, Moment};
+use crate::fact::{Fact, Moment, Step};
 use crate::subject::{Broken, Row};
-use crate::time::{HOUR, Instant, MINUTE, delta, micros, seconds};
+use crate::time::{HOUR, Instant, MINUTE, SECOND, delta, instant, micros, seconds};
 
 /// Until a sweep comes, and is done.
 const SWEEP: Instant = 2 * MINUTE;
 
 #[derive(Default)]
 pub(super) struct SilenceIsNoticed {
-    /// Channels that Google forgot, and when.
-    forgotten: BTreeMap<usize, (Instant, ChannelId)>,
     gone: BTreeSet<usize>,
     revoked: BTreeSet<usize>,
 }
@@ -46,8 +46,10 @@ impl Check for SilenceIsNoticed {
                     }
                 }
             }
-            Fact::ChannelForgotten { connection, channel } => {
-                self.forgotten.insert(*connection, (at, (*channel).clone()));
+            Fact::Applied(step) if step.transition == Transition::Reconcile => {
+                if let Some(life) = record.life(step.invocation) {
+                    is_replaced(at, life, step, found);
+                }
             }
             Fact::CalendarGone { connection, .. } => {
                 self.gone.insert(*connection);
@@ -107,18 +109,21 @@ impl SilenceIsNoticed {
             );
             found.broken(case.number, what);
         }
-        if let Some((died_at, channel)) = self.forgotten.get(&case.number)
-            && planned.is_some()
-            && case.broken.is_none()
-            && row.webhook_id.as_ref() == Some(channel)
-        {
-            // A younger one is not replaced.
-            let opened_at = record.google.channel(channel).map_or(0, |channel| channel.opened_at);
-            let was_young = *died_at - opened_at < delta(CHANNEL_IS_YOUNG) + 2 * MINUTE;
-            if !was_young {
-                found.broken(case.number, "a channel that did not tell of a change was not replaced");
-            }
-        }
+    }
+}
+
+/// A channel that did not tell of a change that a look found is replaced, unless it is so young that Google may only be
+/// late.
+fn is_replaced(at: Instant, life: &Conduct, step: &Step<'_>, found: &mut Found<'_>) {
+    let before = step.before;
+    let look = life.look(step.connection, Instant::MIN, Instant::MAX).and_then(|look| look.seen);
+    let is_changed = look.zip(before.seen()).is_some_and(|(look, seen)| look != seen);
+    let age = at - instant(before.webhook_opened_at);
+    let is_missed =
+        is_changed && before.sync_streak == 0 && hears(before, at - SKEW) && hears(before, at + SKEW);
+    let is_due = instant(step.after.webhook_not_before) <= life.clock(at) + SECOND;
+    if is_missed && age > delta(CHANNEL_IS_YOUNG) + SKEW && !is_due && !life.frozen {
+        found.broken(step.connection, "a channel that did not tell of a change is kept");
     }
 }
 

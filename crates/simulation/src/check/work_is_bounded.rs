@@ -110,8 +110,8 @@ impl Work {
             Deed::Asks(Request::Token { connection: Some(connection) }) => {
                 let Some(token_requests) = self.token_requests.get_mut(&connection) else { return };
                 *token_requests += 1;
-                // A sweep may do so again for a channel that it stops.
-                if *token_requests > if invocation.purpose == Purpose::Sweep { 2 } else { 1 } {
+                // A sweep may do so again for a channel that it stops, for a run and for a look.
+                if *token_requests > if invocation.purpose == Purpose::Sweep { 4 } else { 1 } {
                     let what = format!("{invocation} asks for an access token {token_requests} times");
                     found.broken(connection, what);
                 }

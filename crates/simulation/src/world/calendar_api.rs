@@ -135,6 +135,12 @@ fn answer_look(
     Ok(Look { seen, calendar_name: None })
 }
 
+/// What a look with the same anchor would find now.
+pub(crate) fn seen_now(world: &World, connection: usize, seen: &Seen) -> Option<Seen> {
+    let calendar = world.row(connection).and_then(|row| world.calendar_of(&row))?;
+    Some(Seen { digest: world.google.borrow_mut().contents(calendar).digest(false), ..*seen })
+}
+
 /// The connection whose user consented.
 pub(crate) fn connection_with(world: &World, access_token: &AccessToken) -> Option<usize> {
     // Every user has two accounts.

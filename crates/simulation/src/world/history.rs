@@ -105,6 +105,10 @@ fn play_usual(world: &Rc<World>) {
     if world.is_over() {
         return;
     }
+    // After the button nothing is known of what is in the calendar until it is looked at.
+    if dice.chance(0.5) {
+        sweep_until(world, world.now() + SILENCE);
+    }
     let at = world.now();
     users::fall_silent(world);
     sweep_until(world, at + SILENCE);

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use protocol::Timestamp;
-use protocol::connection::Connection;
-use protocol::schedule::{RUNS_PER_INVOCATION, brake};
+use protocol::connection::{Connection, RequestId};
+use protocol::failure::RenewalFailure;
+use protocol::look::{Anchor, Look, LookFailure, Seen};
+use protocol::schedule::{ECHO, RUNS_PER_INVOCATION, TOKEN_MARGIN_OF_A_RUN, brake};
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
 
@@ -20,6 +22,7 @@ impl Mutation {
         self,
         update: Update,
         matching: impl Fn(&[Filter]) -> Option<Connection>,
+        seen_now: impl Fn(&Seen) -> Option<Seen>,
     ) -> Update {
         let mut update = update;
         match (self, update.transition) {
@@ -122,9 +125,88 @@ impl Mutation {
             (Self::EagerButton, Transition::ClaimRenewal) => {
                 drop_filter(&mut update, Column::WebhookOpenedAt)
             }
+            (Self::LookAfterRun, transition) if succeeds(transition) => {
+                if let Some((_, Value::Text(text))) =
+                    update.set.iter_mut().find(|(column, _)| *column == Column::SyncSeen)
+                    && let Some(seen) = Seen::parse(text).as_ref().and_then(seen_now)
+                {
+                    *text = seen.to_string();
+                }
+            }
+            (Self::SeenKept, transition) if succeeds(transition) => {
+                update.set.retain(|set| *set != (Column::SyncSeen, Value::Null));
+            }
+            (Self::UndoneUnnoticed, Transition::FinishRun | Transition::SettleRun) => {
+                let is_echo = |row: &Connection| {
+                    let arose_at = row.sync_request_id.and_then(RequestId::arose_at);
+                    arose_at.zip(row.last_sync_at).is_some_and(|(arose_at, at)| arose_at - at < ECHO)
+                };
+                let is_doubt = update.set.contains(&(Column::SyncStreak, Value::Integer(1)));
+                if is_doubt && !matching(&update.filters).is_some_and(|row| is_echo(&row)) {
+                    set(&mut update, Column::SyncStreak, Value::Integer(0));
+                }
+            }
+            (Self::SettledButton, Transition::ClaimRenewal) => drop_set(&mut update, Column::SyncSeen),
+            (Self::FoundForAnySource, transition) if succeeds(transition) => {
+                drop_filter(&mut update, Column::WebhookSource);
+            }
+            (Self::MissedAndKept, Transition::Reconcile) => drop_set(&mut update, Column::WebhookNotBefore),
+            (Self::RunsWithoutConsent, Transition::ClaimRun) => {
+                drop_filter(&mut update, Column::WebhookError);
+            }
+            (Self::UnbookedLooks, Transition::ClaimLook) => drop_set(&mut update, Column::SyncLookAt),
+            (Self::CountedWaits, Transition::AwaitConsent) => drop_set(&mut update, Column::SyncAttempts),
             _ => {}
         }
         update
+    }
+
+    /// What an update that took effect is answered with.
+    pub(crate) fn rewrite_answer(
+        self,
+        transition: Transition,
+        answer: Option<Connection>,
+        now: Timestamp,
+    ) -> Option<Connection> {
+        let mut row = answer?;
+        match (self, transition) {
+            (Self::NoDoubt, Transition::ClaimLook) => row.sync_streak = 0,
+            (Self::LooksWithoutChannelOnly, Transition::ClaimLook) if row.hears_of_changes(now) => {
+                return None;
+            }
+            (Self::SettledAttempt, Transition::ClaimRun) if row.sync_seen.is_some() => row.sync_attempts = 1,
+            (Self::RunWithoutToken, Transition::ClaimRun | Transition::KeepRun) => {
+                row.expires_at = Some(now + TOKEN_MARGIN_OF_A_RUN);
+            }
+            _ => {}
+        }
+        Some(row)
+    }
+
+    /// What a look is answered with; `row` is the one that it is about.
+    pub(crate) fn rewrite_look(
+        self,
+        answer: Result<Look, LookFailure>,
+        row: Option<&Connection>,
+        now: Timestamp,
+    ) -> Result<Look, LookFailure> {
+        match (self, answer) {
+            (Self::MovingAnchor, Ok(look)) => {
+                let seen = Seen { anchor: Anchor::of_look(now, None), ..look.seen };
+                Ok(Look { seen, ..look })
+            }
+            (Self::BlindLooks, Ok(_)) => Err(LookFailure::Doubtful),
+            (Self::SettledUnknown, Err(failure)) if failure.is_unknown() => {
+                let seen = row.and_then(Connection::seen);
+                seen.map(|seen| Look { seen, calendar_name: None }).ok_or(failure)
+            }
+            (Self::TransientIsDead, Err(LookFailure::Refused(refused)))
+                if refused.failure.passes_by_itself() =>
+            {
+                Err(LookFailure::Refused(RenewalFailure::ReconnectRequired.into()))
+            }
+            (_, answer) => answer,
+        }
     }
 
     /// Whether an update is not made at all.

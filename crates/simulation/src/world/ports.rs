@@ -95,9 +95,13 @@ impl Connections for Isolate {
         if let Some(connection) = connection {
             self.note_look_up(connection, transition, answer.as_ref());
         }
-        match answer {
+        let answer = match answer {
             None if mutation.is_some_and(|mutation| mutation.guesses(transition)) => Ok(None),
             answer => answer.ok_or(DatabaseUnavailable),
+        };
+        match mutation {
+            Some(mutation) => answer.map(|row| mutation.rewrite_answer(transition, row, self.now())),
+            None => answer,
         }
     }
 
@@ -224,7 +228,9 @@ impl Google for Isolate {
         };
         let answer = answer.await.unwrap_or(Err(silence));
         self.tell(Deed::Hears(Answer::Look { connection, answer: &answer }));
-        answer
+        let Some(mutation) = self.mutation() else { return answer };
+        let row = connection.and_then(|connection| self.world.row(connection));
+        mutation.rewrite_look(answer, row.as_ref().map(|row| &row.connection), self.now())
     }
 
     async fn renew_token(

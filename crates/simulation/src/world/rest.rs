@@ -8,17 +8,22 @@ use protocol::transition::{Transition, Update};
 use crate::fact::{Fact, Step};
 use crate::fault::Fault;
 use crate::time::{Instant, MILLISECOND, SECOND};
+use crate::world::calendar_api;
 use crate::world::life::Life;
 use crate::world::state::World;
 
 /// A conditional update arrives. Returns the row that met its filters.
 pub(crate) fn update(world: &World, life: &Life, sent_at: Instant, update: Update) -> Option<Connection> {
+    let target = world.database.target(&update);
     let update = match world.settings.mutation {
-        Some(mutation) => mutation.rewrite(update, |filters| world.database.find(filters)),
+        Some(mutation) => mutation.rewrite(
+            update,
+            |filters| world.database.find(filters),
+            |seen| calendar_api::seen_now(world, target?, seen),
+        ),
         None => update,
     };
     let (invocation, transition, set) = (life.invocation, update.transition, update.set.clone());
-    let target = world.database.target(&update);
     let before = target.and_then(|connection| world.database.row(connection));
     let Some(connection) = world.database.update(world.now(), update) else {
         world.tell(&Fact::Missed { invocation, connection: target, transition, set: &set });

@@ -8,7 +8,7 @@ use protocol::table::{Column, Value};
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::subject::{Broken, Calendar};
-use crate::time::{MILLISECOND, MINUTE, SECOND};
+use crate::time::{MILLISECOND, MINUTE, SECOND, timestamp};
 use crate::world::start::Start;
 use crate::world::state::{Phase, World};
 use crate::world::{calendar, delivery, host};
@@ -77,6 +77,9 @@ async fn act(world: &Rc<World>, connection: usize) {
     }
     if world.happens(Fault::Deleting) {
         host::delete(world, connection);
+    }
+    if world.happens(Fault::EarlyLooks) {
+        host::write(world, connection, vec![(Column::SyncLookAt, timestamp(world.now()).into())]);
     }
     if world.happens(Fault::ForeignRequests) {
         host::ask_for_a_run(world, connection);
