@@ -22,7 +22,7 @@ async fn a_dead_consent_is_told_with_what_google_said(world: &mut World) {
     let connection = world.open().await;
     world.google_control("revoke", json!({ "email": connection.email })).await;
     assert_eq!(world.refresh(&connection).await, 409);
-    world.wait(&connection, "webhook_error is not null").await;
+    world.wait(&connection, "webhook_error is not null and sync_lease_until = 'epoch'").await;
     let report = world.examine().await;
     report.finds(&[(
         "connections",
@@ -43,7 +43,7 @@ async fn consents_that_die_after_a_week_are_told_to_be_of_testing(world: &mut Wo
         world.sql(&given).await;
         world.google_control("revoke", json!({ "email": connection.email })).await;
         assert_eq!(world.refresh(&connection).await, 409);
-        world.wait(&connection, "webhook_error is not null").await;
+        world.wait(&connection, "webhook_error is not null and sync_lease_until = 'epoch'").await;
     }
     world.examine().await.finds(&[(
         "connections",
@@ -67,7 +67,7 @@ async fn what_only_the_users_administrator_can_mend_is_told(world: &mut World) {
     });
     world.google_control("faults", fault).await;
     assert_eq!(world.refresh(&none).await, 422);
-    world.wait(&none, "webhook_error is not null").await;
+    world.wait(&none, "webhook_error is not null and sync_lease_until = 'epoch'").await;
     world.examine().await.finds(&[
         (
             "connections",
@@ -92,7 +92,7 @@ async fn a_scope_that_nobody_has_is_the_apps(world: &mut World) {
         });
         world.google_control("faults", fault).await;
         assert_eq!(world.refresh(&connection).await, 409);
-        world.wait(&connection, "webhook_error is not null").await;
+        world.wait(&connection, "webhook_error is not null and sync_lease_until = 'epoch'").await;
     }
     world.examine().await.finds(&[(
         "connections",
