@@ -113,9 +113,8 @@ mutations! {
     SeenKept "seen-kept",
     /// A look that is due settles what was settled before.
     NoDoubt "no-doubt",
-    /// What a run without a channel may have read of a change that was undone is not in doubt, nor what a new channel's
-    /// look settled.
-    UndoneUnnoticed "undone-unnoticed",
+    /// What a new channel's look settled is not in doubt.
+    SettledForGood "settled-for-good",
     /// A look that tells nothing counts as one that shows no change.
     SettledUnknown "settled-unknown",
     /// Looks tell nothing.

@@ -67,7 +67,7 @@ async fn what_only_the_users_administrator_can_mend_is_told(world: &mut World) {
     });
     world.google_control("faults", fault).await;
     assert_eq!(world.refresh(&none).await, 422);
-    world.wait(&none, "webhook_error is not null and sync_lease_until = 'epoch'").await;
+    world.wait(&none, "webhook_error is not null and sync_request_id is null").await;
     world.examine().await.finds(&[
         (
             "connections",

@@ -13,7 +13,7 @@ use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
-use crate::check::record::invocation::{Conduct, Said};
+use crate::check::record::invocation::Conduct;
 use crate::check::row::{is_live, is_owed_and_due, is_well};
 use crate::due::DEAD;
 use crate::fact::{Answer, Deed, Fact, Request};
@@ -99,8 +99,8 @@ impl Deeds {
                 connection: Some(connection),
                 transition: Transition::AwaitConsent,
             }) => {
-                let dead = |said: &&Said| DEAD.iter().any(|failure| failure.code() == said.code);
-                let said = life.said.get(&connection).and_then(|said| said.iter().rev().find(dead));
+                let said = life.said.get(&connection);
+                let said = said.and_then(|said| said.iter().rev().find(|said| is_dead(said.code)));
                 let code = said.map_or("reconnect_required", |said| said.code);
                 self.ends(connection, Ended::Failed(code.to_owned()));
             }
@@ -224,17 +224,19 @@ impl Deeds {
     }
 
     fn tells_failures(&self, swept: &Swept, is_unanswered: bool, broken: &mut impl FnMut(String)) {
-        // How often each happened, less how often it is told.
+        // How often each happened, less how often it is told. A run and a renewal side by side may hear of different
+        // reasons why the consent is dead.
+        let reason = |code: &str| if is_dead(code) { "a dead consent".to_owned() } else { code.to_owned() };
         let mut untold: BTreeMap<(usize, String), i32> = BTreeMap::new();
         for (connection, code) in &swept.failed {
-            *untold.entry((connection_number(*connection), code.clone())).or_default() -= 1;
+            *untold.entry((connection_number(*connection), reason(code))).or_default() -= 1;
         }
         let runs = self.ended_runs().filter_map(|(connection, ended)| match ended {
             Ended::Failed(code) => Some((connection, code.clone())),
             Ended::Succeeded | Ended::Settled => None,
         });
-        for failure in runs.chain(self.failures.iter().cloned()) {
-            *untold.entry(failure).or_default() += 1;
+        for (connection, code) in runs.chain(self.failures.iter().cloned()) {
+            *untold.entry((connection, reason(&code))).or_default() += 1;
         }
         for ((connection, code), times) in untold {
             // What could not be written down is told all the same.
@@ -252,6 +254,10 @@ impl Deeds {
         let of: BTreeSet<usize> = self.runs.iter().map(|(connection, _)| *connection).collect();
         of.len() < self.runs.len()
     }
+}
+
+fn is_dead(code: &str) -> bool {
+    DEAD.iter().any(|failure| failure.code() == code)
 }
 
 /// What is left of the button's interval or of the lease, and a setup has waited for it in vain.

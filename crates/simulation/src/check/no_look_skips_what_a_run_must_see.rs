@@ -54,10 +54,6 @@ impl NoLookSkipsWhatARunMustSee {
             }
             Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => {
                 known.succeeds(life, step);
-                if step.after.sync_streak == 0 && known.may_be_undone(life, step) {
-                    let what = "does not doubt what may be undone without a word";
-                    found.broken(step.connection, format!("{} {what}", step.invocation));
-                }
             }
             Transition::SettleRun | Transition::NoteUnchanged => {
                 if let Err(what) = known.may_skip(record, life, step) {
@@ -82,15 +78,6 @@ impl Known {
         self.found = look.and_then(|look| Some((look.calendar?, look.seen?)));
         // What was asked for meanwhile is still to come.
         self.must_run_since = self.must_run_since.filter(|since| *since > called_at);
-    }
-
-    /// The run may have read of a change that its look did not see, and that is undone by now. Where Google tells, that
-    /// is one request more; not without a channel, nor by one that did not tell of what the look found.
-    fn may_be_undone(&self, life: &Conduct, step: &Step<'_>) -> bool {
-        let Some(claim) = life.claims.get(&step.connection) else { return false };
-        let seen = step.before.seen();
-        let Some((_, now)) = self.found.filter(|_| step.after.sync_seen.is_some()) else { return false };
-        seen.map_or(!claim.heard, |seen| seen != now)
     }
 
     fn may_skip(&self, record: &Record, life: &Conduct, step: &Step<'_>) -> Result<(), &'static str> {

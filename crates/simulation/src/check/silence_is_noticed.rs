@@ -133,7 +133,8 @@ fn is_looked_at(record: &Record, at: Instant, case: &Case, row: &Row, found: &mu
     // What crashes the sweep keeps it from the others' looks, or from what they lead to.
     let slack = if record.has_crashing() { 5 * HOUR } else { SWEEP };
     let since = at - usual / 10 * 11 - slack;
-    let looked_at = case.looks.last().copied().max(case.runs.last().map(|made| made.run.start));
+    let looked_at = case.looks.last().max(case.settled.last()).copied();
+    let looked_at = looked_at.max(case.runs.last().map(|made| made.run.start));
     if looked_at.is_none_or(|looked_at| looked_at < since) {
         found.broken(case.number, format!("nobody has looked at it since {} s", seconds(since)));
     }

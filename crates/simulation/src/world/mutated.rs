@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
-use protocol::failure::RenewalFailure;
+use protocol::failure::{Mender, RenewalFailure};
 use protocol::look::{Anchor, Look, LookFailure, Seen};
 use protocol::schedule::{ECHO, RUNS_PER_INVOCATION, TOKEN_MARGIN_OF_A_RUN, brake};
 use protocol::table::{Column, Filter, Query, Value};
@@ -136,13 +136,12 @@ impl Mutation {
             (Self::SeenKept, transition) if succeeds(transition) => {
                 update.set.retain(|set| *set != (Column::SyncSeen, Value::Null));
             }
-            (Self::UndoneUnnoticed, Transition::FinishRun | Transition::SettleRun) => {
+            (Self::SettledForGood, Transition::SettleRun) => {
                 let is_echo = |row: &Connection| {
                     let arose_at = row.sync_request_id.and_then(RequestId::arose_at);
                     arose_at.zip(row.last_sync_at).is_some_and(|(arose_at, at)| arose_at - at < ECHO)
                 };
-                let is_doubt = update.set.contains(&(Column::SyncStreak, Value::Integer(1)));
-                if is_doubt && !matching(&update.filters).is_some_and(|row| is_echo(&row)) {
+                if !matching(&update.filters).is_some_and(|row| is_echo(&row)) {
                     set(&mut update, Column::SyncStreak, Value::Integer(0));
                 }
             }
@@ -201,7 +200,7 @@ impl Mutation {
                 seen.map(|seen| Look { seen, calendar_name: None }).ok_or(failure)
             }
             (Self::TransientIsDead, Err(LookFailure::Refused(refused)))
-                if refused.failure.passes_by_itself() =>
+                if refused.failure.mender() == Mender::Nobody =>
             {
                 Err(LookFailure::Refused(RenewalFailure::ReconnectRequired.into()))
             }

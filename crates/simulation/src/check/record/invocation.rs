@@ -7,11 +7,10 @@ use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
 use protocol::look::{LookFailure, Seen};
 use protocol::transition::Transition;
 
-use crate::assumption::SKEW;
 use crate::check::record::sequel::Sequel;
-use crate::check::row::{hears, is_live};
+use crate::check::row::is_live;
 use crate::fact::{Answer, Deed, Request, Step};
-use crate::subject::{Calendar, Invocation};
+use crate::subject::{Calendar, Invocation, Plans};
 use crate::time::{Instant, instant};
 
 pub(in crate::check) struct Conduct {
@@ -57,8 +56,6 @@ pub(in crate::check) struct Claim {
     /// From when on a look counts as one before its run: where the lease is a new one, a look that was due may have been
     /// made just before.
     pub(in crate::check) looked_from: Instant,
-    /// Whether the row named a channel that had spoken.
-    pub(in crate::check) heard: bool,
     /// When a run was made under it.
     pub(in crate::check) called_at: Option<Instant>,
 }
@@ -69,6 +66,8 @@ pub(in crate::check) struct Looked {
     pub(in crate::check) at: Instant,
     /// None = with no good access token.
     pub(in crate::check) calendar: Option<Calendar>,
+    /// What a plan would have been made of then.
+    pub(in crate::check) plans: Option<Plans>,
     /// None = it did not tell.
     pub(in crate::check) seen: Option<Seen>,
 }
@@ -244,7 +243,6 @@ impl Conduct {
                         _ => step.sent_at,
                     },
                     // By any clock.
-                    heard: hears(step.after, step.sent_at - SKEW) || hears(step.after, step.sent_at + SKEW),
                     called_at: None,
                 };
                 self.claims.insert(step.connection, claim);

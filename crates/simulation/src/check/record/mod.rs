@@ -144,8 +144,9 @@ impl Record {
                 {
                     self.change_and_excuse(*connection);
                 }
-                let look =
-                    Looked { at, calendar: *calendar, seen: answer.as_ref().ok().map(|look| look.seen) };
+                let plans = calendar.map(|calendar| self.google.plans(calendar));
+                let seen = answer.as_ref().ok().map(|look| look.seen);
+                let look = Looked { at, calendar: *calendar, plans, seen };
                 if let Some(life) = self.lives.get_mut(invocation.number) {
                     life.looks.entry(*connection).or_default().push(look);
                 }
