@@ -14,6 +14,7 @@
 //! * `fact` is what the world tells; `assumption` is what both count on: a callee ends before the lease of its run,
 //!   unless its host stands still, and clocks are at most 10 s off. A row is updated atomically, a channel token secret.
 //! * `play` brings the halves together, and `trace` prints the facts.
+//! * [`model`] stands by itself: the rules of looks in a page, with every state that they lead to.
 //!
 //! What is not there:
 //!
@@ -28,6 +29,7 @@ mod check;
 mod due;
 mod fact;
 mod fault;
+pub mod model;
 mod mutation;
 mod play;
 mod promise;

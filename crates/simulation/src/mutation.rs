@@ -113,7 +113,7 @@ mutations! {
     SeenKept "seen-kept",
     /// A look that is due settles what was settled before.
     NoDoubt "no-doubt",
-    /// What a new channel's look settled is not in doubt.
+    /// What a new channel's look settles is settled for good.
     SettledForGood "settled-for-good",
     /// A look that tells nothing counts as one that shows no change.
     SettledUnknown "settled-unknown",

@@ -55,10 +55,8 @@ fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
         .zip(before.last_sync_at)
         .is_some_and(|(arose_at, last_ended_at)| arose_at - instant(last_ended_at) < delta(ECHO));
     let streak = if is_echo { before.sync_streak + 1 } else { 0 };
-    // A doubt that a look leaves counts as much.
-    let look = claim.and_then(|claim| life.look(step.connection, claim.looked_from, Instant::MAX));
-    let is_after_look = look.is_some();
-    let streak = if is_after_look && after.sync_streak == 1 { streak.max(1) } else { streak };
+    // What was settled is in doubt, whatever it was settled for.
+    let streak = if step.transition == Transition::SettleRun { streak.max(1) } else { streak };
     let brake = (SECOND << streak.clamp(0, 20)).min(delta(LONGEST_BRAKE));
     let brake = if streak < FREE_ECHOES { 0 } else { brake };
     let waits = instant(after.sync_not_before) - after.last_sync_at.map_or(0, instant);

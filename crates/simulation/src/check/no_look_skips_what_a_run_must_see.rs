@@ -52,9 +52,7 @@ impl NoLookSkipsWhatARunMustSee {
             Transition::ClaimRenewal if matches!(step.invocation.purpose, Purpose::Button(_)) => {
                 known.must_run_since = Some(at);
             }
-            Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => {
-                known.succeeds(life, step);
-            }
+            Transition::FinishRun | Transition::KeepRun | Transition::LeaveRun => known.succeeds(life, step),
             Transition::SettleRun | Transition::NoteUnchanged => {
                 if let Err(what) = known.may_skip(record, life, step) {
                     found.broken(step.connection, format!("{} {what}", step.invocation));

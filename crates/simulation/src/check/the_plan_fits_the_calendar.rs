@@ -1,15 +1,13 @@
 //! Once nothing is owed or in doubt, the schedule that stays was computed from the calendar as it is. So a run that is
-//! not made was not needed. The known limit: a change that is made and undone while a run goes on, and that nobody tells.
-
-use protocol::schedule::PREPARATION;
+//! not made was not needed.
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
-use crate::check::record::connection::Case;
+use crate::check::record::connection::{Case, KnownChange};
 use crate::due::is_consenting;
 use crate::fact::{Fact, Moment};
 use crate::subject::Row;
-use crate::time::{Instant, delta, seconds};
+use crate::time::{Instant, MINUTE, seconds};
 
 #[derive(Default)]
 pub(super) struct ThePlanFitsTheCalendar;
@@ -46,12 +44,14 @@ fn fits(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<
         return;
     }
     let Some(last) = case.last_word(at).filter(|last| !record.is_unnoticed(last)) else { return };
+    // The known limit: what is done between a look and its run and undone later, no look sees where Google does not tell.
+    let lookback = last.run.start - MINUTE..last.run.start;
+    let is_untold = |change: &KnownChange| change.unseen || !change.acknowledged;
+    if case.changes.iter().any(|change| lookback.contains(&change.at) && is_untold(change)) {
+        return;
+    }
     let plans = record.google.plans(calendar);
-    let look = record
-        .life(last.run.holder)
-        .and_then(|holder| holder.look(case.number, last.run.start - delta(PREPARATION), last.run.start));
-    let is_undone = look.is_some_and(|look| look.calendar == Some(calendar) && look.plans == Some(plans));
-    if last.run.read != Some((calendar, plans)) && !is_undone {
+    if last.run.read != Some((calendar, plans)) {
         let read = last.run.read.map(|(_, plans)| plans.0);
         let what = format!("the run at {} s wrote last and read {read:?}", seconds(last.run.start));
         found.broken(case.number, format!("{what}, and the calendar has {}", plans.0));

@@ -141,7 +141,8 @@ impl Mutation {
                     let arose_at = row.sync_request_id.and_then(RequestId::arose_at);
                     arose_at.zip(row.last_sync_at).is_some_and(|(arose_at, at)| arose_at - at < ECHO)
                 };
-                if !matching(&update.filters).is_some_and(|row| is_echo(&row)) {
+                let is_doubt = update.set.contains(&(Column::SyncStreak, Value::Integer(1)));
+                if is_doubt && !matching(&update.filters).is_some_and(|row| is_echo(&row)) {
                     set(&mut update, Column::SyncStreak, Value::Integer(0));
                 }
             }

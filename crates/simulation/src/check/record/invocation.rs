@@ -10,7 +10,7 @@ use protocol::transition::Transition;
 use crate::check::record::sequel::Sequel;
 use crate::check::row::is_live;
 use crate::fact::{Answer, Deed, Request, Step};
-use crate::subject::{Calendar, Invocation, Plans};
+use crate::subject::{Calendar, Invocation};
 use crate::time::{Instant, instant};
 
 pub(in crate::check) struct Conduct {
@@ -66,8 +66,6 @@ pub(in crate::check) struct Looked {
     pub(in crate::check) at: Instant,
     /// None = with no good access token.
     pub(in crate::check) calendar: Option<Calendar>,
-    /// What a plan would have been made of then.
-    pub(in crate::check) plans: Option<Plans>,
     /// None = it did not tell.
     pub(in crate::check) seen: Option<Seen>,
 }
@@ -242,7 +240,6 @@ impl Conduct {
                         (Transition::ClaimRun, Some(looked_at)) => looked_at,
                         _ => step.sent_at,
                     },
-                    // By any clock.
                     called_at: None,
                 };
                 self.claims.insert(step.connection, claim);

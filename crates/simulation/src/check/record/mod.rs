@@ -144,9 +144,8 @@ impl Record {
                 {
                     self.change_and_excuse(*connection);
                 }
-                let plans = calendar.map(|calendar| self.google.plans(calendar));
-                let seen = answer.as_ref().ok().map(|look| look.seen);
-                let look = Looked { at, calendar: *calendar, plans, seen };
+                let look =
+                    Looked { at, calendar: *calendar, seen: answer.as_ref().ok().map(|look| look.seen) };
                 if let Some(life) = self.lives.get_mut(invocation.number) {
                     life.looks.entry(*connection).or_default().push(look);
                 }
