@@ -39,8 +39,11 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
         // It may have changed.
         Err(Unread::Unknown) => ask_for_run(ports, &row, None, false).await,
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
-        // A look at what it is now is due at once.
-        Err(Unread::Superseded) => DueLook::NoRun,
+        // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.
+        Err(Unread::Superseded) => {
+            update(ports, postpone_look(&row, ports.now())).await;
+            DueLook::NoRun
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use protocol::look::LookFailure;
 use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
 use protocol::sweep::{Swept, sweep};
 use protocol::table::{Column, Value};
+use protocol::transition::ROTATED;
 use std::time::Duration;
 
 const NULL: Value = Value::Null;
@@ -241,4 +242,22 @@ fn what_a_look_finds_beyond_the_runs_of_a_sweep_stays_owed() {
     many(&world, 40, &[(Column::SyncLookAt, START.into())]);
     let swept = sweep_once(&world);
     assert_eq!((swept.looked, swept.reconciled, swept.synced, swept.remaining), (40, 40, 25, 15));
+}
+
+#[test]
+fn a_look_whose_refresh_token_somebody_else_rotated_is_due_at_once() {
+    let world = World::new();
+    let id = due(&world, [(Column::ExpiresAt, START.into())]);
+    // After the claim, another invocation stores what it got for the same refresh token.
+    world.after_update.replace(Some((
+        1,
+        Box::new(|world| {
+            let id = ConnectionId(uuid::Uuid::from_u128(1));
+            let rotated = Value::Secret("rotated refresh token".to_owned());
+            world.table.write(id, [(Column::RefreshToken, rotated), (Column::WebhookSource, ROTATED.into())]);
+        }),
+    )));
+    assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
+    assert_eq!(world.looks.borrow().len(), 0);
+    assert_eq!(world.row(id).sync_look_at, START);
 }
