@@ -18,6 +18,7 @@ mod browsers;
 mod callers;
 mod case;
 mod configuration;
+mod costs;
 mod crashes;
 mod hostile;
 mod looks;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         looks::cases(),
         matrix::cases(),
         crashes::cases(),
+        costs::cases(),
     ]
     .concat();
     cases.sort_by_key(Case::is_alone);

@@ -76,6 +76,10 @@ impl Standalone {
         self.address
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id().expect("a process that has not ended")
+    }
+
     pub(crate) async fn call(&self, scene: &Scene, caller: Caller<'_>, body: &'static str) -> Answer {
         let url = format!("http://{}/", self.address);
         let request = scene.http.request(Method::POST, url).headers(scene.headers(caller)).body(body);
