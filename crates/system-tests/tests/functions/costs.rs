@@ -1,5 +1,7 @@
 //! What looks cost: measured and printed. The limits are far above what is measured, for machines differ.
 
+#![allow(clippy::disallowed_macros, reason = "what is measured is printed")]
+
 use std::fs;
 use std::time::Duration;
 
