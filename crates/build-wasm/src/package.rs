@@ -12,8 +12,8 @@ use crate::module::{Module, Shell, compile, gzip, print_sizes};
 
 const NAME: &str = "google-calendar-integration";
 /// The most that the WASM module may measure, in bytes.
-const MOST_RAW: usize = 80_000;
-const MOST_GZIP: usize = 35_000;
+const MOST_RAW: usize = 100_000;
+const MOST_GZIP: usize = 45_000;
 
 pub(crate) fn build(root: &Path, force: bool) -> Result<()> {
     let (source, out) = (root.join("crates/element/npm"), root.join("crates/element/package"));

@@ -1,8 +1,13 @@
-/** A row of the view `calendar_connection_status`. Times are ISO 8601. */
+/**
+ * A row of the view `calendar_connection_status`. Times are ISO 8601. A database whose view does not have a column yet
+ * gives null.
+ */
 export interface CalendarConnection {
   id: string;
   /** `null` is the user's primary calendar. */
   calendar_id: string | null;
+  /** Google's name of the calendar, once the calendar has been looked at. */
+  calendar_name: string | null;
   status:
     | "active"
     | "expiring"
@@ -15,6 +20,10 @@ export interface CalendarConnection {
     | "not_set_up";
   webhook_expiration: string | null;
   webhook_error: string | null;
+  /** Google's own word for `webhook_error`. */
+  webhook_error_reason: string | null;
+  /** When Google last sent a notification about the connection. */
+  webhook_notified_at: string | null;
   sync_status: "idle" | "pending" | "failing";
   last_sync_at: string | null;
   sync_error: string | null;
@@ -74,6 +83,7 @@ export interface CalendarTexts {
   badgeReconnectRequired: string;
   badgeBlocked: string;
   badgeUnsupported: string;
+  badgeLookedAt: string;
   badgePaused: string;
   badgeDisconnected: string;
   badgeNotSetUp: string;
@@ -86,6 +96,7 @@ export interface CalendarTexts {
   blockedByPolicy: string;
   noCalendar: string;
   pushNotSupported: string;
+  lookedAt: string;
   calendarNotFound: string;
   paused: string;
   disconnected: string;
@@ -122,6 +133,15 @@ export interface CalendarTexts {
   expiredAt: string;
   problem: string;
   syncProblem: string;
+  lastNotification: string;
+  history: string;
+  eventConnected: string;
+  eventBroken: string;
+  eventHealed: string;
+  eventPaused: string;
+  eventResumed: string;
+  eventDisconnected: string;
+  eventReconnected: string;
 }
 
 /** What the element uses of a supabase-js client. */

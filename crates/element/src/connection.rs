@@ -8,12 +8,34 @@ pub(crate) struct Connection {
     pub(crate) id: String,
     /// `None` is the user's primary calendar.
     pub(crate) calendar_id: Option<String>,
+    /// Google's, once the calendar has been looked at.
+    pub(crate) calendar_name: Option<String>,
     pub(crate) status: Status,
     pub(crate) webhook_expiration: Option<Millis>,
     pub(crate) webhook_error: Option<String>,
+    /// Google's own word for it.
+    pub(crate) webhook_error_reason: Option<String>,
+    pub(crate) webhook_notified_at: Option<Millis>,
     pub(crate) sync_status: SyncStatus,
     pub(crate) last_sync_at: Option<Millis>,
     pub(crate) sync_error: Option<String>,
+    /// Whether the server looks at calendars: the first edition, whose view has fewer columns, waited for Google alone.
+    pub(crate) has_looks: bool,
+}
+
+impl Connection {
+    /// Whether looks do what Google, which sends no notifications for this calendar, does for others.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.has_looks
+            && self.status == Status::Unsupported
+            && self.webhook_error.as_deref() == Some("push_not_supported")
+    }
+
+    /// Whether only the user's consent, or another choice of theirs, leads out of its status.
+    pub(crate) fn awaits_consent(&self) -> bool {
+        matches!(self.status, Status::ReconnectRequired | Status::Unsupported | Status::Disconnected)
+            && !self.is_looked_at()
+    }
 }
 
 /// Variants and their names, in one table.
@@ -57,11 +79,6 @@ impl Status {
     pub(crate) const fn is_live(self) -> bool {
         !matches!(self, Self::Paused | Self::Disconnected)
     }
-
-    /// Whether only the user's consent, or another choice of theirs, leads out of it.
-    pub(crate) const fn awaits_consent(self) -> bool {
-        matches!(self, Self::ReconnectRequired | Self::Unsupported | Self::Disconnected)
-    }
 }
 
 named! {
@@ -69,6 +86,28 @@ named! {
         Idle = "idle",
         Pending = "pending",
         Failing = "failing",
+    }
+}
+
+/// A row of the table `calendar_connection_events`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) event: EventKind,
+    pub(crate) at: Millis,
+    /// Of what is broken: the code, and Google's own word.
+    pub(crate) reason: Option<String>,
+    pub(crate) detail: Option<String>,
+}
+
+named! {
+    EventKind {
+        Connected = "connected",
+        Broken = "broken",
+        Healed = "healed",
+        Paused = "paused",
+        Resumed = "resumed",
+        Disconnected = "disconnected",
+        Reconnected = "reconnected",
     }
 }
 
@@ -90,12 +129,16 @@ impl Connection {
         Self {
             id: id.to_owned(),
             calendar_id: None,
+            calendar_name: None,
             status,
             webhook_expiration: Some(2_000_000_000_000.0),
             webhook_error: None,
+            webhook_error_reason: None,
+            webhook_notified_at: Some(1_000_000_000_000.0),
             sync_status: SyncStatus::Idle,
             last_sync_at: Some(1_000_000_000_000.0),
             sync_error: None,
+            has_looks: true,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::connection::Millis;
 use crate::listener::Listener;
 use crate::problem::Failure;
 use crate::render::Renderer;
-use crate::state::{Act, Action, Answer, Load, Session, State};
+use crate::state::{Act, Action, Answer, Load, Recall, Session, State};
 use crate::supabase::{Client, SessionWatch, object};
 use crate::texts::Texts;
 use crate::timer::Timer;
@@ -59,6 +59,7 @@ struct Mounted {
 enum Question {
     Load(Load),
     Act(Act),
+    Recall(Recall),
 }
 
 /// A request in flight, aborted on drop.
@@ -255,6 +256,9 @@ impl Mounted {
     fn clicked(&self, event: &Event) {
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         let closest = |selector| target.as_ref().and_then(|target| target.closest(selector).ok().flatten());
+        if let (Some(toggle), Some(id)) = (closest(".toggle"), closest("[data-id]")) {
+            return self.toggled(&toggle, &id);
+        }
         let Some(button) = closest("[data-action]:not([aria-disabled=true])") else { return };
         let id = closest("[data-id]").and_then(|card| card.get_attribute("data-id"));
         let action = button.get_attribute("data-action").unwrap_or_default();
@@ -266,6 +270,22 @@ impl Mounted {
                 self.update();
             }
             _ => {}
+        }
+    }
+
+    /// A click that is about to fold or unfold details.
+    fn toggled(&self, toggle: &Element, card: &Element) {
+        let was_unfolded = matches!(toggle.closest("[open]"), Ok(Some(_)));
+        let id = card.get_attribute("data-id").unwrap_or_default();
+        self.state.borrow_mut().unfolded(&id, !was_unfolded);
+        self.recall();
+    }
+
+    fn recall(&self) {
+        loop {
+            let recall = self.state.borrow_mut().begin_recall();
+            let Some(recall) = recall else { return };
+            self.ask(LOAD_TIMEOUT, Question::Recall(recall));
         }
     }
 
@@ -362,6 +382,7 @@ impl Mounted {
             let answer = match &*question {
                 Question::Load(_) => client.load(&signal).await,
                 Question::Act(act) => client.act(act.action, &act.id, &signal).await,
+                Question::Recall(recall) => client.events(&recall.id, &signal).await,
             };
             if let Some(mounted) = this.upgrade() {
                 mounted.answered(&question, answer);
@@ -386,6 +407,10 @@ impl Mounted {
                 self.state.borrow_mut().finished(act, answer, now);
                 false
             }
+            Question::Recall(recall) => {
+                self.state.borrow_mut().recalled(recall, answer);
+                return self.update();
+            }
         };
         if is_news {
             if !self.state.borrow().has_consent() {
@@ -395,6 +420,7 @@ impl Mounted {
             for id in set_ups {
                 self.act(&id, Action::SetUp);
             }
+            self.recall();
         } else {
             // The list on its way may be older than what was done.
             self.wait_for_next();

@@ -6,7 +6,7 @@ use std::iter::successors;
 use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
-use crate::connection::{Millis, SyncStatus};
+use crate::connection::{EventKind, Millis, SyncStatus};
 use crate::locale::{Locale, iso, language};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
@@ -179,7 +179,8 @@ impl Renderer {
     }
 
     fn render_card(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
-        let name = card.row.calendar_id.as_deref().unwrap_or(texts.get(Text::PrimaryCalendar));
+        let name = card.row.calendar_name.as_deref().or(card.row.calendar_id.as_deref());
+        let name = name.unwrap_or(texts.get(Text::PrimaryCalendar));
         let status = card.row.status.name();
         set_attribute(node, "class", &["card ", tone_class(card.tone)].concat());
         set_attribute(node, "part", &["card ", status].concat());
@@ -250,29 +251,90 @@ impl Renderer {
         Ok(())
     }
 
-    /// The same facts for those who cannot hover, and the codes that help to help.
+    /// The same facts for those who cannot hover, the codes that help to help, and what befell the connection.
     fn render_details(&self, node: &Element, card: &Card, texts: &Texts) -> Result<(), JsValue> {
         let moment = |at: Option<Millis>| at.map_or_else(String::new, |at| self.locale.moment(at));
         let (label, at) = expiration(card.expiration);
         let details = find(node, ".details")?;
         text(&details, ".toggle", texts.get(Text::Details))?;
-        let facts = [
-            (Text::LastSync, moment(card.row.last_sync_at)),
-            (label, moment(at)),
-            (Text::Problem, card.row.webhook_error.clone().unwrap_or_default()),
-            (Text::SyncProblem, card.sync_error.unwrap_or_default().to_owned()),
-        ];
-        let rows = find(&details, ".list")?.children();
-        let mut is_empty = true;
-        for (at, (label, value)) in (0..).zip(facts) {
-            let Some(row) = rows.item(at) else { continue };
-            text(&row, "dt", texts.get(label))?;
-            text(&row, "dd", &value)?;
-            show(&row, !value.is_empty());
-            is_empty &= value.is_empty();
+        let error = with_detail(card.error, card.row.webhook_error_reason.as_deref());
+        let mut facts = Rows::of(find(&details, ".list")?);
+        facts.add(texts.get(Text::LastSync), &moment(card.row.last_sync_at))?;
+        facts.add(texts.get(Text::LastNotification), &moment(card.row.webhook_notified_at))?;
+        facts.add(texts.get(label), &moment(at))?;
+        facts.add(texts.get(Text::Problem), &error)?;
+        facts.add(texts.get(Text::SyncProblem), card.sync_error.unwrap_or_default())?;
+        let mut events = Rows::of(find(&details, ".events")?);
+        for event in card.events {
+            let mut words = texts.get(event_text(event.event)).to_owned();
+            let reason = with_detail(event.reason.as_deref(), event.detail.as_deref());
+            if !reason.is_empty() {
+                words = [&words, ": ", &reason].concat();
+            }
+            events.add(&self.locale.moment(event.at), &words)?;
         }
-        show(&details, !is_empty);
+        text(&details, ".history", if card.events.is_empty() { "" } else { texts.get(Text::History) })?;
+        show(&details, facts.count + events.count > 0);
+        facts.end();
+        events.end();
         Ok(())
+    }
+}
+
+/// Our word, and Google's own after it.
+fn with_detail(code: Option<&str>, detail: Option<&str>) -> String {
+    match (code, detail) {
+        (Some(code), Some(detail)) => [code, " (", detail, ")"].concat(),
+        (code, _) => code.unwrap_or_default().to_owned(),
+    }
+}
+
+const fn event_text(event: EventKind) -> Text {
+    match event {
+        EventKind::Connected => Text::EventConnected,
+        EventKind::Broken => Text::EventBroken,
+        EventKind::Healed => Text::EventHealed,
+        EventKind::Paused => Text::EventPaused,
+        EventKind::Resumed => Text::EventResumed,
+        EventKind::Disconnected => Text::EventDisconnected,
+        EventKind::Reconnected => Text::EventReconnected,
+    }
+}
+
+/// Terms and what they stand for. The first row is never taken away, so that it can be copied.
+struct Rows {
+    list: Element,
+    count: u32,
+}
+
+impl Rows {
+    const fn of(list: Element) -> Self {
+        Self { list, count: 0 }
+    }
+
+    /// Nothing is said of what is empty.
+    fn add(&mut self, term: &str, value: &str) -> Result<(), JsValue> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        let row = match self.list.children().item(self.count) {
+            Some(row) => row,
+            None => {
+                let row = find(&self.list, "div")?.clone_node_with_deep(true)?;
+                self.list.append_child(&row)?.unchecked_into()
+            }
+        };
+        self.count += 1;
+        text(&row, "dt", term)?;
+        text(&row, "dd", value)
+    }
+
+    /// Takes away what was there before.
+    fn end(self) {
+        show(&self.list, self.count > 0);
+        while let Some(row) = self.list.children().item(self.count.max(1)) {
+            row.remove();
+        }
     }
 }
 
@@ -317,6 +379,7 @@ const fn symbol(icon: Icon) -> &'static str {
         Icon::Bars => "#bars",
         Icon::Cross => "#cross",
         Icon::Plus => "#plus",
+        Icon::Eye => "#eye",
     }
 }
 

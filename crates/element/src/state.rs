@@ -1,6 +1,6 @@
 //! What is known, what is in flight, and what happens next. Pure: the time and every answer are arguments.
 
-use crate::connection::{Connection, Millis, Status, SyncStatus};
+use crate::connection::{Connection, Event, Millis, Status, SyncStatus};
 use crate::problem::{Failure, Problem};
 
 /// While nothing is going on.
@@ -52,26 +52,44 @@ pub(crate) struct Tracked {
     /// Setup was called since it appeared without a channel, so that one failure is not asked for again and again.
     set_up_called: bool,
     set_up_wanted: bool,
+    /// The last that befell it, as far as they were asked for.
+    pub(crate) events: Vec<Event>,
+    are_events_wanted: bool,
+    is_unfolded: bool,
 }
 
 impl Tracked {
     fn new(row: Connection) -> Self {
         let set_up_wanted = row.status == Status::NotSetUp;
-        Self { row, busy: None, outcome: None, wait_until: 0.0, set_up_called: false, set_up_wanted }
+        Self {
+            row,
+            busy: None,
+            outcome: None,
+            wait_until: 0.0,
+            set_up_called: false,
+            set_up_wanted,
+            events: Vec::new(),
+            are_events_wanted: false,
+            is_unfolded: false,
+        }
     }
 
     /// Returns whether anything has changed.
     fn update(&mut self, row: Connection) -> bool {
         let (before, after) = (self.row.status, row.status);
+        let awaited_consent = self.row.awaits_consent();
         let has_changed = self.row != row;
+        // What becomes an event shows in one of these.
+        self.are_events_wanted |=
+            self.is_unfolded && (before != after || self.row.webhook_error != row.webhook_error);
         self.row = row;
         if after != Status::NotSetUp {
             self.set_up_called = false;
         }
         // By a consent, unless setup is just what makes the difference.
-        let came_back = before.awaits_consent()
+        let came_back = awaited_consent
             && after.is_live()
-            && !after.awaits_consent()
+            && !self.row.awaits_consent()
             && self.busy != Some(Action::SetUp);
         self.set_up_wanted |= came_back || (after == Status::NotSetUp && !self.set_up_called);
         if before != after {
@@ -108,11 +126,19 @@ pub(crate) struct Act {
     edition: u32,
 }
 
-/// What the client told: who is signed in, where it was asked for, and connections.
+/// A question for what befell a connection.
 #[derive(Clone, Debug)]
+pub(crate) struct Recall {
+    pub(crate) id: String,
+    edition: u32,
+}
+
+/// What the client told of what it was asked for: who is signed in, connections, what befell one of them.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) session: Option<Session>,
     pub(crate) rows: Vec<Connection>,
+    pub(crate) events: Vec<Event>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -129,6 +155,8 @@ pub(crate) struct State {
     changes: u32,
     polled_at: Millis,
     consent: Option<Consent>,
+    /// The first edition of the database keeps no events, and a host may keep them from users.
+    has_no_events: bool,
 }
 
 impl State {
@@ -257,7 +285,7 @@ impl State {
                     if consent.returned && connection.row.status.is_live() {
                         connection.set_up_wanted = true;
                     }
-                    !connection.row.status.awaits_consent()
+                    !connection.row.awaits_consent()
                 }
                 None => true,
             },
@@ -316,6 +344,13 @@ impl State {
             return;
         }
         let (result, retry_after) = match answer {
+            // Without notifications there is no channel to renew; the calendar is looked at all the same.
+            Err(Failure { problem: Problem::PushNotSupported, .. })
+                if self.find(&act.id).is_some_and(|connection| connection.row.has_looks) =>
+            {
+                self.answers += 1;
+                (Ok(act.action), None)
+            }
             Ok(answer) => {
                 self.answers += 1;
                 for row in answer.rows {
@@ -337,6 +372,38 @@ impl State {
             connection.wait_until = now + pause;
         }
         connection.outcome = Some(Outcome { result, until: now + pause });
+    }
+
+    /// The user looks at the details of a connection, or no longer.
+    pub(crate) fn unfolded(&mut self, id: &str, is_unfolded: bool) {
+        if let Some(connection) = self.find(id) {
+            connection.is_unfolded = is_unfolded;
+            connection.are_events_wanted = is_unfolded;
+        }
+    }
+
+    /// The next question for events that is to be asked now.
+    pub(crate) fn begin_recall(&mut self) -> Option<Recall> {
+        let edition = self.edition;
+        let mut tracked = self.tracked.iter_mut().flatten().filter(|_| !self.has_no_events);
+        let connection = tracked.find(|connection| connection.are_events_wanted)?;
+        connection.are_events_wanted = false;
+        Some(Recall { id: connection.row.id.clone(), edition })
+    }
+
+    /// Takes what befell a connection. What could not be told is asked for again with the next list, and not at all
+    /// where there is no such table.
+    pub(crate) fn recalled(&mut self, recall: &Recall, answer: Result<Answer, Failure>) {
+        if recall.edition != self.edition {
+            return;
+        }
+        self.has_no_events |= answer.as_ref().is_err_and(|failure| failure.problem == Problem::NotInstalled);
+        if let Some(connection) = self.find(&recall.id) {
+            match answer {
+                Ok(answer) => connection.events = answer.events,
+                Err(_) => connection.are_events_wanted |= connection.is_unfolded,
+            }
+        }
     }
 
     /// What failed for want of a network is worth another try.
@@ -406,7 +473,7 @@ impl State {
     pub(crate) fn look(&mut self, rows: Vec<Connection>, now: Millis) {
         let load = self.begin_load().expect("nothing is on its way");
         let session = Some(Session::SignedIn { user_id: Some("ada".to_owned()) });
-        self.loaded(load, Ok(Answer { session, rows }), now);
+        self.loaded(load, Ok(Answer { session, rows, ..Answer::default() }), now);
     }
 
     pub(crate) fn fail_to_look(&mut self, problem: Problem, now: Millis) {
@@ -419,13 +486,14 @@ impl State {
     }
 
     fn succeed(&mut self, act: &Act, rows: Vec<Connection>, now: Millis) {
-        self.finished(act, Ok(Answer { session: None, rows }), now);
+        self.finished(act, Ok(Answer { rows, ..Answer::default() }), now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::EventKind;
 
     const NOW: Millis = 1_500_000_000_000.0;
 
@@ -622,11 +690,70 @@ mod tests {
         let load = state.begin_load().unwrap();
         assert!(state.begin_load().is_none(), "one at a time");
         state.succeed(&refresh, vec![row(Status::Active)], NOW);
-        assert!(!state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW));
+        let older = Answer { rows: vec![row(Status::Expired)], ..Answer::default() };
+        assert!(!state.loaded(load, Ok(older.clone()), NOW));
         assert_eq!(state.connections().unwrap()[0].row.status, Status::Active);
         let load = state.begin_load().expect("it is asked for again");
-        assert!(state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Expired)] }), NOW));
+        assert!(state.loaded(load, Ok(older), NOW));
         assert_eq!(state.connections().unwrap()[0].row.status, Status::Expired);
+    }
+
+    fn event(event: EventKind) -> Event {
+        Event { event, at: NOW, reason: None, detail: None }
+    }
+
+    fn recall(state: &mut State, answer: Result<Vec<Event>, Problem>) {
+        let recall = state.begin_recall().expect("its events are wanted");
+        assert!(state.begin_recall().is_none(), "once");
+        let answer = match answer {
+            Ok(events) => Ok(Answer { events, ..Answer::default() }),
+            Err(problem) => Err(Failure { problem, retry_after: None }),
+        };
+        state.recalled(&recall, answer);
+    }
+
+    #[test]
+    fn events_are_asked_for_when_they_are_looked_at_and_when_there_may_be_another() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        assert!(state.begin_recall().is_none());
+        state.unfolded("one", true);
+        recall(&mut state, Ok(vec![event(EventKind::Connected)]));
+        assert_eq!(state.connections().unwrap()[0].events, [event(EventKind::Connected)]);
+        state.look(vec![Connection { last_sync_at: Some(NOW), ..row(Status::Active) }], NOW);
+        assert!(state.begin_recall().is_none(), "a sync is no event");
+        state.look(vec![row(Status::Paused)], NOW);
+        recall(&mut state, Err(Problem::Unreachable));
+        assert_eq!(state.connections().unwrap()[0].events, [event(EventKind::Connected)]);
+        recall(&mut state, Ok(vec![event(EventKind::Paused), event(EventKind::Connected)]));
+        state.unfolded("one", false);
+        state.look(vec![row(Status::Active)], NOW);
+        assert!(state.begin_recall().is_none(), "nobody looks at them");
+    }
+
+    #[test]
+    fn a_database_that_keeps_no_events_is_asked_once() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        state.unfolded("one", true);
+        recall(&mut state, Err(Problem::NotInstalled));
+        state.unfolded("one", false);
+        state.unfolded("one", true);
+        assert!(state.begin_recall().is_none());
+        state.reset();
+        state.look(vec![row(Status::Active)], NOW);
+        state.unfolded("one", true);
+        assert!(state.begin_recall().is_some(), "another client may know more");
+    }
+
+    #[test]
+    fn refreshing_a_calendar_that_is_looked_at_succeeds_though_there_is_no_channel() {
+        let without_push =
+            Connection { webhook_error: Some("push_not_supported".to_owned()), ..row(Status::Unsupported) };
+        for (has_looks, expected) in [(true, Ok(Action::Refresh)), (false, Err(Problem::PushNotSupported))] {
+            let mut state = State::example(vec![Connection { has_looks, ..without_push.clone() }], NOW);
+            let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+            state.fail(&refresh, Problem::PushNotSupported, None, NOW);
+            assert_eq!(state.connections().unwrap()[0].outcome.unwrap().result, expected);
+        }
     }
 
     #[test]
@@ -638,7 +765,8 @@ mod tests {
         assert!(!state.signed(Session::SignedIn { user_id: Some("ada".to_owned()) }, NOW));
         assert!(state.signed(bob, NOW));
         assert!(state.connections().is_none());
-        state.loaded(load, Ok(Answer { session: None, rows: vec![row(Status::Active)] }), NOW);
+        let late = Answer { rows: vec![row(Status::Active)], ..Answer::default() };
+        state.loaded(load, Ok(late), NOW);
         state.succeed(&refresh, vec![row(Status::Active)], NOW);
         assert!(state.connections().is_none());
         assert!(state.signed(Session::SignedOut, NOW));

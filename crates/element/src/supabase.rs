@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Response, console};
 
-use crate::connection::{Connection, Millis, Status, SyncStatus, iso_8601};
+use crate::connection::{Connection, Event, EventKind, Millis, Status, SyncStatus, iso_8601};
 use crate::problem::{Failure, Problem};
 use crate::state::{Action, Answer, Session};
 
@@ -43,14 +43,18 @@ extern "C" {
     fn eq(this: &Query, column: &str, value: &str) -> Result<Query, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn order(this: &Query, column: &str) -> Result<Query, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = order)]
+    fn order_by(this: &Query, column: &str, options: &Object) -> Result<Query, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn limit(this: &Query, count: u32) -> Result<Query, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn retry(this: &Query, enabled: bool) -> Result<Query, JsValue>;
     #[wasm_bindgen(method, catch, js_name = abortSignal)]
     fn abort_signal(this: &Query, signal: &AbortSignal) -> Result<Query, JsValue>;
 }
 
-const COLUMNS: &str =
-    "id,calendar_id,status,webhook_expiration,webhook_error,sync_status,last_sync_at,sync_error";
+/// How many of a connection's events are worth showing.
+const EVENTS: u32 = 5;
 
 impl Client {
     /// Who is signed in, and their connections.
@@ -60,7 +64,7 @@ impl Client {
             Session::SignedIn { user_id } => self.connections(user_id.as_deref(), signal).await?,
             _ => Vec::new(),
         };
-        Ok(Answer { session: Some(session), rows })
+        Ok(Answer { session: Some(session), rows, ..Answer::default() })
     }
 
     /// As the client knows without asking the server.
@@ -102,7 +106,9 @@ impl Client {
         signal: &AbortSignal,
     ) -> Result<Vec<Connection>, Failure> {
         let ask = || {
-            let mut query = self.from("calendar_connection_status")?.select(COLUMNS)?;
+            // All columns, by no name: PostgREST refuses a name that the view of an earlier edition does not have, and is
+            // slower the more are named.
+            let mut query = self.from("calendar_connection_status")?.select("*")?;
             if let Some(user_id) = user_id {
                 // Row Level Security may let an administrator see everybody's.
                 query = query.eq("user_id", user_id).unwrap_or(query);
@@ -112,7 +118,19 @@ impl Client {
             let query = query.order("id").unwrap_or(query);
             query.patiently(signal)
         };
-        Ok(rows(&answer(ask()).await?))
+        Ok(list(&answer(ask()).await?, connection))
+    }
+
+    /// What befell a connection, the newest first.
+    pub(crate) async fn events(&self, id: &str, signal: &AbortSignal) -> Result<Answer, Failure> {
+        let ask = || {
+            let query = self.from("calendar_connection_events")?.select("event,at,reason,detail")?;
+            let query = query.eq("connection_id", id)?;
+            let query = query.order_by("id", &object(&[("ascending", JsValue::FALSE)]))?;
+            query.limit(EVENTS)?.patiently(signal)
+        };
+        let events = answer(ask()).await?;
+        Ok(Answer { events: list(&events, event), ..Answer::default() })
     }
 
     /// Returns the connections as they are afterwards, as far as the answer tells.
@@ -141,7 +159,7 @@ impl Client {
                 JsValue::UNDEFINED
             }
         };
-        Ok(Answer { session: None, rows: rows(&get(&data, "connections")) })
+        Ok(Answer { rows: list(&get(&data, "connections"), connection), ..Answer::default() })
     }
 
     async fn invoke(&self, name: &str, id: &str, signal: &AbortSignal) -> Result<JsValue, Failure> {
@@ -231,25 +249,40 @@ fn session_of(session: &JsValue) -> Session {
     Session::SignedIn { user_id: get(&get(session, "user"), "id").as_string() }
 }
 
-fn rows(list: &JsValue) -> Vec<Connection> {
-    list.dyn_ref::<Array>()
-        .map(|rows| rows.iter().filter_map(|row| connection(&row)).collect())
+fn list<T>(rows: &JsValue, parse: fn(&JsValue) -> Option<T>) -> Vec<T> {
+    rows.dyn_ref::<Array>()
+        .map(|rows| rows.iter().filter_map(|row| parse(&row)).collect())
         .unwrap_or_default()
 }
 
 /// A row with a status that is not known is left out: the page is older than the view.
 fn connection(row: &JsValue) -> Option<Connection> {
     let text = |name| get(row, name).as_string();
-    let time = |name| text(name).and_then(|time| parse_time(&time));
+    let time = |name| time(row, name);
     Some(Connection {
         id: text("id")?,
         calendar_id: text("calendar_id"),
+        calendar_name: text("calendar_name"),
         status: Status::parse(&text("status")?)?,
         webhook_expiration: time("webhook_expiration"),
         webhook_error: text("webhook_error"),
+        webhook_error_reason: text("webhook_error_reason"),
+        webhook_notified_at: time("webhook_notified_at"),
         sync_status: SyncStatus::parse(&text("sync_status")?)?,
         last_sync_at: time("last_sync_at"),
         sync_error: text("sync_error"),
+        has_looks: !get(row, "webhook_notified_at").is_undefined(),
+    })
+}
+
+/// An event of a kind that is not known is left out, as a connection is.
+fn event(row: &JsValue) -> Option<Event> {
+    let text = |name| get(row, name).as_string();
+    Some(Event {
+        event: EventKind::parse(&text("event")?)?,
+        at: time(row, "at")?,
+        reason: text("reason"),
+        detail: text("detail"),
     })
 }
 
@@ -263,9 +296,12 @@ impl Connection {
         object(&[
             ("id", self.id.as_str().into()),
             ("calendar_id", text(&self.calendar_id)),
+            ("calendar_name", text(&self.calendar_name)),
             ("status", self.status.name().into()),
             ("webhook_expiration", time(self.webhook_expiration)),
             ("webhook_error", text(&self.webhook_error)),
+            ("webhook_error_reason", text(&self.webhook_error_reason)),
+            ("webhook_notified_at", time(self.webhook_notified_at)),
             ("sync_status", self.sync_status.name().into()),
             ("last_sync_at", time(self.last_sync_at)),
             ("sync_error", text(&self.sync_error)),
@@ -273,8 +309,8 @@ impl Connection {
     }
 }
 
-fn parse_time(time: &str) -> Option<Millis> {
-    let millis = Date::parse(&iso_8601(time));
+fn time(row: &JsValue, name: &str) -> Option<Millis> {
+    let millis = Date::parse(&iso_8601(&get(row, name).as_string()?));
     (!millis.is_nan()).then_some(millis)
 }
 

@@ -58,6 +58,7 @@ texts! {
     BadgeReconnectRequired "badgeReconnectRequired"
     BadgeBlocked "badgeBlocked"
     BadgeUnsupported "badgeUnsupported"
+    BadgeLookedAt "badgeLookedAt"
     BadgePaused "badgePaused"
     BadgeDisconnected "badgeDisconnected"
     BadgeNotSetUp "badgeNotSetUp"
@@ -72,6 +73,7 @@ texts! {
     BlockedByPolicy "blockedByPolicy"
     NoCalendar "noCalendar"
     PushNotSupported "pushNotSupported"
+    LookedAt "lookedAt"
     CalendarNotFound "calendarNotFound"
     Paused "paused"
     Disconnected "disconnected"
@@ -114,6 +116,15 @@ texts! {
     ExpiredAt "expiredAt"
     Problem "problem"
     SyncProblem "syncProblem"
+    LastNotification "lastNotification"
+    History "history"
+    EventConnected "eventConnected"
+    EventBroken "eventBroken"
+    EventHealed "eventHealed"
+    EventPaused "eventPaused"
+    EventResumed "eventResumed"
+    EventDisconnected "eventDisconnected"
+    EventReconnected "eventReconnected"
 }
 
 /// The words of one element, in the order of texts.json.

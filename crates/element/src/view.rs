@@ -1,6 +1,6 @@
 //! What is to be shown, as plain data: of what is known and the time, and of nothing else.
 
-use crate::connection::{Connection, Millis, Status, SyncStatus};
+use crate::connection::{Connection, Event, Millis, Status, SyncStatus};
 use crate::problem::{Problem, Who};
 use crate::state::{Action, Session, State, Tracked};
 use crate::texts::Text;
@@ -45,7 +45,11 @@ pub(crate) struct Card<'a> {
     pub(crate) result: Option<(Text, Tone)>,
     pub(crate) sync: Option<SyncStatus>,
     pub(crate) expiration: Option<Expiration>,
+    /// The code of what is wrong with the connection itself.
+    pub(crate) error: Option<&'a str>,
     pub(crate) sync_error: Option<&'a str>,
+    /// The newest first.
+    pub(crate) events: &'a [Event],
 }
 
 /// A shape for everything that a connection can be, so that nothing is told by its colour alone.
@@ -60,6 +64,7 @@ pub(crate) enum Icon {
     Bars,
     Cross,
     Plus,
+    Eye,
 }
 
 /// How urgent it looks; the badge and its icon say it too.
@@ -149,25 +154,27 @@ fn summary(cards: &[Card]) -> Option<Text> {
 impl<'a> Card<'a> {
     fn of(tracked: &'a Tracked, state: &State, now: Millis) -> Self {
         let row = &tracked.row;
-        let problem =
-            row.webhook_error.as_deref().map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
+        let error = row.webhook_error.as_deref().filter(|_| !row.is_looked_at());
+        let problem = error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
         let setting_up = tracked.busy == Some(Action::SetUp);
         let sync_fails = row.sync_status == SyncStatus::Failing && row.status.is_live();
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(row, problem, sync_fails) };
-        let message = if setting_up { Text::SettingUpNow } else { message(row.status, problem, sync_fails) };
+        let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
         Self {
             row,
             who,
-            tone: tone(row.status, problem, setting_up, sync_fails),
-            icon: icon(row.status, sync_fails),
-            badge: badge(row.status, problem, sync_fails),
+            tone: tone(row, problem, setting_up, sync_fails),
+            icon: icon(row, sync_fails),
+            badge: badge(row, problem, sync_fails),
             message,
             sync_message: (sync_fails && message != Text::SyncFailing).then_some(Text::SyncFailing),
             button: button(tracked, problem, who == Who::User, now),
             result: result(tracked, state, now),
             sync: sync(row),
             expiration: expiration(row),
+            error,
             sync_error: row.sync_error.as_deref().filter(|_| sync_fails),
+            events: &tracked.events,
         }
     }
 }
@@ -176,6 +183,13 @@ fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
     match (row.status, problem) {
         (Status::Paused | Status::Disconnected, _) => Who::Nobody,
         (_, Some(problem)) => problem.who(),
+        _ if row.is_looked_at() => {
+            if sync_fails {
+                Who::Operator
+            } else {
+                Who::Nobody
+            }
+        }
         (Status::Expired | Status::NotSetUp | Status::ReconnectRequired | Status::Unsupported, None) => {
             Who::User
         }
@@ -185,9 +199,16 @@ fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
     }
 }
 
-fn tone(status: Status, problem: Option<Problem>, setting_up: bool, sync_fails: bool) -> Tone {
-    match status {
+fn tone(row: &Connection, problem: Option<Problem>, setting_up: bool, sync_fails: bool) -> Tone {
+    match row.status {
         _ if setting_up => Tone::Busy,
+        Status::Unsupported if row.is_looked_at() => {
+            if sync_fails {
+                Tone::Warning
+            } else {
+                Tone::Good
+            }
+        }
         Status::Paused | Status::Disconnected => Tone::Off,
         Status::Expired | Status::ReconnectRequired | Status::Unsupported => Tone::Bad,
         Status::Expiring | Status::Unconfirmed | Status::NotSetUp => Tone::Warning,
@@ -197,9 +218,16 @@ fn tone(status: Status, problem: Option<Problem>, setting_up: bool, sync_fails: 
 }
 
 /// Changes that arrive and are not taken over are as good as none.
-const fn icon(status: Status, sync_fails: bool) -> Icon {
-    match status {
+fn icon(row: &Connection, sync_fails: bool) -> Icon {
+    match row.status {
         Status::Active if sync_fails => Icon::Alarm,
+        Status::Unsupported if row.is_looked_at() => {
+            if sync_fails {
+                Icon::Alarm
+            } else {
+                Icon::Eye
+            }
+        }
         Status::Active => Icon::Check,
         Status::Expiring => Icon::Clock,
         Status::Expired => Icon::Alarm,
@@ -212,10 +240,17 @@ const fn icon(status: Status, sync_fails: bool) -> Icon {
     }
 }
 
-const fn badge(status: Status, problem: Option<Problem>, sync_fails: bool) -> Text {
-    match status {
+fn badge(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Text {
+    match row.status {
         Status::ReconnectRequired if matches!(problem, Some(Problem::BlockedByPolicy)) => Text::BadgeBlocked,
         Status::Active if sync_fails => Text::BadgeSyncFailing,
+        Status::Unsupported if row.is_looked_at() => {
+            if sync_fails {
+                Text::BadgeSyncFailing
+            } else {
+                Text::BadgeLookedAt
+            }
+        }
         Status::Active => Text::BadgeActive,
         Status::Expiring => Text::BadgeExpiring,
         Status::Expired => Text::BadgeExpired,
@@ -229,12 +264,19 @@ const fn badge(status: Status, problem: Option<Problem>, sync_fails: bool) -> Te
 }
 
 /// What is wrong with the renewal explains a status better than the status does, where it is somebody's to mend.
-fn message(status: Status, problem: Option<Problem>, sync_fails: bool) -> Text {
-    match (status, problem) {
+fn message(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Text {
+    match (row.status, problem) {
         (Status::Paused, _) => Text::Paused,
         (Status::Disconnected, _) => Text::Disconnected,
         (_, Some(problem)) => problem.text(),
         (Status::Active, None) if sync_fails => Text::SyncFailing,
+        _ if row.is_looked_at() => {
+            if sync_fails {
+                Text::SyncFailing
+            } else {
+                Text::LookedAt
+            }
+        }
         (Status::Active, None) => Text::Active,
         (Status::Expiring, None) => Text::Expiring,
         (Status::Expired, None) => Text::Expired,
@@ -255,6 +297,7 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
         Status::Active | Status::Expiring | Status::Expired | Status::Unconfirmed => {
             (Does::Act(Action::Refresh), Text::Refresh)
         }
+        Status::Unsupported if tracked.row.is_looked_at() => (Does::Act(Action::Refresh), Text::Refresh),
         Status::ReconnectRequired => (Does::Connect, Text::Reconnect),
         Status::Unsupported => (Does::Connect, Text::ChooseCalendar),
         Status::Disconnected => (Does::Connect, Text::ConnectAgain),
@@ -298,7 +341,10 @@ const fn now_text(problem: Problem) -> Text {
 /// Without updates nobody can say that all is up to date.
 fn sync(row: &Connection) -> Option<SyncStatus> {
     let is_told = match row.sync_status {
-        SyncStatus::Idle => matches!(row.status, Status::Active | Status::Expiring | Status::Unconfirmed),
+        SyncStatus::Idle => {
+            matches!(row.status, Status::Active | Status::Expiring | Status::Unconfirmed)
+                || row.is_looked_at()
+        }
         SyncStatus::Pending | SyncStatus::Failing => row.status.is_live(),
     };
     is_told.then_some(row.sync_status)
@@ -473,7 +519,9 @@ mod tests {
             for status in Status::ALL.iter().copied() {
                 for sync_status in SyncStatus::ALL.iter().copied() {
                     let case = format!("{status:?} {sync_status:?} {error:?}");
+                    // That one is well, if the server looks at it: see below.
                     let row = Connection {
+                        has_looks: false,
                         webhook_error: error.map(str::to_owned),
                         sync_status,
                         sync_error: (sync_status == SyncStatus::Failing)
@@ -508,11 +556,37 @@ mod tests {
                         let connects = card.button.does == Does::Connect;
                         let is_blocked =
                             status == Status::ReconnectRequired && error == Some("blocked_by_policy");
-                        assert_eq!(connects, status.awaits_consent() && !is_blocked, "{case}");
+                        assert_eq!(connects, card.row.awaits_consent() && !is_blocked, "{case}");
                     });
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_calendar_without_push_is_well_as_long_as_it_is_looked_at() {
+        let row =
+            Connection { webhook_error: Some("push_not_supported".to_owned()), ..row(Status::Unsupported) };
+        check_card(row.clone(), |card| {
+            let shown = (card.tone, card.icon, card.badge, card.message, card.who, card.sync, card.error);
+            let idle = Some(SyncStatus::Idle);
+            let expected =
+                (Tone::Good, Icon::Eye, Text::BadgeLookedAt, Text::LookedAt, Who::Nobody, idle, None);
+            assert_eq!(shown, expected);
+            assert_eq!((card.button.does, card.button.is_prominent), (Does::Act(Action::Refresh), false));
+        });
+        let state = State::example(vec![row.clone()], NOW);
+        assert_eq!(View::of(&state, NOW).summary, Some(Text::AllWell));
+        check_card(Connection { sync_status: SyncStatus::Failing, ..row.clone() }, |card| {
+            let shown = (card.tone, card.badge, card.message, card.sync_message, card.who);
+            let expected = (Tone::Warning, Text::BadgeSyncFailing, Text::SyncFailing, None, Who::Operator);
+            assert_eq!(shown, expected);
+        });
+        check_card(Connection { has_looks: false, ..row }, |card| {
+            let shown = (card.tone, card.badge, card.message, card.button.label);
+            let expected = (Tone::Bad, Text::BadgeUnsupported, Text::PushNotSupported, Text::ChooseCalendar);
+            assert_eq!(shown, expected, "a server of the first edition does not look");
+        });
     }
 
     #[test]

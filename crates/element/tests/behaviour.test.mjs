@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 
 import { Scene, eventually, launch } from "./scene.mjs";
-import { inDays, people, problem, row } from "./supabase.mjs";
+import { firstEdition, inDays, people, problem, row } from "./supabase.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -278,6 +278,61 @@ it("dates are in the language of the place, with the exact time on hover and unf
     await scene.refresh();
     assert.equal(await shown.textContent(), words);
   }
+});
+
+it("a database of the first edition, without names, notifications and events, is shown as it is", async (test) => {
+  const rows = [
+    row({ calendar_id: "work@example.com" }),
+    work({ calendar_id: "holidays@example.com", status: "unsupported", webhook_error: "push_not_supported" }),
+  ];
+  const scene = await Scene.open(test, browser, { rows: rows.map(firstEdition), events: null });
+  await scene.card(1).getByText("Choose another one.").waitFor();
+  assert.deepEqual(await scene.part("name").allTextContents(), ["work@example.com", "holidays@example.com"]);
+  const details = scene.card(0).getByText("Details");
+  for (let times = 0; times < 3; times++) {
+    await details.click();
+    await scene.atRest();
+  }
+  await scene.card(0).getByText("Renews by").last().waitFor();
+  assert.equal(await scene.part("history", scene.card(0)).isVisible(), false);
+  assert.equal(await scene.element.getByText("Last notification").count(), 0);
+  assert.equal(scene.supabase.eventReads, 1, "what is not there is asked for once");
+  const [told] = await scene.events("calendar-status-change");
+  const { calendar_name, webhook_error_reason, webhook_notified_at } = told.detail.connections[0];
+  assert.deepEqual([calendar_name, webhook_error_reason, webhook_notified_at], [null, null, null]);
+});
+
+it("what befell a connection is read when its details are unfolded, and again when there may be news", async (test) => {
+  const rows = [row(), work()];
+  const at = (event, connection = rows[0]) => ({ connection_id: connection.id, at: inDays(-1), event, reason: null, detail: null });
+  const events = [at("connected"), at("connected", rows[1]), at("paused", rows[1])];
+  const scene = await Scene.open(test, browser, { rows, events });
+  await scene.card(0).waitFor();
+  await scene.refresh();
+  assert.equal(scene.supabase.eventReads, 0);
+  const shown = () => scene.part("events", scene.card(0)).locator("dd").allTextContents();
+  await scene.card(0).getByText("Details").press("Enter");
+  await eventually(shown, (shown) => shown.join() === "Connected", "its own events alone");
+  await scene.refresh();
+  await scene.atRest();
+  assert.equal(scene.supabase.eventReads, 1, "nothing has happened");
+  events.push(at("paused"));
+  rows[0].status = "paused";
+  await scene.refresh();
+  await eventually(shown, (shown) => shown.join() === "Paused,Connected", "the news is shown");
+  await scene.card(0).getByText("Details").press("Enter");
+  rows[0].status = "active";
+  await scene.refresh();
+  await scene.atRest();
+  assert.equal(scene.supabase.eventReads, 2, "nobody looks");
+});
+
+it("refreshing a calendar without push is a success: it is looked at", async (test) => {
+  const rows = [row({ status: "unsupported", webhook_error: "push_not_supported" })];
+  const faults = { "refresh-calendar-webhook": problem(422, "push_not_supported") };
+  const scene = await Scene.open(test, browser, { rows, faults });
+  await scene.button("Refresh").click();
+  await scene.card().getByText("Refreshed.").waitFor();
 });
 
 it("the page's language and colour scheme are followed as soon as they change", async (test) => {

@@ -39,11 +39,11 @@ function countRequests() {
 
 export class Scene {
   /** Closed with the test; an error that the page did not catch fails it. */
-  static async open(test, browser, { rows = [], faults = {}, signedIn = true, clock = false, context = {}, before = () => {} } = {}) {
+  static async open(test, browser, { rows = [], events = [], faults = {}, signedIn = true, clock = false, context = {}, before = () => {} } = {}) {
     const scene = new Scene();
     test.after(() => scene.#close());
     scene.supabase = await Supabase.start();
-    Object.assign(scene.supabase, { rows, faults: { ...faults } });
+    Object.assign(scene.supabase, { rows, events, faults: { ...faults } });
     scene.context = await browser.newContext({ viewport: { width: 720, height: 640 }, ...context });
     scene.context.setDefaultTimeout(15_000);
     scene.page = await scene.newPage(clock);

@@ -9,6 +9,18 @@ import { inDays, problem, row } from "./supabase.mjs";
 
 const id = (number) => `0190b000-0000-7000-8000-0000000000${number}`;
 
+const withoutPush = {
+  status: "unsupported",
+  webhook_error: "push_not_supported",
+  webhook_error_reason: "pushNotSupportedForRequestedResource",
+  calendar_id: "en.german#holiday@group.v.calendar.google.com",
+  calendar_name: "Holidays in Germany",
+  webhook_expiration: null,
+  webhook_notified_at: null,
+};
+
+const befell = (event, days, values = {}) => ({ connection_id: row().id, at: inDays(days), event, reason: null, detail: null, ...values });
+
 /** How each state comes about, and what shows it. */
 const states = {
   loading: {
@@ -89,13 +101,41 @@ const states = {
     "Connect another account",
     "bad",
   ),
-  "unsupported-calendar": card(
-    { status: "unsupported", webhook_error: "push_not_supported", calendar_id: "holidays@group.v.calendar.google.com" },
-    "Not supported",
-    "Google sends no updates for this calendar. Choose another one.",
-    "Choose another calendar",
-    "bad",
-  ),
+  "looked-at": {
+    rows: [row(withoutPush)],
+    sees: async (scene) => {
+      await card(withoutPush, "Every 15 minutes", "it is looked at every 15 minutes.", "Refresh", "good").sees(scene);
+      await scene.element.getByText("Everything is up to date").waitFor();
+      assert.equal(await scene.part("name").textContent(), "Holidays in Germany");
+      assert.equal(await scene.part("sync").textContent(), "Up to date");
+      assert.equal(await scene.part("last-sync").textContent(), "2 hours ago");
+    },
+  },
+  history: {
+    rows: [row({ calendar_id: "work@example.com", calendar_name: "Work", status: "reconnect_required", webhook_error: "reconnect_required", webhook_error_reason: "invalid_grant" })],
+    events: [
+      befell("connected", -9),
+      befell("paused", -7),
+      befell("resumed", -6),
+      befell("broken", -5, { reason: "calendar_not_found", detail: "notFound" }),
+      befell("healed", -4),
+      befell("broken", -1, { reason: "reconnect_required", detail: "invalid_grant" }),
+    ],
+    sees: async (scene) => {
+      await scene.element.getByText("Details").click();
+      const words = () => scene.part("events").locator("dd").allTextContents();
+      const expected = [
+        "Stopped working: reconnect_required (invalid_grant)",
+        "Works again",
+        "Stopped working: calendar_not_found (notFound)",
+        "Resumed",
+        "Paused",
+      ];
+      await eventually(words, (words) => words.join() === expected.join(), "the newest first");
+      await scene.part("details").getByText("reconnect_required (invalid_grant)", { exact: true }).waitFor();
+      await scene.part("details").getByText("Last notification from Google").waitFor();
+    },
+  },
   "calendar-gone": card(
     { status: "unsupported", webhook_error: "calendar_not_found" },
     "Not supported",
@@ -289,9 +329,9 @@ before(async () => (browser = await launch()));
 after(() => browser.close());
 
 describe("in every state, in every look", { concurrency: 2 }, () => {
-  for (const [name, { rows = [], faults = {}, signedIn = true, sees }] of Object.entries(states)) {
+  for (const [name, { rows = [], events = [], faults = {}, signedIn = true, sees }] of Object.entries(states)) {
     it(`${name} is what it should be`, async (test) => {
-      const scene = await Scene.open(test, browser, { rows: structuredClone(rows), signedIn, faults });
+      const scene = await Scene.open(test, browser, { rows: structuredClone(rows), events, signedIn, faults });
       await scene.page.addScriptTag({ url: "/axe.js" });
       await sees(scene);
       // Some of it is shown for seconds only, and has to be in every picture.

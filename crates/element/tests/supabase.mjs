@@ -60,10 +60,13 @@ export function row(values = {}) {
     id: "0190b000-0000-7000-8000-000000000001",
     user_id: ada.id,
     calendar_id: null,
+    calendar_name: null,
     status: "active",
     webhook_id: "channel",
+    webhook_notified_at: inDays(-3 / 24),
     webhook_expiration: inDays(28),
     webhook_error: null,
+    webhook_error_reason: null,
     sync_status: "idle",
     last_sync_at: inDays(-2 / 24),
     sync_error: null,
@@ -71,15 +74,33 @@ export function row(values = {}) {
   };
 }
 
+/** What the first edition's view has of it. */
+export function firstEdition({ calendar_name, webhook_error_reason, webhook_notified_at, ...row }) {
+  return row;
+}
+
 export const people = { ada, bob };
+
+/** As PostgREST answers: a column that is not there is an error. */
+function selected(url, rows) {
+  const columns = url.searchParams.get("select");
+  if (columns === "*") return { body: rows };
+  const names = columns.split(",");
+  const missing = names.find((name) => rows.some((row) => !(name in row)));
+  if (missing) return { status: 400, body: { code: "42703", message: `column ${missing} does not exist` } };
+  return { body: rows.map((row) => Object.fromEntries(names.map((name) => [name, row[name]]))) };
+}
 
 export class Supabase {
   /** What the users have, as rows of the view. */
   rows = [];
+  /** What befell the connections, the oldest first; null in a database that has no such table. */
+  events = [];
   /** Every call of a function or write of a row, in order. */
   calls = [];
-  /** How many times the view was read. */
+  /** How many times the view was read, and the events. */
   reads = 0;
+  eventReads = 0;
   /** What becomes of a request instead, by the last part of its path. */
   faults = {};
   sessionsEnded = false;
@@ -112,6 +133,7 @@ export class Supabase {
     const body = request.method !== "GET" && text.startsWith("{") ? JSON.parse(text) : {};
     if (url.pathname.startsWith("/functions/v1/") || request.method === "PATCH") this.calls.push({ name, body });
     if (name === "calendar_connection_status") this.reads++;
+    if (name === "calendar_connection_events") this.eventReads++;
     const fault = typeof this.faults[name] === "function" ? await this.faults[name](body) : this.faults[name];
     if (fault === "hang") return;
     const answer = fault ?? (await this.#route(request, url, name, body));
@@ -133,7 +155,14 @@ export class Supabase {
         return { body: caller };
       case "/rest/v1/calendar_connection_status": {
         if (!caller) return { status: 401, body: { code: "PGRST303", message: "JWT expired" } };
-        return { body: this.#rowsOf(caller) };
+        return selected(url, this.#rowsOf(caller));
+      }
+      case "/rest/v1/calendar_connection_events": {
+        if (!caller) return { status: 401, body: { code: "PGRST303", message: "JWT expired" } };
+        if (!this.events) return { status: 404, body: { code: "PGRST205", message: "no such table" } };
+        const { connection_id, limit } = Object.fromEntries(url.searchParams);
+        const events = this.events.filter((event) => `eq.${event.connection_id}` === connection_id);
+        return selected(url, events.toReversed().slice(0, limit));
       }
       case "/rest/v1/calendar_connections": {
         if (!caller) return { status: 401, body: { code: "PGRST303", message: "JWT expired" } };
