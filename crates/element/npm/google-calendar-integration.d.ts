@@ -46,7 +46,7 @@ export interface GoogleCalendarIntegrationEventMap {
   "calendar-status-change": CalendarStatusChangeEvent;
 }
 
-/** Everything that the element says. `wait` holds `{seconds}`. */
+/** Everything that the element says. `wait` holds `{seconds}`, `syncError` `{code}`. */
 export interface CalendarTexts {
   title: string;
   loading: string;
@@ -117,7 +117,9 @@ export interface CalendarTexts {
   offline: string;
   offlineNow: string;
   unreachable: string;
+  unreachableNow: string;
   serverError: string;
+  serverErrorNow: string;
   refreshed: string;
   isSetUp: string;
   resumed: string;
@@ -133,6 +135,7 @@ export interface CalendarTexts {
   expiredAt: string;
   problem: string;
   syncProblem: string;
+  syncError: string;
   lastNotification: string;
   history: string;
   eventConnected: string;

@@ -132,12 +132,12 @@ impl Renderer {
                 let connect = ready(Does::Connect, Text::Connect);
                 Some((Text::NotConnectedTitle, Text::NotConnected, Some(connect)))
             }
-            Panel::Failed { why, is_loading } => {
+            Panel::Failed { why, can_retry, is_loading } => {
                 let mut retry = ready(Does::Reload, Text::TryAgain);
                 if is_loading {
                     retry.look = Look::Busy;
                 }
-                Some((Text::FailedTitle, why, Some(retry)))
+                Some((Text::FailedTitle, why, can_retry.then_some(retry)))
             }
         };
         let blank = find(&self.panel, ".blank")?;
@@ -189,13 +189,13 @@ impl Renderer {
         set_attribute(&find(node, "use")?, "href", symbol(card.icon));
         let badge = find(node, ".badge > .label")?;
         let before = badge.text_content().unwrap_or_default();
-        let (badge_text, message) = (texts.get(card.badge), texts.get(card.message));
+        let badge_text = texts.get(card.badge);
+        let message = card.message.map_or("", |message| texts.get(message));
         set_text(&badge, badge_text);
         if !before.is_empty() && before != badge_text {
             text(&self.panel, ".spoken", &[name, ": ", badge_text, ". ", message].concat())?;
         }
         text(node, ".message", message)?;
-        text(node, ".message ~ .message", card.sync_message.map_or("", |words| texts.get(words)))?;
         let (result, tone) = card.result.map_or(("", Tone::Off), |(result, tone)| (texts.get(result), tone));
         set_attribute(&find(node, ".result")?, "class", &["result ", tone_class(tone)].concat());
         text(node, ".result", result)?;
@@ -263,7 +263,8 @@ impl Renderer {
         facts.add(texts.get(Text::LastNotification), &moment(card.row.webhook_notified_at))?;
         facts.add(texts.get(label), &moment(at))?;
         facts.add(texts.get(Text::Problem), &error)?;
-        facts.add(texts.get(Text::SyncProblem), card.sync_error.unwrap_or_default())?;
+        let sync_error = card.sync_error.map(|code| texts.filled(Text::SyncError, code));
+        facts.add(texts.get(Text::SyncProblem), &sync_error.unwrap_or_default())?;
         let mut events = Rows::of(find(&details, ".events")?);
         for event in card.events {
             let mut words = texts.get(event_text(event.event)).to_owned();

@@ -74,6 +74,15 @@ impl Tracked {
         }
     }
 
+    /// What failed before a button is tried again because of it: whether it still fails is seen next.
+    pub(crate) fn sync_status(&self) -> SyncStatus {
+        let is_tried = self.busy.is_some() || self.outcome.is_some_and(|outcome| outcome.result.is_ok());
+        match self.row.sync_status {
+            SyncStatus::Failing if is_tried => SyncStatus::Pending,
+            sync_status => sync_status,
+        }
+    }
+
     /// Returns whether anything has changed.
     fn update(&mut self, row: Connection) -> bool {
         let (before, after) = (self.row.status, row.status);
@@ -451,7 +460,7 @@ impl State {
         consenting
             || self.tracked.iter().flatten().any(|connection| {
                 let pending =
-                    connection.row.sync_status == SyncStatus::Pending && connection.row.status.is_live();
+                    connection.sync_status() == SyncStatus::Pending && connection.row.status.is_live();
                 pending || connection.busy.is_some()
             })
     }
@@ -485,7 +494,7 @@ impl State {
         self.finished(act, Err(Failure { problem, retry_after }), now);
     }
 
-    fn succeed(&mut self, act: &Act, rows: Vec<Connection>, now: Millis) {
+    pub(crate) fn succeed(&mut self, act: &Act, rows: Vec<Connection>, now: Millis) {
         self.finished(act, Ok(Answer { rows, ..Answer::default() }), now);
     }
 }

@@ -96,7 +96,9 @@ texts! {
     Offline "offline"
     OfflineNow "offlineNow"
     Unreachable "unreachable"
+    UnreachableNow "unreachableNow"
     ServerError "serverError"
+    ServerErrorNow "serverErrorNow"
 
     // What came of a button.
     Refreshed "refreshed"
@@ -116,6 +118,7 @@ texts! {
     ExpiredAt "expiredAt"
     Problem "problem"
     SyncProblem "syncProblem"
+    SyncError "syncError"
     LastNotification "lastNotification"
     History "history"
     EventConnected "eventConnected"

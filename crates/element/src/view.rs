@@ -24,6 +24,8 @@ pub(crate) enum Panel {
     /// Nothing has been loaded yet, and this is why.
     Failed {
         why: Text,
+        /// Trying again is of no use where the operator has to act first.
+        can_retry: bool,
         is_loading: bool,
     },
     Connected,
@@ -37,10 +39,8 @@ pub(crate) struct Card<'a> {
     pub(crate) tone: Tone,
     pub(crate) icon: Icon,
     pub(crate) badge: Text,
-    /// What it means and what to do.
-    pub(crate) message: Text,
-    /// What to do about changes that do not come through, besides.
-    pub(crate) sync_message: Option<Text>,
+    /// What it means and what to do. `None` where the result says it, or where it may no longer be so.
+    pub(crate) message: Option<Text>,
     pub(crate) button: Button,
     pub(crate) result: Option<(Text, Tone)>,
     pub(crate) sync: Option<SyncStatus>,
@@ -116,7 +116,8 @@ impl<'a> View<'a> {
             (_, Some([]), _) => Panel::NotConnected { consenting: state.awaits_consent(None, now) },
             (_, Some(_), _) => Panel::Connected,
             (_, None, Some(problem)) => {
-                Panel::Failed { why: now_text(problem), is_loading: state.is_loading() }
+                let can_retry = problem.who() != Who::Operator;
+                Panel::Failed { why: now_text(problem), can_retry, is_loading: state.is_loading() }
             }
             (_, None, None) => Panel::Loading,
         };
@@ -140,9 +141,12 @@ fn summary(cards: &[Card]) -> Option<Text> {
         None
     } else if any(&|card| card.who == Who::User) {
         Some(Text::UserMustAct)
-    } else if any(&|card| matches!(card.tone, Tone::Bad | Tone::Warning)) {
+    } else if any(&|card| card.who == Who::Operator) {
         Some(Text::OperatorMustAct)
-    } else if any(&|card| card.tone == Tone::Busy || card.sync == Some(SyncStatus::Pending)) {
+    } else if any(&|card| {
+        !matches!(card.tone, Tone::Good | Tone::Off) || card.sync == Some(SyncStatus::Pending)
+    }) {
+        // What is wrong is being mended, by itself or by a button just pressed.
         Some(Text::Working)
     } else if any(&|card| card.tone == Tone::Good) {
         Some(Text::AllWell)
@@ -154,42 +158,47 @@ fn summary(cards: &[Card]) -> Option<Text> {
 impl<'a> Card<'a> {
     fn of(tracked: &'a Tracked, state: &State, now: Millis) -> Self {
         let row = &tracked.row;
+        let standing = standing(row);
         let error = row.webhook_error.as_deref().filter(|_| !row.is_looked_at());
         let problem = error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
         let setting_up = tracked.busy == Some(Action::SetUp);
-        let sync_fails = row.sync_status == SyncStatus::Failing && row.status.is_live();
-        let who = if tracked.busy.is_some() { Who::Nobody } else { who(row, problem, sync_fails) };
+        let sync_fails = tracked.sync_status() == SyncStatus::Failing && row.status.is_live();
+        let who = if tracked.busy.is_some() { Who::Nobody } else { who(standing, problem, sync_fails) };
+        let tone = if setting_up { Tone::Busy } else { tone(standing, problem, sync_fails) };
         let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
+        let result = result(tracked, state, now);
+        let is_said = result.is_some_and(|(text, _)| text == message);
+        let is_doubtful = tone == Tone::Good && state.trouble().is_some();
         Self {
             row,
             who,
-            tone: tone(row, problem, setting_up, sync_fails),
+            tone,
             icon: icon(row, sync_fails),
             badge: badge(row, problem, sync_fails),
-            message,
-            sync_message: (sync_fails && message != Text::SyncFailing).then_some(Text::SyncFailing),
+            message: (!is_said && !is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
-            result: result(tracked, state, now),
-            sync: sync(row),
+            result,
+            sync: sync(tracked, standing).filter(|_| who != Who::User && !is_doubtful),
             expiration: expiration(row),
             error,
-            sync_error: row.sync_error.as_deref().filter(|_| sync_fails),
+            sync_error: row.sync_error.as_deref().filter(|_| row.sync_status == SyncStatus::Failing),
             events: &tracked.events,
         }
     }
 }
 
-fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
-    match (row.status, problem) {
+/// A calendar that is looked at is as well as one that Google tells of.
+fn standing(row: &Connection) -> Status {
+    if row.is_looked_at() { Status::Active } else { row.status }
+}
+
+fn who(standing: Status, problem: Option<Problem>, sync_fails: bool) -> Who {
+    match (standing, problem) {
         (Status::Paused | Status::Disconnected, _) => Who::Nobody,
-        (_, Some(problem)) => problem.who(),
-        _ if row.is_looked_at() => {
-            if sync_fails {
-                Who::Operator
-            } else {
-                Who::Nobody
-            }
+        (Status::Active | Status::Expiring, Some(problem)) if sync_fails && problem.who() == Who::Nobody => {
+            Who::Operator
         }
+        (_, Some(problem)) => problem.who(),
         (Status::Expired | Status::NotSetUp | Status::ReconnectRequired | Status::Unsupported, None) => {
             Who::User
         }
@@ -199,40 +208,30 @@ fn who(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Who {
     }
 }
 
-fn tone(row: &Connection, problem: Option<Problem>, setting_up: bool, sync_fails: bool) -> Tone {
-    match row.status {
-        _ if setting_up => Tone::Busy,
-        Status::Unsupported if row.is_looked_at() => {
-            if sync_fails {
-                Tone::Warning
-            } else {
-                Tone::Good
-            }
-        }
+fn tone(standing: Status, problem: Option<Problem>, sync_fails: bool) -> Tone {
+    match standing {
         Status::Paused | Status::Disconnected => Tone::Off,
         Status::Expired | Status::ReconnectRequired | Status::Unsupported => Tone::Bad,
         Status::Expiring | Status::Unconfirmed | Status::NotSetUp => Tone::Warning,
-        Status::Active if problem.is_some() || sync_fails => Tone::Warning,
-        Status::Active => Tone::Good,
+        Status::Active if sync_fails => Tone::Warning,
+        Status::Active => match problem.map(Problem::who) {
+            Some(Who::Nobody) => Tone::Busy,
+            Some(_) => Tone::Warning,
+            None => Tone::Good,
+        },
     }
 }
 
 /// Changes that arrive and are not taken over are as good as none.
 fn icon(row: &Connection, sync_fails: bool) -> Icon {
     match row.status {
-        Status::Active if sync_fails => Icon::Alarm,
-        Status::Unsupported if row.is_looked_at() => {
-            if sync_fails {
-                Icon::Alarm
-            } else {
-                Icon::Eye
-            }
-        }
+        _ if sync_fails && standing(row) == Status::Active => Icon::Alarm,
         Status::Active => Icon::Check,
         Status::Expiring => Icon::Clock,
         Status::Expired => Icon::Alarm,
         Status::Unconfirmed => Icon::Question,
         Status::ReconnectRequired => Icon::BrokenLink,
+        Status::Unsupported if row.is_looked_at() => Icon::Eye,
         Status::Unsupported => Icon::Slash,
         Status::Paused => Icon::Bars,
         Status::Disconnected => Icon::Cross,
@@ -242,20 +241,14 @@ fn icon(row: &Connection, sync_fails: bool) -> Icon {
 
 fn badge(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Text {
     match row.status {
+        _ if sync_fails && standing(row) == Status::Active => Text::BadgeSyncFailing,
         Status::ReconnectRequired if matches!(problem, Some(Problem::BlockedByPolicy)) => Text::BadgeBlocked,
-        Status::Active if sync_fails => Text::BadgeSyncFailing,
-        Status::Unsupported if row.is_looked_at() => {
-            if sync_fails {
-                Text::BadgeSyncFailing
-            } else {
-                Text::BadgeLookedAt
-            }
-        }
         Status::Active => Text::BadgeActive,
         Status::Expiring => Text::BadgeExpiring,
         Status::Expired => Text::BadgeExpired,
         Status::Unconfirmed => Text::BadgeUnconfirmed,
         Status::ReconnectRequired => Text::BadgeReconnectRequired,
+        Status::Unsupported if row.is_looked_at() => Text::BadgeLookedAt,
         Status::Unsupported => Text::BadgeUnsupported,
         Status::Paused => Text::BadgePaused,
         Status::Disconnected => Text::BadgeDisconnected,
@@ -263,25 +256,22 @@ fn badge(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Text {
     }
 }
 
-/// What is wrong with the renewal explains a status better than the status does, where it is somebody's to mend.
+/// One thing at a time: first what a person has to mend, then changes that do not come through, then what passes.
+/// What is wrong with the renewal explains a status better than the status does.
 fn message(row: &Connection, problem: Option<Problem>, sync_fails: bool) -> Text {
+    let gets_updates = matches!(standing(row), Status::Active | Status::Expiring);
     match (row.status, problem) {
         (Status::Paused, _) => Text::Paused,
         (Status::Disconnected, _) => Text::Disconnected,
+        (_, Some(problem)) if problem.who() != Who::Nobody => problem.text(),
+        _ if sync_fails && gets_updates => Text::SyncFailing,
         (_, Some(problem)) => problem.text(),
-        (Status::Active, None) if sync_fails => Text::SyncFailing,
-        _ if row.is_looked_at() => {
-            if sync_fails {
-                Text::SyncFailing
-            } else {
-                Text::LookedAt
-            }
-        }
         (Status::Active, None) => Text::Active,
         (Status::Expiring, None) => Text::Expiring,
         (Status::Expired, None) => Text::Expired,
         (Status::Unconfirmed, None) => Text::Unconfirmed,
         (Status::ReconnectRequired, None) => Text::ReconnectRequired,
+        (Status::Unsupported, None) if row.is_looked_at() => Text::LookedAt,
         (Status::Unsupported, None) => Text::CalendarNotFound,
         (Status::NotSetUp, None) => Text::NotSetUp,
     }
@@ -334,20 +324,20 @@ fn result(tracked: &Tracked, state: &State, now: Millis) -> Option<(Text, Tone)>
 const fn now_text(problem: Problem) -> Text {
     match problem {
         Problem::Offline => Text::OfflineNow,
+        Problem::Unreachable => Text::UnreachableNow,
+        Problem::Server => Text::ServerErrorNow,
         problem => problem.text(),
     }
 }
 
 /// Without updates nobody can say that all is up to date.
-fn sync(row: &Connection) -> Option<SyncStatus> {
-    let is_told = match row.sync_status {
-        SyncStatus::Idle => {
-            matches!(row.status, Status::Active | Status::Expiring | Status::Unconfirmed)
-                || row.is_looked_at()
-        }
-        SyncStatus::Pending | SyncStatus::Failing => row.status.is_live(),
+fn sync(tracked: &Tracked, standing: Status) -> Option<SyncStatus> {
+    let sync_status = tracked.sync_status();
+    let is_told = match sync_status {
+        SyncStatus::Idle => matches!(standing, Status::Active | Status::Expiring | Status::Unconfirmed),
+        SyncStatus::Pending | SyncStatus::Failing => standing.is_live(),
     };
-    is_told.then_some(row.sync_status)
+    is_told.then_some(sync_status)
 }
 
 fn expiration(row: &Connection) -> Option<Expiration> {
@@ -461,7 +451,7 @@ mod tests {
             check_card(row(status), |card| {
                 let button = Button { does, label, look: Look::Ready, is_prominent: who == User };
                 let shown = (card.tone, card.badge, card.message, card.button, card.who);
-                assert_eq!(shown, (tone, badge, message, button, who), "{status:?}");
+                assert_eq!(shown, (tone, badge, Some(message), button, who), "{status:?}");
             });
         }
     }
@@ -533,25 +523,33 @@ mod tests {
                         let is_off = matches!(status, Status::Paused | Status::Disconnected);
                         assert_eq!(card.tone == Tone::Off, is_off, "{case}");
                         assert_eq!(card.tone == Tone::Good, status == Status::Active && is_well, "{case}");
-                        match error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected)) {
-                            Some(problem) if !is_off => {
-                                assert_eq!(
-                                    (card.message, card.who),
-                                    (problem.text(), problem.who()),
-                                    "{case}"
-                                );
+                        let problem =
+                            error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
+                        let sync_fails = sync_status == SyncStatus::Failing && !is_off;
+                        match problem.filter(|_| !is_off) {
+                            Some(problem) if problem.who() != Who::Nobody => {
+                                let shown = (card.message, card.who);
+                                assert_eq!(shown, (Some(problem.text()), problem.who()), "{case}");
                             }
-                            _ => assert_eq!(
-                                card.message == Text::Active,
+                            _ if sync_fails && matches!(status, Status::Active | Status::Expiring) => {
+                                let shown = (card.message, card.who);
+                                assert_eq!(shown, (Some(Text::SyncFailing), Who::Operator), "{case}");
+                            }
+                            Some(problem) => {
+                                let shown = (card.message, card.who);
+                                assert_eq!(shown, (Some(problem.text()), Who::Nobody), "{case}");
+                            }
+                            None => assert_eq!(
+                                card.message == Some(Text::Active),
                                 status == Status::Active && is_well,
                                 "{case}"
                             ),
                         }
-                        let sync_fails = sync_status == SyncStatus::Failing && !is_off;
-                        let said = [Some(card.message), card.sync_message];
-                        let times = said.iter().filter(|text| **text == Some(Text::SyncFailing)).count();
-                        assert_eq!(times, usize::from(sync_fails), "{case}");
-                        assert_eq!(card.sync_error, sync_fails.then_some("recalculate_500"), "{case}");
+                        if card.who == Who::User {
+                            assert_eq!(card.sync, None, "{case}: nothing else is said");
+                        }
+                        let fails = sync_status == SyncStatus::Failing;
+                        assert_eq!(card.sync_error, fails.then_some("recalculate_500"), "{case}");
                         assert_eq!(card.button.is_prominent, card.who == Who::User, "{case}");
                         let connects = card.button.does == Does::Connect;
                         let is_blocked =
@@ -571,20 +569,21 @@ mod tests {
             let shown = (card.tone, card.icon, card.badge, card.message, card.who, card.sync, card.error);
             let idle = Some(SyncStatus::Idle);
             let expected =
-                (Tone::Good, Icon::Eye, Text::BadgeLookedAt, Text::LookedAt, Who::Nobody, idle, None);
+                (Tone::Good, Icon::Eye, Text::BadgeLookedAt, Some(Text::LookedAt), Who::Nobody, idle, None);
             assert_eq!(shown, expected);
             assert_eq!((card.button.does, card.button.is_prominent), (Does::Act(Action::Refresh), false));
         });
         let state = State::example(vec![row.clone()], NOW);
         assert_eq!(View::of(&state, NOW).summary, Some(Text::AllWell));
         check_card(Connection { sync_status: SyncStatus::Failing, ..row.clone() }, |card| {
-            let shown = (card.tone, card.badge, card.message, card.sync_message, card.who);
-            let expected = (Tone::Warning, Text::BadgeSyncFailing, Text::SyncFailing, None, Who::Operator);
+            let shown = (card.tone, card.badge, card.message, card.who);
+            let expected = (Tone::Warning, Text::BadgeSyncFailing, Some(Text::SyncFailing), Who::Operator);
             assert_eq!(shown, expected);
         });
         check_card(Connection { has_looks: false, ..row }, |card| {
             let shown = (card.tone, card.badge, card.message, card.button.label);
-            let expected = (Tone::Bad, Text::BadgeUnsupported, Text::PushNotSupported, Text::ChooseCalendar);
+            let expected =
+                (Tone::Bad, Text::BadgeUnsupported, Some(Text::PushNotSupported), Text::ChooseCalendar);
             assert_eq!(shown, expected, "a server of the first edition does not look");
         });
     }
@@ -598,7 +597,8 @@ mod tests {
             });
             let pending = Connection { sync_status: SyncStatus::Pending, ..row(status) };
             check_card(pending, |card| {
-                assert_eq!(card.sync == Some(SyncStatus::Pending), status.is_live(), "{status:?}");
+                let is_told = status.is_live() && card.who != Who::User;
+                assert_eq!(card.sync == Some(SyncStatus::Pending), is_told, "{status:?}");
             });
         }
     }
@@ -610,7 +610,10 @@ mod tests {
         assert_eq!(panel(&state), Panel::Loading);
         assert_eq!(View::of(&state, NOW).summary, Some(Text::Loading));
         state.fail_to_look(Problem::Offline, NOW);
-        assert_eq!(panel(&state), Panel::Failed { why: Text::OfflineNow, is_loading: false });
+        assert_eq!(
+            panel(&state),
+            Panel::Failed { why: Text::OfflineNow, can_retry: true, is_loading: false }
+        );
         state.look(Vec::new(), NOW);
         assert_eq!(panel(&state), Panel::NotConnected { consenting: false });
         state.consent_asked(None, NOW);
@@ -631,6 +634,66 @@ mod tests {
         }
         state.look(vec![row(Status::Active)], NOW);
         assert_eq!(View::of(&state, NOW).notice, None);
+    }
+
+    #[test]
+    fn what_may_no_longer_be_so_is_not_claimed() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        state.fail_to_look(Problem::Offline, NOW);
+        let view = View::of(&state, NOW);
+        assert_eq!((view.cards[0].message, view.cards[0].sync), (None, None));
+        let mut state = State::example(vec![row(Status::Expired)], NOW);
+        state.fail_to_look(Problem::Offline, NOW);
+        assert_eq!(View::of(&state, NOW).cards[0].message, Some(Text::Expired));
+    }
+
+    #[test]
+    fn nobody_is_alarmed_by_what_passes() {
+        for (status, problem) in [
+            (Status::Active, Problem::GoogleUnavailable),
+            (Status::Expired, Problem::GoogleUnavailable),
+            (Status::Expiring, Problem::GoogleRejected),
+        ] {
+            let row = Connection { webhook_error: Some(problem.name().to_owned()), ..row(status) };
+            assert_eq!(View::of(&State::example(vec![row], NOW), NOW).summary, Some(Text::Working));
+        }
+    }
+
+    #[test]
+    fn a_run_that_failed_is_syncing_again_once_the_connection_was_set_up_anew() {
+        let failing = |status| Connection { sync_status: SyncStatus::Failing, ..row(status) };
+        let mut state = State::example(vec![failing(Status::ReconnectRequired)], NOW);
+        state.look(vec![failing(Status::Active)], NOW);
+        let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
+        assert_eq!(View::of(&state, NOW).summary, Some(Text::Working));
+        state.succeed(&set_up, vec![failing(Status::Active)], NOW);
+        let view = View::of(&state, NOW);
+        assert_eq!((view.summary, view.cards[0].sync), (Some(Text::Working), Some(SyncStatus::Pending)));
+        assert_eq!(view.cards[0].badge, Text::BadgeActive);
+        state.tick(NOW + 6_000.0);
+        assert_eq!(View::of(&state, NOW).summary, Some(Text::OperatorMustAct), "it goes on failing");
+    }
+
+    #[test]
+    fn the_same_is_not_said_twice() {
+        let expired =
+            Connection { webhook_error: Some("oauth_client_invalid".to_owned()), ..row(Status::Expired) };
+        let mut state = State::example(vec![expired], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        state.fail(&refresh, Problem::OauthClientInvalid, None, NOW);
+        let view = View::of(&state, NOW);
+        let said = (view.cards[0].message, view.cards[0].result);
+        assert_eq!(said, (None, Some((Text::OauthClientInvalid, Tone::Bad))));
+    }
+
+    #[test]
+    fn trying_again_is_not_offered_where_the_operator_has_to_act_first() {
+        for (problem, expected) in [(Problem::Server, true), (Problem::NotInstalled, false)] {
+            let mut state = State::default();
+            state.fail_to_look(problem, NOW);
+            let Panel::Failed { can_retry, .. } = View::of(&state, NOW).panel else { panic!("{problem:?}") };
+            assert_eq!(can_retry, expected, "{problem:?}");
+        }
     }
 
     #[test]
@@ -670,7 +733,7 @@ mod tests {
     fn what_came_of_an_action_is_said_on_its_card() {
         let mut state = State::example(vec![row(Status::NotSetUp)], NOW);
         let set_up = state.begin("one", Action::SetUp, NOW).unwrap();
-        assert_eq!(View::of(&state, NOW).cards[0].message, Text::SettingUpNow);
+        assert_eq!(View::of(&state, NOW).cards[0].message, Some(Text::SettingUpNow));
         state.fail(&set_up, Problem::OauthClientInvalid, None, NOW);
         let view = View::of(&state, NOW);
         assert_eq!(view.cards[0].result, Some((Text::OauthClientInvalid, Tone::Bad)));

@@ -88,7 +88,7 @@ it("a host that says it is back has the connection set up, whatever the view sti
 it("a setup that fails is not tried again and again, but when the user asks", async (test) => {
   const faults = { "setup-calendar-webhook": problem(502, "google_unavailable") };
   const scene = await Scene.open(test, browser, { rows: [notSetUp()], faults, clock: true });
-  await scene.card().getByText("Google is not answering.").waitFor();
+  await scene.card().getByText("Google is not answering at the moment.").waitFor();
   await scene.stopClock();
   const before = scene.supabase.reads;
   for (let looks = 1; looks <= 3; looks++) {
@@ -522,7 +522,7 @@ it("a host that does not let users resume is told apart from success", async (te
   const faults = { calendar_connections: { status: 403, body: { code: "42501", message: "permission denied" } } };
   const scene = await Scene.open(test, browser, { rows: [row({ status: "paused" })], faults });
   await scene.button("Resume").click();
-  await scene.card().getByRole("status").getByText("The people who run").waitFor();
+  await scene.card().getByRole("status").getByText("Tell the people who run this app").waitFor();
   await scene.button("Resume").waitFor();
 });
 

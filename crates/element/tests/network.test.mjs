@@ -89,7 +89,7 @@ it("offline is said, hides nothing, and ends as soon as the network is back", as
   await scene.context.setOffline(true);
   await scene.part("notice").getByText("You are offline.").waitFor();
   await scene.button("Refresh").click();
-  await scene.card().getByRole("status").getByText("You are offline. Try again when you are back.").waitFor();
+  await scene.card().getByRole("status").getByText("You are offline. Try again when you are back online.").waitFor();
   scene.supabase.rows[0].status = "expired";
   await scene.context.setOffline(false);
   await scene.part("badge").getByText("Expired").waitFor();
@@ -122,7 +122,7 @@ it("a session that the functions refuse is said on the card", async (test) => {
 it("errors without a body that can be read are told by their status", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.card().waitFor();
-  for (const [status, words] of [[546, "The server has a problem."], [404, "This app cannot show"], [500, "The server has a problem."]]) {
+  for (const [status, words] of [[546, "The server has a problem."], [404, "Tell the people who run this app"], [500, "The server has a problem."]]) {
     scene.supabase.faults["refresh-calendar-webhook"] = { status, type: "text/html", body: "<h1>no</h1>" };
     await scene.button("Refresh").click();
     await scene.card().getByRole("status").getByText(words).waitFor();

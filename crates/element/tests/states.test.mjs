@@ -49,19 +49,22 @@ const states = {
   "failed-to-load": {
     faults: { calendar_connection_status: { status: 503, body: { message: "no" } } },
     sees: async (scene) => {
-      await scene.element.getByText("The server has a problem. It is tried again by itself.").waitFor();
+      await scene.element.getByText("The server has a problem. Try again in a moment.").waitFor();
       await scene.element.getByRole("button").getByText("Try again").waitFor();
     },
   },
   "not-installed": {
     faults: { calendar_connection_status: { status: 404, body: { code: "PGRST205", message: "no such view" } } },
-    sees: (scene) => scene.element.getByText("This app cannot show calendar connections yet.").waitFor(),
+    sees: async (scene) => {
+      await scene.element.getByText("that calendar connections are not set up yet.").waitFor();
+      assert.equal(await scene.element.getByRole("button").count(), 0);
+    },
   },
   active: card({ status: "active" }, "Connected", "Updates from Google arrive as they happen.", "Refresh", "good"),
   expiring: card(
     { status: "expiring", webhook_expiration: inDays(0.26) },
     "Expiring",
-    "Updates still arrive and should be renewed by themselves.",
+    "Updates still arrive and are renewed automatically.",
     "Refresh",
     "warning",
   ),
@@ -72,7 +75,7 @@ const states = {
     "Refresh",
     "bad",
   ),
-  unconfirmed: card({ status: "unconfirmed" }, "Unconfirmed", "Tell the people who run it", "Refresh", "warning"),
+  unconfirmed: card({ status: "unconfirmed" }, "Unconfirmed", "that Google cannot reach it.", "Refresh", "warning"),
   "reconnect-required": card(
     { status: "reconnect_required", webhook_error: "reconnect_required" },
     "Reconnect needed",
@@ -168,21 +171,21 @@ const states = {
   "sync-failing": card(
     { sync_status: "failing", sync_error: "recalculate_500" },
     "Not syncing",
-    "The last change could not be taken over.",
+    "Your latest changes are not applied yet.",
     "Refresh",
     "warning",
   ),
   "renewal-limited": card(
     { status: "expiring", webhook_expiration: inDays(0.2), webhook_error: "google_rate_limited" },
     "Expiring",
-    "the people who run the app must raise the limit",
+    "Google limits how often this app may ask.",
     "Refresh",
     "warning",
   ),
   "credentials-refused": card(
     { status: "expired", webhook_expiration: inDays(-1), webhook_error: "oauth_client_invalid" },
     "Expired",
-    "Google does not accept this app’s credentials. The people who run the app must correct them",
+    "that Google does not accept its credentials.",
     "Refresh",
     "bad",
   ),
@@ -217,7 +220,7 @@ const states = {
     faults: { "refresh-calendar-webhook": problem(500, "webhook_url_rejected") },
     sees: async (scene) => {
       await scene.card().getByRole("button").click();
-      await scene.card().getByRole("status").getByText("Google does not accept this app’s address.").waitFor();
+      await scene.card().getByRole("status").getByText("that Google does not accept its address.").waitFor();
     },
   },
   offline: {
@@ -227,6 +230,18 @@ const states = {
       await scene.context.setOffline(true);
       await scene.element.getByRole("status").getByText("You are offline.").waitFor();
       await scene.card().getByText("Connected").waitFor();
+      assert.equal(await scene.element.getByText("as they happen").count(), 0);
+    },
+  },
+  "reconnect-while-failing": {
+    rows: [row({ status: "reconnect_required", webhook_error: "reconnect_required", sync_status: "failing", sync_error: "recalculate_500" })],
+    sees: async (scene) => {
+      await scene.button("Reconnect").waitFor();
+      const words = await scene.card().locator(".words").innerText();
+      assert.equal(words.trim(), "Google no longer accepts your consent. Reconnect to give it again.");
+      assert.equal(await scene.card().getByText("recalculate_500").isVisible(), false);
+      await scene.element.getByText("Details").click();
+      await scene.card().getByText("The app failed to apply the changes (recalculate_500)").waitFor();
     },
   },
   "session-ended": {
