@@ -36,6 +36,11 @@ export interface CalendarConnection {
 export type CalendarConnectEvent = CustomEvent<{
   /** The connection to consent to again, or to choose another calendar for; `null` for a new one. */
   connection_id: string | null;
+  /**
+   * What for: `connect`, the first connection; `reconnect`, the same account again; `permission_missing`, the same account
+   * again, and the box that was not ticked; `choose_calendar`, another calendar of this account; `add`, another account.
+   */
+  reason: "connect" | "reconnect" | "permission_missing" | "choose_calendar" | "add";
 }>;
 
 /** A connection has come, gone or changed. Fired after the first look too. */

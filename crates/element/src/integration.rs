@@ -19,7 +19,7 @@ use crate::state::{Act, Action, Answer, Load, Recall, Session, State};
 use crate::supabase::{Client, SessionWatch, object};
 use crate::texts::Texts;
 use crate::timer::Timer;
-use crate::view::{Does, View};
+use crate::view::{Does, View, Why};
 
 /// Whether a connection's consent was asked for by a page that was left for it.
 const CONSENT_KEY: &str = "google-calendar-integration:consent";
@@ -263,7 +263,7 @@ impl Mounted {
         let id = closest("[data-id]").and_then(|card| card.get_attribute("data-id"));
         let action = button.get_attribute("data-action").unwrap_or_default();
         match (Does::parse(&action), id) {
-            (Some(Does::Connect), id) => self.ask_for_consent(id),
+            (Some(Does::Connect(why)), id) => self.ask_for_consent(id, why),
             (Some(Does::Act(action)), Some(id)) => self.act(&id, action),
             (Some(Does::Reload), _) => {
                 self.load();
@@ -289,11 +289,12 @@ impl Mounted {
         }
     }
 
-    fn ask_for_consent(&self, id: Option<String>) {
+    fn ask_for_consent(&self, id: Option<String>, why: Why) {
         self.store_consent(id.as_deref());
         self.state.borrow_mut().consent_asked(id.clone(), Date::now());
         let id = id.map_or(JsValue::NULL, JsValue::from);
-        if !self.dispatch("calendar-connect", object(&[("connection_id", id)]), true) {
+        let detail = object(&[("connection_id", id), ("reason", why.name().into())]);
+        if !self.dispatch("calendar-connect", detail, true) {
             self.state.borrow_mut().consent_hidden();
         }
         self.update();

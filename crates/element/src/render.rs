@@ -10,21 +10,16 @@ use crate::connection::{EventKind, Millis, SyncStatus};
 use crate::locale::{Locale, iso, language};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
-use crate::view::{Button, Card, Does, Expiration, Icon, Look, Panel, Tone, View};
+use crate::view::{Button, Card, Does, Expiration, Icon, Look, Panel, Tone, View, Why};
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
-    const ALL: [Self; 5] = [
-        Self::Connect,
-        Self::Reload,
-        Self::Act(Action::SetUp),
-        Self::Act(Action::Refresh),
-        Self::Act(Action::Resume),
-    ];
+    const ALL: [Self; 4] =
+        [Self::Reload, Self::Act(Action::SetUp), Self::Act(Action::Refresh), Self::Act(Action::Resume)];
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Connect => "connect",
+            Self::Connect(why) => why.name(),
             Self::Reload => "reload",
             Self::Act(Action::SetUp) => "set-up",
             Self::Act(Action::Refresh) => "refresh",
@@ -33,7 +28,8 @@ impl Does {
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|does| does.name() == name)
+        let connect = Why::parse(name).map(Self::Connect);
+        connect.or_else(|| Self::ALL.into_iter().find(|does| does.name() == name))
     }
 }
 
@@ -121,15 +117,19 @@ impl Renderer {
     }
 
     fn render_blank(&self, panel: Panel, texts: &Texts) -> Result<(), JsValue> {
-        let ready =
-            |does, label| Button { does, label, look: Look::Ready, is_prominent: does == Does::Connect };
+        let ready = |does, label| Button {
+            does,
+            label,
+            look: Look::Ready,
+            is_prominent: matches!(does, Does::Connect(_)),
+        };
         let mut result = None;
         let shown = match panel {
             Panel::Loading | Panel::Connected => None,
             Panel::SignedOut => Some((Text::SignedOutTitle, Text::SignedOut, None)),
             Panel::NotConnected { consenting } => {
                 result = consenting.then_some(Text::Consenting);
-                let connect = ready(Does::Connect, Text::Connect);
+                let connect = ready(Does::Connect(Why::Connect), Text::Connect);
                 Some((Text::NotConnectedTitle, Text::NotConnected, Some(connect)))
             }
             Panel::Failed { why, can_retry, is_loading } => {

@@ -1,6 +1,6 @@
 //! What is to be shown, as plain data: of what is known and the time, and of nothing else.
 
-use crate::connection::{Connection, Event, Millis, Status, SyncStatus};
+use crate::connection::{Connection, Event, Millis, Status, SyncStatus, named};
 use crate::problem::{Problem, Who};
 use crate::state::{Action, Session, State, Tracked};
 use crate::texts::Text;
@@ -88,9 +88,20 @@ pub(crate) struct Button {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Does {
-    Connect,
+    Connect(Why),
     Reload,
     Act(Action),
+}
+
+named! {
+    /// What the user is sent to Google for.
+    Why {
+        Connect = "connect",
+        Reconnect = "reconnect",
+        PermissionMissing = "permission_missing",
+        ChooseCalendar = "choose_calendar",
+        Add = "add",
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -283,14 +294,19 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
         Status::ReconnectRequired if problem == Some(Problem::BlockedByPolicy) => {
             (Does::Act(Action::Refresh), Text::TryAgain)
         }
-        Status::Unsupported if problem == Some(Problem::NoCalendar) => (Does::Connect, Text::ConnectOther),
+        Status::Unsupported if problem == Some(Problem::NoCalendar) => {
+            (Does::Connect(Why::Add), Text::ConnectOther)
+        }
         Status::Active | Status::Expiring | Status::Expired | Status::Unconfirmed => {
             (Does::Act(Action::Refresh), Text::Refresh)
         }
         Status::Unsupported if tracked.row.is_looked_at() => (Does::Act(Action::Refresh), Text::Refresh),
-        Status::ReconnectRequired => (Does::Connect, Text::Reconnect),
-        Status::Unsupported => (Does::Connect, Text::ChooseCalendar),
-        Status::Disconnected => (Does::Connect, Text::ConnectAgain),
+        Status::ReconnectRequired if problem == Some(Problem::PermissionMissing) => {
+            (Does::Connect(Why::PermissionMissing), Text::Reconnect)
+        }
+        Status::ReconnectRequired => (Does::Connect(Why::Reconnect), Text::Reconnect),
+        Status::Unsupported => (Does::Connect(Why::ChooseCalendar), Text::ChooseCalendar),
+        Status::Disconnected => (Does::Connect(Why::Reconnect), Text::ConnectAgain),
         Status::Paused => (Does::Act(Action::Resume), Text::Resume),
         Status::NotSetUp => (Does::Act(Action::SetUp), Text::SetUp),
     };
@@ -415,7 +431,7 @@ mod tests {
                 Tone::Bad,
                 Text::BadgeReconnectRequired,
                 Text::ReconnectRequired,
-                Connect,
+                Connect(Why::Reconnect),
                 Text::Reconnect,
                 User,
             ),
@@ -424,7 +440,7 @@ mod tests {
                 Tone::Bad,
                 Text::BadgeUnsupported,
                 Text::CalendarNotFound,
-                Connect,
+                Connect(Why::ChooseCalendar),
                 Text::ChooseCalendar,
                 User,
             ),
@@ -434,7 +450,7 @@ mod tests {
                 Tone::Off,
                 Text::BadgeDisconnected,
                 Text::Disconnected,
-                Connect,
+                Connect(Why::Reconnect),
                 Text::ConnectAgain,
                 Nobody,
             ),
@@ -463,7 +479,7 @@ mod tests {
                 Status::ReconnectRequired,
                 "permission_missing",
                 Text::BadgeReconnectRequired,
-                Does::Connect,
+                Does::Connect(Why::PermissionMissing),
                 Text::Reconnect,
             ),
             (
@@ -473,7 +489,13 @@ mod tests {
                 Does::Act(Action::Refresh),
                 Text::TryAgain,
             ),
-            (Status::Unsupported, "no_calendar", Text::BadgeUnsupported, Does::Connect, Text::ConnectOther),
+            (
+                Status::Unsupported,
+                "no_calendar",
+                Text::BadgeUnsupported,
+                Does::Connect(Why::Add),
+                Text::ConnectOther,
+            ),
         ] {
             let row = Connection { webhook_error: Some(error.to_owned()), ..row(status) };
             check_card(row, |card| {
@@ -551,7 +573,7 @@ mod tests {
                         let fails = sync_status == SyncStatus::Failing;
                         assert_eq!(card.sync_error, fails.then_some("recalculate_500"), "{case}");
                         assert_eq!(card.button.is_prominent, card.who == Who::User, "{case}");
-                        let connects = card.button.does == Does::Connect;
+                        let connects = matches!(card.button.does, Does::Connect(_));
                         let is_blocked =
                             status == Status::ReconnectRequired && error == Some("blocked_by_policy");
                         assert_eq!(connects, card.row.awaits_consent() && !is_blocked, "{case}");

@@ -23,7 +23,7 @@ it("Connect asks the page for consent, and what then appears is set up without a
   await scene.button("Connect Google Calendar").click();
   const [asked] = await scene.events("calendar-connect");
   const { detail, ...flags } = asked;
-  assert.deepEqual(detail, { connection_id: null });
+  assert.deepEqual(detail, { connection_id: null, reason: "connect" });
   assert.deepEqual(flags, { name: "calendar-connect", cancelable: true, bubbles: true, composed: true });
 
   scene.supabase.rows = [notSetUp()];
@@ -50,12 +50,36 @@ it("Reconnect names its connection, and the new consent is set up once", async (
   const scene = await Scene.open(test, browser, { rows });
   await scene.button("Reconnect").click();
   const [asked] = await scene.events("calendar-connect");
-  assert.deepEqual(asked.detail, { connection_id: rows[1].id });
+  assert.deepEqual(asked.detail, { connection_id: rows[1].id, reason: "reconnect" });
   await scene.card(1).getByText("Waiting for your consent at Google…").waitFor();
   Object.assign(rows[1], { status: "expired", webhook_error: null });
   await scene.card(1).getByText("Updates are on.").waitFor();
   await scene.atRest();
   assert.deepEqual(setUps(scene), [rows[1].id]);
+});
+
+it("the page is told what the user is sent to Google for", async (test) => {
+  const rows = [row()];
+  const scene = await Scene.open(test, browser, { rows });
+  for (const [status, webhook_error, button, reason] of [
+    ["reconnect_required", "reconnect_required", "Reconnect", "reconnect"],
+    ["reconnect_required", "permission_missing", "Reconnect", "permission_missing"],
+    ["unsupported", "calendar_not_found", "Choose another calendar", "choose_calendar"],
+    ["unsupported", "no_calendar", "Connect another account", "add"],
+    ["disconnected", null, "Connect again", "reconnect"],
+  ]) {
+    Object.assign(rows[0], { status, webhook_error });
+    // In a page of its own, or what is asked for next would be what the user comes back from.
+    await scene.page.evaluate(() => {
+      sessionStorage.clear();
+      events.length = 0;
+      document.querySelector("google-calendar-integration").remove();
+    });
+    await scene.mount();
+    await scene.button(button).click();
+    const [{ detail }] = await scene.events("calendar-connect");
+    assert.deepEqual(detail, { connection_id: rows[0].id, reason });
+  }
 });
 
 it("a page that was left for the consent sets up what it comes back with, once", async (test) => {

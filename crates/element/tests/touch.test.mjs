@@ -54,7 +54,7 @@ it("a tap connects", async (test) => {
   const scene = await Scene.open(test, browser, { context: phone(320) });
   await scene.button("Connect Google Calendar").tap();
   assert.deepEqual(await eventually(() => scene.events("calendar-connect"), ({ length }) => length, "is asked for"), [
-    { name: "calendar-connect", detail: { connection_id: null }, cancelable: true, bubbles: true, composed: true },
+    { name: "calendar-connect", detail: { connection_id: null, reason: "connect" }, cancelable: true, bubbles: true, composed: true },
   ]);
   await scene.element.getByText("Waiting for your consent at Google…").waitFor();
 });

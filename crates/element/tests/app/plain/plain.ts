@@ -9,7 +9,8 @@ if (element) {
   element.texts = { connect: "Verbinden" };
   element.addEventListener("calendar-connect", (event) => {
     const connection: string | null = event.detail.connection_id;
-    console.log(connection);
+    const account = event.detail.reason === "add" ? "select_account" : "consent";
+    console.log(connection, account);
   });
   await element.refresh();
 }
