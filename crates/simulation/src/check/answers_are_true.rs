@@ -60,6 +60,11 @@ impl Check for AnswersAreTrue {
                 let remaining = record.rows().filter(|(_, row)| is_owed_and_due(row, clock)).count();
                 self.deeds.entry(invocation.number).or_default().remaining = Some(remaining as u64);
             }
+            Fact::Applied(step) if step.transition == Transition::AwaitConsent => {
+                let code = step.after.sync_error.clone().unwrap_or_default();
+                let deeds = self.deeds.entry(step.invocation.number).or_default();
+                deeds.ends(step.connection, Ended::Failed(code));
+            }
             Fact::Of(invocation, deed) => {
                 let Some(life) = record.life(*invocation) else { return };
                 let deeds = self.deeds.entry(invocation.number).or_default();

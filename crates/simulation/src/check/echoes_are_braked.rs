@@ -56,7 +56,8 @@ fn succeeds(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
         .is_some_and(|(arose_at, last_ended_at)| arose_at - instant(last_ended_at) < delta(ECHO));
     let streak = if is_echo { before.sync_streak + 1 } else { 0 };
     // What was settled is in doubt, whatever it was settled for.
-    let streak = if step.transition == Transition::SettleRun { streak.max(1) } else { streak };
+    let is_settled = claim.is_some_and(|claim| claim.called_at.is_none());
+    let streak = if is_settled { streak.max(1) } else { streak };
     let brake = (SECOND << streak.clamp(0, 20)).min(delta(LONGEST_BRAKE));
     let brake = if streak < FREE_ECHOES { 0 } else { brake };
     let waits = instant(after.sync_not_before) - after.last_sync_at.map_or(0, instant);
