@@ -2,13 +2,14 @@
 
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Mender, Refused};
+use crate::failure::{Mender, Refused};
 use crate::look::Look;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::refused::book;
 use crate::schedule::{
-    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LOOK_INTERVAL_WITHOUT_CHANNEL, LOOK_TIMEOUT,
+    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK,
+    LOOK_INTERVAL_WITHOUT_CHANNEL,
 };
 use crate::transition::{Found, Update, claim_look, note_unchanged, postpone_look, reconcile};
 
@@ -32,9 +33,9 @@ pub enum DueLook {
 /// Looks at the calendar of `row`, as read, if the claim is granted.
 pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     let now = ports.now();
-    let next = schedule::next_look(now, ports.look_interval(), row.hears_of_changes(now), ports.random());
+    let next = schedule::next_look(row, now, ports.look_interval(), ports.random());
     let Some(mut row) = update(ports, claim_look(row, next)).await else { return DueLook::NotOurs };
-    match read_calendar(ports, &mut row, LOOK_TIMEOUT).await {
+    match read_calendar(ports, &mut row, now + LONGEST_DUE_LOOK).await {
         Ok(look) => judge(ports, &row, look).await,
         // It may have changed.
         Err(Unread::Unknown) => ask_for_run(ports, &row, None, false).await,
@@ -95,5 +96,5 @@ async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueL
 }
 
 async fn update<P: Ports>(ports: &P, update: Update) -> Option<Connection> {
-    ports.update(update, DATABASE_TIMEOUT).await.unwrap_or_else(|DatabaseUnavailable| None)
+    ports.update(update, DATABASE_TIMEOUT).await.unwrap_or(None)
 }

@@ -88,9 +88,9 @@ impl Invocation {
         self.elapsed(now) < LAST_LOOK_OF_A_SWEEP
     }
 
-    /// What may be spent so that a run still has time.
-    pub(crate) fn time_before_run(&self, now: Timestamp) -> Duration {
-        (self.left(now) - SHORTEST_RUN - SPARE).to_std().unwrap_or_default()
+    /// When a run must begin to have any time.
+    pub(crate) fn last_start(&self) -> Timestamp {
+        self.started_at + INVOCATION_END - SHORTEST_RUN - SPARE
     }
 
     pub(crate) fn may_renew(&self, now: Timestamp) -> bool {

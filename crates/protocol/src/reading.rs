@@ -1,29 +1,29 @@
 //! Reading a row's calendar, for a look.
 
-use std::time::Duration;
-
+use crate::Timestamp;
 use crate::access::{Access, NoAccess, access, renewed_access};
 use crate::connection::Connection;
 use crate::failure::Refused;
 use crate::look::{Anchor, Look, LookFailure};
 use crate::ports::Ports;
-use crate::schedule::TOKEN_MARGIN;
+use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LOOK_TIMEOUT, TOKEN_MARGIN};
 
 /// Why a calendar was not read.
 pub(crate) enum Unread {
     /// Google refused the token or the calendar, or did not answer.
     Refused(Refused),
-    /// It was read, and what it is like is not known.
+    /// What it is like is not known: it was read, or there was no time to.
     Unknown,
     /// The connection was reconnected, or moved to another calendar.
     Superseded,
 }
 
-/// Looks at the calendar of `row`, whose token is renewed on the way where Google no longer takes it.
+/// Looks at the calendar of `row`, whose token is renewed on the way where Google no longer takes it, and ends about
+/// `until`.
 pub(crate) async fn read_calendar<P: Ports>(
     ports: &P,
     row: &mut Connection,
-    timeout: Duration,
+    until: Timestamp,
 ) -> Result<Look, Unread> {
     let mut access = access(ports, row, TOKEN_MARGIN).await?;
     let mut is_renewed = access.renewed.is_some();
@@ -33,9 +33,14 @@ pub(crate) async fn read_calendar<P: Ports>(
         if let Some(stored) = renewed {
             row.adopt_consent(stored);
         }
+        let left = || until.signed_duration_since(ports.now()).to_std().unwrap_or_default();
+        let timeout = LOOK_TIMEOUT.min(left());
         match ports.look(&token, row.calendar_id.as_ref(), anchor, timeout).await {
             Ok(look) => return Ok(look),
             Err(LookFailure::Unauthorized(_)) if !is_renewed => {
+                if left() <= GOOGLE_TIMEOUT + DATABASE_TIMEOUT {
+                    return Err(Unread::Unknown);
+                }
                 is_renewed = true;
                 access = renewed_access(ports, row).await?;
             }

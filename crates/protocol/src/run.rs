@@ -256,12 +256,12 @@ impl<P: Ports> Holder<'_, P> {
             Beforehand::MayBeUnchanged => (true, true),
             Beforehand::Found(_) | Beforehand::Irrelevant => (false, false),
         };
-        let time_left = self.time_to_look();
+        let until = self.prepared_by();
         let has_token = self.row.access_token_for(now, TOKEN_MARGIN).is_some();
-        if !is_looked_at || time_left.is_zero() || !has_token {
+        if !is_looked_at || until <= now || !has_token {
             return Prepared::Run(None);
         }
-        let look = match read_calendar(self.ports, &mut self.row, time_left).await {
+        let look = match read_calendar(self.ports, &mut self.row, until).await {
             Ok(look) => look,
             Err(Unread::Refused(refused)) if refused.failure.is_consent_dead() => {
                 return Prepared::NoConsent(refused);
@@ -285,13 +285,9 @@ impl<P: Ports> Holder<'_, P> {
         }
     }
 
-    /// What may be spent on a look so that the lease outlives the callee, and the run has time.
-    fn time_to_look(&self) -> Duration {
-        let now = self.ports.now();
-        let lease = PREPARATION - now.signed_duration_since(self.leased_at);
-        schedule::LOOK_TIMEOUT
-            .min(lease.to_std().unwrap_or_default())
-            .min(self.invocation.time_before_run(now))
+    /// When the run must begin, so that the lease outlives the callee and the run has time.
+    fn prepared_by(&self) -> Timestamp {
+        (self.leased_at + PREPARATION).min(self.invocation.last_start())
     }
 
     fn success(
@@ -302,8 +298,7 @@ impl<P: Ports> Holder<'_, P> {
         is_settled: bool,
     ) -> Success {
         let next_look = found.is_some().then(|| {
-            let is_well = self.row.hears_of_changes(ended_at);
-            schedule::next_look(ended_at, self.ports.look_interval(), is_well, self.ports.random())
+            schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random())
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
         Success {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
+use crate::connection::Connection;
 use crate::failure::{Refused, RenewalFailure};
 
 pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub const TOKEN_MARGIN_OF_A_RUN: TimeDelta = TimeDelta::minutes(5);
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// And while it is not well, or Google sends no notifications for the calendar.
 pub const LOOK_INTERVAL_WITHOUT_CHANNEL: TimeDelta = TimeDelta::minutes(15);
+/// Of a look that is due, a new token and a second try included.
+pub const LONGEST_DUE_LOOK: TimeDelta = TimeDelta::seconds(40);
 /// Of a whole look, however many pages it reads.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of a calendar in one look, in bytes: about 5,000 plain events.
@@ -144,16 +147,18 @@ pub fn may_be_echo(arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>)
         if arose_at.signed_duration_since(ended_at) < ECHO)
 }
 
-/// When a calendar looked at now is looked at again: `usual` from now while its channel is well. With a tenth of
-/// jitter either way, or what was connected together would be looked at together for ever.
-pub fn next_look(now: Timestamp, usual: Duration, channel_is_well: bool, random: u128) -> Timestamp {
-    let interval = if channel_is_well {
-        TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX)
-    } else {
-        LOOK_INTERVAL_WITHOUT_CHANNEL
-    };
+/// When a calendar looked at now is looked at again: `usual` from now while its channel is well, and soon after it is
+/// not any more. With a tenth of jitter either way, or what was connected together would be looked at together for ever.
+pub fn next_look(row: &Connection, now: Timestamp, usual: Duration, random: u128) -> Timestamp {
     let permille = i32::try_from(random % 201).unwrap_or(0);
-    now + interval / 10 * 9 + interval / 1000 * permille
+    let jittered = |interval: TimeDelta| now + interval / 10 * 9 + interval / 1000 * permille;
+    let without_channel = jittered(LOOK_INTERVAL_WITHOUT_CHANNEL);
+    if !row.hears_of_changes(now) {
+        return without_channel;
+    }
+    let expires = row.webhook_expiration.unwrap_or(now);
+    let usual = jittered(TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX));
+    usual.min(expires + LOOK_INTERVAL_WITHOUT_CHANNEL).max(without_channel)
 }
 
 /// How long the next run waits after `streak` echoes. Bounds a `recalculate-schedule` that writes to the watched

@@ -81,11 +81,17 @@ fn a_calendar_is_looked_at_more_often_while_its_channel_is_not_well() {
     let unheard = [(Column::WebhookMessageNumber, 0.into()), (Column::WebhookConfirmedId, "former".into())];
     let without = [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())];
     let expired = [(Column::WebhookExpiration, START.into()), (Column::SyncStreak, 0.into())];
+    let expiring =
+        [(Column::WebhookExpiration, (START + TimeDelta::hours(1)).into()), (Column::SyncStreak, 0.into())];
     let confirmed =
         [(Column::WebhookMessageNumber, 0.into()), (Column::WebhookConfirmedId, "current".into())];
-    for (columns, minutes) in
-        [(unheard, 13..=17), (without, 13..=17), (expired, 13..=17), (confirmed, 323..=396)]
-    {
+    for (columns, minutes) in [
+        (unheard, 13..=17),
+        (without, 13..=17),
+        (expired, 13..=17),
+        (expiring, 75..=75),
+        (confirmed, 323..=396),
+    ] {
         let world = World::new();
         let id = due(&world, columns.clone());
         sweep_once(&world);

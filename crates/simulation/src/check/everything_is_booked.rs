@@ -315,8 +315,14 @@ impl Entry<'_, '_> {
         let is_new = case.and_then(|case| case.committed_at).is_some_and(|at| at + 5 * MINUTE > self.clock);
         // Or another, that is being opened, has.
         let is_changing = before.webhook_pending_id.is_some();
+        // Once the channel is to expire before that, soon after it does.
+        let expires = before.webhook_expiration.map_or(Instant::MAX, instant);
+        let is_after_it = instant(after.sync_look_at) == expires + delta(LOOK_INTERVAL_WITHOUT_CHANNEL)
+            && interval <= micros(LOOK_INTERVAL) / 10 * 11;
         let is_usual = is_about(usual)
-            || ((is_new || is_changing) && is_about(delta(LOOK_INTERVAL_WITHOUT_CHANNEL)))
+            || is_after_it
+            || ((is_new || is_changing)
+                && (delta(LOOK_INTERVAL_WITHOUT_CHANNEL) / 10 * 9..usual).contains(&interval))
             || (is_changing && is_about(micros(LOOK_INTERVAL)));
         let what = format!("looks again {} s later, not {} s or so", interval / SECOND, usual / SECOND);
         self.demand(is_usual, &what);

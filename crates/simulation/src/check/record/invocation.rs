@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::{ChannelId, RequestId};
-use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
+use protocol::failure::{RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::look::{LookFailure, Seen};
 use protocol::transition::Transition;
 
@@ -204,6 +204,10 @@ impl Conduct {
             | Answer::Look {
                 connection: Some(connection),
                 answer: Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)),
+            }
+            | Answer::Stop {
+                connection: Some(connection),
+                answer: Err(StopFailure::Unauthorized(refused) | StopFailure::Refused(refused)),
             } => {
                 let said = Said {
                     code: refused.failure.code(),
