@@ -43,15 +43,24 @@ export type CalendarConnectEvent = CustomEvent<{
   reason: "connect" | "reconnect" | "permission_missing" | "choose_calendar" | "add";
 }>;
 
+/**
+ * The user has chosen to pause, resume or disconnect this connection. The element then writes `sync_enabled` or `is_active`
+ * of its row; after `preventDefault()` it does not, and the page does what it means by it, and calls `refresh()`.
+ */
+export type CalendarChoiceEvent = CustomEvent<{ connection_id: string }>;
+
 /** A connection has come, gone or changed. Fired after the first look too. */
 export type CalendarStatusChangeEvent = CustomEvent<{ connections: CalendarConnection[] }>;
 
 export interface GoogleCalendarIntegrationEventMap {
   "calendar-connect": CalendarConnectEvent;
+  "calendar-pause": CalendarChoiceEvent;
+  "calendar-resume": CalendarChoiceEvent;
+  "calendar-disconnect": CalendarChoiceEvent;
   "calendar-status-change": CalendarStatusChangeEvent;
 }
 
-/** Everything that the element says. `wait` holds `{seconds}`, `syncError` `{code}`. */
+/** Everything that the element says. `wait` holds `{seconds}`, `syncError` `{code}`, `disconnectAsk` `{name}`. */
 export interface CalendarTexts {
   title: string;
   loading: string;
@@ -76,6 +85,15 @@ export interface CalendarTexts {
   refreshing: string;
   resume: string;
   resuming: string;
+  more: string;
+  pause: string;
+  pausing: string;
+  disconnect: string;
+  disconnecting: string;
+  disconnectAsk: string;
+  disconnectMeans: string;
+  keep: string;
+  add: string;
   setUp: string;
   settingUp: string;
   tryAgain: string;
@@ -212,6 +230,9 @@ export interface GoogleCalendarIntegrationProps {
   client?: CalendarClient | null;
   texts?: Partial<CalendarTexts>;
   "oncalendar-connect"?: (event: CalendarConnectEvent) => void;
+  "oncalendar-pause"?: (event: CalendarChoiceEvent) => void;
+  "oncalendar-resume"?: (event: CalendarChoiceEvent) => void;
+  "oncalendar-disconnect"?: (event: CalendarChoiceEvent) => void;
   "oncalendar-status-change"?: (event: CalendarStatusChangeEvent) => void;
 }
 
@@ -242,6 +263,9 @@ declare module "vue" {
         client?: CalendarClient | null;
         texts?: Partial<CalendarTexts>;
         onCalendarConnect?: (event: CalendarConnectEvent) => void;
+        onCalendarPause?: (event: CalendarChoiceEvent) => void;
+        onCalendarResume?: (event: CalendarChoiceEvent) => void;
+        onCalendarDisconnect?: (event: CalendarChoiceEvent) => void;
         onCalendarStatusChange?: (event: CalendarStatusChangeEvent) => void;
       };
     };

@@ -259,11 +259,19 @@ impl Mounted {
         if let (Some(toggle), Some(id)) = (closest(".toggle"), closest("[data-id]")) {
             return self.toggled(&toggle, &id);
         }
+        if let (Some(_), Some(card)) = (closest(".menu [data-action]"), closest("[data-id]")) {
+            // The menu closes, and its own button may go with what was chosen.
+            let main = card.query_selector(".button").ok().flatten();
+            let _ = main.and_then(|main| main.dyn_into::<HtmlElement>().ok()).map(|main| main.focus());
+        }
         let Some(button) = closest("[data-action]:not([aria-disabled=true])") else { return };
         let id = closest("[data-id]").and_then(|card| card.get_attribute("data-id"));
         let action = button.get_attribute("data-action").unwrap_or_default();
         match (Does::parse(&action), id) {
             (Some(Does::Connect(why)), id) => self.ask_for_consent(id, why),
+            (Some(does @ Does::Act(action)), Some(id)) if action.is_choice() => {
+                self.choose(does, action, &id)
+            }
             (Some(Does::Act(action)), Some(id)) => self.act(&id, action),
             (Some(Does::Reload), _) => {
                 self.load();
@@ -286,6 +294,14 @@ impl Mounted {
             let recall = self.state.borrow_mut().begin_recall();
             let Some(recall) = recall else { return };
             self.ask(LOAD_TIMEOUT, Question::Recall(recall));
+        }
+    }
+
+    /// Does what the user has chosen, unless the page does.
+    fn choose(&self, does: Does, action: Action, id: &str) {
+        let detail = object(&[("connection_id", id.into())]);
+        if self.dispatch(&["calendar-", does.name()].concat(), detail, true) {
+            self.act(id, action);
         }
     }
 

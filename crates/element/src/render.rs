@@ -14,16 +14,24 @@ use crate::view::{Button, Card, Does, Expiration, Icon, Look, Panel, Tone, View,
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
-    const ALL: [Self; 4] =
-        [Self::Reload, Self::Act(Action::SetUp), Self::Act(Action::Refresh), Self::Act(Action::Resume)];
+    const ALL: [Self; 6] = [
+        Self::Reload,
+        Self::Act(Action::SetUp),
+        Self::Act(Action::Refresh),
+        Self::Act(Action::Resume),
+        Self::Act(Action::Pause),
+        Self::Act(Action::Disconnect),
+    ];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Connect(why) => why.name(),
             Self::Reload => "reload",
             Self::Act(Action::SetUp) => "set-up",
             Self::Act(Action::Refresh) => "refresh",
             Self::Act(Action::Resume) => "resume",
+            Self::Act(Action::Pause) => "pause",
+            Self::Act(Action::Disconnect) => "disconnect",
         }
     }
 
@@ -70,6 +78,11 @@ impl Renderer {
         text(&self.panel, ".notice", view.notice.map_or("", |problem| texts.get(problem.text())))?;
         show(&find(&self.panel, ".skeleton")?, is_loading);
         self.render_blank(view.panel, texts)?;
+        let footer = find(&self.panel, ".footer")?;
+        show(&footer, matches!(view.panel, Panel::Connected { .. }));
+        text(&footer, ".label", texts.get(Text::Add))?;
+        let consenting = view.panel == Panel::Connected { consenting: true };
+        text(&footer, ".result", if consenting { texts.get(Text::Consenting) } else { "" })?;
         self.render_cards(&view.cards, texts, now)
     }
 
@@ -125,7 +138,7 @@ impl Renderer {
         };
         let mut result = None;
         let shown = match panel {
-            Panel::Loading | Panel::Connected => None,
+            Panel::Loading | Panel::Connected { .. } => None,
             Panel::SignedOut => Some((Text::SignedOutTitle, Text::SignedOut, None)),
             Panel::NotConnected { consenting } => {
                 result = consenting.then_some(Text::Consenting);
@@ -172,9 +185,17 @@ impl Renderer {
         // Several say "Refresh" or "Details": each is described by its calendar.
         let name_id = ["name-", id].concat();
         find(&card, ".name")?.set_id(&name_id);
-        for selector in [".button", ".toggle"] {
+        for selector in [".button", ".toggle", ".more"] {
             find(&card, selector)?.set_attribute("aria-describedby", &name_id)?;
         }
+        let [menu, ask] = ["menu-", "ask-"].map(|name| [name, id].concat());
+        for (selector, opens) in
+            [(".more", &menu), (".pause", &menu), (".disconnect", &ask), (".confirm", &menu), (".keep", &ask)]
+        {
+            find(&card, selector)?.set_attribute("popovertarget", opens)?;
+        }
+        find(&card, ".menu")?.set_id(&menu);
+        find(&card, ".ask")?.set_id(&ask);
         Ok(card)
     }
 
@@ -200,6 +221,7 @@ impl Renderer {
         set_attribute(&find(node, ".result")?, "class", &["result ", tone_class(tone)].concat());
         text(node, ".result", result)?;
         render_button(node, Some(&card.button), texts)?;
+        render_menu(node, card, name, texts)?;
         self.render_facts(node, card, texts, now)?;
         self.render_details(node, card, texts)
     }
@@ -346,6 +368,24 @@ fn expiration(expiration: Option<Expiration>) -> (Text, Option<Millis>) {
         Some(Expiration::Expired(at)) => (Text::ExpiredAt, Some(at)),
         None => (Text::Expires, None),
     }
+}
+
+/// The menu, and what is asked before a connection is given up. They open and close without a script.
+fn render_menu(node: &Element, card: &Card, name: &str, texts: &Texts) -> Result<(), JsValue> {
+    let more = find(node, ".more")?;
+    show(&more, card.can_disconnect);
+    set_attribute(&more, "aria-label", texts.get(Text::More));
+    let pause = find(node, ".pause")?;
+    show(&pause, card.can_pause);
+    set_text(&pause, texts.get(Text::Pause));
+    for selector in [".disconnect", ".confirm"] {
+        text(node, selector, texts.get(Text::Disconnect))?;
+    }
+    let question = texts.filled(Text::DisconnectAsk, name);
+    set_attribute(&find(node, ".ask")?, "aria-label", &question);
+    text(node, ".question", &question)?;
+    text(node, ".ask .message", texts.get(Text::DisconnectMeans))?;
+    text(node, ".keep", texts.get(Text::Keep))
 }
 
 fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Result<(), JsValue> {

@@ -21,6 +21,15 @@ pub(crate) enum Action {
     SetUp,
     Refresh,
     Resume,
+    Pause,
+    Disconnect,
+}
+
+impl Action {
+    /// Whether it only writes the row, which a host may do itself, and which no server limits.
+    pub(crate) const fn is_choice(self) -> bool {
+        matches!(self, Self::Resume | Self::Pause | Self::Disconnect)
+    }
 }
 
 /// What came of an action, and how long that is worth showing.
@@ -113,6 +122,8 @@ impl Tracked {
 struct Consent {
     /// `None` for a new connection.
     connection_id: Option<String>,
+    /// How many connections there were.
+    before: usize,
     asked_at: Millis,
     /// Whether the host shows what is going on.
     hidden: bool,
@@ -287,8 +298,7 @@ impl State {
     fn look_for_consent(&mut self) {
         let (Some(consent), Some(tracked)) = (&self.consent, &mut self.tracked) else { return };
         let shows = match &consent.connection_id {
-            // Only who has none is asked for a new one.
-            None => !tracked.is_empty(),
+            None => tracked.len() > consent.before,
             Some(id) => match tracked.iter_mut().find(|connection| connection.row.id == *id) {
                 Some(connection) => {
                     if consent.returned && connection.row.status.is_live() {
@@ -306,7 +316,8 @@ impl State {
 
     /// The user is sent for consent.
     pub(crate) fn consent_asked(&mut self, connection_id: Option<String>, now: Millis) {
-        self.consent = Some(Consent { connection_id, asked_at: now, hidden: false, returned: false });
+        let before = self.tracked.as_ref().map_or(0, Vec::len);
+        self.consent = Some(Consent { connection_id, before, asked_at: now, hidden: false, returned: false });
     }
 
     /// The host shows what is going on.
@@ -335,7 +346,7 @@ impl State {
     pub(crate) fn begin(&mut self, id: &str, action: Action, now: Millis) -> Option<Act> {
         let edition = self.edition;
         let connection = self.find(id)?;
-        if connection.busy.is_some() || now < connection.wait_until {
+        if connection.busy.is_some() || (now < connection.wait_until && !action.is_choice()) {
             return None;
         }
         connection.busy = Some(action);
@@ -546,6 +557,25 @@ mod tests {
         assert!(!state.awaits_consent(None, later));
         state.look(vec![row(Status::Active)], NOW);
         assert!(!state.has_consent());
+    }
+
+    #[test]
+    fn another_account_is_waited_for_until_there_is_one_more() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        state.consent_asked(None, NOW);
+        state.look(vec![row(Status::Active)], NOW);
+        assert!(state.awaits_consent(None, NOW));
+        state.look(vec![row(Status::Active), Connection::example("other", Status::NotSetUp)], NOW);
+        assert!(!state.has_consent());
+    }
+
+    #[test]
+    fn a_connection_can_be_paused_while_refreshing_it_has_to_wait() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+        state.fail(&refresh, Problem::TooSoon, Some(7.0), NOW);
+        assert!(state.begin("one", Action::Refresh, NOW).is_none());
+        assert!(state.begin("one", Action::Pause, NOW).is_some());
     }
 
     #[test]

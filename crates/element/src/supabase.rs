@@ -143,9 +143,10 @@ impl Client {
         let data = match action {
             Action::SetUp => self.invoke("setup-calendar-webhook", id, signal).await?,
             Action::Refresh => self.invoke("refresh-calendar-webhook", id, signal).await?,
-            Action::Resume => {
+            Action::Resume | Action::Pause | Action::Disconnect => {
                 let ask = || {
-                    let values = object(&[("sync_enabled", JsValue::TRUE)]);
+                    let column = if action == Action::Disconnect { "is_active" } else { "sync_enabled" };
+                    let values = object(&[(column, (action == Action::Resume).into())]);
                     self.from("calendar_connections")?
                         .update(&values)?
                         .eq("id", id)?

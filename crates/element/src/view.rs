@@ -28,7 +28,10 @@ pub(crate) enum Panel {
         can_retry: bool,
         is_loading: bool,
     },
-    Connected,
+    Connected {
+        /// Whether the consent to another account is waited for.
+        consenting: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub(crate) struct Card<'a> {
     /// What it means and what to do. `None` where the result says it, or where it may no longer be so.
     pub(crate) message: Option<Text>,
     pub(crate) button: Button,
+    pub(crate) can_pause: bool,
+    pub(crate) can_disconnect: bool,
     pub(crate) result: Option<(Text, Tone)>,
     pub(crate) sync: Option<SyncStatus>,
     pub(crate) expiration: Option<Expiration>,
@@ -125,7 +130,7 @@ impl<'a> View<'a> {
         let panel = match (state.session(), state.connections(), state.trouble()) {
             (Session::SignedOut, ..) => Panel::SignedOut,
             (_, Some([]), _) => Panel::NotConnected { consenting: state.awaits_consent(None, now) },
-            (_, Some(_), _) => Panel::Connected,
+            (_, Some(_), _) => Panel::Connected { consenting: state.awaits_consent(None, now) },
             (_, None, Some(problem)) => {
                 let can_retry = problem.who() != Who::Operator;
                 Panel::Failed { why: now_text(problem), can_retry, is_loading: state.is_loading() }
@@ -133,7 +138,7 @@ impl<'a> View<'a> {
             (_, None, None) => Panel::Loading,
         };
         let notice = match panel {
-            Panel::Connected | Panel::NotConnected { .. } => state.trouble(),
+            Panel::Connected { .. } | Panel::NotConnected { .. } => state.trouble(),
             _ => None,
         };
         let summary = match (panel, notice) {
@@ -188,6 +193,8 @@ impl<'a> Card<'a> {
             badge: badge(row, problem, sync_fails),
             message: (!is_said && !is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
+            can_pause: row.status.is_live(),
+            can_disconnect: row.status != Status::Disconnected,
             result,
             sync: sync(tracked, standing).filter(|_| who != Who::User && !is_doubtful),
             expiration: expiration(row),
@@ -315,6 +322,8 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
             Action::SetUp => Text::SettingUp,
             Action::Refresh => Text::Refreshing,
             Action::Resume => Text::Resuming,
+            Action::Pause => Text::Pausing,
+            Action::Disconnect => Text::Disconnecting,
         };
         return Button { does: Does::Act(action), label, look: Look::Busy, is_prominent };
     }
@@ -330,6 +339,8 @@ fn result(tracked: &Tracked, state: &State, now: Millis) -> Option<(Text, Tone)>
         Some(Ok(Action::SetUp)) => Some((Text::IsSetUp, Tone::Good)),
         Some(Ok(Action::Refresh)) => Some((Text::Refreshed, Tone::Good)),
         Some(Ok(Action::Resume)) => Some((Text::Resumed, Tone::Good)),
+        // The badge says it.
+        Some(Ok(Action::Pause | Action::Disconnect)) => None,
         Some(Err(Problem::TooSoon)) => Some((Text::TooSoon, Tone::Off)),
         Some(Err(problem)) => Some((now_text(problem), Tone::Bad)),
         None => state.awaits_consent(Some(&tracked.row.id), now).then_some((Text::Consenting, Tone::Off)),
@@ -380,7 +391,7 @@ mod tests {
     fn check_card(row: Connection, check: impl FnOnce(&Card)) {
         let state = State::example(vec![row], NOW);
         let view = View::of(&state, NOW);
-        assert_eq!(view.panel, Panel::Connected);
+        assert_eq!(view.panel, Panel::Connected { consenting: false });
         check(&view.cards[0]);
     }
 
@@ -641,7 +652,7 @@ mod tests {
         state.consent_asked(None, NOW);
         assert_eq!(panel(&state), Panel::NotConnected { consenting: true });
         state.look(vec![row(Status::Active)], NOW);
-        assert_eq!(panel(&state), Panel::Connected);
+        assert_eq!(panel(&state), Panel::Connected { consenting: false });
         state.signed(Session::SignedOut, NOW);
         assert_eq!(panel(&state), Panel::SignedOut);
     }
@@ -652,7 +663,10 @@ mod tests {
         for problem in [Problem::Offline, Problem::Unreachable, Problem::Unauthenticated, Problem::Server] {
             state.fail_to_look(problem, NOW);
             let view = View::of(&state, NOW);
-            assert_eq!((view.panel, view.notice, view.cards.len()), (Panel::Connected, Some(problem), 1));
+            assert_eq!(
+                (view.panel, view.notice, view.cards.len()),
+                (Panel::Connected { consenting: false }, Some(problem), 1)
+            );
         }
         state.look(vec![row(Status::Active)], NOW);
         assert_eq!(View::of(&state, NOW).notice, None);

@@ -135,7 +135,7 @@ it("Refresh asks for its connection alone, is busy meanwhile, and leaves the oth
       connection_id === rows[0].id ? new Promise((resolve) => (answer = resolve)) : undefined,
   };
   const scene = await Scene.open(test, browser, { rows, faults });
-  const [first, second] = [scene.card(0).getByRole("button"), scene.card(1).getByRole("button")];
+  const [first, second] = [scene.card(0).locator('[part~="button"]'), scene.card(1).locator('[part~="button"]')];
   await first.click();
   await scene.card(0).getByRole("button", { name: "Refreshing…" }).waitFor();
   await first.click({ force: true });
@@ -155,10 +155,10 @@ it("too many requests count down on their own button until it may be pressed aga
   const scene = await Scene.open(test, browser, { rows: [row(), work()], faults, clock: true });
   await scene.card(1).waitFor();
   await scene.stopClock();
-  const button = scene.card(0).getByRole("button");
+  const button = scene.card(0).locator('[part~="button"]');
   await button.click();
   await scene.card(0).getByRole("button", { name: "Wait 12 s" }).waitFor();
-  assert.equal(await scene.card(1).getByRole("button").textContent(), "Refresh");
+  assert.equal(await scene.card(1).locator('[part~="button"]').textContent(), "Refresh");
   await scene.pass(8_000);
   assert.equal(await button.textContent(), "Wait 4 s");
   await button.click({ force: true });
@@ -376,13 +376,13 @@ it("focus and what is unfolded outlive every look", async (test) => {
   const rows = [row(), work()];
   const scene = await Scene.open(test, browser, { rows });
   await scene.card(1).getByText("Details").click();
-  await scene.card(1).getByRole("button").focus();
+  await scene.card(1).locator('[part~="button"]').focus();
   Object.assign(rows[1], { status: "expired", last_sync_at: inDays(-1) });
   rows.push(row({ id: "0190b000-0000-7000-8000-000000000003", calendar_id: "zoo@example.com" }));
   await scene.refresh();
   await scene.card(1).getByText("Press Refresh").waitFor();
   assert.equal(await scene.card(1).locator("details").evaluate((details) => details.open), true);
-  assert.equal(await scene.card(1).getByRole("button").evaluate((button) => button.matches(":focus")), true);
+  assert.equal(await scene.card(1).locator('[part~="button"]').evaluate((button) => button.matches(":focus")), true);
   assert.equal(await scene.element.getByRole("heading", { level: 3 }).count(), 3);
 });
 
@@ -391,10 +391,10 @@ it("a card stays what it is when another goes, and when they change places", asy
   const scene = await Scene.open(test, browser, { rows: [first, second] });
   const card = scene.element.getByRole("listitem").filter({ hasText: "work@example.com" });
   await card.getByText("Details").click();
-  await card.getByRole("button").focus();
+  await card.locator('[part~="button"]').focus();
   const isUnchanged = async () => {
     assert.equal(await card.locator("details").evaluate((details) => details.open), true);
-    assert.equal(await card.getByRole("button").evaluate((button) => button.matches(":focus")), true);
+    assert.equal(await card.locator('[part~="button"]').evaluate((button) => button.matches(":focus")), true);
   };
   scene.supabase.rows = [second, first];
   await scene.refresh();
@@ -422,7 +422,7 @@ it("a focused button that vanishes leaves the focus in the element", async (test
 it("a page that hears the focus go while a card is taken away may set everything", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row(), work()] });
   const takeFocused = async (handler) => {
-    await scene.card(1).getByRole("button").focus();
+    await scene.card(1).locator('[part~="button"]').focus();
     await scene.element.evaluate(handler);
     scene.supabase.rows = [row()];
     await scene.refresh();
@@ -431,7 +431,7 @@ it("a page that hears the focus go while a card is taken away may set everything
   await takeFocused((element) =>
     element.addEventListener("focusout", () => (element.texts = { refresh: "Aktualisieren" }), { once: true }),
   );
-  assert.equal(await scene.card(0).getByRole("button").textContent(), "Aktualisieren");
+  assert.equal(await scene.card(0).locator('[part~="button"]').textContent(), "Aktualisieren");
   await scene.refresh();
   await takeFocused((element) =>
     element.addEventListener("focusout", () => (element.client = null), { once: true }),
@@ -452,14 +452,14 @@ it("what has changed by itself is spoken", async (test) => {
 it("a session that ends, and another that begins, are noticed at once", async (test) => {
   const rows = [row(), work({ user_id: people.bob.id, calendar_id: "bob@example.com" })];
   const scene = await Scene.open(test, browser, { rows });
-  await scene.card().getByText("Primary calendar").waitFor();
+  await scene.part("name").getByText("Primary calendar").waitFor();
   await scene.page.evaluate(() => client.auth.signOut());
   await scene.element.getByText("You are signed out").waitFor();
   assert.equal(await scene.element.getByRole("listitem").count(), 0);
   await scene.signIn("bob@example.com");
-  await scene.card().getByText("bob@example.com").waitFor();
+  await scene.part("name").getByText("bob@example.com").waitFor();
   await scene.signIn("ada@example.com");
-  await scene.card().getByText("Primary calendar").waitFor();
+  await scene.part("name").getByText("Primary calendar").waitFor();
   assert.equal(await scene.element.getByText("bob@example.com").count(), 0);
 });
 
@@ -540,6 +540,58 @@ it("Resume switches syncing on again", async (test) => {
   await scene.card().getByText("Resumed.").waitFor();
   await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
   assert.deepEqual(scene.supabase.calledWith("calendar_connections"), [{ sync_enabled: true }]);
+});
+
+it("Pause and Disconnect write the row, and the menu closes", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.openMenu();
+  await scene.button("Pause").click();
+  await scene.part("badge").getByText("Paused", { exact: true }).waitFor();
+  await scene.part("menu").waitFor({ state: "hidden" });
+  await scene.openMenu();
+  assert.equal(await scene.button("Pause").count(), 0, "it is paused");
+  await scene.button("Disconnect").click();
+  await scene.button("Keep connected").click();
+  await scene.button("Disconnect").click();
+  await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
+  await scene.part("badge").getByText("Disconnected", { exact: true }).waitFor();
+  assert.equal(await scene.part("more").isVisible(), false);
+  await scene.atRest();
+  assert.deepEqual(scene.supabase.calledWith("calendar_connections"), [{ sync_enabled: false }, { is_active: false }]);
+  const told = [...(await scene.events("calendar-pause")), ...(await scene.events("calendar-disconnect"))];
+  assert.deepEqual(told.map(({ detail, cancelable }) => [detail.connection_id, cancelable]), [[row().id, true], [row().id, true]]);
+});
+
+it("a page that prevents it pauses, resumes and disconnects by its own means", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.page.evaluate(() => {
+    for (const choice of ["pause", "resume", "disconnect"]) addEventListener(`calendar-${choice}`, (event) => event.preventDefault());
+  });
+  await scene.openMenu();
+  await scene.button("Pause").click();
+  scene.supabase.rows[0].status = "paused";
+  await scene.refresh();
+  await scene.button("Resume").click();
+  await scene.openMenu();
+  await scene.button("Disconnect").click();
+  await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
+  await scene.atRest();
+  assert.deepEqual(scene.supabase.calls, []);
+  for (const choice of ["pause", "resume", "disconnect"]) {
+    const [{ detail }] = await scene.events(`calendar-${choice}`);
+    assert.deepEqual(detail, { connection_id: row().id });
+  }
+});
+
+it("another account is asked for, and waited for until it shows", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.button("Add another account").click();
+  const [{ detail }] = await scene.events("calendar-connect");
+  assert.deepEqual(detail, { connection_id: null, reason: "add" });
+  await scene.part("add-result").getByText("Waiting for your consent at Google…").waitFor();
+  scene.supabase.rows.push(notSetUp({ id: work().id, calendar_id: "work@example.com" }));
+  await scene.card(1).getByText("Updates are on.").waitFor();
+  assert.equal(await scene.part("add-result").textContent(), "");
 });
 
 it("a host that does not let users resume is told apart from success", async (test) => {

@@ -11,14 +11,15 @@ before(async () => (browser = await launch()));
 after(() => browser.close());
 
 const focused = (scene) =>
-  scene.page.evaluate(() => document.querySelector("google-calendar-integration").shadowRoot.activeElement?.textContent);
+  scene.page.evaluate(() => document.querySelector("google-calendar-integration").shadowRoot.activeElement?.innerText.trim() ||
+    document.querySelector("google-calendar-integration").shadowRoot.activeElement?.ariaLabel);
 
 it("Tab goes through the buttons in their order, each with a ring that is seen, and out again", async (test) => {
   const other = row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com", status: "paused" });
   const scene = await Scene.open(test, browser, { rows: [row(), other] });
   await scene.card(1).waitFor();
   const seen = [];
-  for (let stop = 0; stop < 4; stop++) {
+  for (let stop = 0; stop < 7; stop++) {
     await scene.page.keyboard.press("Tab");
     seen.push(await focused(scene));
     const outline = await scene.page.evaluate(() => {
@@ -28,7 +29,9 @@ it("Tab goes through the buttons in their order, each with a ring that is seen, 
     });
     assert.equal(outline, "2px solid");
   }
-  assert.deepEqual(seen, ["Refresh", "Details", "Resume", "Details"]);
+  assert.deepEqual(seen, [
+    "Refresh", "More", "Details", "Resume", "More", "Details", "Add another account",
+  ]);
   await scene.page.keyboard.press("Tab");
   assert.equal(await focused(scene), undefined);
 });
@@ -50,6 +53,7 @@ it("Enter and Space press, and the focus stays where it was", async (test) => {
   await scene.atRest();
   assert.equal(scene.supabase.calledWith("refresh-calendar-webhook").length, 1);
   await scene.page.keyboard.press("Tab");
+  await scene.page.keyboard.press("Tab");
   await scene.page.keyboard.press("Space");
   assert.equal(await scene.part("details").evaluate((details) => details.open), true);
 });
@@ -66,20 +70,51 @@ it("a calendar is connected without a mouse", async (test) => {
   assert.equal(await focused(scene), "Refresh");
 });
 
+it("a connection is given up by the keyboard, after a question, and kept by Escape", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  const press = async (...keys) => {
+    for (const key of keys) await scene.page.keyboard.press(key);
+  };
+  await press("Tab", "Tab", "Enter");
+  await scene.part("menu").waitFor();
+  await press("Escape");
+  await scene.part("menu").waitFor({ state: "hidden" });
+  assert.equal(await focused(scene), "More");
+  await press("Enter", "Tab");
+  assert.equal(await focused(scene), "Pause");
+  await press("Tab", "Enter");
+  await scene.part("ask").waitFor();
+  assert.equal(await focused(scene), "Keep connected");
+  await press("Escape");
+  await scene.part("ask").waitFor({ state: "hidden" });
+  assert.equal(scene.supabase.calls.length, 0);
+  await scene.button("Disconnect").click();
+  await press("Tab");
+  assert.equal(await focused(scene), "Disconnect");
+  await press("Enter");
+  await scene.button("Connect again").waitFor();
+  await scene.part("ask").waitFor({ state: "hidden" });
+  await scene.part("menu").waitFor({ state: "hidden" });
+  assert.equal(await focused(scene), "Connect again");
+});
+
 it("everything that can be pressed says of which calendar it is", async (test) => {
   const other = row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com" });
   const scene = await Scene.open(test, browser, { rows: [row(), other] });
   await scene.card(1).waitFor();
-  const described = await scene.element.locator("button:visible, summary:visible").evaluateAll((targets) =>
+  const described = await scene.part("cards").locator("button:visible, summary:visible").evaluateAll((targets) =>
     targets.map((target) => {
       const calendar = target.getRootNode().getElementById(target.getAttribute("aria-describedby"));
-      return `${target.textContent}: ${calendar.textContent}`;
+      return `${target.textContent || target.ariaLabel}: ${calendar.textContent}`;
     }),
   );
   assert.deepEqual(described, [
     "Refresh: Primary calendar",
+    "More: Primary calendar",
     "Details: Primary calendar",
     "Refresh: work@example.com",
+    "More: work@example.com",
     "Details: work@example.com",
   ]);
 });

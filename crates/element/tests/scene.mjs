@@ -123,6 +123,12 @@ export class Scene {
     return this.element.getByRole("button", { name, exact: true });
   }
 
+  /** Opens a card's menu. */
+  async openMenu(at = 0) {
+    await this.part("more", this.card(at)).click();
+    await this.part("menu", this.card(at)).waitFor();
+  }
+
   events(name) {
     return this.page.evaluate((name) => events.filter((event) => event.name === name), name);
   }

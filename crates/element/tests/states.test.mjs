@@ -157,7 +157,7 @@ const states = {
     faults: { "setup-calendar-webhook": "hang" },
     sees: async (scene) => {
       await scene.card().getByText("Turning on updates from Google.").waitFor();
-      assert.equal(await scene.card().getByRole("button").getAttribute("aria-busy"), "true");
+      assert.equal(await scene.card().locator('[part~="button"]').getAttribute("aria-busy"), "true");
       await scene.card().getByText("Never").waitFor();
     },
   },
@@ -193,16 +193,16 @@ const states = {
     rows: [row(), row({ id: id(12), calendar_id: "work@example.com" })],
     faults: { "refresh-calendar-webhook": "hang" },
     sees: async (scene) => {
-      await scene.card(0).getByRole("button").click();
+      await scene.card(0).locator('[part~="button"]').click();
       await scene.card(0).getByRole("button", { name: "Refreshing…" }).waitFor();
-      assert.equal(await scene.card(0).getByRole("button").getAttribute("aria-disabled"), "true");
-      assert.equal(await scene.card(1).getByRole("button").getAttribute("aria-disabled"), "false");
+      assert.equal(await scene.card(0).locator('[part~="button"]').getAttribute("aria-disabled"), "true");
+      assert.equal(await scene.card(1).locator('[part~="button"]').getAttribute("aria-disabled"), "false");
     },
   },
   refreshed: {
     rows: [row()],
     sees: async (scene) => {
-      await scene.card().getByRole("button").click();
+      await scene.card().locator('[part~="button"]').click();
       await scene.card().getByRole("status").getByText("Refreshed.").waitFor();
     },
   },
@@ -210,7 +210,7 @@ const states = {
     rows: [row()],
     faults: { "refresh-calendar-webhook": problem(429, "too_soon", { "retry-after": "30" }) },
     sees: async (scene) => {
-      await scene.card().getByRole("button").click();
+      await scene.card().locator('[part~="button"]').click();
       await scene.card().getByRole("button", { name: /^Wait \d+ s$/ }).waitFor();
       await scene.card().getByRole("status").getByText("This was done a moment ago.").waitFor();
     },
@@ -219,7 +219,7 @@ const states = {
     rows: [row()],
     faults: { "refresh-calendar-webhook": problem(500, "webhook_url_rejected") },
     sees: async (scene) => {
-      await scene.card().getByRole("button").click();
+      await scene.card().locator('[part~="button"]').click();
       await scene.card().getByRole("status").getByText("that Google does not accept its address.").waitFor();
     },
   },
@@ -229,7 +229,7 @@ const states = {
       await scene.card().waitFor();
       await scene.context.setOffline(true);
       await scene.element.getByRole("status").getByText("You are offline.").waitFor();
-      await scene.card().getByText("Connected").waitFor();
+      await scene.card().getByText("Connected", { exact: true }).waitFor();
       assert.equal(await scene.element.getByText("as they happen").count(), 0);
     },
   },
@@ -251,7 +251,7 @@ const states = {
       scene.supabase.sessionsEnded = true;
       await scene.refresh();
       await scene.element.getByRole("status").getByText("Your session has ended. Sign in again to go on.").waitFor();
-      await scene.card().getByText("Connected").waitFor();
+      await scene.card().getByText("Connected", { exact: true }).waitFor();
     },
   },
   "server-error": {
@@ -261,7 +261,24 @@ const states = {
       scene.supabase.faults.calendar_connection_status = { status: 500, body: { message: "no" } };
       await scene.refresh();
       await scene.element.getByRole("status").getByText("The server has a problem.").waitFor();
-      await scene.card().getByText("Connected").waitFor();
+      await scene.card().getByText("Connected", { exact: true }).waitFor();
+    },
+  },
+  menu: {
+    rows: [row({ calendar_name: "ada@example.com" }), row({ id: id(12), calendar_id: "work@example.com" })],
+    sees: async (scene) => {
+      await scene.openMenu();
+      await scene.button("Pause").waitFor();
+      await scene.button("Disconnect").waitFor();
+    },
+  },
+  disconnecting: {
+    rows: [row({ calendar_name: "ada@example.com" })],
+    sees: async (scene) => {
+      await scene.openMenu();
+      await scene.button("Disconnect").click();
+      await scene.element.getByRole("dialog", { name: "Disconnect ada@example.com?" }).waitFor();
+      await scene.button("Keep connected").waitFor();
     },
   },
   several: {

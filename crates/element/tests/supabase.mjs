@@ -39,7 +39,7 @@ const page = `<!doctype html>
 <script>
   const client = supabase.createClient(location.origin, "sb_publishable_test");
   const events = [];
-  for (const name of ["calendar-connect", "calendar-status-change"]) {
+  for (const name of ["calendar-connect", "calendar-pause", "calendar-resume", "calendar-disconnect", "calendar-status-change"]) {
     addEventListener(name, (event) => events.push({ name, detail: event.detail, cancelable: event.cancelable, bubbles: event.bubbles, composed: event.composed }));
   }
   function mount() {
@@ -168,7 +168,8 @@ export class Supabase {
         if (!caller) return { status: 401, body: { code: "PGRST303", message: "JWT expired" } };
         const id = url.searchParams.get("id").replace("eq.", "");
         const row = this.#rowsOf(caller).find((row) => row.id === id);
-        if (row && body.sync_enabled) row.status = "active";
+        if (row && "sync_enabled" in body) row.status = body.sync_enabled ? "active" : "paused";
+        if (row && body.is_active === false) row.status = "disconnected";
         return { body: row ? [{ id }] : [] };
       }
       case "/functions/v1/setup-calendar-webhook":

@@ -37,6 +37,10 @@ for (const width of [320, 375, 768]) {
     await scene.refresh();
     await scene.card(2).waitFor();
     assert.ok((await smallest(scene)) >= 44);
+    await scene.part("more", scene.card(0)).tap();
+    await scene.part("menu", scene.card(0)).waitFor();
+    assert.ok((await smallest(scene)) >= 44);
+    await scene.page.keyboard.press("Escape");
     assert.equal(await scene.page.evaluate(() => document.documentElement.scrollWidth), width);
     await scene.screenshot(`touch-${width}`);
   });
