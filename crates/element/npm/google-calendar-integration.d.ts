@@ -66,6 +66,7 @@ export interface CalendarTexts {
   loading: string;
   details: string;
   primaryCalendar: string;
+  otherCalendar: string;
   allWell: string;
   working: string;
   userMustAct: string;
@@ -159,6 +160,7 @@ export interface CalendarTexts {
   problem: string;
   syncProblem: string;
   syncError: string;
+  calendar: string;
   lastNotification: string;
   history: string;
   eventConnected: string;

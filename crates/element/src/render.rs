@@ -10,7 +10,7 @@ use crate::connection::{EventKind, Millis, SyncStatus};
 use crate::locale::{Locale, iso, language};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
-use crate::view::{Button, Card, Does, Expiration, Icon, Look, Panel, Tone, View, Why};
+use crate::view::{Button, Card, Does, Expiration, Icon, Look, Name, Panel, Tone, View, Why, Words};
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
@@ -200,13 +200,14 @@ impl Renderer {
     }
 
     fn render_card(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
-        let name = card.row.calendar_name.as_deref().or(card.row.calendar_id.as_deref());
-        let name = name.unwrap_or(texts.get(Text::PrimaryCalendar));
+        let name = called(&card.name, texts);
+        let name = name.as_str();
         let status = card.row.status.name();
         set_attribute(node, "class", &["card ", tone_class(card.tone)].concat());
         set_attribute(node, "part", &["card ", status].concat());
         set_attribute(node, "data-sync", card.sync.map_or("", SyncStatus::name));
         text(node, "bdi", name)?;
+        text(node, ".address", card.address.unwrap_or_default())?;
         set_attribute(&find(node, "use")?, "href", symbol(card.icon));
         let badge = find(node, ".badge > .label")?;
         let before = badge.text_content().unwrap_or_default();
@@ -281,6 +282,7 @@ impl Renderer {
         text(&details, ".toggle", texts.get(Text::Details))?;
         let error = with_detail(card.error, card.row.webhook_error_reason.as_deref());
         let mut facts = Rows::of(find(&details, ".list")?);
+        facts.add(texts.get(Text::Calendar), card.row.calendar_id.as_deref().unwrap_or_default())?;
         facts.add(texts.get(Text::LastSync), &moment(card.row.last_sync_at))?;
         facts.add(texts.get(Text::LastNotification), &moment(card.row.webhook_notified_at))?;
         facts.add(texts.get(label), &moment(at))?;
@@ -302,6 +304,19 @@ impl Renderer {
         events.end();
         Ok(())
     }
+}
+
+/// "Primary calendar", "Primary calendar (2)".
+fn called(name: &Name, texts: &Texts) -> String {
+    let words = match name.words {
+        Words::Given(words) => words,
+        Words::Known(text) => texts.get(text),
+    };
+    if name.number == 1 {
+        return words.to_owned();
+    }
+    let number = JsValue::from(name.number as u32).unchecked_into::<js_sys::Number>();
+    [words, " (", &String::from(number.to_locale_string("en")), ")"].concat()
 }
 
 /// Our word, and Google's own after it.

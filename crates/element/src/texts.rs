@@ -19,6 +19,7 @@ texts! {
     Loading "loading"
     Details "details"
     PrimaryCalendar "primaryCalendar"
+    OtherCalendar "otherCalendar"
 
     // Under the title.
     AllWell "allWell"
@@ -128,6 +129,7 @@ texts! {
     Problem "problem"
     SyncProblem "syncProblem"
     SyncError "syncError"
+    Calendar "calendar"
     LastNotification "lastNotification"
     History "history"
     EventConnected "eventConnected"

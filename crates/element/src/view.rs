@@ -37,6 +37,9 @@ pub(crate) enum Panel {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Card<'a> {
     pub(crate) row: &'a Connection,
+    pub(crate) name: Name<'a>,
+    /// The calendar's address, where its name is another.
+    pub(crate) address: Option<&'a str>,
     /// Who has to act next.
     pub(crate) who: Who,
     pub(crate) tone: Tone,
@@ -55,6 +58,20 @@ pub(crate) struct Card<'a> {
     pub(crate) sync_error: Option<&'a str>,
     /// The newest first.
     pub(crate) events: &'a [Event],
+}
+
+/// What a card is called. No two cards are called the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Name<'a> {
+    pub(crate) words: Words<'a>,
+    /// Counts those that would be called the same, from 1.
+    pub(crate) number: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Words<'a> {
+    Given(&'a str),
+    Known(Text),
 }
 
 /// A shape for everything that a connection can be, so that nothing is told by its colour alone.
@@ -126,7 +143,12 @@ pub(crate) enum Expiration {
 impl<'a> View<'a> {
     pub(crate) fn of(state: &'a State, now: Millis) -> Self {
         let tracked = state.connections().unwrap_or_default();
-        let cards: Vec<Card> = tracked.iter().map(|tracked| Card::of(tracked, state, now)).collect();
+        let mut cards: Vec<Card> = Vec::with_capacity(tracked.len());
+        for tracked in tracked {
+            let mut card = Card::of(tracked, state, now);
+            card.name.number += cards.iter().filter(|other| other.name.words == card.name.words).count();
+            cards.push(card);
+        }
         let panel = match (state.session(), state.connections(), state.trouble()) {
             (Session::SignedOut, ..) => Panel::SignedOut,
             (_, Some([]), _) => Panel::NotConnected { consenting: state.awaits_consent(None, now) },
@@ -187,6 +209,8 @@ impl<'a> Card<'a> {
         let is_doubtful = tone == Tone::Good && state.trouble().is_some();
         Self {
             row,
+            name: Name { words: words(row), number: 1 },
+            address: address(row),
             who,
             tone,
             icon: icon(row, sync_fails),
@@ -203,6 +227,26 @@ impl<'a> Card<'a> {
             events: &tracked.events,
         }
     }
+}
+
+/// Google's name, which is the account's address for its primary calendar.
+fn words(row: &Connection) -> Words<'_> {
+    let address = row.calendar_id.as_deref();
+    match row.calendar_name.as_deref().or(address.filter(|address| is_readable(address))) {
+        Some(given) => Words::Given(given),
+        None if address.is_some() => Words::Known(Text::OtherCalendar),
+        None => Words::Known(Text::PrimaryCalendar),
+    }
+}
+
+fn address(row: &Connection) -> Option<&str> {
+    let address = row.calendar_id.as_deref().filter(|address| is_readable(address));
+    address.filter(|_| row.calendar_name.is_some() && row.calendar_name != row.calendar_id)
+}
+
+/// `c_188…@group.calendar.google.com` tells nobody anything.
+fn is_readable(address: &str) -> bool {
+    !address.ends_with("calendar.google.com")
 }
 
 /// A calendar that is looked at is as well as one that Google tells of.
@@ -393,6 +437,43 @@ mod tests {
         let view = View::of(&state, NOW);
         assert_eq!(view.panel, Panel::Connected { consenting: false });
         check(&view.cards[0]);
+    }
+
+    #[test]
+    fn no_two_cards_are_called_the_same_and_none_by_what_nobody_can_read() {
+        let called = |id: &str, calendar_id: Option<&str>, name: Option<&str>| Connection {
+            calendar_id: calendar_id.map(str::to_owned),
+            calendar_name: name.map(str::to_owned),
+            ..Connection::example(id, Status::Active)
+        };
+        let group = Some("c_188a@group.calendar.google.com");
+        let rows = vec![
+            called("one", None, None),
+            called("two", None, None),
+            called("three", None, Some("ada@example.com")),
+            called("four", Some("ada@example.com"), None),
+            called("five", group, None),
+            called("six", group, Some("Team")),
+            called("seven", Some("bob@example.com"), Some("Team")),
+        ];
+        let state = State::example(rows, NOW);
+        let view = View::of(&state, NOW);
+        let names: Vec<_> =
+            view.cards.iter().map(|card| (card.name.words, card.name.number, card.address)).collect();
+        let (primary, other) = (Words::Known(Text::PrimaryCalendar), Words::Known(Text::OtherCalendar));
+        let (ada, team) = (Words::Given("ada@example.com"), Words::Given("Team"));
+        assert_eq!(
+            names,
+            [
+                (primary, 1, None),
+                (primary, 2, None),
+                (ada, 1, None),
+                (ada, 2, None),
+                (other, 1, None),
+                (team, 1, None),
+                (team, 2, Some("bob@example.com")),
+            ]
+        );
     }
 
     #[test]

@@ -285,11 +285,17 @@ const states = {
     rows: [
       row(),
       row({ id: id(12), calendar_id: "work@example.com", status: "reconnect_required", webhook_error: "reconnect_required" }),
-      row({ id: id(13), calendar_id: "a-rather-long-name-of-a-family-calendar@group.calendar.google.com", status: "paused" }),
+      row({ id: id(13), calendar_id: "a-rather-long-address-of-a-family-calendar@calendars.example.com", status: "paused" }),
+      row({ id: id(14), calendar_id: "c_188@group.calendar.google.com", calendar_name: "Team" }),
+      row({ id: id(15), calendar_id: "team@example.com", calendar_name: "Team" }),
+      row({ id: id(16) }),
     ],
     sees: async (scene) => {
       await scene.element.getByText("Needs your attention").waitFor();
       await scene.element.getByText("Details").first().click();
+      const names = await scene.part("name").allTextContents();
+      assert.deepEqual(names.slice(-3), ["Team", "Team (2)", "Primary calendar (2)"]);
+      await scene.part("address").getByText("team@example.com").waitFor();
     },
   },
 };
