@@ -203,7 +203,8 @@ impl Renderer {
         let name = called(&card.name, texts);
         let name = name.as_str();
         let status = card.row.status.name();
-        set_attribute(node, "class", &["card ", tone_class(card.tone)].concat());
+        let size = if card.is_compact { " compact" } else { "" };
+        set_attribute(node, "class", &["card ", tone_class(card.tone), size].concat());
         set_attribute(node, "part", &["card ", status].concat());
         set_attribute(node, "data-sync", card.sync.map_or("", SyncStatus::name));
         text(node, "bdi", name)?;
@@ -282,7 +283,7 @@ impl Renderer {
         text(&details, ".toggle", texts.get(Text::Details))?;
         let error = with_detail(card.error, card.row.webhook_error_reason.as_deref());
         let mut facts = Rows::of(find(&details, ".list")?);
-        facts.add(texts.get(Text::Calendar), card.row.calendar_id.as_deref().unwrap_or_default())?;
+        facts.add(texts.get(Text::Calendar), card.unreadable_address.unwrap_or_default())?;
         facts.add(texts.get(Text::LastSync), &moment(card.row.last_sync_at))?;
         facts.add(texts.get(Text::LastNotification), &moment(card.row.webhook_notified_at))?;
         facts.add(texts.get(label), &moment(at))?;

@@ -5,6 +5,9 @@ use crate::problem::{Problem, Who};
 use crate::state::{Action, Session, State, Tracked};
 use crate::texts::Text;
 
+/// As many connections are looked through at a glance, and are shown in full and in their own order.
+const FEW: usize = 3;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct View<'a> {
     pub(crate) panel: Panel,
@@ -40,13 +43,17 @@ pub(crate) struct Card<'a> {
     pub(crate) name: Name<'a>,
     /// The calendar's address, where its name is another.
     pub(crate) address: Option<&'a str>,
+    /// One that tells the user nothing, but those who help.
+    pub(crate) unreadable_address: Option<&'a str>,
     /// Who has to act next.
     pub(crate) who: Who,
     pub(crate) tone: Tone,
     pub(crate) icon: Icon,
     pub(crate) badge: Text,
-    /// What it means and what to do. `None` where the result says it, or where it may no longer be so.
+    /// What it means and what to do. `None` where it may no longer be so.
     pub(crate) message: Option<Text>,
+    /// One of many with which all is well.
+    pub(crate) is_compact: bool,
     pub(crate) button: Button,
     pub(crate) can_pause: bool,
     pub(crate) can_disconnect: bool,
@@ -143,11 +150,15 @@ pub(crate) enum Expiration {
 impl<'a> View<'a> {
     pub(crate) fn of(state: &'a State, now: Millis) -> Self {
         let tracked = state.connections().unwrap_or_default();
+        let are_many = tracked.len() > FEW;
         let mut cards: Vec<Card> = Vec::with_capacity(tracked.len());
         for tracked in tracked {
             let mut card = Card::of(tracked, state, now);
             card.name.number += cards.iter().filter(|other| other.name.words == card.name.words).count();
-            cards.push(card);
+            card.is_compact = are_many && card.urgency() == 3;
+            let after = |other: &Card| are_many && other.urgency() > card.urgency();
+            let at = cards.iter().position(after).unwrap_or(cards.len());
+            cards.insert(at, card);
         }
         let panel = match (state.session(), state.connections(), state.trouble()) {
             (Session::SignedOut, ..) => Panel::SignedOut,
@@ -196,6 +207,8 @@ fn summary(cards: &[Card]) -> Option<Text> {
 impl<'a> Card<'a> {
     fn of(tracked: &'a Tracked, state: &State, now: Millis) -> Self {
         let row = &tracked.row;
+        let address = row.calendar_id.as_deref();
+        let name = words(row);
         let standing = standing(row);
         let error = row.webhook_error.as_deref().filter(|_| !row.is_looked_at());
         let problem = error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
@@ -205,18 +218,19 @@ impl<'a> Card<'a> {
         let tone = if setting_up { Tone::Busy } else { tone(standing, problem, sync_fails) };
         let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
         let result = result(tracked, state, now);
-        let is_said = result.is_some_and(|(text, _)| text == message);
         let is_doubtful = tone == Tone::Good && state.trouble().is_some();
         Self {
             row,
-            name: Name { words: words(row), number: 1 },
-            address: address(row),
+            name: Name { words: name, number: 1 },
+            address: address.filter(|address| is_readable(address) && name != Words::Given(address)),
+            unreadable_address: address.filter(|address| !is_readable(address)),
             who,
             tone,
             icon: icon(row, sync_fails),
             badge: badge(row, problem, sync_fails),
-            message: (!is_said && !is_doubtful).then_some(message),
+            message: (!is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
+            is_compact: false,
             can_pause: row.status.is_live(),
             can_disconnect: row.status != Status::Disconnected,
             result,
@@ -229,6 +243,19 @@ impl<'a> Card<'a> {
     }
 }
 
+impl Card<'_> {
+    /// What is wrong is shown first, where there are many.
+    fn urgency(&self) -> u8 {
+        match (self.who, self.tone) {
+            (Who::User, _) => 0,
+            (Who::Operator, _) => 1,
+            (Who::Nobody, Tone::Bad | Tone::Warning | Tone::Busy) => 2,
+            (Who::Nobody, Tone::Good) => 3,
+            (Who::Nobody, Tone::Off) => 4,
+        }
+    }
+}
+
 /// Google's name, which is the account's address for its primary calendar.
 fn words(row: &Connection) -> Words<'_> {
     let address = row.calendar_id.as_deref();
@@ -237,11 +264,6 @@ fn words(row: &Connection) -> Words<'_> {
         None if address.is_some() => Words::Known(Text::OtherCalendar),
         None => Words::Known(Text::PrimaryCalendar),
     }
-}
-
-fn address(row: &Connection) -> Option<&str> {
-    let address = row.calendar_id.as_deref().filter(|address| is_readable(address));
-    address.filter(|_| row.calendar_name.is_some() && row.calendar_name != row.calendar_id)
 }
 
 /// `c_188…@group.calendar.google.com` tells nobody anything.
@@ -437,6 +459,26 @@ mod tests {
         let view = View::of(&state, NOW);
         assert_eq!(view.panel, Panel::Connected { consenting: false });
         check(&view.cards[0]);
+    }
+
+    #[test]
+    fn of_many_what_is_wrong_comes_first_and_the_healthy_are_compact() {
+        let statuses = [Status::Paused, Status::Active, Status::Unconfirmed, Status::ReconnectRequired];
+        let ids = ["one", "two", "three", "four"];
+        let rows: Vec<_> =
+            ids.iter().zip(statuses).map(|(id, status)| Connection::example(id, status)).collect();
+        let shown = |rows: &[Connection]| -> Vec<_> {
+            let state = State::example(rows.to_vec(), NOW);
+            let view = View::of(&state, NOW);
+            view.cards.iter().map(|card| (card.row.id.clone(), card.is_compact)).collect()
+        };
+        let in_order = |order: [(&str, bool); 4]| order.map(|(id, is_compact)| (id.to_owned(), is_compact));
+        assert_eq!(
+            shown(&rows),
+            in_order([("four", false), ("three", false), ("two", true), ("one", false)])
+        );
+        assert_eq!(shown(&rows[..3]).len(), 3);
+        assert_eq!(shown(&rows[..3])[1], ("two".to_owned(), false));
     }
 
     #[test]
@@ -789,18 +831,6 @@ mod tests {
         assert_eq!(view.cards[0].badge, Text::BadgeActive);
         state.tick(NOW + 6_000.0);
         assert_eq!(View::of(&state, NOW).summary, Some(Text::OperatorMustAct), "it goes on failing");
-    }
-
-    #[test]
-    fn the_same_is_not_said_twice() {
-        let expired =
-            Connection { webhook_error: Some("oauth_client_invalid".to_owned()), ..row(Status::Expired) };
-        let mut state = State::example(vec![expired], NOW);
-        let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
-        state.fail(&refresh, Problem::OauthClientInvalid, None, NOW);
-        let view = View::of(&state, NOW);
-        let said = (view.cards[0].message, view.cards[0].result);
-        assert_eq!(said, (None, Some((Text::OauthClientInvalid, Tone::Bad))));
     }
 
     #[test]

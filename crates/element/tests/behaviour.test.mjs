@@ -359,6 +359,28 @@ it("refreshing a calendar without push is a success: it is looked at", async (te
   await scene.card().getByText("Refreshed.").waitFor();
 });
 
+it("nothing jumps when the connection has been loaded, or when a result comes and goes", async (test) => {
+  for (const width of [360, 400, 720, 1200]) {
+    let release;
+    const faults = { calendar_connection_status: () => new Promise((resolve) => (release = resolve)) };
+    const context = { viewport: { width: width + 16, height: 800 } };
+    const scene = await Scene.open(test, browser, { rows: [row()], faults, context });
+    const height = () => scene.part("panel").evaluate((panel) => panel.getBoundingClientRect().height);
+    await eventually(() => release, Boolean, "it asks");
+    await scene.element.getByText("Loading…").waitFor();
+    const loading = await height();
+    scene.supabase.faults = {};
+    release(undefined);
+    await scene.card().waitFor();
+    const loaded = await height();
+    assert.ok(Math.abs(loaded - loading) <= 2, `${width}: ${loading} px become ${loaded}`);
+    await scene.button("Refresh").click();
+    await scene.card().getByText("Refreshed.").waitFor();
+    assert.equal(await height(), loaded);
+    assert.equal(await scene.part("message").isVisible(), false, "one thing at a time");
+  }
+});
+
 it("the page's language and colour scheme are followed as soon as they change", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()], context: { colorScheme: "light" } });
   await scene.part("last-sync").getByText("2 hours ago").waitFor();

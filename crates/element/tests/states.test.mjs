@@ -149,7 +149,13 @@ const states = {
   paused: card({ status: "paused" }, "Paused", "Resume when you want them again.", "Resume", "muted"),
   disconnected: card({ status: "disconnected" }, "Disconnected", "Connect it again", "Connect again", "muted"),
   "not-set-up": {
-    ...card({ status: "not_set_up", webhook_id: null }, "Not set up", "Turn them on.", "Turn on updates", "warning"),
+    ...card(
+      { status: "not_set_up", webhook_id: null },
+      "Not set up",
+      "Google is not answering at the moment.",
+      "Turn on updates",
+      "warning",
+    ),
     faults: { "setup-calendar-webhook": problem(502, "google_unavailable") },
   },
   "setting-up": {
@@ -294,7 +300,8 @@ const states = {
       await scene.element.getByText("Needs your attention").waitFor();
       await scene.element.getByText("Details").first().click();
       const names = await scene.part("name").allTextContents();
-      assert.deepEqual(names.slice(-3), ["Team", "Team (2)", "Primary calendar (2)"]);
+      const long = "a-rather-long-address-of-a-family-calendar@calendars.example.com";
+      assert.deepEqual(names, ["work@example.com", "Primary calendar", "Team", "Team (2)", "Primary calendar (2)", long]);
       await scene.part("address").getByText("team@example.com").waitFor();
     },
   },
