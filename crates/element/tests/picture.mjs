@@ -10,10 +10,11 @@ const at = (minutes) => new Date(now + minutes * 60_000).toISOString();
 
 const supabase = await Supabase.start();
 supabase.rows = [
-  row({ last_sync_at: at(-2), webhook_expiration: at(28 * 1440) }),
+  row({ calendar_name: "ada@example.com", last_sync_at: at(-2), webhook_expiration: at(28 * 1440) }),
   row({
     id: "0190b000-0000-7000-8000-000000000002",
-    calendar_id: "team@example.com",
+    calendar_id: "c_188@group.calendar.google.com",
+    calendar_name: "Team",
     status: "paused",
     last_sync_at: at(-74),
   }),
