@@ -2,10 +2,10 @@
 
 use postgrest::{Builder, Postgrest};
 use protocol::Timestamp;
+use protocol::connection::Farewell;
 use protocol::connection::{
     AccessToken, ChannelId, Connection, ConnectionId, RefreshToken, ResourceId, UnreadableRow,
 };
-use protocol::farewell::Farewell;
 use protocol::table::{Column, DataType, Filter, Query, Value};
 use protocol::transition::Update;
 use serde_json::{Map, Value as Json};

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::Timestamp;
+use protocol::connection::Farewell;
 use protocol::connection::{
     AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, ResourceId,
     UnreadableRow, UserId,
@@ -12,7 +13,6 @@ use protocol::event::{Event, Service};
 use protocol::failure::{
     DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure, Word,
 };
-use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};

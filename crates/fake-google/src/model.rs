@@ -17,6 +17,7 @@ pub(crate) mod listing;
 pub(crate) mod message;
 pub(crate) mod notify;
 pub(crate) mod record;
+pub(crate) mod resource;
 pub(crate) mod rule;
 pub(crate) mod series;
 pub(crate) mod token;

@@ -188,6 +188,23 @@ pub struct Connection {
     pub last_sync_at: Option<Timestamp>,
 }
 
+/// What was kept of a deleted connection that had a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Farewell {
+    pub id: i64,
+    pub connection: ConnectionId,
+    pub deleted_at: Timestamp,
+    /// When it is due; its exact value is what a claim asks for.
+    pub not_before: Timestamp,
+    /// The current one, and one that was being opened.
+    pub channels: Vec<ChannelId>,
+    /// Without it nothing can be stopped.
+    pub resource_id: Option<ResourceId>,
+    pub access_token: Option<AccessToken>,
+    pub refresh_token: Option<RefreshToken>,
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A row that is not what the migration makes of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadableRow {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::table::Value;
+use crate::table::{Column, Filter, Value};
 
 /// The database did not answer, or not as it should. An update may have taken place all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,13 @@ pub enum Mender {
     Operator,
     /// It passes by itself.
     Nobody,
+}
+
+/// Consent alive: Google does not refuse whatever is asked for in the user's name. Of other connections only the renewal
+/// goes on asking.
+pub fn consenting() -> [Filter; 3] {
+    let differs = |failure: RenewalFailure| Filter::IsDistinct(Column::WebhookError, failure.code().into());
+    RenewalFailure::CONSENT_IS_DEAD.map(differs)
 }
 
 /// Google's own word for why it refuses (`invalid_grant`): 1 to 64 of `[A-Za-z0-9_.]`, for the log, the row and the

@@ -1,28 +1,11 @@
 //! The channels of connections that were deleted: stopped with what the database kept of them, within a day.
 
 use crate::Timestamp;
-use crate::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
+use crate::connection::{AccessToken, Farewell};
 use crate::failure::StopFailure;
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN};
 use crate::stop::stop;
-
-/// What was kept of a deleted connection that had a channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Farewell {
-    pub id: i64,
-    pub connection: ConnectionId,
-    pub deleted_at: Timestamp,
-    /// When it is due; its exact value is what a claim asks for.
-    pub not_before: Timestamp,
-    /// The current one, and one that was being opened.
-    pub channels: Vec<ChannelId>,
-    /// Without it nothing can be stopped.
-    pub resource_id: Option<ResourceId>,
-    pub access_token: Option<AccessToken>,
-    pub refresh_token: Option<RefreshToken>,
-    pub expires_at: Option<Timestamp>,
-}
 
 /// Stops the channels, if the claim is granted, and forgets the connection once they are, or cannot be.
 pub(crate) async fn see_off<P: Ports>(ports: &P, farewell: &Farewell) {

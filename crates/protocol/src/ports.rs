@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::connection::Farewell;
 use crate::connection::{
     AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, ResourceId,
     UnreadableRow,
 };
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
-use crate::farewell::Farewell;
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::{Anchor, Look, LookFailure};
 use crate::recalculation::Run;

@@ -6,10 +6,10 @@ use std::cell::{Cell, RefCell};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::connection::{Connection, ConnectionId};
+use crate::connection::{Connection, ConnectionId, Farewell};
 use crate::due_look::{DueLook, look_if_due};
-use crate::failure::DatabaseUnavailable;
-use crate::farewell::{Farewell, see_off};
+use crate::failure::{DatabaseUnavailable, consenting};
+use crate::farewell::see_off;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;
@@ -19,7 +19,7 @@ use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
     DATABASE_TIMEOUT, LOOKS_PER_SWEEP, ROWS_AT_ONCE, ROWS_PER_STEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
 };
-use crate::table::{Column, Filter, Query, consenting, google, live};
+use crate::table::{Column, Filter, Query, google, live};
 use crate::transition::Trigger;
 
 /// What a sweep did.

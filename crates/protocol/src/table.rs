@@ -6,7 +6,6 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::failure::RenewalFailure;
 
 macro_rules! columns {
     ($($variant:ident $name:literal $type:ident $owner:ident $($read:ident)?,)*) => {
@@ -203,13 +202,6 @@ impl Query {
 /// as enabled.
 pub fn live() -> [Filter; 3] {
     [google(), Filter::IsTrue(Column::IsActive), Filter::NotFalse(Column::SyncEnabled)]
-}
-
-/// Consent alive: Google does not refuse whatever is asked for in the user's name. Of other connections only the renewal
-/// goes on asking.
-pub fn consenting() -> [Filter; 3] {
-    let differs = |failure: RenewalFailure| Filter::IsDistinct(Column::WebhookError, failure.code().into());
-    RenewalFailure::CONSENT_IS_DEAD.map(differs)
 }
 
 /// Rows of other providers are none of our business.

@@ -12,12 +12,12 @@
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
-use crate::failure::{Refused, RenewalFailure, RunFailure};
+use crate::failure::{Refused, RenewalFailure, RunFailure, consenting};
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::Look;
 use crate::notification::Notification;
 use crate::schedule::{self, REFRESH_INTERVAL};
-use crate::table::{Column, Filter, Value, consenting, google, live};
+use crate::table::{Column, Filter, Value, google, live};
 
 #[cfg(test)]
 mod tests;

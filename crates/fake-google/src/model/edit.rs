@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::model::access::{Grant, Need};
 use crate::model::error::ApiError;
-use crate::model::event::{self, Resource};
+use crate::model::event;
 use crate::model::google::Google;
 use crate::model::notify::notify_change;
+use crate::model::resource::Resource;
 
 /// An event of a calendar, and the tag of the only version that the caller means, if it names one.
 pub(crate) struct Target<'a> {

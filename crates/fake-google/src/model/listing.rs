@@ -10,11 +10,11 @@ use crate::model::access::{Grant, Need};
 use crate::model::calendar::{AccessRole, Calendar, Page, StoredEvent};
 use crate::model::clock::timestamp;
 use crate::model::error::ApiError;
-use crate::model::event;
 use crate::model::fields::Selection;
 use crate::model::form::Form;
 use crate::model::google::Google;
 use crate::model::id::opaque_id;
+use crate::model::resource::span;
 use crate::model::series;
 
 /// The one that changes nothing here is `alt`.
@@ -131,7 +131,7 @@ impl Query {
 
     /// Of a series some instance must be within the time; of an instance that does not take place, when it would.
     fn matches(&self, event: &StoredEvent) -> bool {
-        let Ok((start, end)) = event::span(&event.resource) else { return false };
+        let Ok((start, end)) = span(&event.resource) else { return false };
         let end = if event.is_series() { series::end(&event.resource) } else { Some(end) };
         self.time_min.zip(end).is_none_or(|(min, end)| end > min)
             && self.time_max.is_none_or(|max| start < max)

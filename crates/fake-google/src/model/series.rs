@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::model::error::ApiError;
-use crate::model::event::{Resource, span};
+use crate::model::resource::{Resource, span};
 
 pub(crate) fn is_series(event: &Resource) -> bool {
     event.get("recurrence").and_then(Value::as_array).is_some_and(|lines| !lines.is_empty())

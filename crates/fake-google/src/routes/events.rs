@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::model::access::Need;
 use crate::model::edit::{self, Target};
 use crate::model::error::ApiError;
-use crate::model::event::Resource;
 use crate::model::form::Form;
 use crate::model::listing;
+use crate::model::resource::Resource;
 use crate::routes::bearer::caller;
 use crate::state::Shared;
 

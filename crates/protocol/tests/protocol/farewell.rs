@@ -2,9 +2,9 @@
 
 use crate::world::{RESOURCE, START, World, finish};
 use chrono::TimeDelta;
+use protocol::connection::Farewell;
 use protocol::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
 use protocol::failure::{RenewalFailure, StopFailure};
-use protocol::farewell::Farewell;
 use protocol::sweep::sweep;
 use uuid::Uuid;
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use futures_util::FutureExt;
 use protocol::Timestamp;
+use protocol::connection::Farewell;
 use protocol::connection::{
     AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, RequestId,
     ResourceId, UnreadableRow,
 };
 use protocol::event::Event;
 use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
-use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
 use protocol::look::{Anchor, CalendarName, Digest, Look, LookFailure, Seen};

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::Timestamp;
+use protocol::connection::Farewell;
 use protocol::connection::{
     AccessToken, CalendarId, ChannelId, ChannelToken, Connection, ConnectionId, RefreshToken, ResourceId,
     UnreadableRow,
@@ -12,7 +13,6 @@ use protocol::event::Event;
 use protocol::failure::{
     DatabaseUnavailable, Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure,
 };
-use protocol::farewell::Farewell;
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
