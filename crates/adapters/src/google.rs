@@ -108,7 +108,8 @@ pub fn parse_token_response(response: &HttpResponse, now: Timestamp) -> Result<R
         return Err(RenewalFailure::PermissionMissing.into());
     }
     let expires_in = body.get("expires_in").and_then(number).and_then(|seconds| u32::try_from(seconds).ok());
-    let expires_in = expires_in.filter(|seconds| *seconds > 0).unwrap_or(3600);
+    // More than a day is no access token's life, but milliseconds, say.
+    let expires_in = expires_in.filter(|seconds| (1..=86_400).contains(seconds)).unwrap_or(3600);
     Ok(RenewedToken {
         access_token: AccessToken::new(access_token),
         expires_in: Duration::from_secs(expires_in.into()),

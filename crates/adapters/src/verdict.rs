@@ -208,9 +208,12 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning,
         (500.., ..) => Fails(GoogleUnavailable),
         // Whatever else is said of it.
         (401, ..) if speaker == CalendarApi && !is_of_push => AnotherToken,
+        // Nobody's fault, whatever else is said of it.
+        (429, ..) | (_, Some((_, "forbidden")) | None, Some("RESOURCE_EXHAUSTED")) => {
+            Fails(GoogleRateLimited)
+        }
         (_, Some((meaning, _)), _) => meaning,
         (_, None, Some("UNAUTHENTICATED")) if speaker == CalendarApi => AnotherToken,
-        (429, ..) | (_, None, Some("RESOURCE_EXHAUSTED")) => Fails(GoogleRateLimited),
         (404, ..) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
         (410, ..) if speaker == CalendarApi => Fails(CalendarNotFound),
         (404 | 408 | 412, ..) => Fails(GoogleUnavailable),

@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{Mender, Refused};
+use crate::failure::{Mender, Refused, RenewalFailure};
 use crate::look::Look;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
@@ -56,7 +56,9 @@ async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
         update(ports, note_unchanged(row, &found, ports.now())).await;
         return DueLook::NoRun;
     }
-    let missed = seen.is_some() && is_settled && row.hears_of_changes(ports.now());
+    // From another anchor it is not known whether anything changed.
+    let is_compared = seen.is_some_and(|seen| seen.anchor == found.look.seen.anchor);
+    let missed = is_compared && is_settled && row.hears_of_changes(ports.now());
     ask_for_run(ports, row, Some(found), missed).await
 }
 
@@ -74,20 +76,28 @@ async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, found: Option<Found>
     DueLook::RunAsked { row: Box::new(asked), found, missed }
 }
 
-/// What a person must mend is told as a failed renewal is, and tried as rarely. What passes by itself is looked at again
-/// soon, and run blindly once a day.
+/// What does not pass by itself is told as a failed renewal is, and looked at daily. What does is looked at again soon, and
+/// run blindly once a day.
 async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
     let now = ports.now();
-    if refused.failure.mender() != Mender::Nobody {
-        let retry_at = book(ports, row, refused).await;
-        update(ports, postpone_look(row, retry_at)).await;
-        return DueLook::NoRun;
+    let is_rejected = refused.failure == RenewalFailure::GoogleRejected;
+    if is_rejected || refused.failure.mender() != Mender::Nobody {
+        book(ports, row, refused).await;
+        // Whatever heals it, a new channel or a new consent, brings a look of its own.
+        update(ports, postpone_look(row, now + schedule::DAILY)).await;
+        return if is_rejected { run_blindly(ports, row).await } else { DueLook::NoRun };
     }
     let wait =
         refused.retry_after.and_then(|wait| chrono::TimeDelta::from_std(wait).ok()).unwrap_or_default();
     let look_at = now + wait.clamp(LOOK_INTERVAL_WITHOUT_CHANNEL, schedule::DAILY);
     ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
     update(ports, postpone_look(row, look_at)).await;
+    run_blindly(ports, row).await
+}
+
+/// Where nothing was known of the calendar for a day.
+async fn run_blindly<P: Ports>(ports: &P, row: &Connection) -> DueLook {
+    let now = ports.now();
     let last_sync = row.last_sync_at.unwrap_or_default();
     if now.signed_duration_since(last_sync) < BLIND_RUN_AFTER {
         return DueLook::NoRun;

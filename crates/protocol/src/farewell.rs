@@ -28,10 +28,21 @@ async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> bool {
         Ok(None) => return true,
         Err(TryAgain) => return false,
     };
+    let mut token = token;
+    let mut is_renewed = false;
     let mut is_done = true;
     for channel in &farewell.channels {
-        // A token that is not accepted is as old as the deletion, and is renewed when it has expired.
-        is_done &= match stop(ports, farewell.connection, &token, channel, resource).await {
+        let mut answer = stop(ports, farewell.connection, &token, channel, resource).await;
+        if matches!(answer, Err(StopFailure::Unauthorized(_))) && !is_renewed {
+            is_renewed = true;
+            token = match renewed_token(ports, farewell).await {
+                Ok(Some(renewed)) => renewed,
+                Ok(None) => return true,
+                Err(TryAgain) => return false,
+            };
+            answer = stop(ports, farewell.connection, &token, channel, resource).await;
+        }
+        is_done &= match answer {
             Err(StopFailure::Refused(refused)) => refused.failure.is_consent_dead(),
             Err(StopFailure::Unauthorized(_)) => false,
             Ok(()) | Err(StopFailure::Unknown) => true,
@@ -45,9 +56,14 @@ struct TryAgain;
 /// None where there is no consent left to stop a channel with. A token that is renewed is not kept: the row is gone.
 async fn access_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
     let is_good = |expires_at: Timestamp| expires_at.signed_duration_since(ports.now()) >= TOKEN_MARGIN;
-    if farewell.expires_at.is_some_and(is_good) && farewell.access_token.is_some() {
+    let is_good = farewell.expires_at.map_or(farewell.refresh_token.is_none(), is_good);
+    if is_good && farewell.access_token.is_some() {
         return Ok(farewell.access_token.clone());
     }
+    renewed_token(ports, farewell).await
+}
+
+async fn renewed_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
     let Some(refresh_token) = &farewell.refresh_token else { return Ok(None) };
     match ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await {
         Ok(renewed) => Ok(Some(renewed.access_token)),

@@ -15,7 +15,9 @@ use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::{Beforehand, run};
-use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, LONGEST_WAIT_OF_A_CHANGE, RECEIVE_TIMEOUT};
+use crate::schedule::{
+    DATABASE_TIMEOUT, JUDGEMENTS, LONGEST_WAIT_OF_A_CHANGE, RECEIVE_TIMEOUT, TOKEN_MARGIN_OF_A_RUN,
+};
 use crate::stop::{Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
@@ -69,7 +71,14 @@ pub async fn follow_up<P: Ports>(
                 &notification.resource,
                 Unknown::Speaking,
             );
-            join!(stop, run_for_change(ports, invocation, (*row).clone()));
+            let run = run_for_change(ports, invocation, (*row).clone());
+            if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
+                join!(stop, run);
+            } else {
+                // One new token does for both, and a dead consent is told once.
+                stop.await;
+                run.await;
+            }
         }
         Verdict::Late(row) => {
             run(ports, invocation, *row, Reason::Owed, Beforehand::Nothing).await;

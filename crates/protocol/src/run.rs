@@ -16,7 +16,7 @@ use crate::Timestamp;
 use crate::access::{NoAccess, access};
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, RunFailure};
+use crate::failure::{DatabaseUnavailable, Mender, Refused, RenewalFailure, RunFailure};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
@@ -209,8 +209,8 @@ impl<P: Ports> Holder<'_, P> {
                     self.leased_at = ended_at;
                     self.lease = next_lease;
                     self.row = newer;
-                    if !self.row.is_live() {
-                        // Paused meanwhile: the request stays owed, the lease need not.
+                    if !self.row.is_live() || self.row.dead_consent().is_some() {
+                        // Paused meanwhile, or its consent died: the request stays owed, the lease need not.
                         self.invocation.give_run_back();
                         let _ = self.update(transition::pause_run(self.held(), ended_at)).await;
                         return ended(None);
@@ -242,6 +242,9 @@ impl<P: Ports> Holder<'_, P> {
             Err(NoAccess::Failed(refused)) if refused.failure.is_consent_dead() => {
                 return Prepared::NoConsent(refused);
             }
+            Err(NoAccess::Failed(refused)) if refused.failure.mender() != Mender::Nobody => {
+                book(self.ports, &self.row, refused).await;
+            }
             Err(_) => {}
         }
         if let Beforehand::Found(found) = beforehand {
@@ -249,8 +252,9 @@ impl<P: Ports> Holder<'_, P> {
         }
         let may_be_echo = schedule::may_be_echo(request.arose_at(), self.row.last_sync_at);
         let now = self.ports.now();
-        // A look that is due would otherwise lead to another run.
-        let is_due = self.reason == Reason::Owed && self.row.sync_look_at <= now;
+        // A look that is due would otherwise lead to another run, and so would not knowing what this one finds.
+        let is_due = self.row.sync_look_at <= now || self.row.sync_seen.is_none();
+        let is_due = self.reason == Reason::Owed && is_due;
         let (may_settle, is_looked_at) = match beforehand {
             Beforehand::Nothing => (may_be_echo, may_be_echo || is_due),
             Beforehand::MayBeUnchanged => (true, true),
@@ -267,7 +271,11 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(Unread::Refused(refused)) => {
-                self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
+                if refused.failure.mender() == Mender::Nobody {
+                    self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
+                } else {
+                    book(self.ports, &self.row, refused).await;
+                }
                 return Prepared::Run(None);
             }
             Err(Unread::Unknown | Unread::Superseded) => return Prepared::Run(None),

@@ -120,6 +120,9 @@ impl<P: Ports> Sweep<'_, P> {
             let Some(row) = self.owed.borrow_mut().next() else { return Ok(Next::NOTHING) };
             match self.run(row, Reason::Owed, Beforehand::Nothing).await {
                 Outcome::Synced | Outcome::Failed(_) => return Ok(Next::NOTHING),
+                Outcome::Settled if self.swept.borrow().settled as usize >= LOOKS_PER_SWEEP => {
+                    return Ok(Next::NOTHING);
+                }
                 Outcome::Settled | Outcome::NoConsent(_) | Outcome::NotRun => {}
             }
         }

@@ -254,7 +254,7 @@ pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
     success.record_before_next(update)
 }
 
-/// Gives back the lease that [`keep_run`] took, for the connection was paused meanwhile. No row: the lease was lost.
+/// Gives back the lease that [`keep_run`] took, for the connection was paused or its consent died meanwhile. No row: the lease was lost.
 pub(crate) fn pause_run(held: Held, ended_at: Timestamp) -> Update {
     held.update(Transition::PauseRun).released(0, ended_at)
 }
@@ -437,6 +437,8 @@ pub(crate) fn commit_channel(
         .set_null(Column::WebhookError)
         .set_null(Column::WebhookErrorReason)
         .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
+        // Until it has been heard of. A run with a look moves this on.
+        .set(Column::SyncLookAt, now + schedule::LOOK_INTERVAL_WITHOUT_CHANNEL)
         .set(Column::SyncRequestId, request)
 }
 

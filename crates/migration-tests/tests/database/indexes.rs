@@ -37,7 +37,9 @@ select
     case when i % 10 < 5 and i % 5000 <> 2 then now() - (i % 1400) * interval '1 minute' end,
     encode(sha256(i::text::bytea), 'hex')
   from generate_series(0, 99999) i;
-analyze public.calendar_connections;";
+insert into public.calendar_webhook_farewells (connection_id, not_before)
+  select gen_random_uuid(), now() + interval '1 hour' from generate_series(0, 9999);
+analyze public.calendar_connections, public.calendar_webhook_farewells;";
 
 /// Of every live connection a look is due, or soon; one in five has a dead consent, owes a run, and heads every order.
 const LOOKS: &str = "
@@ -357,7 +359,8 @@ async fn a_sweep_finds_the_few_that_need_something(Table { functions, .. }: &Tab
         &[
             "order=sync_not_before",
             "order=webhook_not_before",
-            "order=last_sync_at",
+            "order=sync_look_at",
+            "GET /calendar_webhook_farewells",
             "GET /calendar_connections?order=id.asc.nullsfirst&provider=eq",
             "count",
             "POST /calendar_webhook_sweeps",

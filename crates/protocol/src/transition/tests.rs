@@ -304,7 +304,7 @@ fn cases() -> Vec<Case> {
                 WebhookId "pending", WebhookResourceId "theirs", WebhookExpiration at(30 * DAY),
                 WebhookOpenedAt at(1), WebhookMessageNumber 0, WebhookPendingId NULL, WebhookLeaseUntil NEVER,
                 WebhookAttempts 0, WebhookError NULL, WebhookErrorReason NULL,
-                WebhookNotBefore at(28 * DAY), SyncRequestId NEW,
+                WebhookNotBefore at(28 * DAY), SyncRequestId NEW, SyncLookAt at(901),
             }
         |_| pending(disown_channel),
             unless { Id ANOTHER, WebhookPendingId "other" }

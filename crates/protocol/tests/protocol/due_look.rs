@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use protocol::connection::ConnectionId;
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure};
-use protocol::look::LookFailure;
+use protocol::look::{Anchor, Digest, LookFailure, Seen};
 use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
 use protocol::sweep::{Swept, sweep};
 use protocol::table::{Column, Value};
@@ -135,7 +135,9 @@ fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
     let hour = Some(Duration::from_secs(3600));
     for (failure, retry_after, silent_for, minutes, runs) in [
         (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(23), 15, 0),
-        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 15, 1),
+        (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(24), 15, 1),
+        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(1), 24 * 60, 0),
+        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 24 * 60, 1),
         (RenewalFailure::GoogleRateLimited, hour, TimeDelta::hours(1), 60, 0),
     ] {
         let world = World::new();
@@ -144,7 +146,8 @@ fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
         world.look_answers.replace([Err(LookFailure::Refused(refused))].into());
         assert_eq!(sweep_once(&world).reconciled, runs, "{failure:?}");
         assert_eq!(world.runs.borrow().len(), runs as usize);
-        assert_eq!(world.row(id).webhook_error, None);
+        let told = (failure == RenewalFailure::GoogleRejected).then_some("google_rejected");
+        assert_eq!(world.row(id).webhook_error.as_deref(), told);
         assert_eq!(world.row(id).sync_look_at, START + TimeDelta::minutes(minutes), "{failure:?}");
     }
 }
@@ -266,4 +269,14 @@ fn a_look_whose_refresh_token_somebody_else_rotated_is_due_at_once() {
     assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
     assert_eq!(world.looks.borrow().len(), 0);
     assert_eq!(world.row(id).sync_look_at, START);
+}
+
+#[test]
+fn a_look_that_begins_anew_does_not_tell_that_a_notification_was_missed() {
+    let world = World::new();
+    let anchor = Anchor::of_look(START - TimeDelta::days(40), None);
+    let seen = Seen { anchor, digest: Digest([0; 32]) };
+    due(&world, [(Column::SyncSeen, (&seen).into())]);
+    let swept = sweep_once(&world);
+    assert_eq!((swept.missed, swept.synced), (0, 1));
 }

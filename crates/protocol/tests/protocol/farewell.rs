@@ -38,7 +38,7 @@ fn the_channels_of_a_deleted_connection_are_stopped_and_it_is_forgotten() {
 #[test]
 fn what_cannot_be_stopped_is_forgotten_at_once() {
     let dead = || Err(RenewalFailure::ReconnectRequired.into());
-    let expired = Farewell { expires_at: None, ..farewell() };
+    let expired = Farewell { expires_at: Some(START), ..farewell() };
     for (kept, token) in [
         (Farewell { resource_id: None, ..farewell() }, None),
         (Farewell { refresh_token: None, ..expired.clone() }, None),
@@ -65,6 +65,17 @@ fn what_google_does_not_do_now_is_tried_hourly_for_a_day() {
         assert!(world.stop_answers.borrow().is_empty(), "it is tried once an hour");
         world.pass(TimeDelta::hours(1));
     }
+    assert_eq!(world.farewells.borrow().len(), 0);
+}
+
+#[test]
+fn a_token_that_google_does_not_accept_is_renewed_once() {
+    let unauthorized = || Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
+    let world = World::new();
+    world.farewells.replace(vec![farewell()]);
+    world.stop_answers.replace([unauthorized()].into());
+    sweep_once(&world);
+    assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 2));
     assert_eq!(world.farewells.borrow().len(), 0);
 }
 

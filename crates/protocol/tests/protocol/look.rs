@@ -105,7 +105,8 @@ fn a_look_that_tells_nothing_skips_no_run() {
         assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Synced, "{failure:?}");
         assert_eq!(calls(&world), (1, 1), "{failure:?}");
         assert_eq!(world.table.value(id, Column::SyncSeen), NULL, "{failure:?}");
-        assert_eq!(world.row(id).webhook_error, None, "nothing stands in the way of a run");
+        let told = (failure == gone()).then_some("calendar_not_found");
+        assert_eq!(world.row(id).webhook_error.as_deref(), told, "what somebody must mend is told");
     }
 }
 

@@ -333,6 +333,7 @@ fn whichever_update_fails_the_request_is_run_in_the_end() {
             let runs_begun = Rc::new(Cell::new(0));
             let arisen_after = runs_begun.clone();
             world.during_run.replace(Some(Box::new(move |world| {
+                world.content.set(1);
                 world.table.write(id, [(Column::SyncRequestId, world.request())]);
                 arisen_after.set(world.runs.borrow().len());
             })));
