@@ -131,8 +131,10 @@ pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64, rando
 
 /// When a channel opened at `now` is due for renewal: 48 hours before it expires, or halfway for short grants.
 pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
-    // Google grants no more than was asked for, whatever it says.
-    let expiration = expiration.min(now + TimeDelta::from_std(CHANNEL_TTL).unwrap_or(TimeDelta::MAX));
+    // Google grants no more than was asked for, whatever it says; a day more is another clock.
+    let asked_for = now + TimeDelta::from_std(CHANNEL_TTL).unwrap_or(TimeDelta::MAX);
+    let is_believable = expiration < asked_for + DAILY;
+    let expiration = if is_believable { expiration } else { asked_for };
     let lifetime = expiration.signed_duration_since(now);
     expiration - RENEWED_BEFORE_EXPIRY.min(lifetime / 2)
 }

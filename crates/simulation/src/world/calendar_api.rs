@@ -122,10 +122,10 @@ fn answer_look(
         let failure = world.dice.pick(LOOK_FAILURES).filter(|_| is_refused);
         return Err(failure.unwrap_or(UNAUTHORIZED_LOOK));
     }
+    let calendar = calendar.ok_or(UNAUTHORIZED_LOOK)?;
     if world.broken(Some(connection)) == Some(Broken::Unreadable) {
         return Err(LookFailure::TooLarge);
     }
-    let calendar = calendar.ok_or(UNAUTHORIZED_LOOK)?;
     let mut google = world.google.borrow_mut();
     if google.is_gone(calendar) {
         return Err(refused_look(RenewalFailure::CalendarNotFound));
