@@ -501,6 +501,9 @@ create index if not exists calendar_connections_webhook_id on public.calendar_co
 create index if not exists calendar_connections_user_id on public.calendar_connections (user_id);
 
 -- One for each question of the sweep, in its order. They repeat its filters, or paused users' rows head every scan.
+create index if not exists calendar_connections_owed_runs
+  on public.calendar_connections (provider, sync_not_before nulls first)
+  where is_active is true and sync_enabled is not false and sync_request_id is not null;
 create index if not exists calendar_connections_due_renewals
   on public.calendar_connections (provider, webhook_not_before nulls first)
   where is_active is true and sync_enabled is not false;
@@ -508,8 +511,8 @@ create index if not exists calendar_connections_to_retire
   on public.calendar_connections (provider, id nulls first)
   where (is_active is not true or sync_enabled is false)
     and (webhook_id is not null or webhook_pending_id is not null);
--- Of the first edition, which ran dead consents, and everybody once a day.
-drop index if exists public.calendar_connections_owed_runs, public.calendar_connections_to_reconcile;
+-- Of the first edition, which ran for everybody once a day.
+drop index if exists public.calendar_connections_to_reconcile;
 -- Without the connections whose consent is dead: only their renewal goes on asking.
 create index if not exists calendar_connections_due_runs
   on public.calendar_connections (provider, sync_not_before nulls first)
