@@ -76,7 +76,7 @@ pub async fn renew_channel<P: Ports>(
     trigger: Trigger,
 ) -> Renewal {
     let now = ports.now();
-    if !invocation.may_renew(now) || is_stuck(row, now) {
+    if !invocation.may_renew(now) {
         return Renewal::NotOurs;
     }
     let pending = fresh_channel_id(ports);
@@ -120,15 +120,6 @@ pub async fn renew_channel<P: Ports>(
         ports.log(event);
     }
     renewal
-}
-
-/// Whether a channel may be open that nothing can stop before it speaks, for Google did not tell its resource: whoever
-/// asks gets no other one beside it.
-fn is_stuck(row: &Connection, now: Timestamp) -> bool {
-    row.webhook_pending_id.is_some()
-        && row.webhook_resource_id.is_none()
-        && row.webhook_error.as_deref() == Some(RenewalFailure::GoogleRejected.code())
-        && row.webhook_not_before > now
 }
 
 fn fresh_channel_id<P: Ports>(ports: &P) -> ChannelId {
