@@ -26,7 +26,7 @@ pub fn target(data: &[u8]) {
         (Ok(renewed), Some(access_token)) if status < 300 => {
             assert!(renewed.access_token.expose() == access_token);
             let seconds = json.get("expires_in").and_then(whole);
-            let seconds = seconds.filter(|seconds| (1..=u32::MAX.into()).contains(seconds));
+            let seconds = seconds.filter(|seconds| (1..=86_400).contains(seconds));
             assert_eq!(renewed.expires_in, Duration::from_secs(seconds.unwrap_or(3600)));
             assert!(renewed.refresh_token.as_ref().map(|token| token.expose()) == token("refresh_token"));
             assert!(!lacks_a_calendar(&json), "it is good for no calendar");
@@ -93,9 +93,9 @@ fn failure(status: u16, json: &Json) -> Failure {
     match (status, known) {
         (500.., Some(Failure::GoogleRateLimited)) => Failure::GoogleRateLimited,
         (500.., _) => Failure::GoogleUnavailable,
+        (429, _) => Failure::GoogleRateLimited,
         (_, Some(failure)) => failure,
         (_, None) if status_word == Some("RESOURCE_EXHAUSTED") => Failure::GoogleRateLimited,
-        (429, None) => Failure::GoogleRateLimited,
         (404 | 408 | 412, None) => Failure::GoogleUnavailable,
         (_, None) => Failure::GoogleRejected,
     }

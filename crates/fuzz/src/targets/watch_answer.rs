@@ -146,13 +146,15 @@ pub(super) fn expected(status: u16, json: &Json) -> Kind {
         (500.., Some(Means::Is(Failure::GoogleRateLimited)), _) => Kind::Doubtful(Failure::GoogleRateLimited),
         (500.., ..) => Kind::Doubtful(Failure::GoogleUnavailable),
         (401, ..) if !of_our_address => Kind::AnotherToken,
+        (429, ..) | (_, Some(Means::Hidden) | None, Some("RESOURCE_EXHAUSTED")) => {
+            Kind::Refused(Failure::GoogleRateLimited)
+        }
         (_, Some(Means::Id), _) => Kind::AnotherId,
         (_, Some(Means::Token), _) => Kind::AnotherToken,
         (_, Some(Means::Url), _) => Kind::Refused(Failure::WebhookUrlRejected),
         (_, Some(Means::Hidden), _) => Kind::Refused(Failure::CalendarNotFound),
         (_, Some(Means::Is(failure)), _) => Kind::Refused(failure),
         (_, None, Some("UNAUTHENTICATED")) => Kind::AnotherToken,
-        (_, None, Some("RESOURCE_EXHAUSTED")) | (429, None, _) => Kind::Refused(Failure::GoogleRateLimited),
         (410, None, _) => Kind::Refused(Failure::CalendarNotFound),
         (404, None, _) if error.is_object() => Kind::Refused(Failure::CalendarNotFound),
         (404 | 408 | 412, None, _) => Kind::Refused(Failure::GoogleUnavailable),
