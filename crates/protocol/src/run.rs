@@ -52,7 +52,7 @@ impl Outcome {
 /// What is known of the calendar before the first run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Beforehand {
-    /// It is looked at where the request may be an echo of the run before it, or where a look is due anyway.
+    /// It is looked at where the request may be an echo of the run before it.
     Nothing,
     /// It is looked at: nobody said that it changed.
     MayBeUnchanged,
@@ -252,13 +252,10 @@ impl<P: Ports> Holder<'_, P> {
         }
         let may_be_echo = schedule::may_be_echo(request.arose_at(), self.row.last_sync_at);
         let now = self.ports.now();
-        // A look that is due would otherwise lead to another run, and so would not knowing what this one finds.
-        let is_due = self.row.sync_look_at <= now || self.row.sync_seen.is_none();
-        let is_due = self.reason == Reason::Owed && is_due;
-        let (may_settle, is_looked_at) = match beforehand {
-            Beforehand::Nothing => (may_be_echo, may_be_echo || is_due),
-            Beforehand::MayBeUnchanged => (true, true),
-            Beforehand::Found(_) | Beforehand::Irrelevant => (false, false),
+        let is_looked_at = match beforehand {
+            Beforehand::Nothing => may_be_echo,
+            Beforehand::MayBeUnchanged => true,
+            Beforehand::Found(_) | Beforehand::Irrelevant => false,
         };
         let until = self.prepared_by();
         let has_token = self.row.access_token_for(now, TOKEN_MARGIN).is_some();
@@ -286,7 +283,7 @@ impl<P: Ports> Holder<'_, P> {
         // kind does not settle again: a change that was undone while the run before was going on would be lost.
         let is_first_attempt = self.row.sync_attempts <= 1;
         let is_in_doubt = self.row.sync_streak > 0 && !may_be_echo;
-        if may_settle && is_unchanged && is_first_attempt && !is_in_doubt {
+        if is_unchanged && is_first_attempt && !is_in_doubt {
             Prepared::Settle(found)
         } else {
             Prepared::Run(Some(found))

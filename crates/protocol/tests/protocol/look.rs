@@ -309,16 +309,3 @@ fn a_look_leaves_the_run_its_time_and_the_lease_its_length() {
         assert_eq!(given, time.map(Duration::from_secs), "at second {second}");
     }
 }
-
-#[test]
-fn a_look_that_is_due_is_made_before_a_run_of_the_sweep_and_does_not_settle_it() {
-    for (look_at, looks) in [(START, 1), (START + TimeDelta::seconds(1), 0)] {
-        let world = World::new();
-        let id = settled(&world);
-        let long_ago = (START - TimeDelta::hours(1)).into();
-        world.table.write(id, [(Column::LastSyncAt, long_ago), (Column::SyncLookAt, look_at.into())]);
-        let sweep = world.sweeping();
-        let outcome = finish(run(&world, &sweep, world.row(id), Reason::Owed, Beforehand::Nothing));
-        assert_eq!((outcome, calls(&world)), (Outcome::Synced, (looks, 1)));
-    }
-}
