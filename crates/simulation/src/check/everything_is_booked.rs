@@ -316,9 +316,9 @@ impl Entry<'_, '_> {
         // Or another, that is being opened, has.
         let is_changing = before.webhook_pending_id.is_some();
         // Once the channel is to expire before that, soon after it does.
-        let expires = before.webhook_expiration.map_or(Instant::MAX, instant);
-        let is_after_it = instant(after.sync_look_at) == expires + delta(LOOK_INTERVAL_WITHOUT_CHANNEL)
-            && interval <= micros(LOOK_INTERVAL) / 10 * 11;
+        let is_after_it = before.webhook_expiration.is_some_and(|expires| {
+            instant(after.sync_look_at) == instant(expires) + delta(LOOK_INTERVAL_WITHOUT_CHANNEL)
+        }) && interval <= micros(LOOK_INTERVAL) / 10 * 11;
         let is_usual = is_about(usual)
             || is_after_it
             || ((is_new || is_changing)
