@@ -4,8 +4,8 @@
 -- of the project's own that has one of the names below goes too: take it out of the list.
 select public.unschedule_calendar_webhook_refresh();
 
-drop view if exists
-  public.calendar_webhook_health, public.calendar_webhook_backlog, public.calendar_connection_status;
+drop view if exists public.calendar_webhook_health, public.calendar_webhook_backlog,
+  public.calendar_connection_status;
 drop table if exists public.calendar_webhook_sweeps, public.calendar_webhook_requests;
 drop trigger if exists keep_calendar_webhook_columns on public.calendar_connections;
 drop trigger if exists note_calendar_connection_arrival on public.calendar_connections;

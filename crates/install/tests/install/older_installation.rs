@@ -62,7 +62,7 @@ fn an_update_that_was_interrupted_goes_on() {
     fs::remove_dir(&next).unwrap();
     assert!(sandbox.has(RETIRED) && sandbox.read(SERVE) != "// older\n");
 
-    sandbox.install(&["--yes"]).succeeded().without("note");
+    sandbox.install(&["--yes"]).succeeded().without("\n  note    ");
     for (path, content) in payload().files {
         assert_eq!(fs::read(sandbox.path(&path)).unwrap(), content, "{path}");
     }
