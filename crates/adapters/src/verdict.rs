@@ -208,7 +208,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning,
         (500.., ..) => Fails(GoogleUnavailable),
         // Whatever else is said of it.
         (401, ..) if speaker == CalendarApi && !is_of_push => AnotherToken,
-        // Nobody's fault, whatever else is said of it.
+        // A limit blames no person, also where another word stands beside it.
         (429, ..) | (_, Some((_, "forbidden")) | None, Some("RESOURCE_EXHAUSTED")) => {
             Fails(GoogleRateLimited)
         }

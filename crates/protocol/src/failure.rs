@@ -94,7 +94,7 @@ pub enum Mender {
     User,
     /// The administrator of the user's organisation.
     Administrator,
-    /// Whoever runs the app: its configuration is wrong, and everybody meets it.
+    /// The people who run the app: its configuration is wrong, and everybody meets it.
     Operator,
     /// It passes by itself.
     Nobody,

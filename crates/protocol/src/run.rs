@@ -356,7 +356,7 @@ impl<P: Ports> Holder<'_, P> {
         });
     }
 
-    /// Leaves the run to whoever renews the consent.
+    /// Leaves the run owed until the consent is renewed.
     async fn await_consent(&self, refused: Refused) -> Ended {
         self.invocation.give_run_back();
         let failure = refused.failure;

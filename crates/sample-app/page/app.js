@@ -69,7 +69,7 @@ export class App {
     forget();
     this.#integrate();
     this.#controls.returned(outcome);
-    // The week begins today: what is over is nobody's to plan, and not looked at.
+    // The week begins today: looks do not see what is over, and no session is planned there.
     this.#turnTo(startOfDay(new Date()));
     this.#week.scrollTo(0, 7 * 60 + 30);
   }

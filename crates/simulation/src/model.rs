@@ -362,7 +362,7 @@ impl State {
     }
 
     fn finish(self, rules: Rules, look: Option<Contents>, echo: bool) -> Self {
-        // Whoever asked meanwhile for a run whatever a look shows has marked what was seen.
+        // A request for a run that no look settles has marked what was seen.
         let look = look.filter(|_| self.seen == self.seen_at_claim);
         let kept = if rules.look_before_run { look } else { look.map(|_| self.contents(rules)) };
         let seen = match kept {
