@@ -52,7 +52,7 @@ async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
     let seen = row.seen();
     let is_settled = row.sync_streak == 0;
     let found = Found::new(row, look);
-    if seen.as_ref() == Some(&found.look.seen) && is_settled {
+    if found.look.shows_no_change(seen.as_ref()) && is_settled {
         update(ports, note_unchanged(row, &found, ports.now())).await;
         return DueLook::NoRun;
     }

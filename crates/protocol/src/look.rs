@@ -120,6 +120,14 @@ pub struct Look {
     pub calendar_name: Option<CalendarName>,
 }
 
+impl Look {
+    /// Whether it shows the calendar exactly as the last successful run found it. Only then may a run be skipped: what was
+    /// not known then skips none.
+    pub fn shows_no_change(&self, seen: Option<&Seen>) -> bool {
+        Some(&self.seen) == seen
+    }
+}
+
 /// Why a look found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookFailure {
@@ -150,16 +158,9 @@ impl LookFailure {
     }
 }
 
-/// Whether a look shows the calendar exactly as the last successful run found it. Only then may a run be skipped: what
-/// is not known, now or then, skips none.
-pub fn shows_no_change(look: &Result<Look, LookFailure>, seen: Option<&Seen>) -> bool {
-    look.as_ref().is_ok_and(|look| Some(&look.seen) == seen)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::RenewalFailure;
 
     const TEXT: &str = "1 1767225600 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -228,20 +229,12 @@ mod tests {
 
     #[test]
     fn only_the_same_digest_from_the_same_anchor_shows_no_change() {
-        let look = |seen| Ok(Look { seen, calendar_name: None });
+        let look = |seen| Look { seen, calendar_name: None };
         let other_digest = Seen { digest: Digest([0; 32]), ..seen() };
         let other_anchor = Seen { anchor: Anchor(seconds(0)), ..seen() };
-        assert!(shows_no_change(&look(seen()), Some(&seen())));
-        for (found, before) in [
-            (look(seen()), None),
-            (look(other_digest), Some(seen())),
-            (look(other_anchor), Some(seen())),
-            (Err(LookFailure::TooLarge), Some(seen())),
-            (Err(LookFailure::Doubtful), None),
-            (Err(LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into())), Some(seen())),
-            (Err(LookFailure::Refused(RenewalFailure::GoogleUnavailable.into())), Some(seen())),
-        ] {
-            assert!(!shows_no_change(&found, before.as_ref()), "{found:?}");
+        assert!(look(seen()).shows_no_change(Some(&seen())));
+        for (found, before) in [(seen(), None), (other_digest, Some(seen())), (other_anchor, Some(seen()))] {
+            assert!(!look(found).shows_no_change(before.as_ref()), "{found:?}");
         }
     }
 

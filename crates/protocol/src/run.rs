@@ -277,7 +277,7 @@ impl<P: Ports> Holder<'_, P> {
             }
             Err(Unread::Unknown | Unread::Superseded) => return Prepared::Run(None),
         };
-        let is_unchanged = Some(&look.seen) == self.row.seen().as_ref();
+        let is_unchanged = look.shows_no_change(self.row.seen().as_ref());
         let found = Found::new(&self.row, look);
         // An attempt that did not succeed may have left half a plan. And what was settled before, a look of any other
         // kind does not settle again: a change that was undone while the run before was going on would be lost.
