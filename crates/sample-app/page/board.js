@@ -46,10 +46,9 @@ export class Board extends EventTarget {
     return Boolean(this.connection?.webhook_id) && this.connection.webhook_id === this.#forgotten;
   }
 
-  /** Google has forgotten the channel that is open now. */
-  channelForgotten() {
-    this.#forgotten = this.connection?.webhook_id ?? null;
-    sessionStorage.setItem(FORGOTTEN, this.#forgotten);
+  channelForgotten(channel) {
+    this.#forgotten = channel;
+    sessionStorage.setItem(FORGOTTEN, channel);
   }
 
   turnTo(week) {

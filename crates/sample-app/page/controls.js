@@ -68,8 +68,9 @@ export class Controls {
       return "The channel ends within the hour, as far as its row tells. The next sweep opens a new one before it stops the old.";
     });
     this.#on("forget", async () => {
-      await host.forgetChannel();
-      board.channelForgotten();
+      const channel = await host.forgetChannel();
+      if (!channel) return "No channel is open that Google could forget.";
+      board.channelForgotten(channel);
       return "Google has forgotten the channel, and nobody was told. Draw an event: no notification comes. The calendar is looked at " +
         "every six hours, and here five seconds after your change.";
     });

@@ -62,9 +62,9 @@ export class Host {
     return this.#call("POST", "faults/old-channel");
   }
 
-  /** Google says nothing any more on the channel that is open now. */
-  forgetChannel() {
-    return this.#call("POST", "faults/forgotten-channel");
+  /** Google says nothing any more on the channel that is open now. Its id, or `null` without one. */
+  async forgetChannel() {
+    return (await this.#call("POST", "faults/forgotten-channel")).channel;
   }
 
   /** Lets the hours pass until the calendar is looked at. */

@@ -184,8 +184,8 @@ impl HostApp {
         self.services().sweep().await
     }
 
-    /// Has Google lose the channel, without a word.
-    pub(crate) async fn forget_channel(&self, user: Uuid) -> Result<()> {
+    /// Has Google lose the channel, without a word. Its id, if one is open.
+    pub(crate) async fn forget_channel(&self, user: Uuid) -> Result<Option<String>> {
         #[derive(Deserialize)]
         struct Row {
             webhook_id: Option<String>,
@@ -197,11 +197,10 @@ impl HostApp {
         ];
         let found: Vec<Row> =
             rows(self.services().rest(Method::GET, "calendar_connections").query(&query)).await?;
-        for channel in found.into_iter().filter_map(|row| row.webhook_id) {
-            let url = format!("{}/control/channels/{channel}/forget", self.services().google_url);
-            self.services().client.post(url).send().await?.error_for_status()?;
-        }
-        Ok(())
+        let Some(channel) = found.into_iter().find_map(|row| row.webhook_id) else { return Ok(None) };
+        let url = format!("{}/control/channels/{channel}/forget", self.services().google_url);
+        self.services().client.post(url).send().await?.error_for_status()?;
+        Ok(Some(channel))
     }
 
     pub(crate) fn host_writes(&self, user: Uuid) -> HostWrites {

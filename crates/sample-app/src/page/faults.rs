@@ -37,10 +37,9 @@ pub(super) async fn age_channel(
 pub(super) async fn forget_channel(
     State(host_app): State<Arc<HostApp>>,
     user: User,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Json<Value>, Refusal> {
     host_app.have_calendar_looked_at(user.id).await?;
-    host_app.forget_channel(user.id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(json!({ "channel": host_app.forget_channel(user.id).await? })))
 }
 
 /// What takes six hours.

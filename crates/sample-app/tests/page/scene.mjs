@@ -38,10 +38,19 @@ export async function openScene() {
       return Person.enter(context, stack.url);
     },
     async close() {
+      await tellWhatIsOpen(browser);
       await browser.close();
       await stack.stop();
     },
   };
+}
+
+/** Only a test that failed leaves its window open: what it shows says why. */
+async function tellWhatIsOpen(browser) {
+  for (const page of browser.contexts().flatMap((context) => context.pages())) {
+    const text = await page.locator("body").innerText({ timeout: 5_000 }).catch(String);
+    console.error(`still open, ${page.url()}:\n${text.replace(/^/gm, "  ")}`);
+  }
 }
 
 /** The program behind `scripts/dev`, with sweeps that come sooner. */
