@@ -31,9 +31,12 @@ pub struct HttpRequest {
     pub body: Option<String>,
     /// Not even the runtime may send it again by itself, as Deno does when a kept connection turns out to be closed.
     pub at_most_once: bool,
-    /// How many bytes of the answer's body are read at most; none = all that comes.
-    pub longest_answer: Option<usize>,
+    /// How many bytes of the answer's body are read at most; 0 = the body is not wanted.
+    pub longest_answer: usize,
 }
+
+/// What is read of an answer of Google or Auth, in bytes: they send a few hundred.
+const LONGEST_ANSWER: usize = 1024 * 1024;
 
 impl HttpRequest {
     pub fn get(url: impl Into<String>) -> Self {
@@ -43,7 +46,7 @@ impl HttpRequest {
             headers: Vec::new(),
             body: None,
             at_most_once: false,
-            longest_answer: None,
+            longest_answer: LONGEST_ANSWER,
         }
     }
 
@@ -58,9 +61,10 @@ impl HttpRequest {
     }
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
+    pub content_type: Option<String>,
     pub content_range: Option<String>,
     pub retry_after: Option<String>,
     pub body: String,

@@ -95,7 +95,7 @@ impl<'a> Reading<'a> {
             url.push_str(&percent_encode(token));
         }
         let request = HttpRequest::get(url).header("authorization", authorization);
-        Ok(HttpRequest { longest_answer: Some(self.left), ..request })
+        Ok(HttpRequest { longest_answer: self.left, ..request })
     }
 
     /// Reads a page; what the look found if it was the last one.
@@ -333,7 +333,7 @@ mod tests {
     use crate::configuration::Environment;
 
     fn response(status: u16, body: impl Into<String>) -> HttpResponse {
-        HttpResponse { status, content_range: None, retry_after: None, body: body.into() }
+        HttpResponse { status, body: body.into(), ..HttpResponse::default() }
     }
 
     /// A look to which Google answers so, page by page.

@@ -61,19 +61,54 @@ pub fn recalculate_request(configuration: &Configuration, run: &Run) -> HttpRequ
     ]);
     let request = HttpRequest::post(&configuration.recalculate_url, "application/json", body)
         .header("idempotency-key", run.request.to_string());
-    configuration.key.authorize(HttpRequest { at_most_once: true, ..request })
+    configuration.key.authorize(HttpRequest { at_most_once: true, longest_answer: 0, ..request })
 }
 
 pub fn parse_recalculate_response(answer: Result<HttpResponse, HttpFailure>) -> Result<(), RunFailure> {
     match answer {
+        // A page of a proxy, a login or an app that answers for every address.
+        Ok(response) if response.is_success() && is_html(&response) => Err(RunFailure::NotAFunction),
         Ok(response) if response.is_success() => Ok(()),
-        // The gateway or the proxy before it (Cloudflare's are 520 to 527) gave up waiting, or the worker ran out of
-        // something: none of them says that the callee ended.
-        Ok(HttpResponse { status: 504 | 520..=527 | 546, .. }) | Err(HttpFailure::TimedOut) => {
+        // The gateway or the proxy before it (Cloudflare's are 520 to 527) lost the callee or gave up waiting, or the
+        // worker ran out of something: none of them says that the callee ended.
+        Ok(HttpResponse { status: 502 | 504 | 520..=527 | 546, .. }) | Err(HttpFailure::TimedOut) => {
             Err(RunFailure::TimedOut)
         }
         Ok(response) => Err(RunFailure::Answered(response.status)),
         Err(HttpFailure::Unreachable | HttpFailure::TooLong) => Err(RunFailure::Unreachable),
         Err(HttpFailure::RateLimited { retry_after }) => Err(RunFailure::RateLimited { retry_after }),
+    }
+}
+
+fn is_html(response: &HttpResponse) -> bool {
+    let media_type = response.content_type.as_deref().and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_judged_by_status_and_content_type() {
+        let failed = |status| Err(RunFailure::Answered(status));
+        for (status, content_type, expected) in [
+            (200, Some("application/json"), Ok(())),
+            (204, None, Ok(())),
+            (200, Some("text/plain"), Ok(())),
+            (200, Some("Text/HTML; charset=utf-8"), Err(RunFailure::NotAFunction)),
+            (302, None, failed(302)),
+            (404, Some("text/html"), failed(404)),
+            (500, None, failed(500)),
+            (502, None, Err(RunFailure::TimedOut)),
+            (503, None, failed(503)),
+            (504, None, Err(RunFailure::TimedOut)),
+            (524, None, Err(RunFailure::TimedOut)),
+            (546, None, Err(RunFailure::TimedOut)),
+        ] {
+            let content_type = content_type.map(str::to_owned);
+            let response = HttpResponse { status, content_type, ..HttpResponse::default() };
+            assert_eq!(parse_recalculate_response(Ok(response)), expected, "{status}");
+        }
     }
 }

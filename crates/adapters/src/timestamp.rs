@@ -1,6 +1,6 @@
 //! Timestamps as PostgREST, `@supabase/lite` and Google write them.
 
-use chrono::{DateTime, Datelike, SecondsFormat};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta};
 use protocol::Timestamp;
 
 /// Reads what PostgreSQL prints: `2026-01-01T00:00:00.123456+00:00` (PostgREST) or `2026-01-01 00:00:00+00` (lite).
@@ -18,12 +18,17 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     // To RFC 3339, which chrono reads at a tenth of the size of its general parser: `T` between date and time, and a
     // whole zone, UTC where the column of some host has none.
     let (date, time) = text.split_once(['T', ' '])?;
-    let zone = match time.find(['+', '-', 'Z']) {
-        None => "Z",
-        Some(at) if time.len() - at == "+00".len() => ":00",
-        Some(_) => "",
+    let (time, zone) = time.split_at(time.find(['+', '-', 'Z']).unwrap_or(time.len()));
+    // Before zones were made even, they had seconds: in a database that prints them, so has the epoch.
+    let (zone, seconds) = match zone.len() {
+        0 => ("Z".to_owned(), 0),
+        3 => (format!("{zone}:00"), 0),
+        9 => (zone.get(..6)?.to_owned(), zone.get(7..)?.parse::<i64>().ok()?),
+        _ => (zone.to_owned(), 0),
     };
-    DateTime::parse_from_rfc3339(&format!("{date}T{time}{zone}")).ok().map(|time| time.to_utc())
+    let time = DateTime::parse_from_rfc3339(&format!("{date}T{time}{zone}")).ok()?.to_utc();
+    let seconds = TimeDelta::seconds(seconds);
+    if zone.starts_with('-') { time.checked_add_signed(seconds) } else { time.checked_sub_signed(seconds) }
 }
 
 /// Writes a time for a filter or a column, to the microsecond and ending in `Z`: a `+` in a query string reads as a
@@ -68,6 +73,8 @@ mod tests {
             ("2026-01-02T05:04:05+02:00", "2026-01-02T03:04:05.000000Z"),
             ("2026-01-02 03:04:05+00", "2026-01-02T03:04:05.000000Z"),
             ("2026-01-02 03:04:05.5+00", "2026-01-02T03:04:05.500000Z"),
+            ("1969-12-31T23:15:30-00:44:30", "1970-01-01T00:00:00.000000Z"),
+            ("1900-01-01T00:19:32+00:19:32", "1900-01-01T00:00:00.000000Z"),
             ("2026-01-02 08:34:05+05:30", "2026-01-02T03:04:05.000000Z"),
             ("2026-01-02T03:04:05", "2026-01-02T03:04:05.000000Z"),
             ("1970-01-01T00:00:00+00:00", "1970-01-01T00:00:00.000000Z"),

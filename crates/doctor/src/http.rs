@@ -94,9 +94,8 @@ impl Http {
         Ok(Answer {
             response: HttpResponse {
                 status: response.status().as_u16(),
-                content_range: None,
-                retry_after: None,
                 body: body.map_err(silence)?,
+                ..HttpResponse::default()
             },
             date: header("date")
                 .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
@@ -149,7 +148,7 @@ fn silence(error: ureq::Error) -> Silence {
 #[cfg(test)]
 pub(crate) fn answer(status: u16, body: &str) -> Answer {
     Answer {
-        response: HttpResponse { status, content_range: None, retry_after: None, body: body.to_owned() },
+        response: HttpResponse { status, body: body.to_owned(), ..HttpResponse::default() },
         date: None,
         location: None,
         at: DateTime::UNIX_EPOCH,

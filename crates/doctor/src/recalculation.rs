@@ -46,9 +46,13 @@ fn explain(code: &str) -> (&'static str, &'static str) {
              RECALCULATE_SCHEDULE_URL",
         ),
         "recalculate_timeout" => (
-            "it does not answer within 50 seconds, or ran out of time or memory (504, 546)",
+            "it does not answer within 50 seconds, or ran out of time or memory (502, 504, 546)",
             "make it faster, for instance by recalculating this user alone; its log in the dashboard shows how long it \
              works",
+        ),
+        "recalculate_not_a_function" => (
+            "what answers with 2xx sends a page (text/html), so it is no Edge Function",
+            "correct RECALCULATE_SCHEDULE_URL; a proxy or a login page may stand before it",
         ),
         "recalculate_unreachable" => (
             "no connection to it can be made",
@@ -81,6 +85,7 @@ mod tests {
             ("recalculate_403", "refuses"),
             ("recalculate_404", "not deployed"),
             ("recalculate_timeout", "50 seconds"),
+            ("recalculate_not_a_function", "sends a page"),
             ("recalculate_unreachable", "no connection"),
             ("recalculate_503", "does not start"),
             ("recalculate_500", "it fails: recalculate_500"),

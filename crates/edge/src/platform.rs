@@ -66,15 +66,25 @@ async fn exchange(
     init.set_signal(Some(&AbortSignal::timeout_with_u32(milliseconds)));
     let answer: Promise = fetch.call2(&JsValue::NULL, &request.url.into(), &init)?.unchecked_into();
     let response: Response = JsFuture::from(answer).await?.unchecked_into();
+    let header = |name| response.headers().get(name);
+    let length = header("content-length")?.and_then(|length| length.parse::<usize>().ok());
     let body = match (request.longest_answer, response.body()) {
-        (Some(limit), Some(stream)) => read(&stream, limit).await?,
+        (_, None) => Some(String::new()),
+        (0, Some(stream)) => {
+            // Awaited, for a rejection that nobody sees would end the process.
+            let _ = JsFuture::from(stream.cancel()).await;
+            Some(String::new())
+        }
         // At once, and 5 ms sooner than by Deno's first reader.
-        _ => Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default()),
+        (limit, Some(_)) if length.is_some_and(|length| length <= limit) => {
+            Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default())
+        }
+        (limit, Some(stream)) => read(&stream, limit).await?,
     };
     let Some(body) = body else { return Ok(None) };
-    let header = |name| response.headers().get(name);
     Ok(Some(HttpResponse {
         status: response.status(),
+        content_type: header("content-type")?,
         content_range: header("content-range")?,
         retry_after: header("retry-after")?,
         body,

@@ -29,7 +29,7 @@ pub type Answered = Result<HttpResponse, HttpFailure>;
 pub fn response(status: u16, body: &[u8]) -> HttpResponse {
     let body = String::from_utf8_lossy(body);
     let body = body.strip_prefix('\u{feff}').unwrap_or(&body).to_owned();
-    HttpResponse { status, content_range: None, retry_after: None, body }
+    HttpResponse { status, body, ..HttpResponse::default() }
 }
 
 /// Nothing is there: no row, and nobody who is signed in.
@@ -129,9 +129,8 @@ impl Http for Scripted {
         let limit = request.longest_answer;
         self.0.asked.borrow_mut().push(request);
         match &answer {
-            Ok(response) if limit.is_some_and(|limit| response.body.len() > limit) => {
-                Err(HttpFailure::TooLong)
-            }
+            Ok(response) if limit == 0 => Ok(HttpResponse { body: String::new(), ..response.clone() }),
+            Ok(response) if response.body.len() > limit => Err(HttpFailure::TooLong),
             _ => answer,
         }
     }

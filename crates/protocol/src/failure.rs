@@ -215,7 +215,9 @@ impl StopFailure {
 pub enum RunFailure {
     /// `recalculate-schedule` answered with this status: it is not working any more.
     Answered(u16),
-    /// No answer in time, or a gateway's word (504, 546) that there will be none: it may still be working.
+    /// What answered 2xx sent a page: it is no function.
+    NotAFunction,
+    /// No answer in time, or a gateway's word (502, 504, 546) that there will be none: it may still be working.
     TimedOut,
     /// The connection broke: it may still be working.
     Unreachable,
@@ -230,6 +232,7 @@ impl RunFailure {
     pub fn code(self) -> String {
         match self {
             Self::Answered(status) => format!("recalculate_{status}"),
+            Self::NotAFunction => "recalculate_not_a_function".to_owned(),
             Self::TimedOut => "recalculate_timeout".to_owned(),
             Self::Unreachable => "recalculate_unreachable".to_owned(),
             Self::RateLimited { .. } => "recalculate_rate_limited".to_owned(),

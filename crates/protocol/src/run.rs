@@ -374,7 +374,7 @@ impl<P: Ports> Holder<'_, P> {
         let now = self.ports.now();
         let attempts = self.row.sync_attempts;
         let (retry_at, update) = match failure {
-            RunFailure::Answered(_) | RunFailure::NoUser => {
+            RunFailure::Answered(_) | RunFailure::NotAFunction | RunFailure::NoUser => {
                 let retry_at = schedule::run_retry(now, attempts, self.ports.random());
                 (retry_at, transition::fail_run(self.held(), attempts, retry_at, failure))
             }

@@ -28,7 +28,7 @@ enum Ask {
 use Ask::{List, Stop, Token, Watch};
 
 fn response(status: u16, body: &str) -> HttpResponse {
-    HttpResponse { status, content_range: None, retry_after: None, body: body.to_owned() }
+    HttpResponse { status, body: body.to_owned(), ..HttpResponse::default() }
 }
 
 fn configuration() -> Configuration {

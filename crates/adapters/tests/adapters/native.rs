@@ -38,16 +38,25 @@ impl Http for Native {
         let mut response = builder.send().await.map_err(failure)?;
         let header =
             |name| response.headers().get(name).and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let (content_range, retry_after) = (header("content-range"), header("retry-after"));
+        let (content_type, content_range, retry_after) =
+            (header("content-type"), header("content-range"), header("retry-after"));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             body.extend(chunk);
-            if request.longest_answer.is_some_and(|limit| body.len() > limit) {
-                return Err(HttpFailure::TooLong);
+            match request.longest_answer {
+                0 => body.clear(),
+                limit if body.len() > limit => return Err(HttpFailure::TooLong),
+                _ => {}
             }
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(HttpResponse { status: response.status().as_u16(), content_range, retry_after, body })
+        Ok(HttpResponse {
+            status: response.status().as_u16(),
+            content_type,
+            content_range,
+            retry_after,
+            body,
+        })
     }
 }
 

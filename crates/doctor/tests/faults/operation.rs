@@ -53,7 +53,7 @@ async fn other_failures_of_recalculate_schedule_are_told_by_their_reason(world: 
         (
             id,
             "recalculate_timeout",
-            "it does not answer within 50 seconds, or ran out of time or memory (504, 546): recalculate_timeout, 1 run \
+            "it does not answer within 50 seconds, or ran out of time or memory (502, 504, 546): recalculate_timeout, 1 run \
              owed",
         ),
     ]);

@@ -27,7 +27,7 @@ pub fn target(data: &[u8]) {
     let expected = match status {
         200..=299 => Ok(()),
         // Neither says that the callee has ended.
-        504 | 520..=527 | 546 => Err(RunFailure::TimedOut),
+        502 | 504 | 520..=527 | 546 => Err(RunFailure::TimedOut),
         _ => Err(RunFailure::Answered(status)),
     };
     assert_eq!(done, expected);

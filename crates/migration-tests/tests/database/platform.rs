@@ -117,9 +117,8 @@ impl Http for Platform {
         let Some(path) = request.url.strip_prefix(&format!("{SUPABASE_URL}/rest/v1")) else {
             return Ok(HttpResponse {
                 status: 200,
-                content_range: None,
-                retry_after: None,
                 body: elsewhere(&request).to_string(),
+                ..HttpResponse::default()
             });
         };
         let kind = kind(&request, path);
@@ -152,8 +151,8 @@ impl Platform {
         HttpResponse {
             status: response.status().as_u16(),
             content_range: content_range.map(|range| range.to_str().unwrap().to_owned()),
-            retry_after: None,
             body: response.text().await.unwrap(),
+            ..HttpResponse::default()
         }
     }
 }
