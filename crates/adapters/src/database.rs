@@ -76,7 +76,8 @@ impl Database {
             .select(columns())
             .order(format!("{}.asc.nullsfirst", query.order.name()))
             .limit(query.limit.max(1));
-        request(builder, &query.filters, Method::Get)
+        let request = request(builder, &query.filters, Method::Get);
+        from_offset(request, query.offset)
     }
 
     /// Counts runs, owed and due.
@@ -91,7 +92,7 @@ impl Database {
         request(self.rest.from(SWEEPS_TABLE).insert(row), &[], Method::Post)
     }
 
-    pub fn farewells_request(&self, now: Timestamp, limit: usize) -> HttpRequest {
+    pub fn farewells_request(&self, now: Timestamp, offset: usize, limit: usize) -> HttpRequest {
         let builder = self
             .rest
             .from(FAREWELLS_TABLE)
@@ -99,7 +100,7 @@ impl Database {
             .lte("not_before", format_timestamp(now))
             .order("not_before.asc")
             .limit(limit.max(1));
-        request(builder, &[], Method::Get)
+        from_offset(request(builder, &[], Method::Get), offset)
     }
 
     pub fn claim_farewell_request(&self, farewell: &Farewell, next: Timestamp) -> HttpRequest {
@@ -212,11 +213,20 @@ fn columns() -> String {
     Column::READ.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
 }
 
+/// The builder has no name for `offset` either, but for a header that leaves its limit out.
+fn from_offset(request: HttpRequest, offset: usize) -> HttpRequest {
+    match offset {
+        0 => request,
+        offset => HttpRequest { url: format!("{}&offset={offset}", request.url), ..request },
+    }
+}
+
 /// Finishes a request.
 fn request(builder: Builder, filters: &[Filter], method: Method) -> HttpRequest {
     let mut distinct = Vec::new();
     let builder = filters.iter().fold(builder, |builder, filter| match filter {
         Filter::Eq(column, value) => builder.eq(column.name(), text(value)),
+        Filter::In(column, values) => builder.in_(column.name(), values.iter().map(text)),
         Filter::Lt(column, value) => builder.lt(column.name(), text(value)),
         Filter::Lte(column, value) => builder.lte(column.name(), text(value)),
         Filter::IsNull(column) => builder.is(column.name(), "null"),

@@ -15,11 +15,12 @@ use protocol::failure::{
 };
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
-use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::ports::{Clock, Connections, Entropy, Google, Instance, Log, Recalculation};
 use protocol::recalculation::Run;
 use protocol::schedule::DATABASE_TIMEOUT;
 use protocol::table::{Filter, Query};
 use protocol::transition::{Transition, Update};
+use protocol::waiters::Waiters;
 
 use crate::configuration::Configuration;
 use crate::database::{self, Database};
@@ -29,9 +30,9 @@ use crate::look::Reading;
 use crate::supabase::{self, UserFailure};
 
 /// What only the runtime can do.
-pub trait Platform: Http + Clock + Entropy + Log {}
+pub trait Platform: Http + Clock + Entropy + Log + Instance {}
 
-impl<T: Http + Clock + Entropy + Log> Platform for T {}
+impl<T: Http + Clock + Entropy + Log + Instance> Platform for T {}
 
 pub struct Deployment<P> {
     platform: P,
@@ -152,10 +153,11 @@ impl<P: Platform> Connections for Deployment<P> {
     async fn farewells(
         &self,
         now: Timestamp,
+        offset: usize,
         limit: usize,
         timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
-        let request = self.database.farewells_request(now, limit);
+        let request = self.database.farewells_request(now, offset, limit);
         self.ask_database(request, timeout, None, database::parse_farewells).await
     }
 
@@ -304,5 +306,11 @@ impl<P: Platform> Entropy for Deployment<P> {
 impl<P: Platform> Log for Deployment<P> {
     fn log(&self, event: Event) {
         self.platform.log(event);
+    }
+}
+
+impl<P: Platform> Instance for Deployment<P> {
+    fn waiters(&self) -> &Waiters {
+        self.platform.waiters()
     }
 }

@@ -11,6 +11,7 @@ use adapters::deployment::Deployment;
 use functions::{Answer, Function};
 use futures_channel::oneshot;
 use js_sys::{Array, Object};
+use protocol::waiters::Waiters;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response, ResponseInit};
@@ -33,6 +34,7 @@ impl rlsf::GlobalTlsfOptions for Small {
 
 thread_local! {
     static CONFIGURATION: OnceCell<Result<Rc<Configuration>, Misconfigured>> = const { OnceCell::new() };
+    static WAITERS: Waiters = Waiters::default();
 }
 
 /// Starts an instance. A panic is printed, and `on_panic` told before the instance is lost.
@@ -64,7 +66,8 @@ pub async fn handle(
     let configuration = CONFIGURATION
         .with(|configuration| configuration.get().cloned())
         .ok_or("the instance has not been started")?;
-    let deployment = configuration.map(|valid| Rc::new(Deployment::new(Deno { fetch }, valid)));
+    let waiters = WAITERS.with(Waiters::clone);
+    let deployment = configuration.map(|valid| Rc::new(Deployment::new(Deno { fetch, waiters }, valid)));
     let (answer, answered) = oneshot::channel();
     let everything = future_to_promise(async move {
         #[cfg(feature = "panic-on-request")]

@@ -6,7 +6,8 @@ use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use js_sys::{Date, Function, Promise, Reflect, Uint8Array};
 use protocol::Timestamp;
 use protocol::event::{Event, Level};
-use protocol::ports::{Clock, Entropy, Log};
+use protocol::ports::{Clock, Entropy, Instance, Log};
+use protocol::waiters::Waiters;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -30,6 +31,7 @@ extern "C" {
 pub(crate) struct Deno {
     /// In the asynchronous context of the request, by which Supabase counts calls to other functions.
     pub(crate) fetch: Function,
+    pub(crate) waiters: Waiters,
 }
 
 impl Http for Deno {
@@ -167,6 +169,12 @@ impl Entropy for Deno {
         let mut bytes = [0; 16];
         get_random_values(&mut bytes);
         u128::from_be_bytes(bytes)
+    }
+}
+
+impl Instance for Deno {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 }
 

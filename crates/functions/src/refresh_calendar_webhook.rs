@@ -5,7 +5,7 @@ use std::rc::Rc;
 use adapters::deployment::{Deployment, Platform};
 use adapters::json::{Field, array, object};
 use chrono::TimeDelta;
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use protocol::Timestamp;
 use protocol::connection::Connection;
 use protocol::invocation::{Invocation, Kind};
@@ -29,7 +29,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
     let target = Target::read(incoming).await?;
     if caller == Caller::Service && target.is_everybody() {
         let invocation = Invocation::new(Kind::Sweep, started_at);
-        let swept = sweep(&*deployment, &invocation).await?;
+        let swept = sweep(&*deployment, &invocation, target.part).await?;
         let duration = deployment.now().signed_duration_since(started_at);
         let row = summary(&swept, Some(duration));
         let record = async move { deployment.record_sweep(row).await };
@@ -45,15 +45,18 @@ pub(crate) async fn handle<P: Platform + 'static>(
 fn attempt<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
     invocation: Rc<Invocation>,
-    connection: Connection,
-) -> LocalBoxFuture<'static, Attempt> {
-    let attempt = async move {
-        let refreshed = refresh(&*deployment, &invocation, &connection).await;
-        let result = refreshed.result;
-        let follow_up = async move { follow_up(&*deployment, &invocation, refreshed).await };
-        Attempt { result, follow_up: follow_up.boxed_local() }
-    };
-    attempt.boxed_local()
+    connections: Vec<Connection>,
+) -> LocalBoxFuture<'static, Vec<Attempt>> {
+    let attempts = connections.into_iter().map(move |connection| {
+        let (deployment, invocation) = (deployment.clone(), invocation.clone());
+        async move {
+            let refreshed = refresh(&*deployment, &invocation, &connection).await;
+            let result = refreshed.result;
+            let follow_up = async move { follow_up(&*deployment, &invocation, refreshed).await };
+            Attempt { result, follow_up: follow_up.boxed_local() }
+        }
+    });
+    join_all(attempts).boxed_local()
 }
 
 /// What a sweep did, as JSON.

@@ -34,20 +34,24 @@ pub(crate) async fn handle<P: Platform + 'static>(
 fn attempt<P: Platform + 'static>(
     deployment: Rc<Deployment<P>>,
     invocation: Rc<Invocation>,
-    connection: Connection,
-) -> LocalBoxFuture<'static, Attempt> {
-    let attempt = async move {
-        if is_short_lived(&connection) {
+    connections: Vec<Connection>,
+) -> LocalBoxFuture<'static, Vec<Attempt>> {
+    let attempts = async move {
+        for connection in connections.iter().filter(|connection| is_short_lived(connection)) {
             deployment.log(Event::RefreshTokenMissing { connection: connection.id });
         }
-        let set_up = setup(&*deployment, &invocation, connection).await;
-        let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
-        let follow_up = async move {
-            if let Ok(SetUp::Opened(renewed)) = set_up {
-                renewed.follow_up(&*deployment, &invocation, Reason::ChannelOpened).await;
-            }
-        };
-        Attempt { result, follow_up: follow_up.boxed_local() }
+        let set_up = setup(&*deployment, &invocation, &connections).await;
+        let attempts = set_up.into_iter().map(|set_up| {
+            let result = set_up.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+            let (deployment, invocation) = (deployment.clone(), invocation.clone());
+            let follow_up = async move {
+                if let Ok(SetUp::Opened(renewed)) = set_up {
+                    renewed.follow_up(&*deployment, &invocation, Reason::ChannelOpened).await;
+                }
+            };
+            Attempt { result, follow_up: follow_up.boxed_local() }
+        });
+        attempts.collect()
     };
-    attempt.boxed_local()
+    attempts.boxed_local()
 }

@@ -12,6 +12,7 @@ use protocol::invocation::{Invocation, Kind};
 use protocol::ports::Connections;
 use protocol::refusal::Refusal;
 use protocol::schedule::DATABASE_TIMEOUT;
+use protocol::sweep::Part;
 use protocol::table::{Column, Filter, Query, google, live};
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -23,20 +24,25 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 
 /// More than anybody has; a bound on the work of one request.
-const MOST_CONNECTIONS: usize = 50;
+const MOST_CONNECTIONS: usize = 20;
 
 /// The body of a request to setup or refresh. Unknown fields are ignored, as schedulers add their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     connection_id: Option<ConnectionId>,
     user_id: Option<UserId>,
+    /// Of a sweep that shares the work with others.
+    pub(crate) part: Part,
 }
 
 const NOT_A_UUID: Problem = Problem::InvalidRequest("connection_id and user_id must be UUIDs");
 
+const NOT_A_PART: Problem =
+    Problem::InvalidRequest("part must be from 0 to parts - 1, and parts from 1 to 20");
+
 impl Target {
     pub(crate) fn is_everybody(self) -> bool {
-        self == Self::default()
+        (self.connection_id, self.user_id) == (None, None)
     }
 
     /// Reads the body, which may be missing.
@@ -56,13 +62,20 @@ impl Target {
             Some(Json::String(text)) => Uuid::parse_str(text).map(Some).map_err(|_| NOT_A_UUID),
             Some(_) => Err(NOT_A_UUID),
         };
+        let number = |name: &str| fields.get(name)?.as_u64().and_then(|number| usize::try_from(number).ok());
+        let part = match (fields.get("part"), fields.get("parts")) {
+            (None, None) => Some(Part::default()),
+            _ => number("part").zip(number("parts")).and_then(|(part, parts)| Part::new(part, parts)),
+        };
         Ok(Self {
             connection_id: id("connection_id")?.map(ConnectionId),
             user_id: id("user_id")?.map(UserId),
+            part: part.ok_or(NOT_A_PART)?,
         })
     }
 
-    /// The connections that `caller` may act on and this names; live ones first, then the oldest.
+    /// The connections that `caller` may act on and this names; live ones first, then the oldest. Where there are more than
+    /// one request acts on, live ones that need it most: whose renewal is due first.
     async fn connections<P: Platform>(
         self,
         deployment: &Deployment<P>,
@@ -75,13 +88,14 @@ impl Target {
         let users = self.user_id.into_iter().chain(user).map(|id| Filter::Eq(Column::UserId, id.into()));
         let connection = self.connection_id.map(|id| Filter::Eq(Column::Id, id.into()));
         let named: Vec<_> = [google()].into_iter().chain(connection).chain(users).collect();
-        let oldest = read(deployment, named.clone()).await?;
-        let are_all = oldest.len() < MOST_CONNECTIONS;
+        let oldest = read(deployment, named.clone(), Column::CreatedAt, MOST_CONNECTIONS + 1).await?;
+        let are_all = oldest.len() <= MOST_CONNECTIONS;
         let (mut connections, others): (Vec<_>, Vec<_>) =
             oldest.into_iter().flatten().partition(Connection::is_live);
         if !are_all {
-            connections =
-                read(deployment, [named, live().into()].concat()).await?.into_iter().flatten().collect();
+            let live = [named, live().into()].concat();
+            let due = read(deployment, live, Column::WebhookNotBefore, MOST_CONNECTIONS).await?;
+            connections = due.into_iter().flatten().collect();
         }
         connections.extend(others);
         connections.truncate(MOST_CONNECTIONS);
@@ -92,13 +106,13 @@ impl Target {
     }
 }
 
-/// The oldest rows that meet the filters.
 async fn read<P: Platform>(
     deployment: &Deployment<P>,
     filters: Vec<Filter>,
+    order: Column,
+    limit: usize,
 ) -> Result<Vec<Result<Connection, UnreadableRow>>, Problem> {
-    let query = Query { filters, order: Column::CreatedAt, limit: MOST_CONNECTIONS };
-    Ok(deployment.select(query, DATABASE_TIMEOUT).await?)
+    Ok(deployment.select(Query::first(limit, filters, order), DATABASE_TIMEOUT).await?)
 }
 
 /// What was done for one connection, and what remains to be done once the caller is answered.
@@ -114,13 +128,15 @@ pub(crate) async fn attempt_all<P: Platform>(
     caller: Caller,
     target: Target,
     started_at: Timestamp,
-    attempt: impl Fn(Rc<Deployment<P>>, Rc<Invocation>, Connection) -> LocalBoxFuture<'static, Attempt>,
+    attempt: impl FnOnce(
+        Rc<Deployment<P>>,
+        Rc<Invocation>,
+        Vec<Connection>,
+    ) -> LocalBoxFuture<'static, Vec<Attempt>>,
 ) -> Result<Reply, Problem> {
     let connections = target.connections(&deployment, caller).await?;
     let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at));
-    let attempts = connections.iter().cloned();
-    let attempts = attempts.map(|connection| attempt(deployment.clone(), invocation.clone(), connection));
-    let attempts = join_all(attempts).await;
+    let attempts = attempt(deployment.clone(), invocation, connections.clone()).await;
     let refusal = attempts.first().and_then(|first| first.result.err());
     let answer = match refusal.filter(|_| attempts.iter().all(|attempt| attempt.result.is_err())) {
         Some(refusal) => Err(Problem::Refused(refusal)),

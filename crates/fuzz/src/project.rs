@@ -13,7 +13,8 @@ use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use functions::{Function, Handled, Incoming, LONGEST_BODY};
 use protocol::Timestamp;
 use protocol::event::Event;
-use protocol::ports::{Clock, Entropy, Log};
+use protocol::ports::{Clock, Entropy, Instance, Log};
+use protocol::waiters::Waiters;
 
 pub const URL: &str = "https://project.supabase.co";
 pub const KEY: &str = "sb_secret_7c1d0f5ba3e24986_0b9e";
@@ -60,6 +61,7 @@ struct Script {
     asked: RefCell<Vec<HttpRequest>>,
     log: RefCell<String>,
     now: Cell<Timestamp>,
+    waiters: Waiters,
 }
 
 pub struct Project {
@@ -81,6 +83,7 @@ impl Project {
             answer: Box::new(answer),
             asked: RefCell::default(),
             log: RefCell::default(),
+            waiters: Waiters::default(),
             now: Cell::new(Timestamp::from_timestamp_millis(NOW).unwrap_or_default()),
         }));
         let deployment = Rc::new(Deployment::new(runtime.clone(), configuration));
@@ -149,6 +152,12 @@ impl Clock for Scripted {
 impl Entropy for Scripted {
     fn random(&self) -> u128 {
         0x0123_4567_89ab_cdef_0123_4567_89ab_cdef
+    }
+}
+
+impl Instance for Scripted {
+    fn waiters(&self) -> &Waiters {
+        &self.0.waiters
     }
 }
 

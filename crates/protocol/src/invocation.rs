@@ -40,6 +40,10 @@ impl Invocation {
         }
     }
 
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Takes one of the invocation's runs, if one may start now. `previous` is how long the run before it took.
     pub(crate) fn take_run(&self, now: Timestamp, previous: Option<TimeDelta>) -> bool {
         let may_run = self.may_run(now, previous);

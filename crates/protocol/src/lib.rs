@@ -43,6 +43,7 @@ pub mod stop;
 pub mod sweep;
 pub mod table;
 pub mod transition;
+pub mod waiters;
 
 /// A point in time, to the microsecond that PostgreSQL keeps.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -71,7 +71,7 @@ impl Table {
         let mut found: Vec<&Row> =
             rows.values().filter(|row| query.filters.iter().all(|filter| meets(row, filter))).collect();
         found.sort_by(|a, b| nulls_first(&value(a, query.order), &value(b, query.order)));
-        found.into_iter().take(query.limit).map(read).collect()
+        found.into_iter().skip(query.offset).take(query.limit).map(read).collect()
     }
 
     pub fn count(&self, filters: &[Filter]) -> u64 {
@@ -153,6 +153,7 @@ fn value(row: &Row, column: Column) -> Value {
 fn meets(row: &Row, filter: &Filter) -> bool {
     match filter {
         Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == *with,
+        Filter::In(column, with) => with.contains(&value(row, *column)),
         Filter::IsDistinct(column, with) => value(row, *column) != *with,
         Filter::Lt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Less),
         Filter::Lte(column, with) => {

@@ -19,6 +19,7 @@ use crate::recalculation::Run;
 use crate::schedule::DATABASE_TIMEOUT;
 use crate::table::{Filter, Query};
 use crate::transition::Update;
+use crate::waiters::Waiters;
 
 pub trait Connections {
     /// Applies a conditional update atomically and returns the row as it is then; none = no row met the filters.
@@ -37,10 +38,11 @@ pub trait Connections {
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable>;
 
-    /// What is kept of deleted connections and due at `now`, longest first.
+    /// What is kept of deleted connections and due at `now`, longest first, without the first `offset`.
     async fn farewells(
         &self,
         now: Timestamp,
+        offset: usize,
         limit: usize,
         timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable>;
@@ -125,7 +127,12 @@ pub trait Log {
     fn log(&self, event: Event);
 }
 
-/// All of it, for signatures.
-pub trait Ports: Connections + Google + Recalculation + Clock + Entropy + Log {}
+pub trait Instance {
+    /// Shared by all requests of one instance.
+    fn waiters(&self) -> &Waiters;
+}
 
-impl<T: Connections + Google + Recalculation + Clock + Entropy + Log> Ports for T {}
+/// All of it, for signatures.
+pub trait Ports: Connections + Google + Recalculation + Clock + Entropy + Log + Instance {}
+
+impl<T: Connections + Google + Recalculation + Clock + Entropy + Log + Instance> Ports for T {}

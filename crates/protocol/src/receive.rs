@@ -121,9 +121,7 @@ async fn judge<P: Ports>(
         if let Some(row) = update(ports, invocation, note_change(notification, now, request)).await? {
             return Ok(Verdict::Changed(Box::new(row)));
         }
-        if let Some(row) = update(ports, invocation, note_orphan(notification, now, request)).await? {
-            return Ok(Verdict::Orphan(Box::new(row)));
-        }
+        // A stranger costs no third request.
         let Some(row) = read(ports, invocation, notification).await? else {
             return Ok(Verdict::Unknown);
         };
@@ -131,9 +129,11 @@ async fn judge<P: Ports>(
             if let Some(row) = update(ports, invocation, note_pending(notification, now, request)).await? {
                 return Ok(Verdict::Changed(Box::new(row)));
             }
-        } else if row.webhook_id.as_ref() == Some(channel)
-            && notification.number <= row.webhook_message_number
-        {
+        } else if row.webhook_id.as_ref() != Some(channel) {
+            if let Some(row) = update(ports, invocation, note_orphan(notification, now, request)).await? {
+                return Ok(Verdict::Orphan(Box::new(row)));
+            }
+        } else if notification.number <= row.webhook_message_number {
             return Ok(Verdict::Late(Box::new(row)));
         }
         // The row moved between two looks.
@@ -155,8 +155,7 @@ async fn read<P: Ports>(
     notification: &Notification,
 ) -> Result<Option<Connection>, DatabaseUnavailable> {
     let filters = vec![of_hash(notification), google()];
-    let query = Query { filters, order: Column::Id, limit: 1 };
-    let rows = ports.select(query, time_left(ports, invocation)?).await?;
+    let rows = ports.select(Query::first(1, filters, Column::Id), time_left(ports, invocation)?).await?;
     rows.into_iter().next().transpose().map_err(|_| DatabaseUnavailable)
 }
 

@@ -76,7 +76,8 @@ pub async fn renew_channel<P: Ports>(
     trigger: Trigger,
 ) -> Renewal {
     let now = ports.now();
-    if !invocation.may_renew(now) {
+    // A claim under a living lease would only be refused.
+    if !invocation.may_renew(now) || row.webhook_lease_until >= now {
         return Renewal::NotOurs;
     }
     let pending = fresh_channel_id(ports);
@@ -284,7 +285,7 @@ impl<P: Ports> Opening<'_, P> {
     /// Gives the pending id up before its channel is stopped. Looked up by a write, never by a read: a lagging read
     /// or a lost answer would make us stop the channel just stored.
     async fn disown(&self) -> Result<Disowned, DatabaseUnavailable> {
-        if self.insist(disown_channel(self.opening())).await?.is_some() {
+        if self.insist(disown_channel(self.opening(), self.ports.now())).await?.is_some() {
             return Ok(Disowned::Gone { row_deleted: false });
         }
         if let Some(row) = self.insist(look_up_channel(self.opening())).await? {

@@ -17,13 +17,14 @@ use crate::access::{NoAccess, access};
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, Mender, Refused, RenewalFailure, RunFailure};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, Kind};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
 use crate::refused::book;
 use crate::schedule::{self, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
 use crate::transition::{self, Found, Success, Update};
+use crate::waiters::Wait;
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,11 @@ pub async fn run<P: Ports>(
     let mut beforehand = beforehand;
     loop {
         let Some(now) = wait_until_due(ports, invocation, &row).await else { return outcome };
+        // Of a burst one claims: it takes whatever was asked for before.
+        let place = ports.waiters().take(Wait::Claim(row.id), 1);
+        if place.is_none() && invocation.kind() == Kind::Targeted {
+            return outcome;
+        }
         if !invocation.take_run(now, previous) {
             return outcome;
         }
@@ -84,6 +90,7 @@ pub async fn run<P: Ports>(
             invocation.give_run_back();
             return outcome;
         };
+        drop(place);
         let held = holder.hold(std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;
         outcome = outcome.followed_by(held.outcome);
         let Some(released) = held.released else { return outcome };
@@ -110,8 +117,8 @@ async fn wait_until_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Conn
         return None;
     }
     // A millisecond more, or the clock's rounding wakes us too early.
-    ports.sleep(wait.to_std().unwrap_or_default() + Duration::from_millis(1)).await;
-    Some(ports.now())
+    let sleep = ports.sleep(wait.to_std().unwrap_or_default() + Duration::from_millis(1));
+    ports.waiters().sleep_for_all(row.id, sleep).await.then(|| ports.now())
 }
 
 async fn claim<'a, P: Ports>(

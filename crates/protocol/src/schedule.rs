@@ -19,6 +19,8 @@ pub const RUN_TIMEOUT: Duration = Duration::from_secs(50);
 pub const RENEWAL_LEASE: TimeDelta = TimeDelta::seconds(90);
 /// After a renewal failed, nobody tries again for so long, the user's button included.
 pub const LEASE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(10);
+/// And after Google opened a channel: 12 a minute at most, however often the consent or the calendar is changed.
+pub const LEASE_AFTER_WATCH: TimeDelta = TimeDelta::seconds(5);
 /// What must be left of the lease and of the invocation when Google is asked for a channel.
 pub const TIME_TO_WATCH: TimeDelta = TimeDelta::seconds(25);
 /// An access token is renewed when less than this is left of it.
@@ -62,16 +64,22 @@ pub const SHORTEST_RUN: TimeDelta = TimeDelta::seconds(5);
 pub const SPARE: TimeDelta = TimeDelta::seconds(5);
 /// How often a notification's row is judged, should it move in between.
 pub const JUDGEMENTS: usize = 3;
-/// Another setup may be opening the channel right now: worth waiting for this long, and reading the row this often.
+/// Another setup may be opening the channel right now: worth waiting for this long, and reading the rows this often.
 pub const SETUP_PATIENCE: TimeDelta = TimeDelta::seconds(15);
 pub const SETUP_READS_EVERY: Duration = Duration::from_secs(1);
+/// So many requests of one user wait at a time, in one instance.
+pub const SETUPS_THAT_WAIT: usize = 3;
 
 /// A wait shorter than this may be slept out after a notification.
 pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
 /// Hosted Edge Functions limit nested calls, and a worker has two seconds of CPU.
 pub const RUNS_PER_INVOCATION: u32 = 25;
-/// What a step of the sweep reads at most.
-pub const ROWS_PER_STEP: usize = 200;
+/// What a step of the sweep reads at a time.
+pub const ROWS_PER_PAGE: usize = 200;
+/// How many channels a sweep renews at most, and how many it gives up.
+pub const RENEWALS_PER_SWEEP: usize = 200;
+/// So many sweeps may share the work.
+pub const MOST_PARTS: usize = 20;
 /// And how many rows of each step are at Google at a time.
 pub const ROWS_AT_ONCE: usize = 8;
 pub const LOOKS_PER_SWEEP: usize = 50;

@@ -1,13 +1,19 @@
-//! Setup: a connection's first channel, or the one it has if that is well. Asking twice changes nothing.
+//! Setup: a first channel for connections, or the one that each has if that is well. Asking twice changes nothing.
 
-use crate::connection::Connection;
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use crate::connection::{Connection, ConnectionId, UnreadableRow};
 use crate::failure::{DatabaseUnavailable, RenewalFailure};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::refusal::Refusal;
 use crate::renew::{Renewal, RenewedChannel, renew_channel};
-use crate::schedule::{SETUP_PATIENCE, SETUP_READS_EVERY};
+use crate::schedule::{DATABASE_TIMEOUT, SETUP_PATIENCE, SETUP_READS_EVERY, SETUPS_THAT_WAIT};
+use crate::table::{Column, Filter, Query};
 use crate::transition::Trigger;
+use crate::waiters::Wait;
 
 /// A connection has a channel that is well.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,30 +22,92 @@ pub enum SetUp {
     Opened(Box<RenewedChannel>),
 }
 
-pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) -> Result<SetUp, Refusal> {
-    let give_up_at = ports.now() + SETUP_PATIENCE;
-    let mut row = row;
-    loop {
-        if let Some(refusal) = Refusal::of(&row) {
-            return Err(refusal);
+pub type Result = std::result::Result<SetUp, Refusal>;
+
+const UNAVAILABLE: Result = Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable));
+
+/// What became of each of one user's connections, in their order.
+pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, rows: &[Connection]) -> Vec<Result> {
+    let mut setup = Setup { ports, invocation, ended: BTreeMap::new() };
+    setup.all(rows.to_vec()).await;
+    rows.iter().map(|row| setup.ended.remove(&row.id).unwrap_or(Err(Refusal::NoConnection))).collect()
+}
+
+struct Setup<'a, P> {
+    ports: &'a P,
+    invocation: &'a Invocation,
+    ended: BTreeMap<ConnectionId, Result>,
+}
+
+impl<P: Ports> Setup<'_, P> {
+    async fn all(&mut self, mut rows: Vec<Connection>) {
+        let give_up_at = self.ports.now() + SETUP_PATIENCE;
+        let mut place = None;
+        loop {
+            rows = self.attempt(rows).await;
+            let Some(first) = rows.first() else { return };
+            place = place.or_else(|| self.ports.waiters().take(Wait::Setup(first.user_id), SETUPS_THAT_WAIT));
+            let now = self.ports.now();
+            if place.is_none() || now >= give_up_at {
+                self.ended.extend(rows.iter().map(|row| (row.id, Err(Refusal::too_soon(row, now)))));
+                return;
+            }
+            self.ports.sleep(SETUP_READS_EVERY).await;
+            rows = self.read(&rows).await;
         }
-        if row.is_well(ports.now()) {
-            return Ok(SetUp::Found);
+    }
+
+    /// Returns the rows that somebody else is at.
+    async fn attempt(&mut self, rows: Vec<Connection>) -> Vec<Connection> {
+        let results = join_all(rows.iter().map(|row| attempt(self.ports, self.invocation, row))).await;
+        let mut waiting = Vec::new();
+        for (row, result) in rows.into_iter().zip(results) {
+            match result {
+                Some(result) => {
+                    self.ended.insert(row.id, result);
+                }
+                None => waiting.push(row),
+            }
         }
-        match renew_channel(ports, invocation, &row, Trigger::Setup).await {
-            Renewal::Renewed(renewed) => return Ok(SetUp::Opened(renewed)),
-            Renewal::Failed(failure, _) => return Err(Refusal::Failed(failure)),
-            Renewal::Unanswered => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
-            Renewal::NotOurs | Renewal::GivenUp(_) => {}
+        waiting
+    }
+
+    /// The same rows as they are now, in one read however many they are.
+    async fn read(&mut self, rows: &[Connection]) -> Vec<Connection> {
+        let ids = rows.iter().map(|row| row.id.into()).collect();
+        let query = Query::first(rows.len(), vec![Filter::In(Column::Id, ids)], Column::Id);
+        let mut read = Vec::new();
+        match self.ports.select(query, DATABASE_TIMEOUT).await {
+            Ok(found) => {
+                for row in found {
+                    match row {
+                        Ok(row) => read.push(row),
+                        Err(UnreadableRow { id, .. }) => {
+                            self.ended.extend(id.map(|id| (id, UNAVAILABLE)));
+                        }
+                    }
+                }
+            }
+            Err(DatabaseUnavailable) => {
+                self.ended.extend(rows.iter().map(|row| (row.id, UNAVAILABLE)));
+            }
         }
-        if ports.now() >= give_up_at {
-            return Err(Refusal::too_soon(&row, ports.now()));
-        }
-        ports.sleep(SETUP_READS_EVERY).await;
-        row = match ports.find(row.id).await {
-            Ok(Some(row)) => row,
-            Ok(None) => return Err(Refusal::NoConnection),
-            Err(DatabaseUnavailable) => return Err(Refusal::Failed(RenewalFailure::DatabaseUnavailable)),
-        };
+        read
+    }
+}
+
+/// None where somebody else is at it.
+async fn attempt<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection) -> Option<Result> {
+    if let Some(refusal) = Refusal::of(row) {
+        return Some(Err(refusal));
+    }
+    if row.is_well(ports.now()) {
+        return Some(Ok(SetUp::Found));
+    }
+    match renew_channel(ports, invocation, row, Trigger::Setup).await {
+        Renewal::Renewed(renewed) => Some(Ok(SetUp::Opened(renewed))),
+        Renewal::Failed(failure, _) => Some(Err(Refusal::Failed(failure))),
+        Renewal::Unanswered => Some(UNAVAILABLE),
+        Renewal::NotOurs | Renewal::GivenUp(_) => None,
     }
 }

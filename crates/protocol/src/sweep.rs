@@ -2,8 +2,10 @@
 //! number may overlap, for every step is claimed row by row.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::connection::{Connection, ConnectionId, Farewell};
@@ -17,7 +19,8 @@ use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::retire::retire;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    DATABASE_TIMEOUT, LOOKS_PER_SWEEP, ROWS_AT_ONCE, ROWS_PER_STEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
+    DATABASE_TIMEOUT, LOOKS_PER_SWEEP, MOST_PARTS, RENEWALS_PER_SWEEP, ROWS_AT_ONCE, ROWS_PER_PAGE,
+    RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
 };
 use crate::table::{Column, Filter, Query, google, live};
 use crate::transition::Trigger;
@@ -45,27 +48,53 @@ pub struct Swept {
     pub remaining: u64,
 }
 
+/// Which of several sweeps that share the work this is, counted from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part(usize);
+
+impl Part {
+    /// None where there are not so many parts.
+    pub fn new(part: usize, parts: usize) -> Option<Self> {
+        ((1..=MOST_PARTS).contains(&parts) && part < parts).then_some(Self(part))
+    }
+
+    /// How many rows are left to the parts before this one, each of which does so much.
+    const fn offset(self, capacity: usize) -> usize {
+        self.0 * capacity
+    }
+}
+
 /// Fails where the database did not answer what there is to do, or what remains; what was found is done all the same.
-pub async fn sweep<P: Ports>(ports: &P, invocation: &Invocation) -> Result<Swept, DatabaseUnavailable> {
+pub async fn sweep<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    part: Part,
+) -> Result<Swept, DatabaseUnavailable> {
     invocation.keep_for_looks(RUNS_KEPT_FOR_LOOKS);
     let sweep = Sweep {
         ports,
         invocation,
         swept: RefCell::default(),
-        owed: RefCell::default(),
-        to_look_at: RefCell::default(),
+        owed: Feed::new(
+            [owed_and_due(ports)],
+            Column::SyncNotBefore,
+            part.offset(RUNS_PER_INVOCATION as usize),
+        ),
+        to_look_at: Feed::new([to_look_at(ports)], Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
+        looks_left: Cell::new(LOOKS_PER_SWEEP),
         lookers: Cell::new(ROWS_AT_ONCE),
-        due: RefCell::default(),
-        to_retire: RefCell::default(),
+        due: Feed::new([due(ports)], Column::WebhookNotBefore, part.offset(RENEWALS_PER_SWEEP)),
+        renewals_left: Cell::new(RENEWALS_PER_SWEEP),
+        to_retire: Feed::new(to_retire(), Column::Id, part.offset(RENEWALS_PER_SWEEP)),
         farewells: RefCell::default(),
     };
     // Concurrently, so that runs that hang do not keep channels from being renewed.
     let mut steps: FuturesUnordered<Step<'_>> = FuturesUnordered::new();
-    steps.push(sweep.find_owed().boxed_local());
-    steps.push(sweep.find_due().boxed_local());
-    steps.push(sweep.find_to_look_at().boxed_local());
-    steps.push(sweep.find_to_retire().boxed_local());
-    steps.push(sweep.find_farewells().boxed_local());
+    steps.extend((0..RUNS_PER_INVOCATION).map(|_| sweep.run_next().boxed_local()));
+    steps.extend((0..ROWS_AT_ONCE).map(|_| sweep.renew_next().boxed_local()));
+    steps.extend((0..ROWS_AT_ONCE).map(|_| sweep.look_next().boxed_local()));
+    steps.extend((0..ROWS_AT_ONCE).map(|_| sweep.retire_next().boxed_local()));
+    steps.push(sweep.find_farewells(part).boxed_local());
     let mut result = Ok(());
     while let Some(next) = steps.next().await {
         match next {
@@ -93,31 +122,75 @@ struct Sweep<'a, P> {
     ports: &'a P,
     invocation: &'a Invocation,
     swept: RefCell<Swept>,
-    /// More rows than this sweep has runs, for sweeps that overlap find the same ones and each row is one's alone.
-    owed: RefCell<std::vec::IntoIter<Connection>>,
-    /// Rows that wait for one of the few looks at a time.
-    to_look_at: RefCell<std::vec::IntoIter<Connection>>,
+    owed: Feed,
+    to_look_at: Feed,
+    looks_left: Cell<usize>,
     /// How many looks may still find something to run.
     lookers: Cell<usize>,
-    /// Rows that wait for one of the few renewals at a time.
-    due: RefCell<std::vec::IntoIter<Connection>>,
-    to_retire: RefCell<std::vec::IntoIter<Connection>>,
+    due: Feed,
+    renewals_left: Cell<usize>,
+    to_retire: Feed,
     farewells: RefCell<std::vec::IntoIter<Farewell>>,
 }
 
-impl<P: Ports> Sweep<'_, P> {
-    /// Runs that are owed and due.
-    async fn find_owed(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let filters = owed_and_due(self.ports);
-        let owed = self.read(Query { filters, order: Column::SyncNotBefore, limit: ROWS_PER_STEP }).await?;
-        self.owed.replace(owed.into_iter());
-        Ok(Next((0..RUNS_PER_INVOCATION).map(|_| self.run_next().boxed_local()).collect()))
+/// Rows that wait for one of the few that are worked on at a time; read page after page, so that those that fail or
+/// refuse do not hide the next.
+struct Feed(Mutex<Pages>);
+
+struct Pages {
+    queries: Vec<Query>,
+    page: std::vec::IntoIter<Connection>,
+    /// A row that still meets the query after its turn is put off until the next sweep.
+    had_their_turn: BTreeSet<ConnectionId>,
+}
+
+impl Feed {
+    fn new(questions: impl IntoIterator<Item = Vec<Filter>>, order: Column, offset: usize) -> Self {
+        let query = |filters| Query { offset, ..Query::first(ROWS_PER_PAGE, filters, order) };
+        let queries = questions.into_iter().map(query).collect();
+        let page = Vec::new().into_iter();
+        Self(Mutex::new(Pages { queries, page, had_their_turn: BTreeSet::new() }))
     }
 
-    /// Runs the next row that no other sweep was faster to claim, and that needs it.
+    /// None where there is no other, or `may_go_on` says so.
+    async fn next<P: Ports>(
+        &self,
+        ports: &P,
+        may_go_on: impl Fn() -> bool,
+    ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        // While one reads a page, the others wait for it here.
+        let mut pages = self.0.lock().await;
+        let Pages { queries, page, had_their_turn } = &mut *pages;
+        loop {
+            if !may_go_on() {
+                return Ok(None);
+            }
+            if let Some(row) = page.next() {
+                return Ok(Some(row));
+            }
+            let Some(query) = queries.last_mut() else { return Ok(None) };
+            let Ok(rows) = ports.select(query.clone(), DATABASE_TIMEOUT).await else {
+                queries.clear();
+                return Err(DatabaseUnavailable);
+            };
+            let (read, is_last) = (rows.len(), rows.len() < query.limit);
+            let rows = rows.into_iter().flatten();
+            let next: Vec<_> = rows.filter(|row| had_their_turn.insert(row.id)).collect();
+            // What was done is not among the rows any more, and what refused is skipped.
+            query.offset += read - next.len();
+            if is_last {
+                queries.pop();
+            }
+            *page = next.into_iter();
+        }
+    }
+}
+
+impl<P: Ports> Sweep<'_, P> {
+    /// Makes the next run that no other sweep was faster to claim.
     async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        while self.invocation.may_run(self.ports.now(), None) {
-            let Some(row) = self.owed.borrow_mut().next() else { return Ok(Next::NOTHING) };
+        let may_run = || self.invocation.may_run(self.ports.now(), None);
+        while let Some(row) = self.owed.next(self.ports, may_run).await? {
             match self.run(row, Reason::Owed, Beforehand::Nothing).await {
                 Outcome::Synced | Outcome::Failed(_) => return Ok(Next::NOTHING),
                 Outcome::Settled if self.swept.borrow().settled as usize >= LOOKS_PER_SWEEP => {
@@ -129,37 +202,26 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next::NOTHING)
     }
 
-    /// Calendars that are due for a look, whatever Google says of them.
-    async fn find_to_look_at(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let mut filters = Vec::from(live());
-        filters.extend(consenting());
-        filters.extend([
-            Filter::IsNull(Column::SyncRequestId),
-            Filter::Lte(Column::SyncLookAt, self.ports.now().into()),
-        ]);
-        let query = Query { filters, order: Column::SyncLookAt, limit: LOOKS_PER_SWEEP };
-        let due = self.read(query).await;
-        let result = due.map(|due| self.to_look_at.replace(due.into_iter()));
-        let mut next: Vec<Step<'_>> = (0..ROWS_AT_ONCE).map(|_| self.look_next().boxed_local()).collect();
-        next.push(async move { result.map(|_| Next::NOTHING) }.boxed_local());
-        Ok(Next(next))
-    }
-
-    /// Looks at the next row's calendar. Its run does not keep the one after it waiting.
+    /// Looks at the next calendar. Its run does not keep the one after it waiting.
     async fn look_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let now = self.ports.now();
-        // A channel that is due, or is being opened, brings its own look.
-        let is_for_look = |row: &Connection| row.webhook_not_before > now && row.webhook_lease_until < now;
-        let next = self.to_look_at.borrow_mut().find(is_for_look);
-        let Some(row) = next.filter(|_| self.invocation.may_look(now)) else {
-            self.lookers.set(self.lookers.get() - 1);
-            let is_last = self.lookers.get() == 0;
-            return Ok(if is_last { self.run_instead_of_looks() } else { Next::NOTHING });
+        let row = match self.next_to_look_at().await {
+            Ok(Some(row)) => row,
+            end => {
+                self.lookers.set(self.lookers.get() - 1);
+                let next = if self.lookers.get() == 0 { self.run_instead_of_looks() } else { Next::NOTHING };
+                let mut next = next.0;
+                next.extend(end.err().map(|unavailable| async move { Err(unavailable) }.boxed_local()));
+                return Ok(Next(next));
+            }
         };
         let mut next = vec![self.look_next().boxed_local()];
         let looked = look_if_due(self.ports, &row).await;
+        if looked == DueLook::NotOurs {
+            self.looks_left.set(self.looks_left.get() + 1);
+            return Ok(Next(next));
+        }
         let mut swept = self.swept.borrow_mut();
-        swept.looked += u32::from(looked != DueLook::NotOurs);
+        swept.looked += 1;
         if let DueLook::RunAsked { row, found, missed } = looked {
             swept.reconciled += 1;
             swept.missed += u32::from(missed);
@@ -167,6 +229,19 @@ impl<P: Ports> Sweep<'_, P> {
             next.push(self.run_for_look(*row, beforehand).boxed_local());
         }
         Ok(Next(next))
+    }
+
+    async fn next_to_look_at(&self) -> Result<Option<Connection>, DatabaseUnavailable> {
+        let may_look = || self.looks_left.get() > 0 && self.invocation.may_look(self.ports.now());
+        while let Some(row) = self.to_look_at.next(self.ports, may_look).await? {
+            let now = self.ports.now();
+            // A channel that is due, or is being opened, brings its own look.
+            if row.webhook_not_before > now && row.webhook_lease_until < now {
+                self.looks_left.set(self.looks_left.get() - 1);
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// What no look needed goes to runs that are owed.
@@ -185,18 +260,11 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next::NOTHING)
     }
 
-    /// Missing, expiring, foreign and failed channels alike: whatever is due.
-    async fn find_due(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let mut filters = Vec::from(live());
-        filters.push(Filter::Lte(Column::WebhookNotBefore, self.ports.now().into()));
-        let due = self.read(Query { filters, order: Column::WebhookNotBefore, limit: ROWS_PER_STEP }).await?;
-        self.due.replace(due.into_iter());
-        Ok(Next((0..ROWS_AT_ONCE).map(|_| self.renew_next().boxed_local()).collect()))
-    }
-
-    /// Renews the next row. Its run does not keep the one after it waiting.
+    /// Renews the next channel. Its run does not keep the one after it waiting.
     async fn renew_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let Some(row) = self.due.borrow_mut().next() else { return Ok(Next::NOTHING) };
+        let may_renew = || self.renewals_left.get() > 0 && self.invocation.may_renew(self.ports.now());
+        let Some(row) = self.due.next(self.ports, may_renew).await? else { return Ok(Next::NOTHING) };
+        self.renewals_left.set(self.renewals_left.get() - 1);
         let mut next = vec![self.renew_next().boxed_local()];
         match renew_channel(self.ports, self.invocation, &row, Trigger::Sweep).await {
             Renewal::Renewed(renewed) => {
@@ -206,7 +274,9 @@ impl<P: Ports> Sweep<'_, P> {
             Renewal::Failed(failure, _) => {
                 self.swept.borrow_mut().failed.push((row.id, failure.code().to_owned()));
             }
-            Renewal::NotOurs | Renewal::GivenUp(_) | Renewal::Unanswered => {}
+            Renewal::GivenUp(_) => {}
+            // Google was not asked.
+            Renewal::NotOurs | Renewal::Unanswered => self.renewals_left.set(self.renewals_left.get() + 1),
         }
         Ok(Next(next))
     }
@@ -217,29 +287,12 @@ impl<P: Ports> Sweep<'_, P> {
         Ok(Next::NOTHING)
     }
 
-    /// Disconnected or paused, with a channel or only a pending one.
-    async fn find_to_retire(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let disconnected = [google(), Filter::NotTrue(Column::IsActive)];
-        let paused = [google(), Filter::IsTrue(Column::IsActive), Filter::IsFalse(Column::SyncEnabled)];
-        let open = [Filter::NotNull(Column::WebhookId)];
-        let pending = [Filter::IsNull(Column::WebhookId), Filter::NotNull(Column::WebhookPendingId)];
-        let mut to_retire = Vec::new();
-        for (state, channel) in
-            [(&disconnected[..], &open[..]), (&disconnected, &pending), (&paused, &open), (&paused, &pending)]
-        {
-            let filters = [state, channel].concat();
-            let query = Query { filters, order: Column::Id, limit: ROWS_PER_STEP };
-            to_retire.extend(self.read(query).await?);
-        }
-        self.to_retire.replace(to_retire.into_iter());
-        Ok(Next((0..ROWS_AT_ONCE).map(|_| self.retire_next().boxed_local()).collect()))
-    }
-
     async fn retire_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let in_time = self.invocation.may_renew(self.ports.now());
-        let Some(row) = self.to_retire.borrow_mut().next().filter(|_| in_time) else {
-            return Ok(Next::NOTHING);
+        let may_retire = || {
+            let is_full = self.swept.borrow().stopped as usize >= RENEWALS_PER_SWEEP;
+            !is_full && self.invocation.may_renew(self.ports.now())
         };
+        let Some(row) = self.to_retire.next(self.ports, may_retire).await? else { return Ok(Next::NOTHING) };
         if retire(self.ports, &row).await {
             self.swept.borrow_mut().stopped += 1;
         }
@@ -247,8 +300,10 @@ impl<P: Ports> Sweep<'_, P> {
     }
 
     /// Channels of deleted connections.
-    async fn find_farewells(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let farewells = self.ports.farewells(self.ports.now(), ROWS_PER_STEP, DATABASE_TIMEOUT).await?;
+    async fn find_farewells(&self, part: Part) -> Result<Next<'_>, DatabaseUnavailable> {
+        let offset = part.offset(ROWS_PER_PAGE);
+        let farewells =
+            self.ports.farewells(self.ports.now(), offset, ROWS_PER_PAGE, DATABASE_TIMEOUT).await?;
         self.farewells.replace(farewells.into_iter());
         Ok(Next((0..ROWS_AT_ONCE).map(|_| self.see_off_next().boxed_local()).collect()))
     }
@@ -279,10 +334,6 @@ impl<P: Ports> Sweep<'_, P> {
             Outcome::NotRun => {}
         }
     }
-
-    async fn read(&self, query: Query) -> Result<Vec<Connection>, DatabaseUnavailable> {
-        Ok(self.ports.select(query, DATABASE_TIMEOUT).await?.into_iter().flatten().collect())
-    }
 }
 
 /// Runs that may start now.
@@ -296,4 +347,38 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
         Filter::Lte(Column::SyncNotBefore, now.into()),
     ]);
     filters
+}
+
+/// Calendars that are due for a look, whatever Google says of them.
+fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
+    let mut filters = Vec::from(live());
+    filters.extend(consenting());
+    filters
+        .extend([Filter::IsNull(Column::SyncRequestId), Filter::Lte(Column::SyncLookAt, ports.now().into())]);
+    filters
+}
+
+/// Missing, expiring, foreign and failed channels alike: whatever is due.
+fn due<P: Ports>(ports: &P) -> Vec<Filter> {
+    let now = ports.now();
+    let mut filters = Vec::from(live());
+    filters.extend([
+        Filter::Lte(Column::WebhookNotBefore, now.into()),
+        Filter::Lt(Column::WebhookLeaseUntil, now.into()),
+    ]);
+    filters
+}
+
+/// Disconnected or paused, with a channel or only a pending one.
+fn to_retire() -> [Vec<Filter>; 4] {
+    let disconnected = [google(), Filter::NotTrue(Column::IsActive)];
+    let paused = [google(), Filter::IsTrue(Column::IsActive), Filter::IsFalse(Column::SyncEnabled)];
+    let open = [Filter::NotNull(Column::WebhookId)];
+    let pending = [Filter::IsNull(Column::WebhookId), Filter::NotNull(Column::WebhookPendingId)];
+    [
+        [&disconnected[..], &open].concat(),
+        [&disconnected[..], &pending].concat(),
+        [&paused[..], &open].concat(),
+        [&paused[..], &pending].concat(),
+    ]
 }

@@ -167,6 +167,8 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 pub enum Filter {
     /// Equal; nothing equals null.
     Eq(Column, Value),
+    /// Equal to one of these.
+    In(Column, Vec<Value>),
     /// Not equal, where null is a value like any other.
     IsDistinct(Column, Value),
     Lt(Column, Value),
@@ -188,13 +190,20 @@ pub struct Query {
     pub filters: Vec<Filter>,
     /// Ascending, nulls first.
     pub order: Column,
+    /// How many of them are left out, the first in that order.
+    pub offset: usize,
     pub limit: usize,
 }
 
 impl Query {
     /// The row with this id.
     pub fn by_id(id: impl Into<Value>) -> Self {
-        Self { filters: vec![Filter::Eq(Column::Id, id.into())], order: Column::Id, limit: 1 }
+        Self::first(1, vec![Filter::Eq(Column::Id, id.into())], Column::Id)
+    }
+
+    /// The first rows in this order.
+    pub fn first(limit: usize, filters: Vec<Filter>, order: Column) -> Self {
+        Self { filters, order, offset: 0, limit }
     }
 }
 

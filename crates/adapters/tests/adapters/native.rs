@@ -8,12 +8,14 @@ use adapters::deployment::Deployment;
 use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
 use protocol::Timestamp;
 use protocol::event::Event;
-use protocol::ports::{Clock, Entropy, Log};
+use protocol::ports::{Clock, Entropy, Instance, Log};
+use protocol::waiters::Waiters;
 use uuid::Uuid;
 
 #[derive(Default)]
 pub(crate) struct Native {
     client: reqwest::Client,
+    waiters: Waiters,
     pub(crate) log: RefCell<Vec<Event>>,
 }
 
@@ -73,6 +75,12 @@ impl Clock for Native {
 impl Entropy for Native {
     fn random(&self) -> u128 {
         Uuid::new_v4().as_u128()
+    }
+}
+
+impl Instance for Native {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 }
 

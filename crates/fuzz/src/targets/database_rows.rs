@@ -46,7 +46,7 @@ type Rows = Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable>;
 fn read(status: u16, body: &[u8]) -> (Rows, String) {
     let answer = response(status, body);
     let project = Project::new(move |_| Ok(answer.clone()));
-    let query = Query { filters: Vec::new(), order: Column::Id, limit: 10 };
+    let query = Query::first(10, Vec::new(), Column::Id);
     let rows = finish(project.deployment.select(query, TIMEOUT));
     (rows, project.log())
 }

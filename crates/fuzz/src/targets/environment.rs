@@ -70,7 +70,7 @@ fn is_address(text: &str) -> bool {
 
 fn is_good_for_requests(configuration: Configuration, keys: &[&str]) {
     let project = Project::configured(configuration, empty);
-    let query = Query { filters: Vec::new(), order: Column::Id, limit: 1 };
+    let query = Query::first(1, Vec::new(), Column::Id);
     assert!(finish(project.deployment.select(query, Duration::from_secs(1))).is_ok());
     for request in project.asked() {
         let url = Url::parse(&request.url);

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 fn read(text: &str) -> Option<Timestamp> {
     let rows = json!([{ "id": Uuid::nil().to_string(), "expires_at": text }]).to_string();
     let project = Project::new(move |_| Ok(response(200, rows.as_bytes())));
-    let query = Query { filters: Vec::new(), order: Column::Id, limit: 1 };
+    let query = Query::first(1, Vec::new(), Column::Id);
     let row = finish(project.deployment.select(query, TIMEOUT)).unwrap().remove(0);
     row.map(|row| row.expires_at.unwrap()).ok()
 }

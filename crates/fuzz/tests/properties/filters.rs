@@ -81,7 +81,7 @@ fn the_filters_of_a_read_a_count_and_an_update_are_those_that_were_meant() {
     for_all(filters, |filters| {
         let meant: Vec<Filter> = filters.iter().map(|(filter, _)| filter.clone()).collect();
         let project = Project::new(empty);
-        let query = Query { filters: meant.clone(), order: Column::Id, limit: 1 };
+        let query = Query::first(1, meant.clone(), Column::Id);
         assert!(finish(project.deployment.select(query, TIMEOUT)).is_ok());
         assert_eq!(parameters(&project), expected(filters));
         assert!(finish(project.deployment.count(meant.clone(), TIMEOUT)).is_ok());

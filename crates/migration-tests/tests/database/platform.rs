@@ -14,7 +14,8 @@ use local_supabase::ApiKeys;
 use local_supabase::postgrest::Postgrest;
 use protocol::Timestamp;
 use protocol::event::Event;
-use protocol::ports::{Clock, Entropy, Log};
+use protocol::ports::{Clock, Entropy, Instance, Log};
+use protocol::waiters::Waiters;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -45,8 +46,12 @@ impl Functions {
         ];
         let configuration = Configuration::parse(&Environment::from(variables)).unwrap();
         let plans = Rc::default();
-        let platform =
-            Platform { client: reqwest::Client::new(), rest_url: rest.url(), plans: Rc::clone(&plans) };
+        let platform = Platform {
+            client: reqwest::Client::new(),
+            rest_url: rest.url(),
+            plans: Rc::clone(&plans),
+            waiters: Waiters::default(),
+        };
         let deployment = Rc::new(Deployment::new(platform, configuration));
         Self { deployment, plans, key: keys.legacy_service_role.clone() }
     }
@@ -110,6 +115,7 @@ struct Platform {
     client: reqwest::Client,
     rest_url: String,
     plans: Rc<RefCell<Plans>>,
+    waiters: Waiters,
 }
 
 impl Http for Platform {
@@ -202,6 +208,12 @@ impl Clock for Platform {
 impl Entropy for Platform {
     fn random(&self) -> u128 {
         Uuid::new_v4().as_u128()
+    }
+}
+
+impl Instance for Platform {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 }
 

@@ -302,13 +302,13 @@ fn cases() -> Vec<Case> {
             }
             sets {
                 WebhookId "pending", WebhookResourceId "theirs", WebhookExpiration at(30 * DAY),
-                WebhookOpenedAt at(1), WebhookMessageNumber 0, WebhookPendingId NULL, WebhookLeaseUntil NEVER,
+                WebhookOpenedAt at(1), WebhookMessageNumber 0, WebhookPendingId NULL, WebhookLeaseUntil at(6),
                 WebhookAttempts 0, WebhookError NULL, WebhookErrorReason NULL,
                 WebhookNotBefore at(28 * DAY), SyncRequestId NEW, SyncLookAt at(901),
             }
-        |_| pending(disown_channel),
+        |_| pending(|opening| disown_channel(opening, at(1))),
             unless { Id ANOTHER, WebhookPendingId "other" }
-            sets { WebhookPendingId NULL, WebhookLeaseUntil NEVER }
+            sets { WebhookPendingId NULL, WebhookLeaseUntil at(6) }
         |_| pending(look_up_channel),
             of { WebhookId "pending", WebhookPendingId NULL }
             unless { Id ANOTHER, WebhookId "current" }

@@ -7,7 +7,7 @@ use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure};
 use protocol::look::{Anchor, Digest, LookFailure, Seen};
 use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
-use protocol::sweep::{Swept, sweep};
+use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 use protocol::transition::ROTATED;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn due(world: &World, more: impl IntoIterator<Item = (Column, Value)>) -> Connec
 }
 
 fn sweep_once(world: &World) -> Swept {
-    finish(sweep(world, &world.sweeping())).unwrap()
+    finish(sweep(world, &world.sweeping(), Part::default())).unwrap()
 }
 
 fn minutes_to_next_look(world: &World, id: ConnectionId) -> i64 {

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use protocol::connection::Farewell;
 use protocol::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
 use protocol::failure::{RenewalFailure, StopFailure};
-use protocol::sweep::sweep;
+use protocol::sweep::{Part, sweep};
 use uuid::Uuid;
 
 fn farewell() -> Farewell {
@@ -23,7 +23,7 @@ fn farewell() -> Farewell {
 }
 
 fn sweep_once(world: &World) {
-    finish(sweep(world, &world.sweeping())).unwrap();
+    finish(sweep(world, &world.sweeping(), Part::default())).unwrap();
 }
 
 #[test]

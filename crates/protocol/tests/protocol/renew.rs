@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
-use protocol::connection::{AccessToken, ChannelId, ConnectionId, ResourceId};
+use protocol::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure, WatchFailure, Word};
 use protocol::grant::OpenedChannel;
@@ -14,7 +14,7 @@ use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, renew_channel};
 use protocol::retire::retire;
-use protocol::setup::{SetUp, setup};
+use protocol::setup::{self, SetUp, setup};
 use protocol::table::{Column, Value};
 use protocol::transition::Trigger;
 
@@ -252,7 +252,7 @@ fn reconnected_meanwhile_the_channel_of_the_old_consent_is_stopped() {
 }
 
 #[test]
-fn reconnected_meanwhile_a_renewal_that_fails_makes_way_at_once() {
+fn reconnected_meanwhile_a_renewal_that_fails_makes_way_in_five_seconds() {
     for expires_in in [TimeDelta::zero(), TimeDelta::hours(1)] {
         let world = World::new();
         let id = world.connect(1, []);
@@ -264,10 +264,8 @@ fn reconnected_meanwhile_a_renewal_that_fails_makes_way_at_once() {
         assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::GivenUp(_)), "{expires_in}");
         let row = world.row(id);
         assert_eq!((row.webhook_pending_id, row.webhook_error), (None, None), "{expires_in}");
-        assert_eq!(
-            (row.webhook_lease_until, row.webhook_not_before),
-            (Timestamp::default(), crate::world::START)
-        );
+        let lease_until = crate::world::START + TimeDelta::seconds(5);
+        assert_eq!((row.webhook_lease_until, row.webhook_not_before), (lease_until, crate::world::START));
     }
 }
 
@@ -441,9 +439,10 @@ fn a_claim_that_leaves_no_time_for_the_watch_is_given_back() {
         let renewal = renew_once(&world, id, Trigger::Sweep);
         assert_eq!(world.asked.borrow().len(), watches, "second {second}");
         let row = world.row(id);
-        assert_eq!((row.webhook_pending_id, row.webhook_lease_until), (None, Timestamp::default()));
+        assert_eq!(row.webhook_pending_id, None);
         assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
         if watches == 1 {
+            assert_eq!(row.webhook_lease_until, Timestamp::default());
             assert!(matches!(renewal, Renewal::GivenUp(_)), "{renewal:?}");
             assert_eq!(row.webhook_id, Some(ChannelId::new("old")));
             assert_eq!(row.webhook_not_before, world.now.get(), "due again at once");
@@ -478,10 +477,14 @@ fn setup_keeps_a_channel_that_is_well_and_replaces_any_other() {
         let world = World::new();
         let id = world.connect(1, channel("old"));
         world.table.write(id, change.clone());
-        let result = finish(setup(&world, &world.targeted(), world.row(id))).unwrap();
+        let result = set_up(&world, world.row(id)).unwrap();
         assert_eq!(matches!(result, SetUp::Opened(_)), opened == 1, "{change:?}");
         assert_eq!(world.opened.borrow().len(), opened, "{change:?}");
     }
+}
+
+fn set_up(world: &World, row: Connection) -> setup::Result {
+    finish(setup(world, &world.targeted(), &[row])).remove(0)
 }
 
 #[test]
@@ -491,7 +494,7 @@ fn setup_waits_for_another_that_is_opening_the_channel() {
     world
         .table
         .write(id, [(Column::WebhookLeaseUntil, (crate::world::START + TimeDelta::seconds(90)).into())]);
-    let refusal = finish(setup(&world, &world.targeted(), world.row(id))).unwrap_err();
+    let refusal = set_up(&world, world.row(id)).unwrap_err();
     assert!(matches!(refusal, Refusal::TooSoon { .. }));
     assert!(world.now.get() >= crate::world::START + TimeDelta::seconds(15));
 }
@@ -505,7 +508,7 @@ fn setup_does_not_wait_for_a_connection_that_was_paused_or_disconnected_since_it
         let id = world.connect(1, []);
         let row = world.row(id);
         world.table.write(id, [(column, Value::Boolean(false))]);
-        assert_eq!(finish(setup(&world, &world.targeted(), row)), Err(refusal));
+        assert_eq!(set_up(&world, row), Err(refusal));
     }
 }
 
@@ -515,7 +518,7 @@ fn setup_opens_no_second_channel_when_the_first_cannot_be_stored() {
         let world = World::new();
         let id = world.connect(1, []);
         world.fate.set(Some((2, fate)));
-        let result = finish(setup(&world, &world.targeted(), world.row(id)));
+        let result = set_up(&world, world.row(id));
         assert_eq!(world.opened.borrow().len(), 1, "{fate:?}");
         match fate {
             Fate::Lost => {

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use protocol::connection::ChannelId;
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
 use protocol::schedule::RUNS_PER_INVOCATION;
-use protocol::sweep::{Swept, sweep};
+use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 
 const FALSE: Value = Value::Boolean(false);
@@ -25,7 +25,7 @@ fn a_sweep_renews_retires_runs_and_reconciles() {
     let well = world.connect(5, channel("well"));
     let before = world.row(well);
 
-    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     assert_eq!((swept.renewed, swept.stopped, swept.synced, swept.reconciled), (1, 1, 3, 1));
     assert_eq!((swept.failed, swept.remaining), (vec![], 0));
     let reasons: BTreeMap<_, _> =
@@ -45,7 +45,7 @@ fn a_sweep_makes_25_runs_and_says_how_many_remain() {
         let id = world.connect(number, channel("c"));
         world.table.write(id, [(Column::SyncRequestId, world.request())]);
     }
-    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     assert_eq!((swept.synced, swept.remaining), (25, 15));
 }
 
@@ -56,7 +56,7 @@ fn a_sweep_makes_as_many_runs_and_renewals_as_the_readme_says() {
     for number in 1..=300 {
         world.connect(number, []);
     }
-    let swept = finish(sweep(&world, &world.sweeping())).unwrap();
+    let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     let limit = format!("A sweep makes {} runs and {} renewals at the most", swept.synced, swept.renewed);
     assert!(include_str!("../../../../README.md").contains(&limit), "{limit}");
 }
@@ -67,7 +67,7 @@ fn a_run_that_still_goes_on_does_not_count_as_remaining() {
     let id = world.connect(1, channel("current"));
     let lease = (Column::SyncLeaseUntil, (START + TimeDelta::minutes(2)).into());
     world.table.write(id, [(Column::SyncRequestId, world.request()), lease]);
-    assert_eq!(finish(sweep(&world, &world.sweeping())), Ok(Swept::default()));
+    assert_eq!(finish(sweep(&world, &world.sweeping(), Part::default())), Ok(Swept::default()));
 }
 
 #[test]
@@ -80,9 +80,9 @@ fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
         world.table.write(id, [owed(&world)]);
     }
     // When the first has read what there is to do, another is faster to do it.
-    let another = |world: &World| assert!(finish(sweep(world, &world.sweeping())).is_ok());
+    let another = |world: &World| assert!(finish(sweep(world, &world.sweeping(), Part::default())).is_ok());
     world.after_select.replace(Some((Column::SyncNotBefore, Box::new(another))));
-    finish(sweep(&world, &world.sweeping())).unwrap();
+    finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize);
 }
 
@@ -98,7 +98,7 @@ fn a_sweep_gives_up_the_channels_of_paused_and_disconnected_connections_pending_
             let world = World::new();
             let id = world.connect(1, channel);
             world.table.write(id, [(column, value.clone())]);
-            let swept = finish(sweep(&world, &world.sweeping()));
+            let swept = finish(sweep(&world, &world.sweeping(), Part::default()));
             assert_eq!(swept, Ok(Swept { stopped: 1, ..Swept::default() }), "{column:?} {value:?}");
             assert_eq!((world.row(id).webhook_id, world.row(id).webhook_pending_id), (None, None));
             assert_eq!(*world.stopped.borrow(), stopped);
@@ -114,7 +114,11 @@ fn a_sweep_gives_up_no_channel_after_second_45() {
         world.table.write(id, [(Column::SyncEnabled, FALSE)]);
         let invocation = world.sweeping();
         world.pass(TimeDelta::seconds(second));
-        assert_eq!(finish(sweep(&world, &invocation)).unwrap().stopped, stopped, "second {second}");
+        assert_eq!(
+            finish(sweep(&world, &invocation, Part::default())).unwrap().stopped,
+            stopped,
+            "second {second}"
+        );
     }
 }
 
@@ -131,7 +135,11 @@ fn a_sweep_leaves_the_rows_of_other_providers_alone() {
         let id = world.connect(1, channel("foreign"));
         world.table.write(id, [(Column::Provider, "outlook".into()), state.clone()]);
         let before = world.row(id);
-        assert_eq!(finish(sweep(&world, &world.sweeping())), Ok(Swept::default()), "{state:?}");
+        assert_eq!(
+            finish(sweep(&world, &world.sweeping(), Part::default())),
+            Ok(Swept::default()),
+            "{state:?}"
+        );
         assert_eq!(world.row(id), before, "{state:?}");
     }
 }
@@ -144,7 +152,7 @@ fn a_sweep_tells_which_runs_and_renewals_failed() {
     let owing = world.connect(2, channel("owing"));
     world.table.write(owing, [(Column::SyncRequestId, world.request())]);
     world.run_answers.replace([Err(RunFailure::Answered(500))].into());
-    let mut failed = finish(sweep(&world, &world.sweeping())).unwrap().failed;
+    let mut failed = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap().failed;
     failed.sort();
     assert_eq!(failed, [(due, "google_rejected".to_owned()), (owing, "recalculate_500".to_owned())]);
 }
@@ -159,7 +167,7 @@ fn a_sweep_that_cannot_read_what_to_do_does_the_rest_and_fails() {
         let owing = world.connect(3, channel("owing"));
         world.table.write(owing, [(Column::SyncRequestId, world.request())]);
         world.unanswered_read.set(Some(order));
-        assert!(finish(sweep(&world, &world.sweeping())).is_err(), "{order:?}");
+        assert!(finish(sweep(&world, &world.sweeping(), Part::default())).is_err(), "{order:?}");
         assert_eq!(world.row(due).webhook_id.is_none(), order == Column::WebhookNotBefore, "{order:?}");
         assert_eq!(world.row(paused).webhook_id.is_some(), order == Column::Id, "{order:?}");
         assert_eq!(world.row(owing).sync_request_id.is_some(), order == Column::SyncNotBefore, "{order:?}");

@@ -19,10 +19,11 @@ use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::invocation::{Invocation, Kind};
 use protocol::look::{Anchor, CalendarName, Digest, Look, LookFailure, Seen};
 use protocol::memory::Table;
-use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::ports::{Clock, Connections, Entropy, Google, Instance, Log, Recalculation};
 use protocol::recalculation::Run;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::Update;
+use protocol::waiters::Waiters;
 use uuid::Uuid;
 
 pub(crate) const RESOURCE: &str = "resource of the calendar";
@@ -79,6 +80,7 @@ pub(crate) struct World {
     pub(crate) token_renewals: Cell<usize>,
     pub(crate) runs: RefCell<Vec<Run>>,
     pub(crate) log: RefCell<Vec<Event>>,
+    waiters: Waiters,
 }
 
 pub(crate) const START: Timestamp = match DateTime::from_timestamp(1_795_000_000, 0) {
@@ -120,6 +122,7 @@ impl World {
             token_renewals: Cell::new(0),
             runs: RefCell::default(),
             log: RefCell::default(),
+            waiters: Waiters::default(),
         }
     }
 
@@ -237,11 +240,18 @@ impl Connections for World {
     async fn farewells(
         &self,
         now: Timestamp,
+        offset: usize,
         limit: usize,
         _timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
         let farewells = self.farewells.borrow();
-        Ok(farewells.iter().filter(|farewell| farewell.not_before <= now).take(limit).cloned().collect())
+        Ok(farewells
+            .iter()
+            .filter(|farewell| farewell.not_before <= now)
+            .skip(offset)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     async fn claim_farewell(
@@ -368,6 +378,12 @@ impl Entropy for World {
         // SplitMix64's constant; any sequence without repetition will do.
         self.random.set(self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         self.random.get()
+    }
+}
+
+impl Instance for World {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 }
 

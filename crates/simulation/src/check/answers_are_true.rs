@@ -6,7 +6,7 @@ use protocol::connection::Connection;
 use protocol::event::Event;
 use protocol::failure::DatabaseUnavailable;
 use protocol::refusal::Refusal;
-use protocol::schedule::{REFRESH_INTERVAL, SETUP_PATIENCE};
+use protocol::schedule::{REFRESH_INTERVAL, SETUP_PATIENCE, SETUPS_THAT_WAIT};
 use protocol::setup::SetUp;
 use protocol::sweep::Swept;
 use protocol::transition::Transition;
@@ -69,7 +69,7 @@ impl Check for AnswersAreTrue {
                 let Some(life) = record.life(*invocation) else { return };
                 let deeds = self.deeds.entry(invocation.number).or_default();
                 deeds.note(life, deed);
-                deeds.judge(at, life, deed, &mut |what: String| {
+                deeds.judge(record, at, life, deed, &mut |what: String| {
                     found.broken(invocation.connection(), format!("{invocation} {what}"));
                 });
                 if deed.is_last() {
@@ -144,7 +144,14 @@ impl Deeds {
         }
     }
 
-    fn judge(&self, at: Instant, life: &Conduct, deed: &Deed<'_>, broken: &mut impl FnMut(String)) {
+    fn judge(
+        &self,
+        record: &Record,
+        at: Instant,
+        life: &Conduct,
+        deed: &Deed<'_>,
+        broken: &mut impl FnMut(String),
+    ) {
         let refusal = match deed {
             Deed::Sweeps(answer) => return self.sweeps(life, answer, broken),
             Deed::SetsUp(answer) => {
@@ -161,7 +168,7 @@ impl Deeds {
             }
             _ => None,
         };
-        if let Some(refusal) = refusal.filter(|refusal| !self.refuses_truly(at, life, *refusal)) {
+        if let Some(refusal) = refusal.filter(|refusal| !self.refuses_truly(record, at, life, *refusal)) {
             broken(format!("answers {refusal:?}, which is not so"));
         }
     }
@@ -174,14 +181,14 @@ impl Deeds {
         }
     }
 
-    fn refuses_truly(&self, at: Instant, life: &Conduct, refusal: Refusal) -> bool {
+    fn refuses_truly(&self, record: &Record, at: Instant, life: &Conduct, refusal: Refusal) -> bool {
         let row = self.read.as_ref();
         match refusal {
             Refusal::NoConnection => row.is_none(),
             Refusal::Disconnected => row.is_some_and(|row| !row.is_active),
             Refusal::Paused => row.is_some_and(|row| row.is_active && !row.sync_enabled),
             Refusal::TooSoon { retry_after } => {
-                row.is_some_and(|row| is_too_soon(at, life, row, micros(retry_after)))
+                row.is_some_and(|row| is_too_soon(record, at, life, row, micros(retry_after)))
             }
             Refusal::Failed(failure) => {
                 let is_last = self.failures.last().is_some_and(|(_, code)| code == failure.code());
@@ -265,12 +272,15 @@ fn is_dead(code: &str) -> bool {
     DEAD.iter().any(|failure| failure.code() == code)
 }
 
-/// What is left of the button's interval or of the lease, and a setup has waited for it in vain.
-fn is_too_soon(at: Instant, life: &Conduct, row: &Connection, retry_after: Instant) -> bool {
+/// What is left of the button's interval or of the lease, and a setup has waited for it in vain, or enough others wait.
+fn is_too_soon(record: &Record, at: Instant, life: &Conduct, row: &Connection, retry_after: Instant) -> bool {
     let (clock, interval) = (life.clock(at), delta(REFRESH_INTERVAL));
     let free_at = (instant(row.webhook_opened_at) + interval).max(instant(row.webhook_lease_until));
     let in_vain = match life.invocation.purpose {
-        Purpose::Setup(_) => life.age(at) >= delta(SETUP_PATIENCE) && !is_well(row, clock),
+        Purpose::Setup(connection) => {
+            let is_one_too_many = record.setups(connection) > SETUPS_THAT_WAIT;
+            (life.age(at) >= delta(SETUP_PATIENCE) || is_one_too_many) && !is_well(row, clock)
+        }
         _ => true,
     };
     is_live(row) && in_vain && retry_after == (free_at - clock).clamp(SECOND, interval)

@@ -1,7 +1,7 @@
 //! A change in a quiet time is looked at within seconds. So an invocation that asks for a run that may be made at once
-//! makes it, and one that gives a lease back waits for the next run where that is due soon.
+//! makes it, and one that gives a lease back waits for the next run where that is due soon. Of several one does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
@@ -29,11 +29,15 @@ pub(super) struct ChangesAreSeenPromptly {
     asked: BTreeMap<(usize, usize), Asked>,
     /// When invocations gave back the lease of a run that is still owed, and the row then.
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
+    /// The claims of runs that are not answered yet, by invocation and connection.
+    claims: BTreeSet<(usize, usize)>,
 }
 
 struct Asked {
     at: Instant,
     owed: Owed,
+    /// When the run is due by its clock.
+    due_at: Instant,
 }
 
 /// What tells whether a run is owed as it was.
@@ -69,10 +73,10 @@ impl ChangesAreSeenPromptly {
         let is_free = is_live(row)
             && is_consenting(row)
             && row.sync_request_id.is_some()
-            && instant(row.sync_lease_until) == 0
-            && instant(row.sync_not_before) <= life.clock(at) + patience(life);
+            && instant(row.sync_lease_until) == 0;
+        let due_at = at + instant(row.sync_not_before) - life.clock(at);
         self.asked.remove(&asker);
-        self.asked.extend(is_free.then(|| (asker, Asked { at, owed: owed(row) })));
+        self.asked.extend(is_free.then(|| (asker, Asked { at, owed: owed(row), due_at })));
     }
 
     fn read_deed(
@@ -99,6 +103,16 @@ impl ChangesAreSeenPromptly {
                 if transition == Transition::ClaimRun || ends_a_run(transition) =>
             {
                 self.released.remove(&(number, connection));
+                if transition == Transition::ClaimRun {
+                    self.claims.insert((number, connection));
+                }
+            }
+            Deed::Hears(Answer::Update {
+                connection: Some(connection),
+                transition: Transition::ClaimRun,
+                ..
+            }) => {
+                self.claims.remove(&(number, connection));
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
@@ -112,16 +126,36 @@ impl ChangesAreSeenPromptly {
             {
                 self.released.insert((number, connection), (at, row.clone()));
             }
-            Deed::Ends if !life.frozen => {
-                for ((_, connection), asked) in self.asked.range((number, 0)..(number + 1, 0)) {
-                    is_made(record, at, life, *connection, asked, found);
+            Deed::Ends | Deed::Crashes => {
+                let of_this = |asker: &(usize, usize)| asker.0 == number;
+                self.claims.retain(|claim| !of_this(claim));
+                let asked: Vec<_> = self.asked.extract_if(.., |asker, _| of_this(asker)).collect();
+                let released: Vec<_> = self.released.extract_if(.., |asker, _| of_this(asker)).collect();
+                if life.frozen || matches!(deed, Deed::Crashes) {
+                    return;
                 }
-                for ((_, connection), (at, row)) in self.released.range((number, 0)..(number + 1, 0)) {
-                    is_waited_for(*at, life, *connection, row, found);
+                for ((_, connection), asked) in asked {
+                    if !self.is_anothers(at, connection) {
+                        is_made(record, at, life, connection, &asked, found);
+                    }
+                }
+                for ((_, connection), (released_at, row)) in released {
+                    if !self.is_anothers(at, connection) {
+                        is_waited_for(released_at, life, connection, &row, found);
+                    }
                 }
             }
             _ => {}
         }
+    }
+}
+
+impl ChangesAreSeenPromptly {
+    /// Whether another invocation that goes on is to make a run of this connection, too, or is about to.
+    fn is_anothers(&self, at: Instant, connection: usize) -> bool {
+        let waits = |asked: &Asked| asked.due_at - at < delta(LONGEST_SLEEP);
+        let asked = self.asked.iter().filter(|(_, asked)| waits(asked)).map(|(asker, _)| asker);
+        asked.chain(self.released.keys()).chain(&self.claims).any(|asker| asker.1 == connection)
     }
 }
 
@@ -153,16 +187,17 @@ fn is_made(
     asked: &Asked,
     found: &mut Found<'_>,
 ) {
-    let in_time = match life.invocation.purpose {
-        // Less what it takes to ask for it.
-        Purpose::Sweep => {
-            record.is_quiet(life)
-                && life.runs < (RUNS_PER_INVOCATION - RUNS_KEPT_FOR_LOOKS) as usize
-                && life.age(asked.at) < delta(LAST_RUN_OF_A_SWEEP) - 2 * SECOND
-        }
-        // From then on renewals are given back.
-        _ => life.age(at) < delta(LAST_RENEWAL) - SECOND,
-    };
+    let in_time = asked.due_at - asked.at <= patience(life)
+        && match life.invocation.purpose {
+            // Less what it takes to ask for it.
+            Purpose::Sweep => {
+                record.is_quiet(life)
+                    && life.runs < (RUNS_PER_INVOCATION - RUNS_KEPT_FOR_LOOKS) as usize
+                    && life.age(asked.at) < delta(LAST_RUN_OF_A_SWEEP) - 2 * SECOND
+            }
+            // From then on renewals are given back.
+            _ => life.age(at) < delta(LAST_RENEWAL) - SECOND,
+        };
     let is_owed = record.row(connection).is_some_and(|row| {
         owed(row) == asked.owed && is_owed_and_due(row, Instant::MAX) && instant(row.sync_lease_until) == 0
     });

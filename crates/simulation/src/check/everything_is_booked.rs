@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use protocol::connection::{ChannelId, Connection};
 use protocol::schedule::{
-    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL,
+    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LEASE_AFTER_WATCH, LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL,
     LOOK_INTERVAL_WITHOUT_CHANNEL, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
 };
 use protocol::transition::Transition;
@@ -161,8 +161,10 @@ impl Entry<'_, '_> {
         self.demand(is_pending, "stores a channel that was not being opened");
         let fresh = row.webhook_pending_id.is_none()
             && row.webhook_error.is_none()
-            && (row.webhook_message_number, row.webhook_attempts) == (0, 0)
-            && instant(row.webhook_lease_until) == 0;
+            && (row.webhook_message_number, row.webhook_attempts) == (0, 0);
+        let left = instant(row.webhook_lease_until) - self.clock;
+        let keeps_out = (left - delta(LEASE_AFTER_WATCH)).abs() <= SECOND;
+        self.demand(keeps_out, &format!("keeps others out for {} s after a watch", left / SECOND));
         self.demand(fresh, "stores a channel, and something of what was before stays behind");
         let opened_at = instant(row.webhook_opened_at);
         self.demand((opened_at - self.clock).abs() <= SECOND, "stores another time than the channel's");
@@ -312,7 +314,7 @@ impl Entry<'_, '_> {
         let is_about = |usual: Instant| (usual / 10 * 9..=usual / 10 * 11).contains(&interval);
         // The channel may have spoken for the first time since its row was read.
         let case = self.record.case(self.step.connection);
-        let is_new = case.and_then(|case| case.committed_at).is_some_and(|at| at + 5 * MINUTE > self.clock);
+        let is_new = case.and_then(|case| case.committed_at).is_some_and(|at| at + 10 * MINUTE > self.clock);
         // Or another, that is being opened, has.
         let is_changing = before.webhook_pending_id.is_some();
         // Once the channel is to expire before that, soon after it does.

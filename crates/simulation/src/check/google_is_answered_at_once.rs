@@ -13,8 +13,8 @@ use crate::time::{Instant, MILLISECOND, SECOND, delta};
 
 /// Of the promise, not of the schedule.
 const AT_ONCE: Instant = 5 * SECOND;
-/// A look is two updates and a read.
-const REQUESTS_PER_JUDGEMENT: usize = 3;
+/// An update and a read at least.
+const REQUESTS_PER_JUDGEMENT: usize = 2;
 
 #[derive(Default)]
 pub(super) struct GoogleIsAnsweredAtOnce;

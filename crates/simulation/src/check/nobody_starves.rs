@@ -42,10 +42,12 @@ struct Queues {
     /// When its renewals ended, those included whose claim was lost.
     ended: Vec<Instant>,
     runs: usize,
+    /// How many pages of each it has read.
+    pages: BTreeMap<Queue, usize>,
 }
 
 /// What a sweep reads.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Queue {
     Renewals,
     Runs,
@@ -139,11 +141,14 @@ impl NobodyStarves {
 impl Queues {
     fn read(&mut self, at: Instant, life: &Conduct, deed: &Deed<'_>, found: &mut Found<'_>) {
         match *deed {
-            Deed::Asks(Request::Select(query))
-                if Queue::of(query).is_some() && life.age(at) > SECOND && !life.frozen =>
-            {
-                let what = "asks late what is due, and keeps it waiting for the rest";
-                found.broken(None, format!("{} {what}", life.invocation));
+            Deed::Asks(Request::Select(query)) => {
+                let Some(queue) = Queue::of(query) else { return };
+                let page = self.pages.entry(queue).or_default();
+                if *page == 0 && life.age(at) > SECOND && !life.frozen {
+                    let what = "asks late what is due, and keeps it waiting for the rest";
+                    found.broken(None, format!("{} {what}", life.invocation));
+                }
+                *page += 1;
             }
             Deed::Hears(Answer::Select { query, rows: Some(rows) }) => {
                 let rows = rows.iter().flatten();

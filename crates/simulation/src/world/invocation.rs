@@ -41,7 +41,8 @@ pub(crate) fn start(world: &Rc<World>, start: Start) {
             press_button(isolate, connection).await;
         }),
         Start::Sweep => spawn(world, Purpose::Sweep, async move |isolate| {
-            let answer = sweep::sweep(isolate, &invocation(isolate, Kind::Sweep)).await;
+            let answer =
+                sweep::sweep(isolate, &invocation(isolate, Kind::Sweep), sweep::Part::default()).await;
             isolate.tell(Deed::Sweeps(&answer));
         }),
     }
@@ -49,8 +50,10 @@ pub(crate) fn start(world: &Rc<World>, start: Start) {
 
 fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) + 'static) {
     let skew = world.dice.between(-SKEW, SKEW);
+    let number = world.number_invocation();
     let life = Life {
-        invocation: Invocation { number: world.number_instance(), purpose },
+        invocation: Invocation { number, purpose },
+        waiters: world.waiters_of(number),
         skew: if world.has(Fault::Skew) { skew } else { 0 },
         task: world.executor.next_task(),
         crashed: Default::default(),
@@ -82,10 +85,11 @@ async fn receive(isolate: &Isolate, notification: &Notification, heard: &Reply<H
 async fn set_up(isolate: &Isolate, connection: usize) {
     let invocation = invocation(isolate, Kind::Targeted);
     let Some(row) = read(isolate, connection).await else { return };
-    let answer = setup::setup(isolate, &invocation, row).await;
-    isolate.tell(Deed::SetsUp(&answer));
-    if let Ok(SetUp::Opened(renewed)) = answer {
-        renewed.follow_up(isolate, &invocation, Reason::ChannelOpened).await;
+    for answer in setup::setup(isolate, &invocation, &[row]).await {
+        isolate.tell(Deed::SetsUp(&answer));
+        if let Ok(SetUp::Opened(renewed)) = answer {
+            renewed.follow_up(isolate, &invocation, Reason::ChannelOpened).await;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
+use protocol::waiters::Waiters;
 
 use crate::subject::Invocation;
 use crate::time::Instant;
@@ -11,6 +12,8 @@ use crate::world::executor::TaskId;
 
 pub(crate) struct Life {
     pub(crate) invocation: Invocation,
+    /// Of the instance that it shares with others.
+    pub(crate) waiters: Waiters,
     pub(crate) skew: Instant,
     pub(crate) task: TaskId,
     pub(crate) crashed: Cell<bool>,

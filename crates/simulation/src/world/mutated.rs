@@ -278,6 +278,7 @@ fn succeeds(transition: Transition) -> bool {
 fn filtered(filter: &Filter) -> Column {
     match filter {
         Filter::Eq(column, _)
+        | Filter::In(column, _)
         | Filter::IsDistinct(column, _)
         | Filter::Lt(column, _)
         | Filter::Lte(column, _)

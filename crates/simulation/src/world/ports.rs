@@ -15,11 +15,12 @@ use protocol::failure::{
 };
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
-use protocol::ports::{Clock, Connections, Entropy, Google, Log, Recalculation};
+use protocol::ports::{Clock, Connections, Entropy, Google, Instance, Log, Recalculation};
 use protocol::recalculation::Run;
 use protocol::schedule::LOOK_INTERVAL;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
+use protocol::waiters::Waiters;
 
 use crate::assumption::RUN_LEASE;
 use crate::fact::{Answer, Deed, Request};
@@ -84,7 +85,7 @@ impl Connections for Isolate {
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
         let answer = self.call(timeout, move |world| {
             if mutation.is_some_and(|mutation| mutation.reads_instead(&update)) {
-                let query = Query { filters: update.filters, order: Column::Id, limit: 1 };
+                let query = Query::first(1, update.filters, Column::Id);
                 return rest::select(world, &query).into_iter().find_map(Result::ok);
             }
             rest::update(world, &life, sent_at, update)
@@ -128,6 +129,7 @@ impl Connections for Isolate {
     async fn farewells(
         &self,
         _now: Timestamp,
+        _offset: usize,
         _limit: usize,
         _timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
@@ -338,6 +340,12 @@ impl Clock for Isolate {
 impl Entropy for Isolate {
     fn random(&self) -> u128 {
         self.world.dice.bits()
+    }
+}
+
+impl Instance for Isolate {
+    fn waiters(&self) -> &Waiters {
+        &self.life.waiters
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use protocol::connection::{ChannelId, Connection, RefreshToken};
 use protocol::failure::WatchFailure;
+use protocol::waiters::Waiters;
 
 use crate::fact::Fact;
 use crate::fault::Fault;
@@ -34,6 +35,8 @@ pub(crate) struct World {
     /// Which connection named a channel first.
     pub(crate) named: RefCell<BTreeMap<ChannelId, usize>>,
     pub(crate) phase: Cell<Phase>,
+    /// Who waits in each of the instances that the invocations share.
+    waiters: [Waiters; 2],
     /// The invocations that stood still once.
     pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
@@ -96,6 +99,7 @@ impl World {
             characters: RefCell::default(),
             named: RefCell::default(),
             phase: Cell::new(Phase::Faults),
+            waiters: Default::default(),
             frozen: RefCell::default(),
             longest_grant,
             favourite_failure,
@@ -145,7 +149,13 @@ impl World {
         self.odds.of(fault) > 0.0
     }
 
-    pub(crate) fn number_instance(&self) -> usize {
+    /// Who waits in the instance that this invocation shares with others.
+    pub(crate) fn waiters_of(&self, invocation: usize) -> Waiters {
+        let [one, other] = &self.waiters;
+        if invocation.is_multiple_of(2) { one.clone() } else { other.clone() }
+    }
+
+    pub(crate) fn number_invocation(&self) -> usize {
         self.invocations.replace(self.invocations.get() + 1)
     }
 

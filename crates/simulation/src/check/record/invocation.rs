@@ -20,6 +20,7 @@ pub(in crate::check) struct Conduct {
     /// Whether it ever stood still.
     pub(in crate::check) frozen: bool,
     pub(in crate::check) crashed: bool,
+    pub(in crate::check) over: bool,
     /// When it was last left without an answer.
     pub(in crate::check) unanswered_at: Option<Instant>,
     /// When it was told that nested calls are refused.
@@ -99,6 +100,7 @@ impl Conduct {
             skew,
             frozen: false,
             crashed: false,
+            over: false,
             unanswered_at: None,
             refused_at: None,
             requests: 0,

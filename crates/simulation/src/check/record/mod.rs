@@ -72,6 +72,12 @@ impl Record {
         self.lives.get(invocation.number)
     }
 
+    /// How many setups of this connection go on.
+    pub(in crate::check) fn setups(&self, connection: usize) -> usize {
+        let is_one = |life: &&Conduct| life.invocation.purpose == Purpose::Setup(connection) && !life.over;
+        self.lives.iter().filter(is_one).count()
+    }
+
     /// Whether nothing goes wrong around an invocation.
     pub(in crate::check) fn is_quiet(&self, life: &Conduct) -> bool {
         life.started_at > self.quiet_from && !life.frozen
@@ -195,6 +201,7 @@ impl Record {
             _ => {}
         }
         if let Some(life) = self.lives.get_mut(invocation.number) {
+            life.over |= deed.is_last();
             life.take(at, deed);
         }
     }

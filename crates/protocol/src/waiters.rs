@@ -1,0 +1,121 @@
+//! Who waits in this instance: of requests that wait for the same, few do. What another instance does is not known here,
+//! and nothing depends on it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_util::future::{AbortHandle, abortable};
+
+use crate::connection::{ConnectionId, UserId};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// For the answer to the claim of this connection's run.
+    Claim(ConnectionId),
+    /// For another setup of this user to end.
+    Setup(Option<UserId>),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Waiters(Rc<RefCell<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    taken: BTreeMap<Wait, usize>,
+    sleepers: BTreeMap<ConnectionId, AbortHandle>,
+}
+
+impl Waiters {
+    /// A place among the `most` that may wait; it is free again when what is returned is dropped.
+    pub(crate) fn take(&self, wait: Wait, most: usize) -> Option<Place> {
+        let taken = &mut self.0.borrow_mut().taken;
+        let already = taken.get(&wait).copied().unwrap_or(0);
+        if already >= most {
+            return None;
+        }
+        taken.insert(wait, already + 1);
+        Some(Place { waiters: self.clone(), wait })
+    }
+
+    /// Sleeps until the connection's run is due. Whoever comes later knows more of it, and takes over: then this ends at
+    /// once and returns false.
+    pub(crate) async fn sleep_for_all(
+        &self,
+        connection: ConnectionId,
+        sleep: impl Future<Output = ()>,
+    ) -> bool {
+        let (sleep, handle) = abortable(sleep);
+        let before = self.0.borrow_mut().sleepers.insert(connection, handle);
+        if let Some(before) = before {
+            before.abort();
+        }
+        let is_over = sleep.await.is_ok();
+        if is_over {
+            self.0.borrow_mut().sleepers.remove(&connection);
+        }
+        is_over
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Place {
+    waiters: Waiters,
+    wait: Wait,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = &mut self.waiters.0.borrow_mut().taken;
+        match taken.get_mut(&self.wait) {
+            Some(places) if *places > 1 => *places -= 1,
+            _ => {
+                taken.remove(&self.wait);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use futures_util::future::join;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ONE: ConnectionId = ConnectionId(Uuid::from_u128(1));
+    const TWO: ConnectionId = ConnectionId(Uuid::from_u128(2));
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_left() {
+        let waiters = Waiters::default();
+        let first = waiters.take(Wait::Claim(ONE), 1);
+        assert!(first.is_some());
+        assert!(waiters.take(Wait::Claim(ONE), 1).is_none());
+        assert!(waiters.take(Wait::Claim(TWO), 1).is_some());
+        drop(first);
+        assert!(waiters.take(Wait::Claim(ONE), 1).is_some());
+        let setup = Wait::Setup(Some(UserId(ONE.0)));
+        let places: Vec<_> = (0..3).map(|_| waiters.take(setup, 3)).collect();
+        assert!(places.iter().all(Option::is_some) && waiters.take(setup, 3).is_none());
+        drop(places);
+        assert!(waiters.0.borrow().taken.is_empty());
+    }
+
+    #[test]
+    fn the_last_to_come_sleeps_for_all() {
+        let waiters = Waiters::default();
+        let early = waiters.sleep_for_all(ONE, pending());
+        let late = waiters.sleep_for_all(ONE, ready(()));
+        let another = waiters.sleep_for_all(TWO, ready(()));
+        let mut all = pin!(join(early, join(late, another)));
+        assert_eq!(all.as_mut().now_or_never(), None, "the first has gone to sleep before");
+        assert_eq!(all.now_or_never(), Some((false, (true, true))));
+        assert!(waiters.0.borrow().sleepers.is_empty());
+    }
+}
