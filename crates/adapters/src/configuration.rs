@@ -2,13 +2,13 @@
 //! newline.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use protocol::schedule::LOOK_INTERVAL;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
+use crate::address;
 use crate::http::{HttpRequest, is_header_safe};
 
 const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
@@ -195,50 +195,14 @@ fn parse_word(variable: &'static str, value: &str) -> Result<String, Misconfigur
 
 fn parse_url(variable: &'static str, value: &str) -> Result<String, Misconfigured> {
     let url = parse_word(variable, value)?;
-    if is_url(&url) {
-        Ok(url.trim_end_matches('/').to_owned())
-    } else {
-        Err(Misconfigured {
-            variable,
-            problem: "is not an http or https URL without user, query and fragment",
-        })
-    }
-}
-
-fn is_url(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
-        && is_host(host)
-        && port.is_none_or(|port| !port.starts_with('+') && port.parse::<u16>().is_ok())
-        && !rest.contains(['?', '#', '\\'])
-}
-
-/// A name, or an address: what ends in a number is one (URL Standard, section 3.5), and is taken in its usual form.
-fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[') {
-        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
-    }
-    let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    match host.trim_end_matches('.').rsplit('.').next() {
-        None | Some("") => false,
-        Some(end)
-            if end.starts_with("0x")
-                || end.starts_with("0X")
-                || end.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            host.parse::<Ipv4Addr>().is_ok()
-        }
-        Some(_) => host.bytes().all(is_in_name),
+    match address::check(&url) {
+        Ok(()) => Ok(url.trim_end_matches('/').to_owned()),
+        Err(problem) => Err(Misconfigured { variable, problem: problem.text() }),
     }
 }
 
 /// Hosted projects of before November 2025 have the one variable, later ones the other (a JSON object of named
-/// keys), some both.
+/// keys), some both. An empty key is not there: self-hosted templates write `{"default":""}`.
 fn parse_keys(environment: &Environment) -> Result<(SecretKey, Vec<SecretKey>), Misconfigured> {
     const SECRET_KEYS: &str = "SUPABASE_SECRET_KEYS";
     const SERVICE_ROLE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
@@ -253,7 +217,11 @@ fn parse_keys(environment: &Environment) -> Result<(SecretKey, Vec<SecretKey>), 
         let malformed = Misconfigured { variable: SECRET_KEYS, problem: "is not a JSON object of keys" };
         let named: Json = serde_json::from_str(secret_keys).map_err(|_| malformed)?;
         for (name, key) in named.as_object().ok_or(malformed)? {
-            let key = SecretKey(parse_word(SECRET_KEYS, key.as_str().ok_or(malformed)?)?);
+            let key = key.as_str().ok_or(malformed)?;
+            if key.is_empty() {
+                continue;
+            }
+            let key = SecretKey(parse_word(SECRET_KEYS, key)?);
             if name == "default" {
                 chosen = Some(key.clone());
             }
@@ -332,6 +300,7 @@ mod tests {
             ("SUPABASE_URL", "", "SUPABASE_URL"),
             ("SUPABASE_URL", "ref.supabase.co", "SUPABASE_URL"),
             ("SUPABASE_URL", "ftp://x", "SUPABASE_URL"),
+            ("SUPABASE_URL", "http://ref.supabase.co", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://user:password@ref.supabase.co", "SUPABASE_URL"),
             ("SUPABASE_URL", "https://ref.supabase.co:99999", "SUPABASE_URL"),
@@ -350,6 +319,7 @@ mod tests {
             ("SUPABASE_SERVICE_ROLE_KEY", "key\n", "SUPABASE_SERVICE_ROLE_KEY"),
             ("SUPABASE_SECRET_KEYS", "sb_secret_x", "SUPABASE_SECRET_KEYS"),
             ("SUPABASE_SECRET_KEYS", "{\"default\":1}", "SUPABASE_SECRET_KEYS"),
+            ("SUPABASE_SECRET_KEYS", "{\"default\":\"with a space\"}", "SUPABASE_SECRET_KEYS"),
             ("CALENDAR_WEBHOOK_URL", "webhook", "CALENDAR_WEBHOOK_URL"),
             ("RECALCULATE_SCHEDULE_LEASE_SECONDS", "10", "RECALCULATE_SCHEDULE_LEASE_SECONDS"),
             ("CALENDAR_LOOK_HOURS", "0", "CALENDAR_LOOK_HOURS"),
@@ -373,6 +343,13 @@ mod tests {
             legacy.key.headers(),
             [("apikey", "eyJ.legacy.key".to_owned()), ("authorization", "Bearer eyJ.legacy.key".to_owned())]
         );
+    }
+
+    #[test]
+    fn an_empty_secret_key_is_not_there() {
+        let self_hosted = parse(&[("SUPABASE_SECRET_KEYS", r#"{"default":""}"#)]).unwrap();
+        assert_eq!(self_hosted.key.expose(), "eyJ.legacy.key");
+        assert_eq!(self_hosted.service_keys.len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Requests and responses are plain data, built and parsed by pure functions. Sending one is the shell's business,
 //! behind [`http::Http`].
 
+pub mod address;
 pub mod configuration;
 pub mod database;
 pub mod deployment;

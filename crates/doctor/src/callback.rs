@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use adapters::address::is_private_name;
 use url::{Host, Url};
 
 use crate::check::{Check, Id, count};
@@ -91,9 +92,7 @@ fn not_public(url: &str, addresses: &[IpAddr]) -> Option<&'static str> {
         Host::Ipv4(address) => (!is_public(IpAddr::V4(address))).then_some(private),
         Host::Ipv6(address) => (!is_public(IpAddr::V6(address))).then_some(private),
         Host::Domain(name) => {
-            let name = name.trim_end_matches('.');
-            let local = ["localhost", "local", "internal", "home.arpa", "test"];
-            if !name.contains('.') || local.iter().any(|end| name.ends_with(&format!(".{end}"))) {
+            if is_private_name(name) {
                 return Some("its name is known on a local network only");
             }
             let resolved = !addresses.is_empty() && !addresses.iter().copied().any(is_public);

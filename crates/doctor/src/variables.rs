@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use adapters::address;
 use adapters::configuration::{Configuration, Environment, Misconfigured, VARIABLES};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -44,10 +45,6 @@ impl Variables {
         let mut problems = key_problems(&variables, now);
         let mut unusable: BTreeSet<&'static str> =
             if problems.is_empty() { BTreeSet::new() } else { BTreeSet::from([SECRET_KEYS]) };
-        if let Some(problem) = plain_http(&variables) {
-            problems.push(problem);
-            unusable.insert(SUPABASE_URL);
-        }
         if !variables.contains_key(SECRET_KEYS)
             && let Some(key) = variables.get(SECRET_KEY)
         {
@@ -168,8 +165,13 @@ fn problem(misconfigured: Misconfigured, is_set: bool) -> Problem {
         }
     };
     let where_read = ". It is read where the doctor is called; --env-file names another file";
+    let is_plain_http = misconfigured.problem == address::Problem::PlainHttp.text();
     Problem {
-        code: if is_set { "malformed" } else { "missing" },
+        code: match is_set {
+            true if is_plain_http => "not_https",
+            true => "malformed",
+            false => "missing",
+        },
         line: misconfigured.to_string(),
         next: if is_set || variable == SUPABASE_URL {
             next.to_owned()
@@ -177,17 +179,6 @@ fn problem(misconfigured: Misconfigured, is_set: bool) -> Problem {
             format!("{next}{where_read}")
         },
     }
-}
-
-/// The keys would be readable on the way to a hosted project, which then answers with a redirection only.
-fn plain_http(variables: &BTreeMap<String, String>) -> Option<Problem> {
-    let url = Url::parse(variables.get(SUPABASE_URL)?).ok()?;
-    let is_plain = url.scheme() == "http" && url.host_str()?.ends_with(".supabase.co");
-    is_plain.then(|| Problem {
-        code: "not_https",
-        line: "SUPABASE_URL is http, by which the key could be read on its way".to_owned(),
-        next: "give --url https://<ref>.supabase.co, or correct SUPABASE_URL".to_owned(),
-    })
 }
 
 /// What is wrong with the kind of a key, and not only with its form.

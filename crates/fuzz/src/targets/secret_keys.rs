@@ -15,13 +15,16 @@ pub fn target(data: &[u8]) {
         ("GOOGLE_CLIENT_SECRET", CLIENT_SECRET),
     ]);
     let json: Json = serde_json::from_str(&value).unwrap_or_default();
+    // An empty key is not there.
     let named = json.as_object().filter(|named| {
-        named.contains_key("default") && named.values().all(|key| key.as_str().is_some_and(is_visible))
+        let is_key = |key: &Json| key.as_str().is_some_and(|key| key.is_empty() || is_visible(key));
+        named.get("default").is_some_and(|key| key != "") && named.values().all(is_key)
     });
     match (Configuration::parse(&environment), named) {
         (Ok(configuration), Some(named)) => {
             assert_eq!(Some(configuration.key.expose()), named.get("default").and_then(Json::as_str));
-            let mut expected: Vec<&str> = named.values().filter_map(Json::as_str).collect();
+            let mut expected: Vec<&str> =
+                named.values().filter_map(Json::as_str).filter(|key| !key.is_empty()).collect();
             let mut known: Vec<&str> = configuration.service_keys.iter().map(|key| key.expose()).collect();
             expected.sort_unstable();
             known.sort_unstable();
