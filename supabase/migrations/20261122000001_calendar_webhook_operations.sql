@@ -143,28 +143,70 @@ end
 $$;
 
 -- Has refresh-calendar-webhook called every so many minutes, by that many requests at once. Called again it replaces
--- schedule and secrets. It runs as its owner, also where a superuser calls it: a job is seen and run by its owner only.
+-- schedule and secrets; without a key, the one in Vault stays. It runs as its owner, also where a superuser calls it: a
+-- job is seen and run by its owner only.
 create or replace function public.schedule_calendar_webhook_refresh(
-    project_url text, secret_key text, every interval default '1 minute', parallel integer default 1) returns bigint
+    project_url text, secret_key text default null, every interval default '1 minute', parallel integer default 1)
+  returns bigint
   language plpgsql security definer set search_path = ''
   as $$
 declare
-  is_secret boolean := secret_key ~ '^[!-~]+$' and secret_key not like 'sb\_publishable\_%';
+  is_secret boolean;
   payload text;
   seconds constant numeric := extract(epoch from every);
   minutes integer;
   missing text;
   secret record;
 begin
+  -- PostgreSQL's log quotes a statement that fails, and with it the key. Of these two settings a superuser may change
+  -- the first, and the owner of a hosted project the second, with which errors are not logged at all.
+  begin
+    set local log_min_error_statement = panic;
+  exception when insufficient_privilege then
+    begin
+      set local log_min_messages = fatal;
+    exception when insufficient_privilege then
+      null;
+    end;
+  end;
+
+  -- http where it leaves no private network, by the rule of the functions for their own addresses.
   if project_url is null
-    or project_url !~* ('^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))'
-      || '(:[0-9]{1,5})?(/[^?#[:space:]]*)?$')
+    or project_url !~* ('^(https://[a-z0-9.-]+|http://('
+      || '[a-z][a-z0-9_-]*|[a-z0-9._-]+\.(localhost|local|internal|test|home\.arpa)'
+      || '|(10|127)(\.[0-9]{1,3}){3}|(192\.168|169\.254|172\.(1[6-9]|2[0-9]|3[01]))(\.[0-9]{1,3}){2}'
+      || '|\[(::1|(f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]):[0-9a-f:]+)\]))(:[0-9]{1,5})?(/[^?#[:space:]]*)?$')
     or project_url ~ '/v1(/|$)'
   then
     raise exception 'project_url must be the address of the project, such as https://abcdefghijklmnopqrst.supabase.co'
       using errcode = 'invalid_parameter_value',
-            hint = 'https (http only for this machine), without user, query and /functions/v1.';
+            hint = 'https (http only within a private network), without user, query and /functions/v1.';
   end if;
+  if project_url ~* '^https?://(localhost|127\.|\[::1\])' then
+    raise notice '% is the machine or container of the database itself', project_url
+      using hint = 'If the functions run in another container, give the address of the gateway as it is there: '
+        'http://kong:8000, or http://host.docker.internal:54321.';
+  end if;
+  select string_agg(extension, ', ') into missing
+    from (values ('pg_cron', 'cron.job'), ('pg_net', 'net.http_request_queue'), ('supabase_vault', 'vault.secrets'))
+      as needed (extension, relation)
+    where to_regclass(relation) is null;
+  if missing is not null then
+    raise exception 'extensions that are not enabled: %', missing
+      using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Enable them in the dashboard (Database > Extensions), or run "create extension" for each.';
+  end if;
+
+  if secret_key is null then
+    secret_key := (select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
+    if secret_key is null then
+      raise exception 'Vault has no secret calendar_webhook_secret_key'
+        using errcode = 'object_not_in_prerequisite_state',
+              hint = 'Add a secret key of the project by that name in the dashboard (Integrations > Vault), then call '
+                'this again.';
+    end if;
+  end if;
+  is_secret := secret_key ~ '^[!-~]+$' and secret_key not like 'sb\_publishable\_%';
   -- A legacy key is a JWT that says whose it is: the anon key looks alike, and every sweep would be refused.
   if secret_key ~ '^[^.]*[.][^.]*[.][^.]*$' then
     begin
@@ -188,16 +230,6 @@ begin
   if parallel is null or parallel not between 1 and 10 then
     raise exception 'parallel must be from 1 to 10, not %', coalesce(parallel::text, 'null')
       using errcode = 'invalid_parameter_value';
-  end if;
-
-  select string_agg(extension, ', ') into missing
-    from (values ('pg_cron', 'cron.job'), ('pg_net', 'net.http_request_queue'), ('supabase_vault', 'vault.secrets'))
-      as needed (extension, relation)
-    where to_regclass(relation) is null;
-  if missing is not null then
-    raise exception 'extensions that are not enabled: %', missing
-      using errcode = 'object_not_in_prerequisite_state',
-            hint = 'Enable them in the dashboard (Database > Extensions), or run "create extension" for each.';
   end if;
 
   for secret in

@@ -13,7 +13,8 @@ const LONGEST_PERIOD: TimeDelta = TimeDelta::minutes(62);
 pub fn judge(project_url: &str, health: &Health) -> Check {
     let id = Id::Schedule;
     let again = format!(
-        "in the SQL editor: `select schedule_calendar_webhook_refresh('{project_url}', '<secret key>')`"
+        "with a secret key in Vault as calendar_webhook_secret_key (dashboard: Integrations, Vault), in the SQL editor: \
+         `select schedule_calendar_webhook_refresh('{project_url}')`"
     );
     let sweep = health.last_sweep.as_ref().map(|sweep| health.since(sweep.finished_at));
     let recent = sweep.filter(|age| *age <= RECENT);
@@ -188,7 +189,7 @@ mod tests {
         let next = judge("https://abc.supabase.co", &health).next.unwrap();
         assert!(next.starts_with("store the new key: "), "{next}");
         assert!(
-            next.contains("select schedule_calendar_webhook_refresh('https://abc.supabase.co', "),
+            next.contains("select schedule_calendar_webhook_refresh('https://abc.supabase.co')"),
             "{next}"
         );
     }

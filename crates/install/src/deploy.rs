@@ -172,14 +172,15 @@ impl Deployment {
         Ok(())
     }
 
-    /// The last step is the operator's: it takes a secret key, into SQL.
+    /// The last step is the operator's: it takes a secret key.
     fn ask_for_schedule(&self) {
         let reference = self.reference.as_deref().unwrap_or("_");
         println!(
-            "\nOne thing is left to do: without a schedule channels expire. Paste this into the SQL editor\n\
-             (https://supabase.com/dashboard/project/{reference}/sql/new), with a secret key of the project \
-             (sb_secret_…):\n\n  \
-             select schedule_calendar_webhook_refresh('{url}', '<secret key>');\n\n\
+            "\nOne thing is left to do: without a schedule channels expire. Store a secret key of the project \
+             (sb_secret_…)\nin Vault as calendar_webhook_secret_key \
+             (https://supabase.com/dashboard/project/{reference}/integrations/vault/secrets),\nthen run this in the \
+             SQL editor (https://supabase.com/dashboard/project/{reference}/sql/new):\n\n  \
+             select schedule_calendar_webhook_refresh('{url}');\n\n\
              Then see that it works: {doctor}",
             url = self.url,
             doctor = self.shown_doctor()

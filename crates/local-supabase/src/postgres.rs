@@ -87,6 +87,11 @@ impl Cluster {
         format!("postgres://{role}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        self.output.text()
+    }
+
     pub async fn connect(&self) -> Result<Client> {
         let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
         tokio::spawn(connection);

@@ -108,6 +108,12 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
                 "'ftp://example.com'",
                 "'http://example.com'",
                 "'http://127.0.0.1.example.com'",
+                "'http://abcdefghijklmnopqrst.supabase.co'",
+                "'http://kong.example'",
+                "'http://8.8.8.8'",
+                "'http://172.32.0.1'",
+                "'http://2130706433'",
+                "'http://[2001:db8::1]'",
                 "'http://localhost@example.com'",
                 "'https://'",
                 "'https:///functions'",
@@ -130,7 +136,6 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
         (
             "secret_key",
             &[
-                "null",
                 "''",
                 "' '",
                 "'sb_secret_ with a blank'",
@@ -206,6 +211,14 @@ async fn good_arguments_are_taken_as_they_are_meant() {
         ("http://localhost:54321", "http://localhost:54321"),
         ("http://127.0.0.1:54321/", "http://127.0.0.1:54321"),
         ("http://[::1]", "http://[::1]"),
+        ("http://kong:8000", "http://kong:8000"),
+        ("http://supabase_kong_my-app:8000", "http://supabase_kong_my-app:8000"),
+        ("http://api.supabase.internal:8000", "http://api.supabase.internal:8000"),
+        ("http://host.docker.internal:54321", "http://host.docker.internal:54321"),
+        ("http://10.0.0.5", "http://10.0.0.5"),
+        ("http://172.16.0.5:8000", "http://172.16.0.5:8000"),
+        ("http://192.168.1.5", "http://192.168.1.5"),
+        ("http://[fd00::5]:8000", "http://[fd00::5]:8000"),
     ] {
         for key in ["sb_secret_0-9_A", LEGACY_KEY, LEGACY_KEY_OF_A_PROJECT] {
             schedule(&project, &format!("'{url}', '{key}'")).await;
@@ -222,6 +235,50 @@ async fn good_arguments_are_taken_as_they_are_meant() {
         schedule(&project, &format!("'{URL}', 'sb_secret_key', '{every}', 10")).await;
         assert_eq!(state(&project).await, scheduled(cron, 10, URL, "sb_secret_key"), "{every}");
     }
+}
+
+#[tokio::test]
+async fn without_a_key_the_one_in_vault_is_taken() {
+    let project = hosted().await;
+    let call = format!("select public.schedule_calendar_webhook_refresh('{URL}')");
+    let error = refusal(&project, &call).await;
+    assert!(error.starts_with("55000 Vault has no secret calendar_webhook_secret_key"), "{error}");
+    for key in ["sb_publishable_key", "sb_secret_key"] {
+        let stored = format!(
+            "delete from vault.secrets; select vault.create_secret('{key}', 'calendar_webhook_secret_key')"
+        );
+        project.sql(&stored).await;
+        if key.starts_with("sb_publishable") {
+            let error = refusal(&project, &call).await;
+            assert!(error.starts_with("22023 secret_key must be "), "{error}");
+        } else {
+            schedule(&project, &format!("'{URL}'")).await;
+        }
+    }
+    assert_eq!(state(&project).await, scheduled("* * * * *", 1, URL, "sb_secret_key"));
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_leaves_no_key_in_postgresqls_log() {
+    let project = hosted().await;
+    for (setting, key) in
+        [("log_min_error_statement", "sb_secret_one"), ("log_min_messages", "sb_secret_two")]
+    {
+        project.sql(&format!("reset role; grant set on parameter {setting} to owner; set role owner")).await;
+        let call = format!("select public.schedule_calendar_webhook_refresh('http://example.com', '{key}')");
+        assert!(refusal(&project, &call).await.starts_with("22023 project_url"));
+        project
+            .sql(&format!("reset role; revoke set on parameter {setting} from owner; set role owner"))
+            .await;
+    }
+    // What is logged later is there: so is what was logged before.
+    refusal(&project, "select 'the last statement' from nothing").await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !project.cluster().log().contains("the last statement") {
+        assert!(Instant::now() < deadline, "{}", project.cluster().log());
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!project.cluster().log().contains("sb_secret_"), "{}", project.cluster().log());
 }
 
 #[tokio::test]
@@ -363,6 +420,14 @@ async fn what_may_surprise_is_said() {
     let project = hosted().await;
     let unschedule = "select public.unschedule_calendar_webhook_refresh()";
     assert_eq!(notices(&project, unschedule).await, ["refresh-calendar-webhook is not scheduled"]);
+    for (url, is_surprising) in
+        [("http://127.0.0.1:54321", true), ("http://localhost:54321", true), ("http://kong:8000", false)]
+    {
+        let sql = format!("select public.schedule_calendar_webhook_refresh('{url}', 'sb_secret_key')");
+        let expected = format!("{url} is the machine or container of the database itself");
+        let expected: Vec<_> = is_surprising.then_some(expected).into_iter().collect();
+        assert_eq!(notices(&project, &sql).await, expected);
+    }
     for minutes in 1..60 {
         let sql = format!(
             "select public.schedule_calendar_webhook_refresh('{URL}', 'sb_secret_key', '{minutes} minutes')"
