@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, Method};
 use crate::json::{Field, object};
+use crate::refusal;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
 pub const TABLE: &str = "calendar_connections";
@@ -209,6 +210,28 @@ pub fn error_code(response: &HttpResponse) -> String {
     body.get("code").and_then(Json::as_str).filter(is_code).unwrap_or("unexpected").to_owned()
 }
 
+/// What PostgREST or PostgreSQL says where it refuses for a reason that a person must mend: a key, a missing grant or
+/// column, a trigger of the host's that raises. None where it may work the next time.
+pub fn refusal(response: &HttpResponse) -> Option<String> {
+    // PostgreSQL's classes for what passes: connection, rollback, resources, locks, intervention, system, internal.
+    const PASSING: [&str; 7] = ["08", "40", "53", "55", "57", "58", "XX"];
+    let code = error_code(response);
+    let stays = match response.status {
+        ..=399 => false,
+        401 | 403 => true,
+        // PostgREST's own: the schema is not exposed, or lacks what is asked for.
+        _ if code.starts_with("PGRST") => code == "PGRST106" || code.starts_with("PGRST2"),
+        _ => code.len() == 5 && !PASSING.iter().any(|class| code.starts_with(class)),
+    };
+    let mut message = stays.then(|| refusal::message(&response.body))?;
+    let denied = message.strip_prefix("permission denied for table ").filter(|_| code == "42501");
+    if let Some(table) = denied {
+        let grant = format!(": grant select, insert, update, delete on public.{table} to service_role");
+        message += &grant;
+    }
+    Some(message)
+}
+
 fn columns() -> String {
     Column::READ.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
 }
@@ -297,5 +320,38 @@ fn parse_value(data_type: DataType, json: &Json) -> Option<Value> {
         (DataType::Time, Json::String(text)) => parse_timestamp(text).map(Value::Time),
         (DataType::Uuid, Json::String(text)) => Uuid::parse_str(text).ok().map(Value::Uuid),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_stays_is_told_from_what_passes() {
+        let no_grant = "permission denied for table calendar_connections: grant select, insert, update, delete on \
+                        public.calendar_connections to service_role";
+        for (status, body, told) in [
+            (
+                403,
+                r#"{"code":"42501","message":"permission denied for table calendar_connections"}"#,
+                Some(no_grant),
+            ),
+            (401, r#"{"message":"Invalid API key"}"#, Some("Invalid API key")),
+            (400, r#"{"code":"P0001","message":"no room left"}"#, Some("no room left")),
+            (409, r#"{"code":"23505","message":"twice"}"#, Some("twice")),
+            (404, r#"{"code":"PGRST205","message":"no table"}"#, Some("no table")),
+            (500, r#"{"code":"57014","message":"canceling statement due to statement timeout"}"#, None),
+            (400, r#"{"code":"55P03","message":"lock timeout"}"#, None),
+            (503, r#"{"code":"PGRST002","message":"schema cache"}"#, None),
+            (400, r#"{"code":"PGRST100","message":"failed to parse"}"#, None),
+            (502, "<html>", None),
+            (404, r#"{"message":"no Route matched with those values"}"#, None),
+            (200, r#"{"code":"42501"}"#, None),
+        ] {
+            let response =
+                HttpResponse { status, content_range: None, retry_after: None, body: body.to_owned() };
+            assert_eq!(refusal(&response).as_deref(), told, "{status} {body}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The protocol's ports over one project's HTTP services.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,21 +35,29 @@ pub trait Platform: Http + Clock + Entropy + Log + Instance {}
 
 impl<T: Http + Clock + Entropy + Log + Instance> Platform for T {}
 
+/// What one request works with.
 pub struct Deployment<P> {
     platform: P,
     configuration: Rc<Configuration>,
     database: Database,
+    database_refused: Cell<bool>,
 }
 
 impl<P: Platform> Deployment<P> {
     pub fn new(platform: P, configuration: impl Into<Rc<Configuration>>) -> Self {
         let configuration = configuration.into();
         let database = Database::new(&configuration);
-        Self { platform, configuration, database }
+        Self { platform, configuration, database, database_refused: Cell::new(false) }
     }
 
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    /// Whether the database has refused something for a reason that a person must mend. The protocol goes on as if it
+    /// had not answered; the caller is told the difference.
+    pub fn database_refused(&self) -> bool {
+        self.database_refused.get()
     }
 
     /// Whose JWT this is, says Auth.
@@ -60,7 +69,8 @@ impl<P: Platform> Deployment<P> {
             Err(_) => Err(UserFailure::Unavailable),
         };
         if user == Err(UserFailure::Unavailable) {
-            self.log_failure(Service::Auth, None, &answer, |_| "unexpected".to_owned());
+            let refusal = answer.as_ref().ok().and_then(supabase::key_refusal);
+            self.log_failure(Service::Auth, None, &answer, |_| "unexpected".to_owned(), refusal);
         }
         user
     }
@@ -92,7 +102,9 @@ impl<P: Platform> Deployment<P> {
         let answer = self.platform.send(request, timeout).await;
         let parsed = answer.as_ref().ok().and_then(parse);
         parsed.ok_or_else(|| {
-            self.log_failure(Service::Database, transition, &answer, database::error_code);
+            let refusal = answer.as_ref().ok().and_then(database::refusal);
+            self.database_refused.set(self.database_refused.get() || refusal.is_some());
+            self.log_failure(Service::Database, transition, &answer, database::error_code, refusal);
             DatabaseUnavailable
         })
     }
@@ -103,12 +115,13 @@ impl<P: Platform> Deployment<P> {
         transition: Option<Transition>,
         answer: &Result<HttpResponse, HttpFailure>,
         code: impl FnOnce(&HttpResponse) -> String,
+        refusal: Option<String>,
     ) {
         let (status, code) = match answer {
             Ok(response) => (Some(response.status), code(response)),
             Err(failure) => (None, failure.code().to_owned()),
         };
-        self.platform.log(Event::CallFailed { service, transition, status, code });
+        self.platform.log(Event::CallFailed { service, transition, status, code, refusal });
     }
 }
 
@@ -194,12 +207,13 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into())),
         };
         if let Err(failure) = &opened {
-            self.log_failure(Service::Calendar, None, &answer, |_| match failure {
+            let code = |_: &HttpResponse| match failure {
                 WatchFailure::ChannelIdNotUnique => "channelIdNotUnique".to_owned(),
                 WatchFailure::Unauthorized(refused)
                 | WatchFailure::Refused(refused)
                 | WatchFailure::Doubtful(refused) => told(refused),
-            });
+            };
+            self.log_failure(Service::Calendar, None, &answer, code, None);
         }
         opened
     }
@@ -248,10 +262,11 @@ impl<P: Platform> Google for Deployment<P> {
                 Ok(None) => {}
                 Ok(Some(look)) => return Ok(look),
                 Err(failure) => {
-                    self.log_failure(Service::Calendar, None, &answer, |_| match &failure {
+                    let code = |_: &HttpResponse| match &failure {
                         LookFailure::TooLarge | LookFailure::Doubtful => failure.code().to_owned(),
                         LookFailure::Unauthorized(refused) | LookFailure::Refused(refused) => told(refused),
-                    });
+                    };
+                    self.log_failure(Service::Calendar, None, &answer, code, None);
                     return Err(failure);
                 }
             }
@@ -270,7 +285,7 @@ impl<P: Platform> Google for Deployment<P> {
             Err(_) => Err(RenewalFailure::GoogleUnavailable.into()),
         };
         if let Err(refused) = &renewed {
-            self.log_failure(Service::Oauth, None, &answer, |_| told(refused));
+            self.log_failure(Service::Oauth, None, &answer, |_| told(refused), None);
         }
         renewed
     }

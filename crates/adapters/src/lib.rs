@@ -11,6 +11,7 @@ pub mod google;
 pub mod http;
 pub mod json;
 pub mod look;
+mod refusal;
 pub mod supabase;
 pub mod timestamp;
 mod verdict;

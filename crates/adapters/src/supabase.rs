@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::configuration::Configuration;
 use crate::http::{HttpFailure, HttpRequest, HttpResponse};
 use crate::json::object;
+use crate::refusal;
 
 /// Asks Auth whose JWT this is.
 pub fn user_request(configuration: &Configuration, jwt: &str) -> HttpRequest {
@@ -47,6 +48,11 @@ fn is_about_our_key(response: &HttpResponse) -> bool {
     let message = body.get("message").and_then(Json::as_str);
     message.is_some_and(|message| !message.contains("JWT"))
         && !["code", "error_code", "msg"].into_iter().any(has)
+}
+
+/// What the gateway says of our key where it is that which is refused.
+pub fn key_refusal(response: &HttpResponse) -> Option<String> {
+    (response.status == 401 && is_about_our_key(response)).then(|| refusal::message(&response.body))
 }
 
 /// Tells `recalculate-schedule` whom to recalculate, in both spellings: deployed functions read either.

@@ -4,6 +4,7 @@ use adapters::configuration::SecretKey;
 use adapters::deployment::{Deployment, Platform};
 use adapters::supabase::UserFailure;
 use protocol::connection::UserId;
+use serde_json::Value as Json;
 use subtle::ConstantTimeEq;
 
 use crate::incoming::Incoming;
@@ -27,6 +28,11 @@ pub(crate) async fn authenticate<P: Platform>(
     let keys = &deployment.configuration().service_keys;
     if [api_key.as_deref(), bearer].into_iter().flatten().any(|given| is_service_key(keys, given)) {
         return Ok(Caller::Service);
+    }
+    if [api_key.as_deref(), bearer].into_iter().flatten().any(looks_secret) {
+        return Err(Problem::Unauthenticated(
+            "this secret key is none of this project's keys, or the function does not know it yet",
+        ));
     }
     let Some(jwt) = bearer.filter(|token| is_jwt(token)) else {
         return Err(Problem::Unauthenticated("sign in first: Authorization holds no user's JWT"));
@@ -56,6 +62,39 @@ fn is_jwt(token: &str) -> bool {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     token.len() <= LONGEST_JWT && token.split('.').count() == 3 && token.split('.').all(is_part)
+}
+
+/// Whether it would be a service's if the project had it: a secret key of the current kind, or a legacy one, which is
+/// a JWT that says so.
+fn looks_secret(given: &str) -> bool {
+    let says_so = || {
+        let payload = given.split('.').nth(1).map(decode_base64url).unwrap_or_default();
+        let claims: Json = serde_json::from_slice(&payload).unwrap_or_default();
+        claims.get("role").is_some_and(|role| role == "service_role")
+    };
+    given.starts_with("sb_secret_") || is_jwt(given) && says_so()
+}
+
+/// What is no base64url decodes to nonsense.
+fn decode_base64url(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    };
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for byte in text.bytes() {
+        bits = bits << 6 | u32::from(digit(byte));
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -92,6 +131,26 @@ mod tests {
             ["", "sb_publishable_x", "a.b", "a.b.c.d", "a..c", "a.b.c\n", "a.b.c=", &"a".repeat(9000)]
         {
             assert!(!is_jwt(token), "{token}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_key_is_told_from_a_users_jwt() {
+        for (given, is_secret) in [
+            ("sb_secret_old", true),
+            // {"role":"service_role"}, {"iss":"supabase","ref":"abcdefghijklmnopqrst","role":"service_role","sub":"a?b~>"}
+            ("eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl", true),
+            (
+                "eyJh.eyJpc3MiOiJzdXBhYmFzZSIsInJlZiI6ImFiY2RlZmdoaWprbG1ub3BxcnN0Iiwicm9sZSI6InNlcnZpY2Vfcm9sZSIsInN1YiI6ImE_YmI-In0.c2ln",
+                true,
+            ),
+            // {"role":"authenticated"}, no JSON
+            ("eyJh.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.c2ln", false),
+            ("eyJh.eyJz.c2ln-_", false),
+            ("sb_publishable_x", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_secret(given), is_secret, "{given}");
         }
     }
 

@@ -40,9 +40,13 @@ pub async fn handle<P: Platform + 'static>(
         _ => match deployment {
             Err(misconfigured) => Err(Problem::Misconfigured(misconfigured)).into(),
             Ok(_) if method != "POST" => Err(Problem::MethodNotAllowed(function)).into(),
-            Ok(deployment) => dispatch(function, deployment, incoming, started_at)
-                .await
-                .unwrap_or_else(|problem| Err(problem).into()),
+            Ok(deployment) => {
+                let mut reply = dispatch(function, Rc::clone(&deployment), incoming, started_at)
+                    .await
+                    .unwrap_or_else(|problem| Err(problem).into());
+                reply.answer = reply.answer.map_err(|problem| problem.because(deployment.database_refused()));
+                reply
+            }
         },
     };
     incoming.discard_body().await;

@@ -122,12 +122,16 @@ pub fn event_line(event: &Event) -> (Level, String) {
             let connection = row.id.map(|connection| connection.to_string());
             vec![("connection_id", connection.into()), ("column", row.column.name().into())]
         }
-        Event::CallFailed { service, transition, status, code } => vec![
-            ("service", service.name().into()),
-            ("transition", transition.map(Transition::name).into()),
-            ("status", (*status).into()),
-            ("code", code.as_str().into()),
-        ],
+        Event::CallFailed { service, transition, status, code, refusal } => {
+            let mut fields = vec![
+                ("service", service.name().into()),
+                ("transition", transition.map(Transition::name).into()),
+                ("status", (*status).into()),
+                ("code", code.as_str().into()),
+            ];
+            fields.extend(refusal.as_deref().map(|refusal| ("message", refusal.into())));
+            fields
+        }
     };
     line(event.level(), event.name(), &fields)
 }

@@ -16,6 +16,7 @@ pub(crate) enum Problem {
     MethodNotAllowed(Function),
     Misconfigured(Misconfigured),
     AuthUnavailable,
+    DatabaseRefused,
     Refused(Refusal),
 }
 
@@ -26,6 +27,17 @@ impl From<DatabaseUnavailable> for Problem {
 }
 
 impl Problem {
+    /// Why the database did not do it.
+    #[must_use]
+    pub(crate) fn because(self, database_refused: bool) -> Self {
+        match self {
+            Self::Refused(Refusal::Failed(RenewalFailure::DatabaseUnavailable)) if database_refused => {
+                Self::DatabaseRefused
+            }
+            problem => problem,
+        }
+    }
+
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
@@ -34,6 +46,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::Misconfigured(_) => "misconfigured",
             Self::AuthUnavailable => "auth_unavailable",
+            Self::DatabaseRefused => "database_refused",
             Self::Refused(refusal) => match refusal {
                 Refusal::NoConnection => "no_connection",
                 Refusal::Paused => "paused",
@@ -51,7 +64,7 @@ impl Problem {
             Self::UnknownChannel => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::Misconfigured(_) => 500,
-            Self::AuthUnavailable => 503,
+            Self::AuthUnavailable | Self::DatabaseRefused => 503,
             Self::Refused(refusal) => match refusal {
                 Refusal::NoConnection => 404,
                 Refusal::Paused | Refusal::Disconnected => 409,
@@ -75,6 +88,9 @@ impl Problem {
             Self::MethodNotAllowed(_) => "only POST is answered here",
             Self::Misconfigured(misconfigured) => return misconfigured.to_string(),
             Self::AuthUnavailable => "Supabase Auth did not answer; try again",
+            Self::DatabaseRefused => {
+                "the database refuses what this function asks of it; the function's log and scripts/doctor say why"
+            }
             Self::Refused(refusal) => match refusal {
                 Refusal::NoConnection => "there is no such Google calendar connection",
                 Refusal::Paused => "syncing is paused; resume it first",

@@ -100,6 +100,8 @@ pub enum Event {
         status: Option<u16>,
         /// The service's own word for it (`PGRST204`, `rateLimitExceeded`, `timed_out`).
         code: String,
+        /// What the service says where it refuses us for a reason that stays until a person mends it.
+        refusal: Option<String>,
     },
 }
 
@@ -170,14 +172,14 @@ impl Event {
             | Self::ChannelNotStopped { .. }
             | Self::NotificationMissed { .. }
             | Self::LookFailed { .. }
-            | Self::CallFailed { .. } => Level::Warn,
+            | Self::CallFailed { refusal: None, .. } => Level::Warn,
             Self::RenewalFailed { failure, .. } | Self::GoogleRefused { failure, .. } => {
                 match failure.mender() {
                     Mender::Operator => Level::Error,
                     _ => Level::Warn,
                 }
             }
-            Self::UnreadableRow(_) => Level::Error,
+            Self::UnreadableRow(_) | Self::CallFailed { refusal: Some(_), .. } => Level::Error,
         }
     }
 }

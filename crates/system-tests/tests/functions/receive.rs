@@ -310,8 +310,6 @@ async fn nobody_elses_connection_is_looked_at(scene: &Scene) {
 async fn an_answer_of_the_database_that_is_not_understood_is_a_503(scene: &Scene) {
     let rows = [
         ("400", Spoil::Answer(400, r#"{"code":"PGRST100","message":"no"}"#)),
-        ("401", Spoil::Answer(401, r#"{"message":"JWT expired"}"#)),
-        ("403", Spoil::Answer(403, r#"{"code":"42501"}"#)),
         ("404", Spoil::Answer(404, "{}")),
         ("409", Spoil::Answer(409, r#"{"code":"40001"}"#)),
         ("429", Spoil::Answer(429, "slow down")),
