@@ -335,6 +335,121 @@ exception when insufficient_privilege then
 end
 $$;
 
+-- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
+-- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
+-- or disabled and, if it is to be tried, why a notification could not be stored. Nothing of the attempt stays.
+create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
+  returns table (obstacle text, what text, remedy text)
+  language plpgsql set search_path = '' set lock_timeout = '2s'
+  as $$
+declare
+  state text;
+  message text;
+begin
+  return query
+    with
+      needed (role, relation, privilege, columns) as (
+        select to_regrole(name)::oid, relation, privilege, columns::text[]
+          from (values
+            ('service_role', 'calendar_connections', 'select', null),
+            ('service_role', 'calendar_connections', 'update', null),
+            ('service_role', 'calendar_connection_status', 'select', null),
+            ('service_role', 'calendar_connection_events', 'select', null),
+            ('service_role', 'calendar_webhook_farewells', 'select', null),
+            ('service_role', 'calendar_webhook_farewells', 'update', '{not_before}'),
+            ('service_role', 'calendar_webhook_farewells', 'delete', null),
+            ('service_role', 'calendar_webhook_sweeps', 'select', null),
+            ('service_role', 'calendar_webhook_sweeps', 'insert', null),
+            ('service_role', 'calendar_webhook_backlog', 'select', null),
+            ('service_role', 'calendar_webhook_health', 'select', null),
+            ('authenticated', 'calendar_connection_status', 'select', null),
+            ('authenticated', 'calendar_connection_events', 'select', null)) as fixed (name, relation, privilege, columns)
+        union all
+        -- What the view reads, for users: none of it may mean that pages are not to read the table at all.
+        select 'authenticated'::regrole, 'calendar_connections', 'select',
+            '{id, user_id, provider, calendar_id, is_active, webhook_id, webhook_expiration, webhook_opened_at,
+              webhook_confirmed_id, webhook_message_number, webhook_error, webhook_error_reason, webhook_notified_at,
+              calendar_name, sync_enabled, sync_request_id, sync_error, last_sync_at}'::text[]
+          where has_any_column_privilege('authenticated', 'public.calendar_connections', 'select')
+        union all
+        -- For the owners of those that act in their own name.
+        select proowner, relation, privilege, null
+          from (values
+            ('note_calendar_connection_event', 'calendar_connection_events', 'select'),
+            ('note_calendar_connection_event', 'calendar_connection_events', 'insert'),
+            ('note_calendar_connection_event', 'calendar_connection_events', 'delete'),
+            ('keep_calendar_webhook_farewell', 'calendar_webhook_farewells', 'insert'),
+            ('keep_calendar_webhook_farewell', 'calendar_webhook_farewells', 'delete'),
+            ('forget_old_calendar_webhook_sweeps', 'calendar_webhook_sweeps', 'delete'),
+            ('request_calendar_webhook_refresh', 'calendar_webhook_requests', 'insert')) as of_owners (name, relation, privilege)
+            join pg_catalog.pg_proc on proname = name and pronamespace = 'public'::regnamespace),
+      lacking as (
+        select role, needed.relation, privilege, attributes.names, columns
+          from needed cross join lateral (
+            select array_agg(attname::text order by attnum) as names
+              from pg_catalog.pg_attribute
+              where attrelid = to_regclass('public.' || relation) and attnum > 0 and not attisdropped
+                and attname = any (coalesce(columns, array[attname::text]))
+                and not case privilege
+                  when 'delete' then has_table_privilege(role, attrelid, privilege)
+                  else has_column_privilege(role, attrelid, attnum, privilege) end) as attributes
+          where role is not null)
+    select
+        'privilege_missing',
+        format('%s may not %s public.%s', role::regrole, privilege, relation),
+        format('grant %s%s on public.%s to %s', privilege,
+          case when columns is not null then format(' (%s)', array_to_string(names, ', ')) end, relation, role::regrole)
+      from lacking where names is not null;
+
+  return query
+    select
+        case when tgname is null then 'trigger_missing' else 'trigger_disabled' end,
+        format('the trigger %s of public.%s is %s', name, relation,
+          case when tgname is null then 'missing' else 'disabled' end),
+        case when tgname is null then 'apply both migrations again'
+          else format('alter table public.%s enable%s trigger %s', relation, mode, name) end
+      from (values
+          ('calendar_connections', 'keep_calendar_webhook_columns', ' always'),
+          ('calendar_connections', 'note_calendar_connection_arrival', ''),
+          ('calendar_connections', 'note_calendar_connection_event', ''),
+          ('calendar_connections', 'note_calendar_connection_departure', ''),
+          ('calendar_connections', 'keep_calendar_webhook_farewell', ''),
+          ('calendar_connections', 'take_calendar_webhook_farewell_back', ''),
+          ('calendar_webhook_sweeps', 'measure_calendar_webhook_backlog', ''),
+          ('calendar_webhook_sweeps', 'forget_old_calendar_webhook_sweeps', '')) as ours (relation, name, mode)
+        left join pg_catalog.pg_trigger on tgrelid = to_regclass('public.' || relation) and tgname = name
+      where tgname is null or tgenabled not in ('O', 'A');
+
+  -- What is not allowed has been told.
+  if try_write and has_any_column_privilege('public.calendar_connections', 'update') then
+    begin
+      update public.calendar_connections
+        set webhook_message_number = webhook_message_number + 1, sync_request_id = gen_random_uuid(),
+            webhook_notified_at = now()
+        where id = (
+          select id from public.calendar_connections where provider = 'google' limit 1 for update skip locked);
+      raise exception using errcode = 'CWOK0';
+    exception
+      -- It worked, and is undone; or the table is busy.
+      when sqlstate 'CWOK0' or lock_not_available then
+        null;
+      when others then
+        get stacked diagnostics state = returned_sqlstate, message = message_text;
+        return query
+          select
+            'write_refused',
+            format('an update of public.calendar_connections fails: %s (%s)', message, state),
+            coalesce(
+              'change what raises this; triggers of your own on the table: ' || string_agg(tgname, ', ' order by tgname),
+              'change what raises this')
+          from pg_catalog.pg_trigger
+          where tgrelid = 'public.calendar_connections'::regclass and not tgisinternal and tgenabled <> 'D'
+            and tgname !~ '^(keep|take|note)_calendar_(webhook|connection)_';
+    end;
+  end if;
+end
+$$;
+
 -- Nothing here is for a page. Supabase grants every new function to everybody.
 revoke execute on function
     public.measure_calendar_webhook_backlog(),
@@ -342,9 +457,10 @@ revoke execute on function
     public.request_calendar_webhook_refresh(integer),
     public.schedule_calendar_webhook_refresh(text, text, interval, integer),
     public.unschedule_calendar_webhook_refresh(),
-    public.calendar_webhook_schedule()
+    public.calendar_webhook_schedule(),
+    public.calendar_webhook_obstacles(boolean)
   from public, anon, authenticated, service_role;
-grant execute on function public.calendar_webhook_schedule() to service_role;
+grant execute on function public.calendar_webhook_schedule(), public.calendar_webhook_obstacles(boolean) to service_role;
 
 -- How everything is, in one row. Statuses are calendar_connection_status's; "live" is neither paused nor disconnected.
 create or replace view public.calendar_webhook_health with (security_invoker = true) as
@@ -394,3 +510,14 @@ create or replace view public.calendar_webhook_health with (security_invoker = t
 
 revoke all on public.calendar_webhook_health from public, anon, authenticated, service_role;
 grant select on public.calendar_webhook_health to service_role;
+
+-- A table that was there before keeps its privileges: what they lack is told, not granted.
+do $$
+declare
+  told record;
+begin
+  for told in select * from public.calendar_webhook_obstacles() loop
+    raise warning '%', told.what using hint = told.remedy;
+  end loop;
+end
+$$;

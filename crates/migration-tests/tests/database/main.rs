@@ -18,6 +18,7 @@ mod fresh_project;
 mod health;
 mod indexes;
 mod live_table;
+mod obstacles;
 mod platform;
 mod project;
 mod rights;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use local_supabase::postgres::Cluster;
 use local_supabase::{repository, schema};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{AsyncMessage, Client, Error, NoTls};
 use uuid::Uuid;
 
 pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -123,6 +124,22 @@ impl Project {
 
     pub(crate) async fn try_sql(&self, sql: &str) -> Result<(), Error> {
         self.client.batch_execute(sql).await
+    }
+
+    /// What the server says besides, when a session of its own runs these statements as the superuser.
+    pub(crate) async fn notices(&self, sql: &str) -> Vec<String> {
+        let (client, mut connection) = tokio_postgres::connect(&self.cluster.url(), NoTls).await.unwrap();
+        let messages = tokio::spawn(
+            stream::poll_fn(move |context| connection.poll_message(context))
+                .filter_map(async |message| match message {
+                    Ok(AsyncMessage::Notice(notice)) => Some(notice.message().to_owned()),
+                    _ => None,
+                })
+                .collect(),
+        );
+        client.batch_execute(sql).await.unwrap();
+        drop(client);
+        messages.await.unwrap()
     }
 
     /// The first column of the one row that a query of the superuser returns.

@@ -93,7 +93,8 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
     }
 }
 
-const FUNCTIONS: [(&str, &[&str]); 9] = [
+const FUNCTIONS: [(&str, &[&str]); 10] = [
+    ("calendar_webhook_obstacles(boolean)", &["service_role"]),
     ("calendar_webhook_schedule()", &["service_role"]),
     ("forget_old_calendar_webhook_sweeps()", &[]),
     ("keep_calendar_webhook_farewell()", &[]),
@@ -187,6 +188,7 @@ async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_s
         ("select public.unschedule_calendar_webhook_refresh()", nobody.clone()),
         ("select public.request_calendar_webhook_refresh(1)", nobody.clone()),
         ("select public.calendar_webhook_schedule()", services(1)),
+        ("select * from public.calendar_webhook_obstacles(true)", services(0)),
         ("select * from public.calendar_webhook_health", services(1)),
         ("select checked_at from public.calendar_webhook_health", services(1)),
         (sweep, services(1)),

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use local_supabase::extensions::{PG_NET, VAULT};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 use crate::project::Caller::Service;
@@ -399,40 +398,24 @@ async fn a_call_replaces_the_schedule_and_another_one_takes_it_away() {
     assert_eq!(seen(&project).await, Value::Null);
 }
 
-/// What the server says besides.
-async fn notices(project: &Project, sql: &str) -> Vec<String> {
-    let (client, mut connection) = tokio_postgres::connect(&project.cluster().url(), NoTls).await.unwrap();
-    let messages = tokio::spawn(
-        stream::poll_fn(move |context| connection.poll_message(context))
-            .filter_map(async |message| match message {
-                Ok(AsyncMessage::Notice(notice)) => Some(notice.message().to_owned()),
-                _ => None,
-            })
-            .collect(),
-    );
-    client.batch_execute(sql).await.unwrap();
-    drop(client);
-    messages.await.unwrap()
-}
-
 #[tokio::test]
 async fn what_may_surprise_is_said() {
     let project = hosted().await;
     let unschedule = "select public.unschedule_calendar_webhook_refresh()";
-    assert_eq!(notices(&project, unschedule).await, ["refresh-calendar-webhook is not scheduled"]);
+    assert_eq!(project.notices(unschedule).await, ["refresh-calendar-webhook is not scheduled"]);
     for (url, is_surprising) in
         [("http://127.0.0.1:54321", true), ("http://localhost:54321", true), ("http://kong:8000", false)]
     {
         let sql = format!("select public.schedule_calendar_webhook_refresh('{url}', 'sb_secret_key')");
         let expected = format!("{url} is the machine or container of the database itself");
         let expected: Vec<_> = is_surprising.then_some(expected).into_iter().collect();
-        assert_eq!(notices(&project, &sql).await, expected);
+        assert_eq!(project.notices(&sql).await, expected);
     }
     for minutes in 1..60 {
         let sql = format!(
             "select public.schedule_calendar_webhook_refresh('{URL}', 'sb_secret_key', '{minutes} minutes')"
         );
-        let notices = notices(&project, &sql).await;
+        let notices = project.notices(&sql).await;
         // The minutes of an hour are not a multiple of this one.
         assert_eq!(!notices.is_empty(), 60 % minutes != 0, "{minutes}: {notices:?}");
         assert!(
@@ -442,13 +425,13 @@ async fn what_may_surprise_is_said() {
         let every = seen(&project).await["every"].take();
         assert_eq!(every, json!(format!("00:{minutes:02}:00")));
     }
-    assert_eq!(notices(&project, unschedule).await, [""; 0]);
-    assert_eq!(notices(&project, unschedule).await.len(), 1);
+    assert_eq!(project.notices(unschedule).await, [""; 0]);
+    assert_eq!(project.notices(unschedule).await.len(), 1);
     // Without any extension there is nothing to take away either.
     project
         .sql("reset role; drop extension pg_cron; drop schema net cascade; drop schema vault cascade")
         .await;
-    assert_eq!(notices(&project, unschedule).await.len(), 1);
+    assert_eq!(project.notices(unschedule).await.len(), 1);
 }
 
 #[tokio::test]

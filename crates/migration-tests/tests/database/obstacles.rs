@@ -1,0 +1,134 @@
+//! What keeps the functions from working on the database is told, with the SQL that mends it.
+
+use local_supabase::{repository, schema};
+use serde_json::{Value, json};
+
+use crate::project::Caller::Service;
+use crate::project::Project;
+
+const OBSTACLES: &str = "select * from public.calendar_webhook_obstacles(true)";
+
+async fn connected() -> Project {
+    let project = Project::migrated().await;
+    project.sql("insert into public.calendar_connections (user_id) values (gen_random_uuid())").await;
+    project
+}
+
+#[track_caller]
+fn obstacle(obstacle: &str, what: &str, remedy: &str) -> Value {
+    json!({ "obstacle": obstacle, "what": what, "remedy": remedy })
+}
+
+#[tokio::test]
+async fn a_project_that_is_well_has_none_and_an_attempt_to_write_leaves_nothing() {
+    let project = connected().await;
+    let row = "select to_jsonb(c) from public.calendar_connections c";
+    let before: Value = project.value(row, &[]).await;
+    assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
+    assert_eq!(project.value::<Value>(row, &[]).await, before);
+}
+
+#[tokio::test]
+async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
+    let project = connected().await;
+    let table = "public.calendar_connections";
+    for (fault, told, what) in [
+        ("revoke update on {} from service_role", "privilege_missing", "service_role may not update {}"),
+        (
+            "revoke select on public.calendar_connection_status from authenticated",
+            "privilege_missing",
+            "authenticated may not select public.calendar_connection_status",
+        ),
+        (
+            "revoke insert on public.calendar_webhook_sweeps from service_role",
+            "privilege_missing",
+            "service_role may not insert public.calendar_webhook_sweeps",
+        ),
+        (
+            "revoke update (not_before) on public.calendar_webhook_farewells from service_role",
+            "privilege_missing",
+            "service_role may not update public.calendar_webhook_farewells",
+        ),
+        (
+            "revoke select (calendar_name, sync_error) on {} from authenticated",
+            "privilege_missing",
+            "authenticated may not select {}",
+        ),
+        (
+            "create role another; alter function public.note_calendar_connection_event owner to another;
+             grant select, delete on public.calendar_connection_events to another",
+            "privilege_missing",
+            "another may not insert public.calendar_connection_events",
+        ),
+        (
+            "alter table {} disable trigger keep_calendar_webhook_columns",
+            "trigger_disabled",
+            "the trigger keep_calendar_webhook_columns of {} is disabled",
+        ),
+    ] {
+        project.sql(&fault.replace("{}", table)).await;
+        let found = project.select(Service, OBSTACLES).await;
+        let remedy = found[0]["remedy"].as_str().unwrap().to_owned();
+        assert_eq!(found, [obstacle(told, &what.replace("{}", table), &remedy)]);
+        project.sql(&remedy).await;
+        assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0], "{remedy}");
+    }
+    project.sql("drop trigger note_calendar_connection_event on public.calendar_connections").await;
+    assert_eq!(
+        project.select(Service, OBSTACLES).await,
+        [obstacle(
+            "trigger_missing",
+            "the trigger note_calendar_connection_event of public.calendar_connections is missing",
+            "apply both migrations again"
+        )]
+    );
+    project.migrate().await.unwrap();
+    assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_trigger_of_the_hosts_that_raises_is_told_by_its_own_words() {
+    let project = connected().await;
+    project
+        .sql(
+            "create function public.refuse() returns trigger language plpgsql as
+               $$begin raise exception 'the season is over'; end$$;
+             create trigger season before update on public.calendar_connections
+               for each row execute function public.refuse()",
+        )
+        .await;
+    assert_eq!(
+        project.select(Service, OBSTACLES).await,
+        [obstacle(
+            "write_refused",
+            "an update of public.calendar_connections fails: the season is over (P0001)",
+            "change what raises this; triggers of your own on the table: season"
+        )]
+    );
+    let untried = "select * from public.calendar_webhook_obstacles()";
+    assert_eq!(project.select(Service, untried).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn the_migration_tells_what_a_table_that_was_there_lacks() {
+    let project = Project::new().await;
+    project
+        .sql(
+            "create table public.calendar_connections (
+               id uuid primary key default gen_random_uuid(), user_id uuid not null, provider text not null,
+               access_token text, refresh_token text, expires_at timestamptz, calendar_id text, is_active boolean,
+               created_at timestamptz default now());
+             revoke all on public.calendar_connections from service_role, authenticated, anon",
+        )
+        .await;
+    let migrations = schema::migrations(&repository().join("supabase/migrations")).unwrap();
+    let migrations: String = migrations.iter().map(|migration| migration.sql.as_str()).collect();
+    for privilege in ["select", "update"] {
+        let told = project.notices(&migrations).await;
+        let expected = format!("service_role may not {privilege} public.calendar_connections");
+        assert!(told.contains(&expected), "{told:?}");
+        project.sql(&format!("grant {privilege} on public.calendar_connections to service_role")).await;
+    }
+    let told = project.notices(&migrations).await;
+    assert!(!told.iter().any(|told| told.contains("may not")), "{told:?}");
+}
