@@ -50,13 +50,21 @@ create or replace view public.calendar_webhook_backlog with (security_invoker = 
           and webhook_error is distinct from 'reconnect_required'
           and webhook_error is distinct from 'permission_missing'
           and webhook_error is distinct from 'blocked_by_policy'
-          and sync_not_before <= now() and sync_lease_until < now())
+          and sync_not_before <= now() and sync_lease_until < now()),
+    renewals as (
+      select count(*) as due, min(webhook_not_before) as since
+        from public.calendar_connections
+        where provider = 'google' and is_active is true and sync_enabled is not false
+          and webhook_not_before <= now() and webhook_lease_until < now())
   select
     looks.due as due_looks,
     now() - looks.since as oldest_due_look_age,
     runs.due as due_runs,
-    now() - runs.since as oldest_due_run_age
-  from looks, runs;
+    now() - runs.since as oldest_due_run_age,
+    -- At the end: a view that is there takes new columns nowhere else.
+    renewals.due as due_renewals,
+    now() - renewals.since as oldest_due_renewal_age
+  from looks, runs, renewals;
 revoke all on public.calendar_webhook_backlog from public, anon, authenticated, service_role;
 grant select on public.calendar_webhook_backlog to service_role;
 
@@ -109,8 +117,8 @@ create index if not exists calendar_connections_unconfirmed
   on public.calendar_connections (provider, webhook_opened_at)
   where webhook_id is not null and webhook_message_number = 0 and webhook_confirmed_id is distinct from webhook_id;
 
--- What the job runs, as its owner. URL and key are read from Vault each time: cron.job shows neither, and a secret that
--- is changed there counts at once.
+-- What the job runs, as its owner: as many sweeps as the backlog needs, each told its part of it. URL and key are read
+-- from Vault each time: cron.job shows neither, and a secret that is changed there counts at once.
 create or replace function public.request_calendar_webhook_refresh(parallel integer) returns void
   language plpgsql set search_path = ''
   as $$
@@ -119,6 +127,10 @@ declare
     select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_project_url');
   secret_key constant text := (
     select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
+  -- What one sweep does of each at most.
+  sweeps constant integer := (
+    select least(parallel, greatest(1, ceil(due_runs / 25.0), ceil(due_looks / 50.0), ceil(due_renewals / 200.0)))
+      from public.calendar_webhook_backlog);
 begin
   if project_url is null or secret_key is null then
     raise exception 'Vault lacks calendar_webhook_project_url or calendar_webhook_secret_key'
@@ -129,24 +141,24 @@ begin
   insert into public.calendar_webhook_requests (id)
     select net.http_post(
         url := project_url || '/functions/v1/refresh-calendar-webhook',
-        body := '{}'::jsonb,
+        body := jsonb_build_object('part', part, 'parts', sweeps),
         headers := jsonb_build_object('Content-Type', 'application/json', 'apikey', secret_key)
           -- A legacy key is a JWT, which the gateway wants here. A key of the current kind is none.
           || case when secret_key like 'sb\_%' then '{}'::jsonb
                   else jsonb_build_object('Authorization', 'Bearer ' || secret_key) end,
         -- A sweep ends within 70 s.
         timeout_milliseconds := 80000)
-      from generate_series(1, parallel);
+      from generate_series(0, sweeps - 1) as part;
   -- pg_net forgets its answers after 6 hours, unless it is told otherwise.
   delete from public.calendar_webhook_requests where requested_at < now() - interval '6 hours';
 end
 $$;
 
--- Has refresh-calendar-webhook called every so many minutes, by that many requests at once. Called again it replaces
--- schedule and secrets; without a key, the one in Vault stays. It runs as its owner, also where a superuser calls it: a
+-- Has refresh-calendar-webhook called every so many minutes, by that many requests at once if the backlog needs them.
+-- Called again it replaces schedule and secrets; without a key, the one in Vault stays. It runs as its owner, also where a superuser calls it: a
 -- job is seen and run by its owner only.
 create or replace function public.schedule_calendar_webhook_refresh(
-    project_url text, secret_key text default null, every interval default '1 minute', parallel integer default 1)
+    project_url text, secret_key text default null, every interval default '1 minute', parallel integer default 5)
   returns bigint
   language plpgsql security definer set search_path = ''
   as $$
@@ -227,8 +239,8 @@ begin
     raise exception 'every must be a whole number of minutes from 1 to 59, not %', coalesce(every::text, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
-  if parallel is null or parallel not between 1 and 10 then
-    raise exception 'parallel must be from 1 to 10, not %', coalesce(parallel::text, 'null')
+  if parallel is null or parallel not between 1 and 20 then
+    raise exception 'parallel must be from 1 to 20, not %', coalesce(parallel::text, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
 

@@ -350,7 +350,7 @@ mod tests {
             (200, r#"{"code":"42501"}"#, None),
         ] {
             let response =
-                HttpResponse { status, content_range: None, retry_after: None, body: body.to_owned() };
+                HttpResponse { status, body: body.to_owned(), ..HttpResponse::default() };
             assert_eq!(refusal(&response).as_deref(), told, "{status} {body}");
         }
     }

@@ -1,6 +1,6 @@
 //! Whether calendars are looked at in time, though Google is silent.
 
-use protocol::schedule::LOOKS_PER_SWEEP;
+use protocol::schedule::{LOOKS_PER_SWEEP, MOST_PARTS};
 
 use crate::check::{Check, Id, count};
 use crate::health::Health;
@@ -19,8 +19,8 @@ pub fn judge(health: &Health, schedule_is_wrong: bool) -> Check {
         "put the schedule right first: sweeps look at calendars".to_owned()
     } else {
         format!(
-            "a sweep looks at {LOOKS_PER_SWEEP} calendars: have several sweep at once, with `parallel => 4` in \
-             schedule_calendar_webhook_refresh, or look less often, by CALENDAR_LOOK_HOURS"
+            "a sweep looks at {LOOKS_PER_SWEEP} calendars: let more sweeps run at once, with a greater `parallel` (at \
+             most {MOST_PARTS}) in schedule_calendar_webhook_refresh, or look less often, by CALENDAR_LOOK_HOURS"
         )
     };
     Check::wrong(id, "looks_overdue", format!("{due} due for a look: the sweeps do not keep up"), next)

@@ -1,7 +1,7 @@
 //! Whether what is owed is done in time.
 
 use chrono::TimeDelta;
-use protocol::schedule::RUNS_PER_INVOCATION;
+use protocol::schedule::{MOST_PARTS, RUNS_PER_INVOCATION};
 
 use crate::check::{Check, Id, count};
 use crate::health::{Health, duration};
@@ -29,8 +29,8 @@ pub fn judge(health: &Health, schedule_is_wrong: bool) -> Check {
         format!("see recalculate-schedule above: {} failing", count(failing, "run"))
     } else if health.last_sweep.as_ref().is_some_and(|sweep| sweep.remaining > 0) {
         format!(
-            "a sweep makes {RUNS_PER_INVOCATION} runs: have several made at once, with `parallel => 4` in \
-             schedule_calendar_webhook_refresh"
+            "a sweep makes {RUNS_PER_INVOCATION} runs: let more sweeps run at once, with a greater `parallel` (at most \
+             {MOST_PARTS}) in schedule_calendar_webhook_refresh"
         )
     } else {
         "read the log of refresh-calendar-webhook: its `run_failed` and `run_lease_lost` lines".to_owned()

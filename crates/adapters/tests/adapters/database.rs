@@ -247,14 +247,18 @@ async fn reads_are_in_the_same_order(pair: &Pair) {
         ids.push(pair.insert(number, &values).await);
     }
     let listed = Filter::Eq(Column::CalendarId, "listed".into());
-    let query = |more: &[Filter], limit| Query {
-        filters: [&[google(), listed.clone()], more].concat(),
-        order: Column::LastSyncAt,
-        limit,
+    let query = |more: &[Filter], limit| {
+        Query::first(limit, [&[google(), listed.clone()], more].concat(), Column::LastSyncAt)
     };
     let timed = Filter::NotNull(Column::LastSyncAt);
     assert_eq!(pair.select(query(std::slice::from_ref(&timed), 100)).await.len(), 7);
     assert_eq!(pair.select(query(std::slice::from_ref(&timed), 4)).await.len(), 4);
+    for (offset, rows) in [(3, 4), (6, 1), (7, 0), (100, 0)] {
+        let rest = Query { offset, ..query(std::slice::from_ref(&timed), 4) };
+        assert_eq!(pair.select(rest).await.len(), rows, "from {offset}");
+    }
+    let some = Filter::In(Column::Id, ids.iter().take(3).map(|id| (*id).into()).collect());
+    assert_eq!(pair.real.count(vec![some], TIMEOUT).await, Ok(3));
     let early = Filter::Lt(Column::LastSyncAt, time(-50, 0).into());
     assert!(!pair.select(query(&[early], 100)).await.is_empty());
     // Rows without a time come first, in whichever order.

@@ -7,7 +7,7 @@ use functions::Function;
 use hmac::{Hmac, KeyInit, Mac};
 use local_supabase::ApiKeys;
 use local_supabase::postgrest::Postgrest;
-use protocol::schedule::{ROWS_PER_PAGE, RUNS_PER_INVOCATION};
+use protocol::schedule::{RENEWALS_PER_SWEEP, RUNS_PER_INVOCATION};
 use serde_json::json;
 use sha2::Sha256;
 use uuid::Uuid;
@@ -375,7 +375,7 @@ async fn a_sweep_reads_its_share_by_index_when_everything_is_due() {
     let sweep = table.functions.call(Function::RefreshCalendarWebhook, &json!({})).await;
     assert_eq!(
         (&sweep["body"]["renewed"], &sweep["body"]["synced"]),
-        (&json!(ROWS_PER_PAGE), &json!(RUNS_PER_INVOCATION)),
+        (&json!(RENEWALS_PER_SWEEP), &json!(RUNS_PER_INVOCATION)),
         "{sweep}"
     );
     let mut plans = table.functions.take_plans();

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use local_supabase::extensions::{PG_NET, VAULT};
+use protocol::schedule::{LOOKS_PER_SWEEP, RENEWALS_PER_SWEEP, RUNS_PER_INVOCATION};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::NoTls;
@@ -176,7 +177,7 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
                 "'100000 years'",
             ],
         ),
-        ("parallel", &["null", "0", "-1", "11", "2147483647"]),
+        ("parallel", &["null", "0", "-1", "21", "2147483647"]),
     ] {
         for value in values {
             let argument = |argument: &str, default: &str| {
@@ -188,7 +189,7 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
                 argument("project_url", "'https://example.com'"),
                 argument("secret_key", "'sb_secret_other'"),
                 argument("every", "'1 minute'"),
-                argument("parallel", "1"),
+                argument("parallel", "5"),
             );
             let error = refusal(&project, &sql).await;
             assert!(error.starts_with(&format!("22023 {name} must be ")), "{value}: {error}");
@@ -326,7 +327,7 @@ async fn requests(project: &Project) -> Value {
 }
 
 #[tokio::test]
-async fn a_run_asks_for_as_many_sweeps_as_it_was_told_with_the_keys_of_now() {
+async fn a_run_asks_for_a_sweep_with_the_keys_of_now() {
     let project = hosted().await;
     for (key, headers) in [
         ("sb_secret_key", json!({ "Content-Type": "application/json", "apikey": "sb_secret_key" })),
@@ -339,18 +340,16 @@ async fn a_run_asks_for_as_many_sweeps_as_it_was_told_with_the_keys_of_now() {
             }),
         ),
     ] {
-        for parallel in [1, 3] {
-            schedule_idle(&project, &format!("'{URL}/', '{key}', parallel => {parallel}")).await;
-            run_job(&project).await.unwrap();
-            let request = json!({
-                "method": "POST",
-                "url": format!("{URL}/functions/v1/refresh-calendar-webhook"),
-                "headers": headers,
-                "body": "{}",
-                "timeout_milliseconds": 80_000,
-            });
-            assert_eq!(requests(&project).await, Value::Array(vec![request; parallel]));
-        }
+        schedule_idle(&project, &format!("'{URL}/', '{key}'")).await;
+        run_job(&project).await.unwrap();
+        let request = json!({
+            "method": "POST",
+            "url": format!("{URL}/functions/v1/refresh-calendar-webhook"),
+            "headers": headers,
+            "body": r#"{"part": 0, "parts": 1}"#,
+            "timeout_milliseconds": 80_000,
+        });
+        assert_eq!(requests(&project).await, json!([request]));
     }
     // A key that is rotated in Vault counts at once.
     project
@@ -366,6 +365,40 @@ async fn a_run_asks_for_as_many_sweeps_as_it_was_told_with_the_keys_of_now() {
     let error = message(&run_job(&project).await.unwrap_err());
     assert!(error.contains("Vault lacks") && error.contains("schedule_calendar_webhook_refresh"), "{error}");
     assert_eq!(requests(&project).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_run_asks_for_as_many_sweeps_as_the_backlog_needs_each_for_its_part() {
+    let project = hosted().await;
+    schedule_idle(&project, &format!("'{URL}', 'sb_secret_key', parallel => 4")).await;
+    let nothing = "webhook_not_before = 'infinity', sync_look_at = 'infinity'";
+    let (runs, looks) = (RUNS_PER_INVOCATION as usize, LOOKS_PER_SWEEP);
+    for (rows, due, sweeps) in [
+        (1, nothing, 1),
+        (runs, "sync_request_id = gen_random_uuid()", 1),
+        (runs + 1, "sync_request_id = gen_random_uuid()", 2),
+        (runs + 1, "sync_request_id = gen_random_uuid(), webhook_error = 'reconnect_required'", 1),
+        (runs + 1, "sync_request_id = gen_random_uuid(), sync_lease_until = now() + interval '1 minute'", 1),
+        (2 * looks + 1, "sync_look_at = now()", 3),
+        (RENEWALS_PER_SWEEP + 1, "webhook_not_before = now()", 2),
+        (100 * runs, "sync_request_id = gen_random_uuid()", 4),
+    ] {
+        project
+            .sql(&format!(
+                "delete from public.calendar_connections;
+                 insert into public.calendar_connections (user_id, provider, is_active)
+                   select gen_random_uuid(), 'google', true from generate_series(1, {rows});
+                 update public.calendar_connections set {nothing};
+                 update public.calendar_connections set {due}",
+            ))
+            .await;
+        run_job(&project).await.unwrap();
+        let requests = requests(&project).await;
+        let bodies: Vec<&Value> =
+            requests.as_array().unwrap().iter().map(|request| &request["body"]).collect();
+        let parts = (0..sweeps).map(|part| json!(format!(r#"{{"part": {part}, "parts": {sweeps}}}"#)));
+        assert_eq!(bodies, parts.collect::<Vec<_>>().iter().collect::<Vec<_>>(), "{rows} rows: {due}");
+    }
 }
 
 #[tokio::test]
