@@ -222,7 +222,7 @@ async fn good_arguments_are_taken_as_they_are_meant() {
     ] {
         for key in ["sb_secret_0-9_A", LEGACY_KEY, LEGACY_KEY_OF_A_PROJECT] {
             schedule(&project, &format!("'{url}', '{key}'")).await;
-            assert_eq!(state(&project).await, scheduled("* * * * *", 1, stored, key), "{url}");
+            assert_eq!(state(&project).await, scheduled("* * * * *", 5, stored, key), "{url}");
         }
     }
     for (every, cron) in [
@@ -255,7 +255,7 @@ async fn without_a_key_the_one_in_vault_is_taken() {
             schedule(&project, &format!("'{URL}'")).await;
         }
     }
-    assert_eq!(state(&project).await, scheduled("* * * * *", 1, URL, "sb_secret_key"));
+    assert_eq!(state(&project).await, scheduled("* * * * *", 5, URL, "sb_secret_key"));
 }
 
 #[tokio::test]
@@ -367,14 +367,25 @@ async fn a_run_asks_for_a_sweep_with_the_keys_of_now() {
     assert_eq!(requests(&project).await, json!([]));
 }
 
+/// Has so many connections that need nothing but what is `due`.
+async fn be_due(project: &Project, rows: usize, due: &str) {
+    let sql = format!(
+        "delete from public.calendar_connections;
+         insert into public.calendar_connections (user_id, provider, is_active)
+           select gen_random_uuid(), 'google', true from generate_series(1, {rows});
+         update public.calendar_connections set webhook_not_before = 'infinity', sync_look_at = 'infinity';
+         update public.calendar_connections set {due}"
+    );
+    project.sql(&sql).await;
+}
+
 #[tokio::test]
 async fn a_run_asks_for_as_many_sweeps_as_the_backlog_needs_each_for_its_part() {
     let project = hosted().await;
     schedule_idle(&project, &format!("'{URL}', 'sb_secret_key', parallel => 4")).await;
-    let nothing = "webhook_not_before = 'infinity', sync_look_at = 'infinity'";
     let (runs, looks) = (RUNS_PER_INVOCATION as usize, LOOKS_PER_SWEEP);
     for (rows, due, sweeps) in [
-        (1, nothing, 1),
+        (1, "sync_request_id = null", 1),
         (runs, "sync_request_id = gen_random_uuid()", 1),
         (runs + 1, "sync_request_id = gen_random_uuid()", 2),
         (runs + 1, "sync_request_id = gen_random_uuid(), webhook_error = 'reconnect_required'", 1),
@@ -383,15 +394,7 @@ async fn a_run_asks_for_as_many_sweeps_as_the_backlog_needs_each_for_its_part() 
         (RENEWALS_PER_SWEEP + 1, "webhook_not_before = now()", 2),
         (100 * runs, "sync_request_id = gen_random_uuid()", 4),
     ] {
-        project
-            .sql(&format!(
-                "delete from public.calendar_connections;
-                 insert into public.calendar_connections (user_id, provider, is_active)
-                   select gen_random_uuid(), 'google', true from generate_series(1, {rows});
-                 update public.calendar_connections set {nothing};
-                 update public.calendar_connections set {due}",
-            ))
-            .await;
+        be_due(&project, rows, due).await;
         run_job(&project).await.unwrap();
         let requests = requests(&project).await;
         let bodies: Vec<&Value> =
@@ -411,7 +414,7 @@ async fn a_call_replaces_the_schedule_and_another_one_takes_it_away() {
         .await;
     assert_eq!(seen(&project).await["active"], false);
     schedule(&project, "'https://example.com', 'sb_secret_new', '2 minutes'").await;
-    let replaced = scheduled("*/2 * * * *", 1, "https://example.com", "sb_secret_new");
+    let replaced = scheduled("*/2 * * * *", 5, "https://example.com", "sb_secret_new");
     assert_eq!(state(&project).await, replaced);
 
     // Whoever calls: the job and the secrets are the owner's.
@@ -484,7 +487,7 @@ async fn the_job_runs_within_the_first_minute_and_health_shows_what_became_of_it
         assert!(Instant::now() < deadline, "{}", seen(&project).await);
         sleep(Duration::from_millis(200)).await;
     }
-    assert!(requests(&project).await.as_array().unwrap().len() >= 2);
+    assert_ne!(requests(&project).await, json!([]));
     let mut actual = seen(&project).await;
     let age = "select extract(epoch from now() - (schedule ->> 'last_run_at')::timestamptz)::float8
                from public.calendar_webhook_health";
@@ -506,6 +509,7 @@ async fn the_job_runs_within_the_first_minute_and_health_shows_what_became_of_it
 async fn the_newest_answer_to_the_schedule_is_shown_and_no_other() {
     let project = hosted().await;
     schedule_idle(&project, &format!("'{URL}', 'sb_secret_key', parallel => 2")).await;
+    be_due(&project, 2 * RUNS_PER_INVOCATION as usize, "sync_request_id = gen_random_uuid()").await;
     run_job(&project).await.unwrap();
     run_job(&project).await.unwrap();
     let answer = |id: u32, columns: &str, values: &str| {
