@@ -411,7 +411,12 @@ begin
         format('%s may not %s public.%s', role::regrole, privilege, relation),
         format('grant %s%s on public.%s to %s', privilege,
           case when columns is not null then format(' (%s)', array_to_string(names, ', ')) end, relation, role::regrole)
-      from lacking where names is not null;
+      from lacking where names is not null
+    union all
+    select 'privilege_missing', 'service_role may not execute public.calendar_webhook_state',
+        'grant execute on function public.calendar_webhook_state to service_role'
+      where not has_function_privilege(
+        'service_role', 'public.calendar_webhook_state(public.calendar_connections)', 'execute');
 
   return query
     select

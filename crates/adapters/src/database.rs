@@ -1,5 +1,7 @@
 //! PostgREST: conditional updates and reads as requests of the `postgrest` crate, rows as answers.
 
+use std::cell::Cell;
+
 use postgrest::{Builder, Postgrest};
 use protocol::Timestamp;
 use protocol::connection::Farewell;
@@ -49,10 +51,18 @@ const FAREWELLS_TABLE: &str = "calendar_webhook_farewells";
 const FAREWELL_COLUMNS: &str = "id,connection_id,deleted_at,not_before,webhook_id,webhook_pending_id,\
     webhook_resource_id,access_token,refresh_token,expires_at";
 
+/// A function of the migration that PostgREST takes for a column: all that is read of a row, as one value. It takes a
+/// third of the time for it that it takes for as many columns by name.
+const STATE: &str = "calendar_webhook_state";
+/// PostgreSQL's code for a column that is not there.
+const UNDEFINED_COLUMN: &str = "42703";
+
 /// The project's PostgREST, seen with the service key.
-#[derive(Clone)]
 pub struct Database {
     rest: Postgrest,
+    /// The columns are asked for by name: the migration that makes one of them is not applied yet, or this is
+    /// `@supabase/lite`, whose updates do not return such a column.
+    names_columns: Cell<bool>,
 }
 
 impl Database {
@@ -61,12 +71,28 @@ impl Database {
         let rest = Postgrest::new(format!("{}/rest/v1", configuration.supabase_url)).schema("public");
         // `insert_header` panics on what is no header value; the configuration's keys are.
         let headers = configuration.key.headers().into_iter();
-        Self { rest: headers.fold(rest, |rest, (name, value)| rest.insert_header(name, value)) }
+        let rest = headers.fold(rest, |rest, (name, value)| rest.insert_header(name, value));
+        Self { rest, names_columns: Cell::new(false) }
+    }
+
+    /// Whether to ask once more for rows, for the answer says that what is read of them cannot be asked for as one value.
+    pub(crate) fn must_name_columns(&self, response: &HttpResponse) -> bool {
+        let learns = !self.names_columns.get() && error_code(response) == UNDEFINED_COLUMN;
+        self.names_columns.set(self.names_columns.get() || learns);
+        learns
+    }
+
+    fn columns(&self) -> String {
+        if self.names_columns.get() {
+            Column::READ.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
+        } else {
+            STATE.to_owned()
+        }
     }
 
     pub fn update_request(&self, update: &Update) -> HttpRequest {
         let fields: Vec<_> = update.set.iter().map(|(column, value)| (column.name(), field(value))).collect();
-        let builder = self.rest.from(TABLE).update(object(&fields)).select(columns());
+        let builder = self.rest.from(TABLE).update(object(&fields)).select(self.columns());
         request(builder, &update.filters, Method::Patch)
     }
 
@@ -74,7 +100,7 @@ impl Database {
         let builder = self
             .rest
             .from(TABLE)
-            .select(columns())
+            .select(self.columns())
             .order(format!("{}.asc.nullsfirst", query.order.name()))
             .range(query.offset, query.offset + query.limit.max(1) - 1);
         request(builder, &query.filters, Method::Get)
@@ -231,10 +257,6 @@ pub fn refusal(response: &HttpResponse) -> Option<String> {
     Some(message)
 }
 
-fn columns() -> String {
-    Column::READ.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
-}
-
 /// Finishes a request.
 fn request(builder: Builder, filters: &[Filter], method: Method) -> HttpRequest {
     let mut distinct = Vec::new();
@@ -290,7 +312,7 @@ fn field(value: &Value) -> Field<'_> {
 
 fn parse_row(row: &Json) -> Result<Connection, UnreadableRow> {
     let empty = Map::new();
-    let row = row.as_object().unwrap_or(&empty);
+    let row = row.get(STATE).unwrap_or(row).as_object().unwrap_or(&empty);
     Connection::from_row(&|column| {
         parse_value(column.data_type(), row.get(column.name()).unwrap_or(&Json::Null))
     })

@@ -35,23 +35,32 @@ pub trait Platform: Http + Clock + Entropy + Log + Instance {}
 
 impl<T: Http + Clock + Entropy + Log + Instance> Platform for T {}
 
+/// What all requests of an instance work with.
+pub struct Project {
+    pub configuration: Configuration,
+    database: Database,
+}
+
+impl From<Configuration> for Project {
+    fn from(configuration: Configuration) -> Self {
+        Self { database: Database::new(&configuration), configuration }
+    }
+}
+
 /// What one request works with.
 pub struct Deployment<P> {
     platform: P,
-    configuration: Rc<Configuration>,
-    database: Database,
+    project: Rc<Project>,
     database_refused: Cell<bool>,
 }
 
 impl<P: Platform> Deployment<P> {
-    pub fn new(platform: P, configuration: impl Into<Rc<Configuration>>) -> Self {
-        let configuration = configuration.into();
-        let database = Database::new(&configuration);
-        Self { platform, configuration, database, database_refused: Cell::new(false) }
+    pub const fn new(platform: P, project: Rc<Project>) -> Self {
+        Self { platform, project, database_refused: Cell::new(false) }
     }
 
     pub fn configuration(&self) -> &Configuration {
-        &self.configuration
+        &self.project.configuration
     }
 
     /// Whether the database has refused something for a reason that a person must mend. The protocol goes on as if it
@@ -62,7 +71,7 @@ impl<P: Platform> Deployment<P> {
 
     /// Whose JWT this is, says Auth.
     pub async fn user(&self, jwt: &str) -> Result<UserId, UserFailure> {
-        let request = supabase::user_request(&self.configuration, jwt);
+        let request = supabase::user_request(self.configuration(), jwt);
         let answer = self.platform.send(request, DATABASE_TIMEOUT).await;
         let user = match &answer {
             Ok(response) => supabase::parse_user_response(response),
@@ -80,15 +89,29 @@ impl<P: Platform> Deployment<P> {
         &self,
         connections: &[ConnectionId],
     ) -> Result<Vec<(ConnectionId, String)>, DatabaseUnavailable> {
-        let request = self.database.status_request(connections);
+        let request = self.project.database.status_request(connections);
         self.ask_database(request, DATABASE_TIMEOUT, None, database::parse_statuses).await
     }
 
     /// Keeps what a sweep did, a JSON object; a failure is logged, and nothing else depends on it.
     pub async fn record_sweep(&self, row: String) {
-        let request = self.database.record_sweep_request(row);
+        let request = self.project.database.record_sweep_request(row);
         let recorded = |response: &HttpResponse| response.is_success().then_some(());
         let _ = self.ask_database(request, DATABASE_TIMEOUT, None, recorded).await;
+    }
+
+    /// The rows that `request` asks for, or returns.
+    async fn ask_for_rows(
+        &self,
+        request: impl Fn() -> HttpRequest,
+        timeout: Duration,
+        transition: Option<Transition>,
+    ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        let mut answer = self.platform.send(request(), timeout).await;
+        if answer.as_ref().is_ok_and(|response| self.project.database.must_name_columns(response)) {
+            answer = self.platform.send(request(), timeout).await;
+        }
+        self.read_answer(&answer, transition, database::parse_rows)
     }
 
     /// What `parse` reads from the database's answer. `transition` is the step that the request is to take, if one.
@@ -99,12 +122,20 @@ impl<P: Platform> Deployment<P> {
         transition: Option<Transition>,
         parse: impl FnOnce(&HttpResponse) -> Option<T>,
     ) -> Result<T, DatabaseUnavailable> {
-        let answer = self.platform.send(request, timeout).await;
+        self.read_answer(&self.platform.send(request, timeout).await, transition, parse)
+    }
+
+    fn read_answer<T>(
+        &self,
+        answer: &Result<HttpResponse, HttpFailure>,
+        transition: Option<Transition>,
+        parse: impl FnOnce(&HttpResponse) -> Option<T>,
+    ) -> Result<T, DatabaseUnavailable> {
         let parsed = answer.as_ref().ok().and_then(parse);
         parsed.ok_or_else(|| {
             let refusal = answer.as_ref().ok().and_then(database::refusal);
             self.database_refused.set(self.database_refused.get() || refusal.is_some());
-            self.log_failure(Service::Database, transition, &answer, database::error_code, refusal);
+            self.log_failure(Service::Database, transition, answer, database::error_code, refusal);
             DatabaseUnavailable
         })
     }
@@ -136,9 +167,8 @@ impl<P: Platform> Connections for Deployment<P> {
         update: Update,
         timeout: Duration,
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let request = self.database.update_request(&update);
-        let mut rows =
-            self.ask_database(request, timeout, Some(update.transition), database::parse_rows).await?;
+        let request = || self.project.database.update_request(&update);
+        let mut rows = self.ask_for_rows(request, timeout, Some(update.transition)).await?;
         rows.pop().transpose().map_err(|unreadable| {
             self.platform.log(Event::UnreadableRow(unreadable));
             DatabaseUnavailable
@@ -150,8 +180,7 @@ impl<P: Platform> Connections for Deployment<P> {
         query: Query,
         timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        let request = self.database.select_request(&query);
-        let rows = self.ask_database(request, timeout, None, database::parse_rows).await?;
+        let rows = self.ask_for_rows(|| self.project.database.select_request(&query), timeout, None).await?;
         for unreadable in rows.iter().filter_map(|row| row.as_ref().err()) {
             self.platform.log(Event::UnreadableRow(*unreadable));
         }
@@ -159,7 +188,7 @@ impl<P: Platform> Connections for Deployment<P> {
     }
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
-        let request = self.database.count_request(&filters);
+        let request = self.project.database.count_request(&filters);
         self.ask_database(request, timeout, None, database::parse_count).await
     }
 
@@ -170,7 +199,7 @@ impl<P: Platform> Connections for Deployment<P> {
         limit: usize,
         timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
-        let request = self.database.farewells_request(now, offset, limit);
+        let request = self.project.database.farewells_request(now, offset, limit);
         self.ask_database(request, timeout, None, database::parse_farewells).await
     }
 
@@ -180,12 +209,12 @@ impl<P: Platform> Connections for Deployment<P> {
         next: Timestamp,
         timeout: Duration,
     ) -> Result<bool, DatabaseUnavailable> {
-        let request = self.database.claim_farewell_request(farewell, next);
+        let request = self.project.database.claim_farewell_request(farewell, next);
         self.ask_database(request, timeout, None, database::parse_whether_taken).await
     }
 
     async fn delete_farewell(&self, id: i64, timeout: Duration) -> Result<(), DatabaseUnavailable> {
-        let request = self.database.delete_farewell_request(id);
+        let request = self.project.database.delete_farewell_request(id);
         let deleted = |response: &HttpResponse| response.is_success().then_some(());
         self.ask_database(request, timeout, None, deleted).await
     }
@@ -200,7 +229,7 @@ impl<P: Platform> Google for Deployment<P> {
         token: &ChannelToken,
         timeout: Duration,
     ) -> Result<OpenedChannel, WatchFailure> {
-        let request = google::watch_request(&self.configuration, access_token, calendar, channel, token)?;
+        let request = google::watch_request(self.configuration(), access_token, calendar, channel, token)?;
         let answer = self.platform.send(request, timeout).await;
         let opened = match &answer {
             Ok(response) => google::parse_watch_response(response, self.now()),
@@ -225,7 +254,7 @@ impl<P: Platform> Google for Deployment<P> {
         resource: &ResourceId,
         timeout: Duration,
     ) -> Result<(), StopFailure> {
-        let request = google::stop_request(&self.configuration, access_token, channel, resource)?;
+        let request = google::stop_request(self.configuration(), access_token, channel, resource)?;
         match self.platform.send(request, timeout).await {
             Ok(response) => google::parse_stop_response(&response, self.now()),
             Err(_) => Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())),
@@ -233,7 +262,7 @@ impl<P: Platform> Google for Deployment<P> {
     }
 
     fn look_interval(&self) -> Duration {
-        self.configuration.look_interval
+        self.configuration().look_interval
     }
 
     async fn look(
@@ -243,7 +272,7 @@ impl<P: Platform> Google for Deployment<P> {
         anchor: Anchor,
         timeout: Duration,
     ) -> Result<Look, LookFailure> {
-        let mut reading = Reading::new(&self.configuration, access_token, calendar, anchor);
+        let mut reading = Reading::new(self.configuration(), access_token, calendar, anchor);
         let end = self.now() + timeout;
         loop {
             let request = reading.request()?;
@@ -278,7 +307,7 @@ impl<P: Platform> Google for Deployment<P> {
         refresh_token: &RefreshToken,
         timeout: Duration,
     ) -> Result<RenewedToken, Refused> {
-        let request = google::token_request(&self.configuration, refresh_token);
+        let request = google::token_request(self.configuration(), refresh_token);
         let answer = self.platform.send(request, timeout).await;
         let renewed = match &answer {
             Ok(response) => google::parse_token_response(response, self.now()),
@@ -293,12 +322,12 @@ impl<P: Platform> Google for Deployment<P> {
 
 impl<P: Platform> Recalculation for Deployment<P> {
     async fn recalculate(&self, run: Run, timeout: Duration) -> Result<(), RunFailure> {
-        let request = supabase::recalculate_request(&self.configuration, &run);
+        let request = supabase::recalculate_request(self.configuration(), &run);
         supabase::parse_recalculate_response(self.platform.send(request, timeout).await)
     }
 
     fn lease(&self) -> Duration {
-        self.configuration.run_lease
+        self.configuration().run_lease
     }
 }
 

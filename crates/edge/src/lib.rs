@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use adapters::configuration::{Configuration, Environment, Misconfigured};
-use adapters::deployment::Deployment;
+use adapters::deployment::{Deployment, Project};
 use functions::{Answer, Function};
 use futures_channel::oneshot;
 use js_sys::{Array, Object};
@@ -33,7 +33,7 @@ impl rlsf::GlobalTlsfOptions for Small {
 }
 
 thread_local! {
-    static CONFIGURATION: OnceCell<Result<Rc<Configuration>, Misconfigured>> = const { OnceCell::new() };
+    static PROJECT: OnceCell<Result<Rc<Project>, Misconfigured>> = const { OnceCell::new() };
     static WAITERS: Waiters = Waiters::default();
 }
 
@@ -46,9 +46,9 @@ pub fn start(environment: &Object, on_panic: js_sys::Function) {
         let _ = on_panic.call0(&JsValue::NULL);
     }));
     let environment: Environment = serde_wasm_bindgen::from_value(environment.into()).unwrap_or_default();
-    CONFIGURATION.with(|configuration| {
+    PROJECT.with(|project| {
         // Started once; a second start would find the same environment.
-        let _ = configuration.set(Configuration::parse(&environment).map(Rc::new));
+        let _ = project.set(Configuration::parse(&environment).map(|valid| Rc::new(valid.into())));
     });
 }
 
@@ -63,11 +63,10 @@ pub async fn handle(
 ) -> Result<Response, JsValue> {
     let started_at = now();
     let function = Function::parse(&function).ok_or("there is no function of this name")?;
-    let configuration = CONFIGURATION
-        .with(|configuration| configuration.get().cloned())
-        .ok_or("the instance has not been started")?;
+    let project =
+        PROJECT.with(|project| project.get().cloned()).ok_or("the instance has not been started")?;
     let waiters = WAITERS.with(Waiters::clone);
-    let deployment = configuration.map(|valid| Rc::new(Deployment::new(Deno { fetch, waiters }, valid)));
+    let deployment = project.map(|project| Rc::new(Deployment::new(Deno { fetch, waiters }, project)));
     let (answer, answered) = oneshot::channel();
     let everything = future_to_promise(async move {
         #[cfg(feature = "panic-on-request")]

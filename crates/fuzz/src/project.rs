@@ -86,7 +86,7 @@ impl Project {
             waiters: Waiters::default(),
             now: Cell::new(Timestamp::from_timestamp_millis(NOW).unwrap_or_default()),
         }));
-        let deployment = Rc::new(Deployment::new(runtime.clone(), configuration));
+        let deployment = Rc::new(Deployment::new(runtime.clone(), Rc::new(configuration.into())));
         Self { deployment, runtime }
     }
 

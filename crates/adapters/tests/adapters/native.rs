@@ -1,6 +1,7 @@
 //! The runtime of these tests: HTTP by reqwest, the real clock.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use adapters::configuration::{Configuration, Environment};
@@ -21,7 +22,8 @@ pub(crate) struct Native {
 
 /// A deployment whose services are where `variables` say.
 pub(crate) fn deployment(variables: [(&str, &str); 6]) -> Deployment<Native> {
-    Deployment::new(Native::default(), Configuration::parse(&Environment::from(variables)).unwrap())
+    let configuration = Configuration::parse(&Environment::from(variables)).unwrap();
+    Deployment::new(Native::default(), Rc::new(configuration.into()))
 }
 
 impl Http for Native {

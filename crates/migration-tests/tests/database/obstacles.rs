@@ -40,6 +40,11 @@ async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
             "authenticated may not select public.calendar_connection_status",
         ),
         (
+            "revoke execute on function public.calendar_webhook_state from service_role",
+            "privilege_missing",
+            "service_role may not execute public.calendar_webhook_state",
+        ),
+        (
             "revoke insert on public.calendar_webhook_sweeps from service_role",
             "privilege_missing",
             "service_role may not insert public.calendar_webhook_sweeps",

@@ -52,7 +52,7 @@ impl Functions {
             plans: Rc::clone(&plans),
             waiters: Waiters::default(),
         };
-        let deployment = Rc::new(Deployment::new(platform, configuration));
+        let deployment = Rc::new(Deployment::new(platform, Rc::new(configuration.into())));
         Self { deployment, plans, key: keys.legacy_service_role.clone() }
     }
 

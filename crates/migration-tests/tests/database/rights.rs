@@ -93,9 +93,10 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
     }
 }
 
-const FUNCTIONS: [(&str, &[&str]); 10] = [
+const FUNCTIONS: [(&str, &[&str]); 11] = [
     ("calendar_webhook_obstacles(boolean)", &["service_role"]),
     ("calendar_webhook_schedule()", &["service_role"]),
+    ("calendar_webhook_state(calendar_connections)", &["service_role"]),
     ("forget_old_calendar_webhook_sweeps()", &[]),
     ("keep_calendar_webhook_farewell()", &[]),
     ("measure_calendar_webhook_backlog()", &[]),
