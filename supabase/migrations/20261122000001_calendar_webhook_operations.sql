@@ -332,7 +332,12 @@ begin
       select jsonb_build_object(
           'last_answer_status', response.status_code,
           'last_answer_error',
-            coalesce(response.error_msg, case when response.status_code >= 300 then left(response.content, 500) end))
+            coalesce(response.error_msg, case when response.status_code >= 300 then left(response.content, 500) end),
+          'failed_answers', (
+            select count(*)
+              from public.calendar_webhook_requests as asked
+                join net._http_response as told on told.id = asked.id and told.created >= asked.requested_at
+              where asked.requested_at > now() - interval '1 hour' and told.status_code >= 500))
         into answer
         from public.calendar_webhook_requests as request
           join net._http_response as response on response.id = request.id and response.created >= request.requested_at
@@ -341,7 +346,8 @@ begin
   exception when insufficient_privilege then
     answer := null;
   end;
-  return schedule || coalesce(answer, '{"last_answer_status": null, "last_answer_error": null}');
+  return schedule
+    || coalesce(answer, '{"last_answer_status": null, "last_answer_error": null, "failed_answers": 0}');
 exception when insufficient_privilege then
   return null;
 end

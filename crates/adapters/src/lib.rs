@@ -11,7 +11,7 @@ pub mod google;
 pub mod http;
 pub mod json;
 pub mod look;
-mod refusal;
+pub mod refusal;
 pub mod supabase;
 pub mod timestamp;
 mod verdict;

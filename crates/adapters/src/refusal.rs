@@ -4,14 +4,18 @@ use serde_json::Value as Json;
 
 const LONGEST: usize = 200;
 
-/// The message of an error, each word of it that may be more than a word replaced. A trigger of the host's may say
-/// anything, and quote the row.
+/// The message of an error.
 pub(crate) fn message(body: &str) -> String {
     let body: Json = serde_json::from_str(body).unwrap_or_default();
     let message = body.get("message").or_else(|| body.get("msg")).and_then(Json::as_str).unwrap_or_default();
-    let words = message.split_whitespace().map(|word| if is_plain(word) { word } else { "[…]" });
-    let message = words.collect::<Vec<_>>().join(" ");
-    message.chars().take(LONGEST).collect()
+    plain(message)
+}
+
+/// A text with each word replaced that may be more than a word. A trigger of the host's may say anything, and quote the
+/// row.
+pub fn plain(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| if is_plain(word) { word } else { "[…]" });
+    words.collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect()
 }
 
 /// A word of a language or an identifier: no address, no id, no token.

@@ -72,7 +72,12 @@ pub fn judge(seen: &Callback<'_>) -> Check {
             format!("{url} asks for a JWT (HTTP 401), which Google does not have"),
             "deploy google-calendar-webhook there with `verify_jwt = false`",
         ),
-        Probe::Misconfigured(_) | Probe::Failing(_) | Probe::DoesNotStart(_) => {
+        Probe::Misconfigured(_)
+        | Probe::Failing(_)
+        | Probe::DoesNotStart(_)
+        | Probe::KeyUnknown
+        | Probe::DatabaseRefused
+        | Probe::DatabaseSilent => {
             Check::wrong(id, "failing", format!("{url} fails"), "read the log of what answers there")
         }
         Probe::NotDeployed | Probe::Foreign(_) => Check::wrong(

@@ -7,6 +7,7 @@ use uuid::Uuid;
 pub enum Id {
     Variables,
     Project,
+    Database,
     Schema,
     SetupCalendarWebhook,
     GoogleCalendarWebhook,
@@ -29,6 +30,7 @@ impl Id {
         match self {
             Self::Variables => "variables",
             Self::Project => "project",
+            Self::Database => "database",
             Self::Schema => "schema",
             Self::SetupCalendarWebhook => "setup-calendar-webhook",
             Self::GoogleCalendarWebhook => "google-calendar-webhook",

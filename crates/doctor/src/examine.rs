@@ -10,7 +10,7 @@ use adapters::http::HttpRequest;
 use chrono::{DateTime, Utc};
 use protocol::connection::RefreshToken;
 use protocol::failure::Word;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use url::Url;
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use crate::callback;
 use crate::check::{Check, Id};
 use crate::clocks::{self, Reading};
 use crate::connections;
+use crate::database::{self, Obstacle, parse_obstacles};
 use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, consents_lived, parse_health};
@@ -57,7 +58,8 @@ impl Examination {
 pub fn examine(variables: &Variables, http: &Http) -> Examination {
     let database = variables.has_project().then(|| Database::look(variables, http));
     let host_answers = database.as_ref().is_some_and(|database| project::answers(database.access));
-    let outside = Outside::look(variables, http, host_answers);
+    let is_open = database.as_ref().is_some_and(|database| database.access == Access::Open);
+    let outside = Outside::look(variables, http, host_answers, is_open);
 
     let mut checks = variables.judge();
     judge_project(variables, database.as_ref(), &mut checks);
@@ -75,6 +77,8 @@ pub fn examine(variables: &Variables, http: &Http) -> Examination {
 /// What the project's database shows to the service.
 struct Database {
     access: Access,
+    /// None where it does not tell.
+    obstacles: Option<Vec<Obstacle>>,
     description: Option<schema::Description>,
     status_view: bool,
     health: Option<Health>,
@@ -86,10 +90,12 @@ struct Database {
 impl Database {
     fn look(variables: &Variables, http: &Http) -> Self {
         let view = rest(variables, http, "calendar_connection_status?select=id,status&limit=1");
-        let access = project::access(&view);
+        let obstacles = variables.has_key().then(|| look_for_obstacles(variables, http)).flatten();
+        let access = project::access(&view, obstacles.is_some());
         let root = (access == Access::Open).then(|| rest(variables, http, ""));
         let mut database = Self {
             access,
+            obstacles,
             description: root.and_then(|root| parse_description(&root.ok()?.json())),
             status_view: view.as_ref().is_ok_and(|view| view.status() == 200),
             health: None,
@@ -151,6 +157,15 @@ fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
     members
 }
 
+/// Tries a notification's update, too, of which nothing stays.
+fn look_for_obstacles(variables: &Variables, http: &Http) -> Option<Vec<Obstacle>> {
+    let url = format!("{}/rest/v1/rpc/calendar_webhook_obstacles", variables.configuration.supabase_url);
+    let request = HttpRequest::post(url, "application/json", json!({ "try_write": true }).to_string());
+    let request = request.header("content-profile", "public");
+    let answer = http.send(variables.configuration.key.authorize(request), ANSWER_WITHIN).ok()?;
+    parse_obstacles(&answer.json()).filter(|_| answer.status() == 200)
+}
+
 fn rest(variables: &Variables, http: &Http, path: &str) -> Reply {
     let configuration = &variables.configuration;
     let request = HttpRequest::get(format!("{}/rest/v1/{path}", configuration.supabase_url));
@@ -163,7 +178,7 @@ fn reading(answer: &Answer) -> Option<Reading> {
     Some(Reading { shown: answer.date?, here: answer.at })
 }
 
-/// What anybody sees, without a key.
+/// What the functions answer, and what anybody sees without a key.
 struct Outside {
     functions: [(Id, Option<Probe>); 3],
     callback: Option<Probe>,
@@ -174,19 +189,26 @@ struct Outside {
 }
 
 impl Outside {
-    fn look(variables: &Variables, http: &Http, host_answers: bool) -> Self {
+    /// `key_opens`: whether the database accepts the key.
+    fn look(variables: &Variables, http: &Http, host_answers: bool, key_opens: bool) -> Self {
         let configuration = &variables.configuration;
-        let knock = |url: String| {
-            // As anybody without credentials: each of the functions answers 401, and nothing comes of it.
-            http.send(HttpRequest::post(url, "application/json", "{}".to_owned()), ANSWER_WITHIN)
+        let knock = |url: &str| http.send(functions::knock(url), ANSWER_WITHIN);
+        // A key may be let in where nobody is without one: so the second time only.
+        let knock_and_ask = move |id: Id| {
+            let url = function_url(variables, id);
+            let reply = knock(&url);
+            match probe(&reply) {
+                Probe::Ours if key_opens && id != Id::GoogleCalendarWebhook => {
+                    http.send(functions::ask(&url, &configuration.key), ANSWER_WITHIN)
+                }
+                _ => reply,
+            }
         };
         thread::scope(|scope| {
-            let functions = FUNCTIONS.map(|id| {
-                let url = function_url(variables, id);
-                (id, host_answers.then(|| scope.spawn(move || knock(url))))
-            });
+            let functions =
+                FUNCTIONS.map(|id| (id, host_answers.then(|| scope.spawn(move || knock_and_ask(id)))));
             let elsewhere = variables.has_callback() && !callback_is_default(variables);
-            let callback = elsewhere.then(|| scope.spawn(|| knock(configuration.webhook_url.clone())));
+            let callback = elsewhere.then(|| scope.spawn(|| knock(&configuration.webhook_url)));
             let robots = (variables.has_callback() && (elsewhere || host_answers)).then(|| {
                 scope.spawn(|| {
                     let url = robots_url(&configuration.webhook_url)?;
@@ -272,25 +294,40 @@ fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mu
     let Some(database) =
         database.filter(|database| variables.has_key() || !project::answers(database.access))
     else {
-        checks.extend([Id::Project, Id::Schema].map(|id| Check::after(id, Id::Variables)));
+        checks.extend([Id::Project, Id::Database, Id::Schema].map(|id| Check::after(id, Id::Variables)));
         return;
     };
     checks.push(project::judge(&variables.configuration.supabase_url, database.access));
     if database.access != Access::Open {
-        checks.push(Check::after(Id::Schema, Id::Project));
+        checks.extend([Id::Database, Id::Schema].map(|id| Check::after(id, Id::Project)));
         return;
     }
-    checks.extend(schema::judge(&schema::Seen {
+    let schema = schema::judge(&schema::Seen {
         description: database.description.clone(),
         status_view: database.status_view,
         health_view: database.health.is_some(),
-    }));
+    });
+    let is_incomplete = schema.iter().any(Check::is_wrong);
+    match &database.obstacles {
+        Some(obstacles) => checks.extend(database::judge(obstacles)),
+        None if is_incomplete => checks.push(Check::after(Id::Database, Id::Schema)),
+        None => checks.push(database::untold()),
+    }
+    // PostgREST describes to a role what the role may read.
+    if is_incomplete && checks.iter().any(|check| check.id == Id::Database && check.is_wrong()) {
+        checks.push(Check::after(Id::Schema, Id::Database));
+    } else {
+        checks.extend(schema);
+    }
 }
 
 fn judge_functions(variables: &Variables, outside: &Outside, host_answers: bool, checks: &mut Vec<Check>) {
     let first = if variables.has_project() && !host_answers { Id::Project } else { Id::Variables };
+    let is_wrong = |id: &Id| checks.iter().any(|check| check.id == *id && check.is_wrong());
+    let refuses = [Id::Database, Id::Schema].into_iter().find(is_wrong);
     for (id, probe) in &outside.functions {
         checks.push(match probe {
+            Some(Probe::DatabaseRefused) if let Some(first) = refuses => Check::after(*id, first),
             Some(probe) => functions::judge(*id, probe),
             None => Check::after(*id, first),
         });
@@ -336,7 +373,10 @@ fn judge_google_client(variables: &Variables, outside: &Outside, checks: &mut Ve
 fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, checks: &mut Vec<Check>) {
     let Some((health, members)) = health else {
         let first = |id| checks.iter().any(|check| check.id == id && check.is_wrong());
-        let first = [Id::Project, Id::Schema].into_iter().find(|id| first(*id)).unwrap_or(Id::Variables);
+        let first = [Id::Project, Id::Database, Id::Schema]
+            .into_iter()
+            .find(|id| first(*id))
+            .unwrap_or(Id::Variables);
         let ids = [
             Id::GoogleCalendar,
             Id::RecalculateSchedule,

@@ -1,15 +1,46 @@
 //! Whether each of the three functions is deployed, starts, is configured, and is reached without a JWT.
 
-use adapters::configuration::VARIABLES;
-use serde_json::Value as Json;
+use adapters::configuration::{SecretKey, VARIABLES};
+use adapters::http::HttpRequest;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use crate::check::{Check, Id};
 use crate::http::{Reply, Silence};
 
-/// What an unauthenticated, empty POST meets. Ours answer it with 401, and nothing comes of it.
+/// As anybody without credentials, with a notification of a channel that nobody has: google-calendar-webhook looks for
+/// it by an update that matches no row and answers 404, the others 401, and nothing comes of it.
+pub fn knock(url: &str) -> HttpRequest {
+    let token = Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string();
+    [
+        ("x-goog-channel-id", Uuid::new_v4().to_string()),
+        ("x-goog-channel-token", token),
+        ("x-goog-resource-id", "doctor".to_owned()),
+        ("x-goog-resource-state", "exists".to_owned()),
+        ("x-goog-message-number", "1".to_owned()),
+    ]
+    .into_iter()
+    .fold(HttpRequest::post(url, "application/json", "{}".to_owned()), |request, (name, value)| {
+        request.header(name, value)
+    })
+}
+
+/// As the service, about a connection that does not exist: the function looks for it and answers 404.
+pub fn ask(url: &str, key: &SecretKey) -> HttpRequest {
+    let body = json!({ "connection_id": Uuid::new_v4() });
+    key.authorize(HttpRequest::post(url, "application/json", body.to_string()))
+}
+
+/// What such a request meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     Ours,
+    /// Ours, which says that this secret key is none of the project's.
+    KeyUnknown,
+    /// Ours, whose database refuses it.
+    DatabaseRefused,
+    /// Ours, whose database does not answer it.
+    DatabaseSilent,
     /// Supabase's gateway wants a JWT.
     JwtWanted,
     NotDeployed,
@@ -33,7 +64,14 @@ pub fn probe(reply: &Reply) -> Probe {
     // Every error of ours has this shape, and no answer of the gateway does.
     if let Some(code) = text("/error/code") {
         return match (answer.status(), code) {
-            (401, "unauthenticated") => Probe::Ours,
+            (401, "unauthenticated")
+                if text("/error/message").is_some_and(|said| said.contains("secret key")) =>
+            {
+                Probe::KeyUnknown
+            }
+            (401, "unauthenticated") | (404, "unknown_channel" | "no_connection") => Probe::Ours,
+            (503, "database_refused") => Probe::DatabaseRefused,
+            (503, "database_unavailable") => Probe::DatabaseSilent,
             (500, "misconfigured") => {
                 Probe::Misconfigured(misconfiguration(text("/error/message").unwrap_or_default()))
             }
@@ -72,6 +110,26 @@ pub fn judge(id: Id, probe: &Probe) -> Check {
     let deploy = format!("supabase functions deploy --use-api {name}");
     match probe {
         Probe::Ours => Check::ok(id, "deployed, and reached without a JWT"),
+        Probe::KeyUnknown => Check::wrong(
+            id,
+            "key_unknown",
+            "it does not know the secret key that is used here, though the project does: it was started with other keys",
+            format!("deploy it again, so that it gets the project's keys of now: `{deploy}`"),
+        ),
+        Probe::DatabaseRefused => Check::wrong(
+            id,
+            "database_refused",
+            "the database refuses what it asks (HTTP 503): its own key has been deleted or replaced",
+            format!(
+                "deploy it again, so that it gets the project's keys of now: `{deploy}`; its log has the database's words"
+            ),
+        ),
+        Probe::DatabaseSilent => Check::wrong(
+            id,
+            "database_unavailable",
+            "its database does not answer it (HTTP 503)",
+            "see the project's health in the dashboard; where SUPABASE_URL is yours to set, see that the function reaches it",
+        ),
         Probe::JwtWanted => Check::wrong(
             id,
             "gateway_401",
@@ -149,7 +207,16 @@ mod tests {
             (503, r#"{"code":"BOOT_ERROR","message":"Function failed to start"}"#, Probe::DoesNotStart(503)),
             (546, r#"{"code":"WORKER_LIMIT","message":"…"}"#, Probe::DoesNotStart(546)),
             (500, r#"{"error":{"code":"internal"}}"#, Probe::Failing(500)),
-            (503, r#"{"error":{"code":"database_unavailable"}}"#, Probe::Failing(503)),
+            (404, r#"{"error":{"code":"unknown_channel"}}"#, Probe::Ours),
+            (404, r#"{"error":{"code":"no_connection"}}"#, Probe::Ours),
+            (
+                401,
+                r#"{"error":{"code":"unauthenticated","message":"this secret key is none of this project's keys"}}"#,
+                Probe::KeyUnknown,
+            ),
+            (503, r#"{"error":{"code":"database_refused"}}"#, Probe::DatabaseRefused),
+            (503, r#"{"error":{"code":"database_unavailable"}}"#, Probe::DatabaseSilent),
+            (503, r#"{"error":{"code":"auth_unavailable"}}"#, Probe::Failing(503)),
             (504, "", Probe::Failing(504)),
         ] {
             assert_eq!(probe(&Ok(answer(status, body))), expected, "{status} {body}");
@@ -172,6 +239,9 @@ mod tests {
     #[test]
     fn only_ours_is_well() {
         for probe in [
+            Probe::KeyUnknown,
+            Probe::DatabaseRefused,
+            Probe::DatabaseSilent,
             Probe::JwtWanted,
             Probe::NotDeployed,
             Probe::Misconfigured(String::new()),

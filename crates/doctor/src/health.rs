@@ -45,6 +45,9 @@ pub struct Schedule {
     pub last_run_message: Option<String>,
     pub last_answer_status: Option<u16>,
     pub last_answer_error: Option<String>,
+    /// Of the last hour: how many were a 5xx.
+    #[serde(default)]
+    pub failed_answers: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

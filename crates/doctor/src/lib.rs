@@ -12,6 +12,7 @@ pub mod callback;
 pub mod check;
 pub mod clocks;
 pub mod connections;
+pub mod database;
 pub mod examine;
 pub mod fix;
 pub mod functions;

@@ -21,8 +21,9 @@ pub enum Access {
     Silent(Silence),
 }
 
-/// Judges PostgREST's answer for a view that every install has, asked with the secret key.
-pub fn access(view: &Reply) -> Access {
+/// Judges PostgREST's answer for a view that every install has, asked with the secret key. `is_service`: whether it has
+/// answered what it tells the service alone.
+pub fn access(view: &Reply, is_service: bool) -> Access {
     let answer = match view {
         Ok(answer) => answer,
         Err(silence) => return Access::Silent(*silence),
@@ -34,6 +35,8 @@ pub fn access(view: &Reply) -> Access {
         200 if body.is_array() => Access::Open,
         401 => Access::KeyRefused,
         402 => Access::Restricted,
+        // The service lacks a privilege: the database's matter.
+        403 if code == "42501" && is_service => Access::Open,
         403 if code == "42501" => Access::NotTheService,
         // There is no such view: the schema's matter.
         404 if !code.is_empty() => Access::Open,
@@ -128,8 +131,9 @@ mod tests {
             (Ok(answer(404, "not found")), Access::NotSupabase(404)),
             (Err(Silence::NoSuchHost), Access::Silent(Silence::NoSuchHost)),
         ] {
-            assert_eq!(access(&view), expected);
+            assert_eq!(access(&view, false), expected);
             assert_eq!(judge("https://x", expected).is_wrong(), expected != Access::Open);
         }
+        assert_eq!(access(&Ok(answer(403, r#"{"code":"42501"}"#)), true), Access::Open);
     }
 }

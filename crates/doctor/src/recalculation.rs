@@ -41,8 +41,9 @@ fn explain(code: &str) -> (&'static str, &'static str) {
              `verify_jwt = false` for it, and compare the header `apikey` in the function",
         ),
         "recalculate_404" => (
-            "it is not deployed, or not at RECALCULATE_SCHEDULE_URL",
-            "deploy your recalculate-schedule (`supabase functions deploy recalculate-schedule`), or correct \
+            "it is not deployed, not at RECALCULATE_SCHEDULE_URL, or answers 404 itself",
+            "see in the dashboard whether it was called (Edge Functions, recalculate-schedule, Invocations): if it was, its \
+             own code says 404; else deploy it (`supabase functions deploy recalculate-schedule`), or correct \
              RECALCULATE_SCHEDULE_URL",
         ),
         "recalculate_timeout" => (

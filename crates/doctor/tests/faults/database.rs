@@ -1,11 +1,16 @@
 //! Migrations that are missing, and tables that are not what they should be.
 
+use dev_stack::Config;
+use local_supabase::Backend;
+
 use crate::case::cases;
 use crate::world::World;
 
 cases! {
     a_missing_migration_is_told,
     missing_columns_and_columns_of_another_type_are_told,
+    what_the_functions_may_not_do_is_told_with_its_remedy,
+    a_trigger_that_raises_is_told_by_its_own_words,
 }
 
 /// PostgREST looks at the schema when it starts.
@@ -56,4 +61,87 @@ async fn missing_columns_and_columns_of_another_type_are_told(world: &mut World)
         ),
     ]);
     world.examine().await.is_all_well();
+}
+
+async fn what_the_functions_may_not_do_is_told_with_its_remedy(world: &mut World) {
+    world.open().await;
+    for (fault, code, line) in [
+        (
+            "revoke update on calendar_connections from service_role",
+            "privilege_missing",
+            "service_role may not update public.calendar_connections",
+        ),
+        (
+            "revoke select on calendar_connection_status from authenticated",
+            "privilege_missing",
+            "authenticated may not select public.calendar_connection_status",
+        ),
+        (
+            "revoke insert on calendar_webhook_sweeps from service_role",
+            "privilege_missing",
+            "service_role may not insert public.calendar_webhook_sweeps",
+        ),
+        (
+            "alter table calendar_connections disable trigger keep_calendar_webhook_columns",
+            "trigger_disabled",
+            "the trigger keep_calendar_webhook_columns of public.calendar_connections is disabled",
+        ),
+    ] {
+        world.sql(fault).await;
+        let report = world.examine().await;
+        let remedy = report.check("database")["next"].as_str().unwrap().to_owned();
+        let remedy = remedy.strip_prefix("in the SQL editor: `").and_then(|sql| sql.strip_suffix('`'));
+        world.sql(remedy.unwrap_or_else(|| panic!("{}", report.text))).await;
+        report.finds(&[("database", code, line)]);
+        world.examine().await.is_all_well();
+    }
+
+    // A table of the host's own, as it is without any grant.
+    world.sql("revoke all on calendar_connections from service_role").await;
+    let report = world.examine().await;
+    world.sql("grant all on calendar_connections to service_role").await;
+    let line = "service_role may not update public.calendar_connections";
+    report.says("✗", "database", line);
+    report.says("–", "schema", "not judged: put database right first");
+    report.says("–", "google-calendar-webhook", "not judged: put database right first");
+    assert!(report.wrong().iter().all(|(id, _)| *id == "database"), "{}", report.text);
+    world.examine().await.is_all_well();
+}
+
+async fn a_trigger_that_raises_is_told_by_its_own_words(world: &mut World) {
+    world.open().await;
+    for sql in [
+        "create function refuse() returns trigger language plpgsql as
+           $$begin raise exception 'no seat for ada@gmail.com'; end$$",
+        "create trigger seats before update on calendar_connections for each row execute function refuse()",
+    ] {
+        world.sql(sql).await;
+    }
+    let report = world.examine().await;
+    world.sql("drop function refuse cascade").await;
+    let line = "an update of public.calendar_connections fails: no seat for […] (P0001)";
+    report.finds(&[("database", "write_refused", line)]);
+    let next = report.check("database")["next"].as_str().unwrap();
+    assert_eq!(next, "change what raises this; triggers of your own on the table: seats");
+}
+
+/// The database's key was replaced, and the functions were not started again.
+pub(crate) async fn stale_key() {
+    let stale = r#"{"default":"sb_secret_of_yesterday"}"#.to_owned();
+    let world = World::start(Config {
+        backend: Backend::Postgrest,
+        extra_env: vec![("SUPABASE_SECRET_KEYS".to_owned(), stale)],
+        ..Config::default()
+    })
+    .await;
+    world.swept("now()").await;
+    let unknown = "it does not know the secret key that is used here, though the project does: it was started with \
+                   other keys";
+    let refused = "the database refuses what it asks (HTTP 503): its own key has been deleted or replaced";
+    world.examine().await.finds(&[
+        ("setup-calendar-webhook", "key_unknown", unknown),
+        ("google-calendar-webhook", "database_refused", refused),
+        ("refresh-calendar-webhook", "key_unknown", unknown),
+    ]);
+    world.stack.stop().await;
 }

@@ -66,8 +66,9 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    let own: [Own; 2] = [
+    let own: [Own; 3] = [
         ("what_each_function_lacks_is_told_by_its_own_line", || Box::pin(deployment::spoilt_functions())),
+        ("functions_with_a_key_of_yesterday_are_told", || Box::pin(database::stale_key())),
         ("a_backend_that_hides_its_types_is_judged_by_its_views", || Box::pin(healthy::on_lite())),
     ];
     trials.extend(own.map(|(name, case)| {

@@ -47,7 +47,7 @@ async fn other_failures_of_recalculate_schedule_are_told_by_their_reason(world: 
         (
             id,
             "recalculate_404",
-            "it is not deployed, or not at RECALCULATE_SCHEDULE_URL: recalculate_404, 1 run owed",
+            "it is not deployed, not at RECALCULATE_SCHEDULE_URL, or answers 404 itself: recalculate_404, 1 run owed",
         ),
         (id, "recalculate_500", "it fails: recalculate_500, 1 run owed"),
         (

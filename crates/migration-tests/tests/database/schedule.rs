@@ -478,7 +478,7 @@ async fn the_job_runs_within_the_first_minute_and_health_shows_what_became_of_it
     let mut expected = json!({
         "every": "00:01:00", "parallel": 2, "active": true,
         "last_run_at": null, "last_run_status": null, "last_run_message": null,
-        "last_answer_status": null, "last_answer_error": null,
+        "last_answer_status": null, "last_answer_error": null, "failed_answers": 0,
     });
     assert_eq!(seen(&project).await, expected);
 
@@ -539,6 +539,8 @@ async fn the_newest_answer_to_the_schedule_is_shown_and_no_other() {
         let seen = seen(&project).await;
         assert_eq!((&seen["last_answer_status"], &seen["last_answer_error"]), (&status, &error), "{answers}");
     }
+
+    assert_eq!(seen(&project).await["failed_answers"], 1);
 
     // What nobody will ask about any more is forgotten.
     project
