@@ -11,7 +11,7 @@ use crate::migrations::{self, Fate};
 use crate::payload::Payload;
 use crate::plan::{Change, Plan, readable};
 use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
-use crate::record::{RECORD, Record, hash};
+use crate::record::{RECORD, Record, hash, is_same};
 
 /// Where functions of the project are moved to: what begins with an underscore is no function.
 const REPLACED: &str = "supabase/functions/_replaced";
@@ -67,7 +67,7 @@ impl Installation<'_> {
                 Some(current) => {
                     self.known.files.contains_key(&index)
                         || self.known.owns(&index, current)
-                        || Some(current) == self.payload.files.get(&index)
+                        || self.payload.files.get(&index).is_some_and(|ours| is_same(current, ours))
                 }
             };
             if is_ours || !self.project.path(&directory).exists() {
@@ -100,8 +100,9 @@ impl Installation<'_> {
             }
             let is_moved = self.replaced.iter().any(|name| directory == format!("{FUNCTIONS}/{name}"));
             let current = if is_moved { None } else { self.project.read(path)? };
-            let is_ours =
-                current.as_ref().is_none_or(|current| current == content || self.known.owns(path, current));
+            let is_ours = current
+                .as_ref()
+                .is_none_or(|current| is_same(current, content) || self.known.owns(path, current));
             if is_ours {
                 self.plan.write(path, current, content.clone());
             } else if !self.known.knows(path) {
@@ -204,7 +205,7 @@ impl Installation<'_> {
             bail!("nothing was written:\n  {}", conflicts.join("\n  "));
         }
         let (before, last) = (project.read(RECORD)?, record.text()?);
-        if before.as_ref() == Some(&last) {
+        if before.as_ref().is_some_and(|before| is_same(before, &last)) {
             return Ok(plan);
         }
         let is_written = |(path, _): &(&String, &String)| {

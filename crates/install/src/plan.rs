@@ -6,6 +6,7 @@ use anyhow::Result;
 use similar::TextDiff;
 
 use crate::project::Project;
+use crate::record::is_same;
 
 /// Everything that is checked has been checked: doing it can only fail for the disk's sake.
 #[derive(Default)]
@@ -29,7 +30,7 @@ impl Plan {
     }
 
     pub(crate) fn write(&mut self, path: &str, before: Option<Vec<u8>>, after: Vec<u8>) {
-        if before.as_ref() != Some(&after) {
+        if !before.as_ref().is_some_and(|before| is_same(before, &after)) {
             self.changes.push(Change::Write { path: path.to_owned(), before, after });
         }
     }

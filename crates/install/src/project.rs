@@ -1,10 +1,11 @@
 //! A Supabase project on disk: the directory that holds `supabase/`.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) const CONFIG: &str = "supabase/config.toml";
 pub(crate) const FUNCTIONS: &str = "supabase/functions";
@@ -48,7 +49,7 @@ impl Project {
 
     /// The content of a file, if there is one.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        match fs::read(self.path(path)) {
+        match fs::read(self.real(path)?) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.refuse_dangling_link(path)?;
@@ -59,12 +60,12 @@ impl Project {
     }
 
     pub(crate) fn read_text(&self, path: &str) -> Result<String> {
-        fs::read_to_string(self.path(path)).with_context(|| format!("cannot read {path}"))
+        fs::read_to_string(self.real(path)?).with_context(|| format!("cannot read {path}"))
     }
 
     /// The names of what is in a directory, in order; nothing if there is no such directory.
     pub(crate) fn entries(&self, directory: &str) -> Result<Vec<String>> {
-        match self.path(directory).read_dir().and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        match self.real(directory)?.read_dir().and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => {
                 let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
                 let mut names: Vec<_> = names.collect();
@@ -79,28 +80,28 @@ impl Project {
         }
     }
 
-    /// Replaces a file in one step, so that nobody ever finds half of it.
+    /// Replaces a file in one step, so that nobody ever finds half of it. A link to a file stays a link.
     pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
-        let target = self.path(path);
-        // The file itself, if this is a link to it.
-        let target = target.canonicalize().unwrap_or(target);
-        let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
-            bail!("{path} is not a file");
+        let target = self.real(path)?;
+        let directory = target.parent().with_context(|| format!("{path} is not a file"))?;
+        let write = || {
+            fs::create_dir_all(directory)?;
+            // Made anew under a name that nobody knows beforehand: one that is there may be a link to somewhere else.
+            let mut partial = tempfile::Builder::new()
+                .prefix(".calendar-webhooks-")
+                .permissions(Permissions::from_mode(0o666))
+                .tempfile_in(directory)?;
+            partial.write_all(content)?;
+            if let Ok(replaced) = fs::metadata(&target) {
+                partial.as_file().set_permissions(replaced.permissions())?;
+            }
+            partial.persist(&target).map(|_| ()).map_err(|failed| failed.error)
         };
-        let partial = directory.join(format!(".{}.partial", name.to_string_lossy()));
-        let keep_permissions = || match fs::metadata(&target) {
-            Ok(replaced) => fs::set_permissions(&partial, replaced.permissions()),
-            Err(_) => Ok(()),
-        };
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::write(&partial, content))
-            .and_then(|()| keep_permissions())
-            .and_then(|()| fs::rename(&partial, &target))
-            .with_context(|| format!("cannot write {path}"))
+        write().with_context(|| format!("cannot write {path}"))
     }
 
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
-        match fs::remove_file(self.path(path)) {
+        match fs::remove_file(self.entry(path)?) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {path}"));
             }
@@ -111,13 +112,35 @@ impl Project {
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let target = self.path(to);
+        let (source, target) = (self.entry(from)?, self.entry(to)?);
         let directory = target.parent().with_context(|| format!("{to} is not a file"))?;
         fs::create_dir_all(directory)
-            .and_then(|()| fs::rename(self.path(from), &target))
+            .and_then(|()| fs::rename(source, &target))
             .with_context(|| format!("cannot move {from} to {to}"))?;
         self.remove_empty_parents(from);
         Ok(())
+    }
+
+    /// Where a path leads, links followed: never out of the project.
+    fn real(&self, path: &str) -> Result<PathBuf> {
+        let whole = self.path(path);
+        let there = whole.ancestors().find(|path| path.exists()).unwrap_or(&self.root);
+        let real = there.canonicalize().with_context(|| format!("cannot open {path}"))?;
+        ensure!(
+            real.starts_with(&self.root),
+            "{path} leads out of the project, by a symbolic link: replace the link by what it stands for"
+        );
+        Ok(match whole.strip_prefix(there) {
+            Ok(rest) if rest != Path::new("") => real.join(rest),
+            _ => real,
+        })
+    }
+
+    /// The entry of a directory, which may itself be a link.
+    fn entry(&self, path: &str) -> Result<PathBuf> {
+        let (directory, name) =
+            path.rsplit_once('/').with_context(|| format!("{path} is in no directory"))?;
+        Ok(self.real(directory)?.join(name))
     }
 
     /// For a path at which nothing was found: a link to nothing on the way to it is no place to write to.

@@ -83,6 +83,18 @@ impl Record {
     }
 }
 
+/// Whether two contents are the same but for the ends of their lines, which Git may write as Windows does.
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one == other || with_line_feeds(one) == with_line_feeds(other)
+}
+
+fn with_line_feeds(content: &[u8]) -> Vec<u8> {
+    let next = content.iter().skip(1).chain([&0]);
+    let kept = content.iter().zip(next).filter(|pair| *pair != (&b'\r', &b'\n'));
+    kept.map(|(byte, _)| *byte).collect()
+}
+
+/// Of the content, however its lines end.
 pub(crate) fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(with_line_feeds(content)).iter().map(|byte| format!("{byte:02x}")).collect()
 }

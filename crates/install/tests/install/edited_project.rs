@@ -161,3 +161,49 @@ fn a_file_in_the_place_of_the_migrations_is_named_before_anything_is_written() {
     sandbox.install(&["--yes"]).failed().with("cannot read supabase/migrations");
     assert_same(&sandbox.tree(), &before);
 }
+
+#[test]
+fn a_checkout_with_the_line_ends_of_windows_counts_as_not_edited() {
+    let sandbox = Sandbox::installed();
+    for (path, content) in sandbox.tree() {
+        if !path.ends_with('/') {
+            let text = String::from_utf8(content).unwrap();
+            sandbox.write(&path, &text.replace('\n', "\r\n"));
+        }
+    }
+    let before = sandbox.tree();
+    sandbox.install(&[]).succeeded().with("Nothing to do").without("was edited");
+    assert_same(&sandbox.tree(), &before);
+    sandbox.install(&["--uninstall", "--yes"]).succeeded().without("was edited");
+    assert!(!sandbox.has(SERVE) && !sandbox.has(RECORD) && sandbox.migrations().is_empty());
+
+    let sandbox = Sandbox::fresh();
+    sandbox.install_version(&older_payload(), "20250202000000");
+    sandbox.write(SERVE, "// older\r\n");
+    sandbox.install(&["--yes"]).succeeded().without("was edited");
+    assert_ne!(sandbox.read(SERVE), "// older\r\n");
+}
+
+#[test]
+fn nothing_is_written_or_removed_through_a_link_that_leads_out_of_the_project() {
+    use std::os::unix::fs::symlink;
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = elsewhere.path().join("theirs");
+    std::fs::write(&theirs, "theirs").unwrap();
+
+    // Where half of a file would be written under a name that can be guessed.
+    let sandbox = Sandbox::fresh();
+    symlink(&theirs, sandbox.path("supabase/.config.toml.partial")).unwrap();
+    sandbox.install(&["--yes"]).succeeded();
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs");
+
+    let shared = sandbox.path("supabase/functions/_shared");
+    std::fs::rename(&shared, elsewhere.path().join("_shared")).unwrap();
+    symlink(elsewhere.path().join("_shared"), &shared).unwrap();
+    for arguments in [["--yes"].as_slice(), &["--yes", "--uninstall"]] {
+        sandbox.install(arguments).failed().with("leads out of the project, by a symbolic link");
+    }
+    assert!(elsewhere.path().join("_shared/serve.ts").is_file());
+    assert!(sandbox.has(SETUP) && sandbox.has(RECORD));
+}
