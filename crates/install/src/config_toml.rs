@@ -94,6 +94,43 @@ pub(crate) fn add(
     Ok(Edit { text: form.restore(&text), tables, obstacles })
 }
 
+/// A remote's own setting that puts the gateway's check before one of our functions again.
+pub(crate) struct Override {
+    remote: String,
+    /// The ref of the remote's project.
+    pub project: Option<String>,
+    function: String,
+}
+
+impl Override {
+    pub(crate) fn text(&self) -> String {
+        let Self { remote, function, .. } = self;
+        format!(
+            "{CONFIG}: [remotes.{remote}.functions.{function}] has verify_jwt = true, with which it is deployed there, and \
+             nobody without a JWT reaches it: set it to false"
+        )
+    }
+}
+
+pub(crate) fn overrides(text: &str, functions: &[String]) -> Result<Vec<Override>> {
+    let document = parse(&Form::of(text).1)?;
+    let remotes = document.get("remotes").and_then(Item::as_table_like);
+    let remotes = remotes.into_iter().flat_map(TableLike::iter);
+    let of = |(remote, settings): (&str, &Item), function: &String| {
+        let verify_jwt = settings.get("functions")?.get(function)?.get(VERIFY_JWT)?.as_bool()?;
+        let project = settings.get("project_id").and_then(Item::as_str).map(str::to_owned);
+        verify_jwt.then(|| Override { remote: remote.to_owned(), project, function: function.clone() })
+    };
+    Ok(remotes.flat_map(|remote| functions.iter().filter_map(move |function| of(remote, function))).collect())
+}
+
+/// Whether the gateway asks callers of a function for a JWT, as it does unless it is told not to.
+pub(crate) fn verify_jwt(text: &str, function: &str) -> Result<bool> {
+    let mut document = parse(&Form::of(text).1)?;
+    let verify_jwt = table(&mut document, function).and_then(|table| table.get(VERIFY_JWT)?.as_bool());
+    Ok(verify_jwt.unwrap_or(true))
+}
+
 /// Takes back what `add` did.
 pub(crate) fn remove(text: &str, tables: &BTreeMap<String, Table>) -> Result<String> {
     let (form, mut text) = Form::of(text);

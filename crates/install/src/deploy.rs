@@ -15,9 +15,10 @@ use env_file::EnvFile;
 use serde_json::Value as Json;
 use url::Url;
 
+use crate::config_toml::overrides;
 use crate::install::install;
 use crate::payload::{MODULE, Payload, function_names, repository};
-use crate::project::Project;
+use crate::project::{CONFIG, IGNORED, Project, SECRETS};
 use crate::terminal::quoted;
 
 const REQUIRED: [&str; 2] = ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"];
@@ -118,6 +119,48 @@ impl Deployment {
             deployment.check_files()?;
         }
         Ok(deployment)
+    }
+
+    /// Whether the CLI is logged in, asked before anything that needs it.
+    pub fn check_login(&self) -> Result<()> {
+        let needs_login = self.steps.iter().any(|step| match step {
+            Step::Build | Step::Doctor => false,
+            Step::Secrets | Step::Functions => true,
+            Step::Migrations => self.database.is_none(),
+        });
+        if !needs_login {
+            return Ok(());
+        }
+        // Whoever may not list the secrets may deploy all the same: only a missing or unknown token counts.
+        let mut command = self.supabase(self.project.root(), &["secrets", "list"]);
+        let answer =
+            command.arg(self.remote()).output().context("cannot start the CLI: run scripts/setup")?;
+        let said = String::from_utf8_lossy(&answer.stderr).to_lowercase();
+        let is_about_login = ["access token", "unauthorized", "401"].iter().any(|words| said.contains(words));
+        ensure!(
+            answer.status.success() || !is_about_login,
+            "Supabase does not know who deploys: set SUPABASE_ACCESS_TOKEN (dashboard: Account, Access Tokens), or log in \
+             once: npx supabase login"
+        );
+        Ok(())
+    }
+
+    /// What is in the way, and what is worth a warning.
+    pub fn check_project(&self) -> Result<()> {
+        if self.project.exposes_secrets() {
+            eprintln!(
+                "warning: {SECRETS} holds secrets, and Git does not ignore it: add .env to {IGNORED}\n"
+            );
+        }
+        if !self.steps.contains(&Step::Functions) {
+            return Ok(());
+        }
+        let overrides = overrides(&self.project.read_text(CONFIG)?, &function_names(&repository())?)?;
+        for one in overrides {
+            ensure!(one.project.is_none() || one.project != self.reference, "{}", one.text());
+            eprintln!("warning: {}\n", one.text());
+        }
+        Ok(())
     }
 
     /// What is about to be done, including the migrations that the database lacks.

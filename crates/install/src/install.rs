@@ -6,13 +6,15 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use similar::TextDiff;
 
-use crate::config_toml;
+use crate::config_toml::{self, Override};
 use crate::migrations::{self, Fate};
 use crate::payload::Payload;
 use crate::plan::{Change, Plan, readable};
 use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
 use crate::record::{RECORD, Record, hash, is_same};
 
+/// The project's own function that ours call.
+const RECALCULATION: &str = "recalculate-schedule";
 /// Where functions of the project are moved to: what begins with an underscore is no function.
 const REPLACED: &str = "supabase/functions/_replaced";
 
@@ -176,9 +178,31 @@ impl Installation<'_> {
         if self.conflicts.is_empty() {
             self.conflicts.extend(edit.obstacles);
         }
+        self.plan
+            .notes
+            .extend(config_toml::overrides(&text, &self.payload.functions)?.iter().map(Override::text));
+        self.plan.needs.extend(self.recalculation(&text)?);
         self.record.config = edit.tables;
         self.plan.write(CONFIG, Some(text.into_bytes()), edit.text.into_bytes());
         Ok(())
+    }
+
+    /// What the project's own function still needs to be called.
+    fn recalculation(&self, config: &str) -> Result<Option<String>> {
+        let is_there = self.project.path(&Payload::index(RECALCULATION)).exists();
+        Ok(if !is_there {
+            Some(format!(
+                "{FUNCTIONS}/{RECALCULATION}: it is yours to write, and is called for each change (README, \"What \
+                 recalculate-schedule must accept\")"
+            ))
+        } else if config_toml::verify_jwt(config, RECALCULATION)? {
+            Some(format!(
+                "verify_jwt = false under [functions.{RECALCULATION}] in {CONFIG}, and a check of the key in that function: \
+                 the gateway refuses calls with a secret key (sb_secret_…)"
+            ))
+        } else {
+            None
+        })
     }
 
     /// Those that an older version installed.

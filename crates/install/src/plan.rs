@@ -1,11 +1,11 @@
-//! What is to be done to a project: shown first, then done.
+//! What is to be done to a project: shown first, a line for each file and all lines on request, then done.
 
 use std::fmt;
 
 use anyhow::Result;
 use similar::TextDiff;
 
-use crate::project::Project;
+use crate::project::{IGNORED, Project, SECRETS};
 use crate::record::is_same;
 
 /// Everything that is checked has been checked: doing it can only fail for the disk's sake.
@@ -16,6 +16,8 @@ pub struct Plan {
     pub(crate) changes: Vec<Change>,
     /// What is left as it is, though one might think otherwise.
     pub(crate) notes: Vec<String>,
+    /// What the project still has to have.
+    pub(crate) needs: Vec<String>,
 }
 
 pub(crate) enum Change {
@@ -35,6 +37,21 @@ impl Plan {
         }
     }
 
+    /// Secrets are not to be committed.
+    pub fn ignore_secrets(&mut self, project: &Project) -> Result<()> {
+        if project.exposes_secrets() {
+            let before = project.read(IGNORED)?;
+            let mut text = before.clone().unwrap_or_default();
+            if !text.is_empty() && !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            text.extend(b".env\n");
+            self.write(IGNORED, before, text);
+            self.notes.push(format!("{SECRETS} holds secrets, and Git did not ignore it"));
+        }
+        Ok(())
+    }
+
     pub fn carry_out(&self, project: &Project) -> Result<()> {
         if let Some((path, content)) = &self.first {
             project.write(path, content)?;
@@ -48,11 +65,10 @@ impl Plan {
         }
         Ok(())
     }
-}
 
-/// The whole as a unified diff, then a line for each file.
-impl fmt::Display for Plan {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Every line that a person can read, as a unified diff.
+    pub fn diff(&self) -> String {
+        let mut text = String::new();
         for change in &self.changes {
             let (path, before, after) = match change {
                 Change::Write { path, before, after } => (path, before.as_deref(), Some(after.as_slice())),
@@ -66,9 +82,16 @@ impl fmt::Display for Plan {
                 };
                 let diff = TextDiff::from_lines(old, new);
                 let (old_name, new_name) = (name("a", before), name("b", after));
-                writeln!(formatter, "{}", diff.unified_diff().header(&old_name, &new_name))?;
+                text += &format!("{}\n", diff.unified_diff().header(&old_name, &new_name));
             }
         }
+        text
+    }
+}
+
+/// A line for each file.
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.changes {
             match change {
                 Change::Write { path, before: None, after } => {
@@ -85,6 +108,9 @@ impl fmt::Display for Plan {
         }
         for note in &self.notes {
             writeln!(formatter, "  note    {note}")?;
+        }
+        for need in &self.needs {
+            writeln!(formatter, "  needs   {need}")?;
         }
         Ok(())
     }

@@ -4,12 +4,16 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) const CONFIG: &str = "supabase/config.toml";
 pub(crate) const FUNCTIONS: &str = "supabase/functions";
 pub(crate) const MIGRATIONS: &str = "supabase/migrations";
+/// Where deployment and doctor look for secrets.
+pub(crate) const SECRETS: &str = "supabase/.env";
+pub(crate) const IGNORED: &str = "supabase/.gitignore";
 
 /// Paths within it are relative to its root, with `/`.
 pub struct Project {
@@ -61,6 +65,24 @@ impl Project {
 
     pub(crate) fn read_text(&self, path: &str) -> Result<String> {
         fs::read_to_string(self.real(path)?).with_context(|| format!("cannot read {path}"))
+    }
+
+    /// Whether there are secrets that Git would commit. Where it cannot be asked, for it is not there or this is no
+    /// repository yet, the file that `supabase init` writes tells.
+    pub(crate) fn exposes_secrets(&self) -> bool {
+        if !self.path(SECRETS).is_file() {
+            return false;
+        }
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&self.root).args(["check-ignore", "--quiet", SECRETS]).stderr(Stdio::null());
+        match git.status().ok().and_then(|status| status.code()) {
+            Some(0) => false,
+            Some(1) => true,
+            _ => {
+                let ignored = fs::read_to_string(self.path(IGNORED)).unwrap_or_default();
+                !ignored.lines().any(|line| [".env", "/.env", ".env*"].contains(&line.trim()))
+            }
+        }
     }
 
     /// The names of what is in a directory, in order; nothing if there is no such directory.

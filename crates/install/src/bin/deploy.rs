@@ -67,6 +67,8 @@ fn run(arguments: DeployArguments) -> Result<()> {
     let env_file = env_file.or_else(|| default.is_file().then_some(default));
     let database = db_url.as_deref().map(parse_database).transpose()?;
     let deployment = Deployment::new(project, &skip, project_ref, database, url, env_file)?;
+    deployment.check_project()?;
+    deployment.check_login()?;
     if !yes {
         deployment.announce()?;
     }

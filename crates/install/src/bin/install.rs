@@ -13,13 +13,13 @@ use install::terminal::{confirm, quoted};
 use install::{DROP, Payload, Project, function_names, install, repository, uninstall};
 
 /// Brings the three functions, their module, the migrations and their config keys into a Supabase project, or up to
-/// date there. Shows a diff and asks before it writes; what is the project's own is never overwritten
+/// date there. Shows what it will do and asks before it writes; what is the project's own is never overwritten
 #[derive(Parser)]
 #[command(
     name = "scripts/install",
     bin_name = "scripts/install",
     after_help = "Examples:
-  scripts/install --into ../my-app --dry-run     show what would be done
+  scripts/install --into ../my-app --dry-run --diff     show what would be done, line by line
   scripts/install --into ../my-app               show it, ask, do it
   scripts/install --into ../my-app --uninstall   take it back
 
@@ -32,6 +32,9 @@ struct InstallArguments {
     /// Show what would be done, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Show every line that is added, changed or removed
+    #[arg(long)]
+    diff: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -61,29 +64,36 @@ fn run(arguments: &InstallArguments) -> Result<()> {
         "{} is this repository, which has the functions already: scripts/deploy brings them online from here",
         project.root().display()
     );
-    let (plan, versions) = if arguments.uninstall {
+    let (mut plan, versions) = if arguments.uninstall {
         uninstall(&project)?
     } else {
         let payload = Payload::read(&repository())?;
         let now = Utc::now().format("%Y%m%d%H%M%S").to_string();
         (install(&payload, &project, arguments.replace, &now)?, Vec::new())
     };
+    if !arguments.uninstall {
+        plan.ignore_secrets(&project)?;
+    }
+    if arguments.diff {
+        print!("{}", plan.diff());
+    }
     print!("{plan}");
     if plan.is_empty() {
         println!("Nothing to do in {}.", project.root().display());
         return Ok(());
     }
     if arguments.dry_run {
-        println!("\nNothing was written (--dry-run).");
+        println!("\nNothing was written (--dry-run); --diff shows every line.");
         return Ok(());
     }
-    ensure!(confirm("\nDo this?", arguments.yes)?, "nothing was written");
+    ensure!(confirm("\nDo this? --diff shows every line.", arguments.yes)?, "nothing was written");
     plan.carry_out(&project)?;
     if arguments.uninstall {
         print_what_stays(&versions)?;
     } else {
         println!(
-            "\nDone. Commit it, and bring it online: scripts/deploy --workdir {}",
+            "\nDone. Commit it, and bring it online: scripts/deploy --workdir {}\n\
+             Your own recalculate-schedule is yours to deploy: supabase functions deploy recalculate-schedule",
             quoted(&arguments.into.to_string_lossy())
         );
     }

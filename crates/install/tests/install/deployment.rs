@@ -190,6 +190,51 @@ fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
 }
 
 #[test]
+fn whoever_is_not_logged_in_is_told_so_before_anything_else() {
+    let deployment = Deploying::installed();
+    let skip = ["--project-ref", PROJECT, "--skip", "build", "--skip", "doctor"];
+    for token in ["", "sbp_ffffffffffffffffffffffffffffffffffffffff"] {
+        let said = said(deployment.command().env("SUPABASE_ACCESS_TOKEN", token).args(skip));
+        said.failed()
+            .with("set SUPABASE_ACCESS_TOKEN")
+            .with("supabase login")
+            .without("migrations")
+            .without("IPv6");
+    }
+    assert!(deployment.api.secrets().is_empty());
+}
+
+#[test]
+fn a_remote_that_puts_the_gateways_check_back_stops_a_deployment_to_it() {
+    let deployment = Deploying::installed();
+    let config = deployment.sandbox.read(CONFIG);
+    for (project, stops) in [(PROJECT, true), ("zyxwvutsrqponmlkjihg", false)] {
+        let remote = format!(
+            "\n[remotes.staging]\nproject_id = \"{project}\"\n\
+             [remotes.staging.functions.setup-calendar-webhook]\nverify_jwt = true\n"
+        );
+        deployment.sandbox.write(CONFIG, &format!("{config}{remote}"));
+        let said = deployment.to_project(&["functions"]);
+        let said = said.with("[remotes.staging.functions.setup-calendar-webhook] has verify_jwt = true");
+        if stops {
+            said.failed()
+        } else {
+            said.succeeded()
+        };
+        assert_eq!(deployment.api.published().is_empty(), stops);
+    }
+}
+
+#[test]
+fn secrets_that_git_would_commit_are_told() {
+    let deployment = Deploying::installed();
+    let warning = "warning: supabase/.env holds secrets, and Git does not ignore it";
+    deployment.to_project(&["functions"]).succeeded().with(warning);
+    deployment.sandbox.write("supabase/.gitignore", ".env\n");
+    deployment.to_project(&["functions"]).succeeded().without(warning);
+}
+
+#[test]
 fn an_unhealthy_project_fails_the_deployment() {
     let deployment = Deploying::installed();
     let skip = ["--skip", "build", "--skip", "secrets", "--skip", "migrations", "--skip", "functions"];

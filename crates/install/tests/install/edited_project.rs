@@ -21,7 +21,7 @@ fn an_edited_file_is_overwritten_only_when_told() {
     let sandbox = Sandbox::installed();
     let ours = sandbox.read(SERVE);
     sandbox.write(SERVE, "// mine\n");
-    sandbox.install(&["--yes", "--replace"]).succeeded().with("-// mine");
+    sandbox.install(&["--yes", "--replace", "--diff"]).succeeded().with("-// mine");
     assert_eq!(sandbox.read(SERVE), ours);
 }
 
@@ -206,4 +206,63 @@ fn nothing_is_written_or_removed_through_a_link_that_leads_out_of_the_project() 
     }
     assert!(elsewhere.path().join("_shared/serve.ts").is_file());
     assert!(sandbox.has(SETUP) && sandbox.has(RECORD));
+}
+
+#[test]
+fn what_recalculate_schedule_still_needs_is_said() {
+    let sandbox = Sandbox::fresh();
+    sandbox
+        .install(&["--dry-run"])
+        .succeeded()
+        .with("  needs   supabase/functions/recalculate-schedule: it is yours to write");
+    sandbox.write("supabase/functions/recalculate-schedule/index.ts", "Deno.serve(() => new Response());\n");
+    sandbox
+        .install(&["--dry-run"])
+        .succeeded()
+        .with("  needs   verify_jwt = false under [functions.recalculate-schedule]");
+    let config = sandbox.read(CONFIG);
+    sandbox.write(CONFIG, &format!("{config}\n[functions.recalculate-schedule]\nverify_jwt = false\n"));
+    sandbox
+        .install(&["--yes"])
+        .succeeded()
+        .without("  needs   ")
+        .with("supabase functions deploy recalculate-schedule");
+}
+
+#[test]
+fn a_remote_that_puts_the_gateways_check_back_is_named() {
+    let sandbox = Sandbox::fresh();
+    let config = sandbox.read(CONFIG);
+    let remote = "\n[remotes.staging]\nproject_id = \"zyxwvutsrqponmlkjihg\"\n\
+                  [remotes.staging.functions.google-calendar-webhook]\nverify_jwt = true\n\
+                  [remotes.staging.functions.theirs]\nverify_jwt = true\n";
+    sandbox.write(CONFIG, &format!("{config}{remote}"));
+    let said = sandbox.install(&["--yes"]).succeeded();
+    assert_eq!(said.text.matches("[remotes.staging.functions.").count(), 1, "{}", said.text);
+    assert!(said.text.contains("[remotes.staging.functions.google-calendar-webhook] has verify_jwt = true"));
+}
+
+#[test]
+fn secrets_that_git_would_commit_are_ignored_from_then_on() {
+    let ignored = "supabase/.gitignore";
+    for is_repository in [true, false] {
+        let sandbox = Sandbox::fresh();
+        if is_repository {
+            let mut git = std::process::Command::new("git");
+            assert!(git.args(["init", "--quiet"]).current_dir(sandbox.root()).status().unwrap().success());
+        }
+        // As `supabase init` writes it in a repository.
+        let before = ".branches\n.temp\n\n# dotenvx\n.env.keys\n.env.local\n.env.*.local\n";
+        sandbox.write(ignored, before);
+        sandbox.install(&["--dry-run"]).succeeded().without(ignored);
+        sandbox.write("supabase/.env", "GOOGLE_CLIENT_SECRET=x\n");
+        sandbox
+            .install(&["--yes"])
+            .succeeded()
+            .with(&format!("  change  {ignored}"))
+            .with("supabase/.env holds secrets, and Git did not ignore it");
+        let after = sandbox.read(ignored);
+        assert_eq!(after.strip_prefix(before), Some(".env\n"));
+        sandbox.install(&[]).succeeded().with("Nothing to do").without("holds secrets");
+    }
 }

@@ -70,11 +70,17 @@ fn the_second_time_there_is_nothing_to_do() {
 }
 
 #[test]
-fn a_dry_run_shows_the_diff_and_writes_nothing() {
+fn a_dry_run_shows_each_file_and_on_request_each_line_and_writes_nothing() {
     let sandbox = Sandbox::lived_in();
     let before = sandbox.tree();
     sandbox
         .install(&["--dry-run"])
+        .succeeded()
+        .with(&format!("  add     {SETUP}\n"))
+        .with("--diff shows every line")
+        .without("+++");
+    sandbox
+        .install(&["--dry-run", "--diff"])
         .succeeded()
         .with(&format!("--- /dev/null\n+++ b/{SETUP}\n@@ -0,0 +1,3 @@\n+import {{ serve }}"))
         .with(&format!("--- a/{CONFIG}\n+++ b/{CONFIG}\n"))
@@ -101,7 +107,7 @@ fn on_a_terminal_it_asks() {
     let command_line = format!("{} --into {}", cli::install().display(), sandbox.root().display());
     said_on_terminal(&sandbox.home, &command_line, "\n")
         .failed()
-        .with("Do this? [y/N]")
+        .with("Do this? --diff shows every line. [y/N]")
         .with("nothing was written");
     assert_same(&sandbox.tree(), &before);
     said_on_terminal(&sandbox.home, &command_line, "y\n").succeeded().with("Done.");

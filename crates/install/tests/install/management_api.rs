@@ -64,7 +64,7 @@ impl ManagementApi {
         let runtime = Runtime::new().unwrap();
         let received = Arc::new(Mutex::new(Received::default()));
         let router = Router::new()
-            .route("/v1/projects/{project}/secrets", post(set_secrets))
+            .route("/v1/projects/{project}/secrets", get(list_secrets).post(set_secrets))
             .route("/v1/projects/{project}/functions/deploy", post(upload))
             .route("/v1/projects/{project}/functions", put(publish))
             .route("/v1/projects/{project}/config/database/pooler", get(pooler))
@@ -181,6 +181,12 @@ async fn lend_role(
     let password = received.database.as_ref().map_or("", |(_, password)| password);
     let role = json!({ "role": LENT_ROLE, "password": password, "ttl_seconds": 300 });
     Ok((StatusCode::CREATED, Json(role)))
+}
+
+async fn list_secrets(State(received): Shared, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    let received = received.lock().unwrap();
+    received.allows("the list of secrets", &headers)?;
+    Ok(Json(received.secrets.keys().map(|name| json!({ "name": name, "value": "a digest" })).collect()))
 }
 
 async fn set_secrets(

@@ -15,7 +15,7 @@ fn an_older_installation_is_brought_up_to_date() {
     let sandbox = older();
     assert!(sandbox.has(RETIRED));
     sandbox
-        .install(&["--yes"])
+        .install(&["--yes", "--diff"])
         .succeeded()
         .with(&format!("  change  {SERVE}"))
         .with(&format!("  remove  {RETIRED}"))

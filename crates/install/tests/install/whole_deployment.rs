@@ -123,7 +123,11 @@ async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
     let mut hosted = Hosted::start().await;
     let first = hosted.deploy().await.succeeded().with("One thing is left to do").without("GOCSPX");
     let asked = first.text.lines().find(|line| line.trim_start().starts_with("select schedule_"));
-    let sql = asked.unwrap().replace("<secret key>", hosted.stack.keys().secret.as_str());
+    let sql = format!(
+        "select vault.create_secret('{}', 'calendar_webhook_secret_key'); {}",
+        hosted.stack.keys().secret.as_str(),
+        asked.unwrap()
+    );
     hosted.project.database().await.unwrap().batch_execute(&sql).await.unwrap();
     hosted.project.open_channel(&hosted.project.connection().await).await;
     hosted.until("select exists (select from calendar_webhook_sweeps)").await;
