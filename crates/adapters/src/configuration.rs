@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use protocol::schedule::LOOK_INTERVAL;
+use protocol::schedule::{LOOK_INTERVAL, WALL_CLOCK};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
@@ -15,7 +15,7 @@ const GOOGLE_CALENDAR_API_URL: &str = "https://www.googleapis.com/calendar/v3";
 const GOOGLE_OAUTH_TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 
 /// All that is read of the environment.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 12] = [
     "SUPABASE_URL",
     "SUPABASE_SECRET_KEYS",
     "SUPABASE_SERVICE_ROLE_KEY",
@@ -25,6 +25,7 @@ pub const VARIABLES: [&str; 11] = [
     "RECALCULATE_SCHEDULE_URL",
     "RECALCULATE_SCHEDULE_LEASE_SECONDS",
     "CALENDAR_LOOK_HOURS",
+    "FUNCTION_WALL_CLOCK_SECONDS",
     "GOOGLE_CALENDAR_API_URL",
     "GOOGLE_OAUTH_TOKEN_URL",
 ];
@@ -143,6 +144,8 @@ pub struct Configuration {
     pub run_lease: Duration,
     /// How often a calendar is looked at whose channel is well.
     pub look_interval: Duration,
+    /// How long a worker lives.
+    pub wall_clock: Duration,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -175,6 +178,7 @@ impl Configuration {
             )?),
             run_lease: parse_lease(environment)?,
             look_interval: parse_look_interval(environment)?,
+            wall_clock: parse_wall_clock(environment)?,
             supabase_url,
             key,
             service_keys,
@@ -258,6 +262,18 @@ fn parse_look_interval(environment: &Environment) -> Result<Duration, Misconfigu
     }
 }
 
+fn parse_wall_clock(environment: &Environment) -> Result<Duration, Misconfigured> {
+    const WALL_CLOCK_SECONDS: &str = "FUNCTION_WALL_CLOCK_SECONDS";
+    match environment.get(WALL_CLOCK_SECONDS).map(str::parse) {
+        None => Ok(WALL_CLOCK),
+        Some(Ok(seconds @ 60..=400)) => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err(Misconfigured {
+            variable: WALL_CLOCK_SECONDS,
+            problem: "is not a whole number from 60 to 400",
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,6 +341,8 @@ mod tests {
             ("CALENDAR_LOOK_HOURS", "0", "CALENDAR_LOOK_HOURS"),
             ("CALENDAR_LOOK_HOURS", "25", "CALENDAR_LOOK_HOURS"),
             ("CALENDAR_LOOK_HOURS", "6h", "CALENDAR_LOOK_HOURS"),
+            ("FUNCTION_WALL_CLOCK_SECONDS", "59", "FUNCTION_WALL_CLOCK_SECONDS"),
+            ("FUNCTION_WALL_CLOCK_SECONDS", "401", "FUNCTION_WALL_CLOCK_SECONDS"),
         ] {
             let problem = parse(&[(variable, value)]).map(|_| ()).unwrap_err();
             assert_eq!(problem.variable, named, "{variable}={value}");
@@ -343,6 +361,13 @@ mod tests {
             legacy.key.headers(),
             [("apikey", "eyJ.legacy.key".to_owned()), ("authorization", "Bearer eyJ.legacy.key".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_worker_lives_as_long_as_is_said() {
+        assert_eq!(parse(&[]).unwrap().wall_clock, Duration::from_secs(150));
+        let short = parse(&[("FUNCTION_WALL_CLOCK_SECONDS", "60")]).unwrap();
+        assert_eq!(short.wall_clock, Duration::from_secs(60));
     }
 
     #[test]

@@ -136,7 +136,8 @@ pub fn judge(id: Id, probe: &Probe) -> Check {
             "Supabase's gateway refuses requests without a JWT (HTTP 401), before the function sees them",
             format!(
                 "set `verify_jwt = false` under [functions.{name}] in supabase/config.toml, and deploy it again: \
-                 `{deploy}`"
+                 `{deploy}`. Self-hosted: FUNCTIONS_VERIFY_JWT=false in Docker Compose's .env, the one switch of all \
+                 functions, then `docker compose up -d functions`"
             ),
         ),
         Probe::NotDeployed => Check::wrong(

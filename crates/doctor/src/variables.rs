@@ -142,6 +142,7 @@ fn placeholder(variable: &str) -> &'static str {
     match variable {
         "RECALCULATE_SCHEDULE_LEASE_SECONDS" => "180",
         "CALENDAR_LOOK_HOURS" => "6",
+        "FUNCTION_WALL_CLOCK_SECONDS" => "150",
         variable if variable.ends_with("_URL") => "https://example.invalid",
         _ => "none",
     }

@@ -21,7 +21,8 @@ pub(crate) async fn handle<P: Platform + 'static>(
     started_at: Timestamp,
 ) -> Result<Reply, Problem> {
     let notification = parse_notification(incoming)?;
-    let invocation = Invocation::new(Kind::Targeted, started_at);
+    let invocation =
+        Invocation::new(Kind::Targeted, started_at).within(deployment.configuration().wall_clock);
     let verdict = receive(&*deployment, &invocation, &notification).await;
     let (outcome, row) = match &verdict {
         Verdict::Unknown => return Err(Problem::UnknownChannel),

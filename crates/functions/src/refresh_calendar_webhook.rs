@@ -28,7 +28,8 @@ pub(crate) async fn handle<P: Platform + 'static>(
     let caller = authenticate(&deployment, incoming).await?;
     let target = Target::read(incoming).await?;
     if caller == Caller::Service && target.is_everybody() {
-        let invocation = Invocation::new(Kind::Sweep, started_at);
+        let invocation =
+            Invocation::new(Kind::Sweep, started_at).within(deployment.configuration().wall_clock);
         let swept = sweep(&*deployment, &invocation, target.part).await?;
         let duration = deployment.now().signed_duration_since(started_at);
         let row = summary(&swept, Some(duration));

@@ -7,8 +7,9 @@ use chrono::TimeDelta;
 
 use crate::Timestamp;
 use crate::schedule::{
-    DATABASE_TIMEOUT, INVOCATION_END, LAST_LOOK_OF_A_SWEEP, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP,
-    RUN_TIMEOUT, RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
+    DATABASE_TIMEOUT, INVOCATION_END, LAST_LOOK_OF_A_SWEEP, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP,
+    LONGEST_DUE_LOOK, LONGEST_SLEEP, RUN_TIMEOUT, RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE, TIME_TO_WATCH,
+    invocation_end,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Invocation {
     started_at: Timestamp,
+    /// When everything ends, counted from the start.
+    end: TimeDelta,
     kind: Kind,
     runs_left: Cell<u32>,
     /// Of those, for what looks find.
@@ -33,11 +36,18 @@ impl Invocation {
     pub fn new(kind: Kind, started_at: Timestamp) -> Self {
         Self {
             started_at,
+            end: INVOCATION_END,
             kind,
             runs_left: Cell::new(RUNS_PER_INVOCATION),
             kept_for_looks: Cell::new(0),
             runs_refused: Cell::new(false),
         }
+    }
+
+    /// In a worker that lives so long.
+    #[must_use]
+    pub fn within(self, wall_clock: Duration) -> Self {
+        Self { end: invocation_end(wall_clock), ..self }
     }
 
     pub(crate) const fn kind(&self) -> Kind {
@@ -89,16 +99,16 @@ impl Invocation {
     }
 
     pub(crate) fn may_look(&self, now: Timestamp) -> bool {
-        self.elapsed(now) < LAST_LOOK_OF_A_SWEEP
+        self.elapsed(now) < LAST_LOOK_OF_A_SWEEP.min(self.end - LONGEST_DUE_LOOK)
     }
 
     /// When a run must begin to have any time.
     pub(crate) fn last_start(&self) -> Timestamp {
-        self.started_at + INVOCATION_END - SHORTEST_RUN - SPARE
+        self.started_at + self.end - SHORTEST_RUN - SPARE
     }
 
     pub(crate) fn may_renew(&self, now: Timestamp) -> bool {
-        self.elapsed(now) < LAST_RENEWAL
+        self.elapsed(now) < LAST_RENEWAL.min(self.end - TIME_TO_WATCH)
     }
 
     /// The time limit of a run that starts now: what is left, less the write that ends it.
@@ -108,7 +118,7 @@ impl Invocation {
     }
 
     pub(crate) fn left(&self, now: Timestamp) -> TimeDelta {
-        INVOCATION_END - self.elapsed(now)
+        self.end - self.elapsed(now)
     }
 
     pub(crate) fn elapsed(&self, now: Timestamp) -> TimeDelta {
@@ -172,6 +182,20 @@ mod tests {
         let notification = Invocation::new(Kind::Targeted, START);
         assert!(notification.may_renew(second(44)));
         assert!(!notification.may_renew(second(45)));
+    }
+
+    #[test]
+    fn a_worker_that_lives_sixty_seconds_is_left_ten_seconds_early() {
+        let short = |kind| Invocation::new(kind, START).within(Duration::from_secs(60));
+        let notification = short(Kind::Targeted);
+        assert_eq!(notification.run_timeout(START), Duration::from_secs(45));
+        assert!(notification.may_renew(second(24)) && !notification.may_renew(second(25)));
+        assert!(!notification.take_run(second(40), None));
+        let sweep = short(Kind::Sweep);
+        assert!(sweep.may_look(second(9)) && !sweep.may_look(second(10)));
+        // A longer life changes nothing.
+        let long = Invocation::new(Kind::Targeted, START).within(Duration::from_secs(400));
+        assert_eq!(long.left(START), INVOCATION_END);
     }
 
     #[test]

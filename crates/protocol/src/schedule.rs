@@ -54,6 +54,10 @@ pub const PREPARATION: TimeDelta = TimeDelta::seconds(20);
 
 /// Everything ends by then: hosted workers take no new work after half their wall clock (75 of 150 s on the free plan).
 pub const INVOCATION_END: TimeDelta = TimeDelta::seconds(70);
+/// And so long before the worker is killed, where that is sooner.
+pub const LEFT_OF_THE_WALL_CLOCK: TimeDelta = TimeDelta::seconds(10);
+/// What workers live on the free plan.
+pub const WALL_CLOCK: Duration = Duration::from_secs(150);
 /// No renewal starts after this second of an invocation.
 pub const LAST_RENEWAL: TimeDelta = TimeDelta::seconds(45);
 /// No run starts after this second of a sweep, where it would keep the answer waiting.
@@ -107,6 +111,12 @@ pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
+
+/// When an invocation ends at the latest in a worker that lives so long.
+pub fn invocation_end(wall_clock: Duration) -> TimeDelta {
+    let wall_clock = TimeDelta::from_std(wall_clock).unwrap_or(TimeDelta::MAX);
+    INVOCATION_END.min(wall_clock - LEFT_OF_THE_WALL_CLOCK)
+}
 
 /// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`. What only a
 /// person can mend is tried daily, and what Google refuses without a reason that is known ever less often, down to
