@@ -1,3 +1,6 @@
+// Put here by scripts/install, in a style of its own.
+// deno-lint-ignore-file
+// deno-fmt-ignore-file
 import { serve } from "../_shared/serve.ts";
 
 export default serve("refresh-calendar-webhook");

@@ -82,7 +82,7 @@ fn a_dry_run_shows_each_file_and_on_request_each_line_and_writes_nothing() {
     sandbox
         .install(&["--dry-run", "--diff"])
         .succeeded()
-        .with(&format!("--- /dev/null\n+++ b/{SETUP}\n@@ -0,0 +1,3 @@\n+import {{ serve }}"))
+        .with(&format!("--- /dev/null\n+++ b/{SETUP}\n@@ -0,0 +1,6 @@\n+// Put here by"))
         .with(&format!("--- a/{CONFIG}\n+++ b/{CONFIG}\n"))
         .with("+[functions.setup-calendar-webhook]\n+verify_jwt = false\n")
         .with("  add     supabase/functions/_shared/wasm/module.js (")

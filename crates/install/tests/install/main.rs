@@ -11,6 +11,7 @@
 
 mod cli;
 mod database;
+mod deno_project;
 mod deployment;
 mod edited_project;
 mod env_files;
