@@ -2,21 +2,12 @@
 // deno-lint-ignore-file
 // deno-fmt-ignore-file
 
+import { decode } from "./decode.js";
 import { __wbg_reset_state, handle, initSync, start } from "./wasm/calendar_webhooks.js";
 import { base64 } from "./wasm/module.js";
 
 /** Compiled on other threads, while the runtime gets ready to serve. */
 const compiling = decode(base64).then((bytes) => WebAssembly.compile(bytes));
-
-/** Natively where the runtime can, else by Node's `Buffer` (a loop over `atob` is most of a cold start on Deno 2.1). */
-async function decode(base64: string): Promise<BufferSource> {
-  const native = Uint8Array as { fromBase64?: (base64: string) => BufferSource };
-  if (native.fromBase64) return native.fromBase64(base64);
-  // By a name that is not written out in the import: for that, Deno wants npm:@types/node of a project with a package.json.
-  const name = "node:buffer";
-  const { Buffer } = await import(name);
-  return Buffer.from(base64, "base64");
-}
 
 /** The requests in flight, by how to answer them should their instance be lost. */
 const inFlight = new Set<(response: Response) => void>();
