@@ -133,6 +133,7 @@ export interface CalendarTexts {
   oauthClientInvalid: string;
   webhookUrlRejected: string;
   googleApiDisabled: string;
+  databaseRefused: string;
   misconfigured: string;
   notInstalled: string;
   noConnection: string;

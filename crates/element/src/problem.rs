@@ -23,6 +23,7 @@ named! {
         GoogleUnavailable = "google_unavailable",
         GoogleRateLimited = "google_rate_limited",
         GoogleRejected = "google_rejected",
+        DatabaseRefused = "database_refused",
         // These stand in no answer; they are what becomes of a request.
         Offline = "offline",
         Unreachable = "unreachable",
@@ -93,10 +94,11 @@ impl Problem {
             | Self::OauthClientInvalid
             | Self::WebhookUrlRejected
             | Self::GoogleApiDisabled
-            | Self::GoogleRateLimited
+            | Self::DatabaseRefused
             | Self::NotInstalled => Who::Operator,
             Self::TooSoon
             | Self::GoogleUnavailable
+            | Self::GoogleRateLimited
             | Self::GoogleRejected
             | Self::Offline
             | Self::Unreachable
@@ -124,6 +126,7 @@ impl Problem {
             Self::GoogleUnavailable => Text::GoogleUnavailable,
             Self::GoogleRateLimited => Text::GoogleRateLimited,
             Self::GoogleRejected => Text::GoogleRejected,
+            Self::DatabaseRefused => Text::DatabaseRefused,
             Self::Offline => Text::Offline,
             Self::Unreachable => Text::Unreachable,
             Self::NotInstalled => Text::NotInstalled,
@@ -156,12 +159,27 @@ mod tests {
             (500, Some("internal"), Problem::Server),
             (502, Some("google_rate_limited"), Problem::GoogleRateLimited),
             (503, Some("database_unavailable"), Problem::Server),
+            (503, Some("database_refused"), Problem::DatabaseRefused),
             (503, None, Problem::Server),
             (546, None, Problem::Server),
         ] {
             let failure = Failure::of_answer(status, code, Some(7.0));
             assert_eq!(failure.problem, problem, "{status} {code:?}");
             assert_eq!(failure.retry_after, Some(7.0));
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_nobodys_to_mend() {
+        for (problem, who) in [
+            (Problem::GoogleRateLimited, Who::Nobody),
+            (Problem::GoogleUnavailable, Who::Nobody),
+            (Problem::GoogleRejected, Who::Nobody),
+            (Problem::DatabaseRefused, Who::Operator),
+            (Problem::GoogleApiDisabled, Who::Operator),
+            (Problem::BlockedByPolicy, Who::User),
+        ] {
+            assert_eq!(problem.who(), who, "{problem:?}");
         }
     }
 

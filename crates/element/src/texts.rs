@@ -98,6 +98,7 @@ texts! {
     OauthClientInvalid "oauthClientInvalid"
     WebhookUrlRejected "webhookUrlRejected"
     GoogleApiDisabled "googleApiDisabled"
+    DatabaseRefused "databaseRefused"
     Misconfigured "misconfigured"
     NotInstalled "notInstalled"
     NoConnection "noConnection"
