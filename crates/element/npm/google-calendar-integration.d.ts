@@ -77,6 +77,8 @@ export interface CalendarTexts {
   notConnectedTitle: string;
   notConnected: string;
   failedTitle: string;
+  unsupportedBrowser: string;
+  blockedByPage: string;
   connect: string;
   reconnect: string;
   connectAgain: string;
@@ -162,6 +164,7 @@ export interface CalendarTexts {
   syncProblem: string;
   syncError: string;
   calendar: string;
+  lastLook: string;
   lastNotification: string;
   history: string;
   eventConnected: string;
@@ -186,7 +189,7 @@ export interface CalendarClient {
 export class GoogleCalendarIntegration extends HTMLElement {
   /** The page's supabase-js client. */
   client: CalendarClient | null;
-  /** Texts that replace the English ones; what is left out stays English. */
+  /** Texts that replace the element's own; what is left out stays as it is in the page's language. */
   texts: Partial<CalendarTexts>;
   /**
    * Looks at the connections now: after OAuth, or when the page's own Realtime told of a change. Resolves when the

@@ -1,4 +1,4 @@
-/** The class of `<google-calendar-integration>`. What it does is in the module; this keeps the properties. */
+/** The class of `<google-calendar-integration>`. What it does is in the module; this keeps the properties and the language. */
 export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object) {
   #client = null;
   #texts = {};
@@ -8,7 +8,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   /** Tells the page's author why nothing is shown. */
   #hint;
   /** The page's language and colour scheme are shown anew as soon as they change. */
-  #look = globalThis.MutationObserver && new MutationObserver(() => this.#show());
+  #look = globalThis.MutationObserver && new MutationObserver(() => this.#adapt());
 
   get client() {
     return this.#client;
@@ -23,12 +23,11 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   }
   set texts(texts) {
     this.#texts = texts ?? {};
-    this.#show();
+    this.#adapt();
   }
 
   async refresh() {
-    await ready();
-    this.#mount();
+    await this.#mount();
     await this.#integration?.refresh();
   }
 
@@ -40,26 +39,39 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
       delete this[property];
       this[property] = value;
     }
-    await ready();
-    this.#mount();
+    await this.#mount();
   }
 
-  #mount() {
+  async #mount() {
+    await Promise.all([ready(), load(builtIn(languageOf(this)))]);
     if (!this.isConnected || this.#integration) return;
     this.#root.adoptedStyleSheets = [sheet()];
     this.#root.replaceChildren(nodes().cloneNode(true));
-    this.#integration = new Integration(this, this.#root, words(this.#texts));
+    this.#integration = new Integration(this, this.#root, ...this.#words());
     this.#integration.set_client(this.#client);
     this.#hint = setTimeout(() => {
       if (!this.#client) console.warn("google-calendar-integration waits for its client: element.client = supabase");
     }, 5_000);
-    for (const node of [this, document.documentElement, document.body]) {
+    for (let node = this; node; node = node.parentNode ?? node.host) {
       this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
     }
   }
 
-  #show() {
-    this.#integration?.set_texts(words(this.#texts));
+  /** Shows the page's language and colour scheme, and what was shown until the language is loaded. */
+  async #adapt() {
+    await load(builtIn(languageOf(this)));
+    this.#integration?.set_texts(...this.#words());
+  }
+
+  /** Every text in the order of texts.json, and the language of the dates between them: never two languages at once. */
+  #words() {
+    const language = languageOf(this);
+    const words = loaded.get(builtIn(language)) ?? english;
+    const isSpoken = builtIn(language) || typeof this.#texts.lastSync === "string";
+    const texts = Object.keys(english).map((name) =>
+      typeof this.#texts[name] === "string" ? this.#texts[name] : words[name],
+    );
+    return [texts, isSpoken ? language : "en"];
   }
 
   disconnectedCallback() {
@@ -76,9 +88,43 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   connectedMoveCallback() {}
 }
 
-/** Every text in the order of texts.json, English where the page says nothing else. */
-function words(texts) {
-  return Object.entries(english).map(([name, word]) => (typeof texts[name] === "string" ? texts[name] : word));
+/** The `lang` of the closest element that has one, through the shadow roots around. */
+function languageOf(element) {
+  for (let inside = element; inside; inside = inside.getRootNode().host) {
+    const named = inside.closest("[lang]");
+    if (named) return named.lang;
+  }
+  return "";
+}
+
+/** Written out, so that bundlers find them. */
+const translations = {
+  de: () => import("./texts.de.js"),
+  es: () => import("./texts.es.js"),
+  fr: () => import("./texts.fr.js"),
+  it: () => import("./texts.it.js"),
+  ja: () => import("./texts.ja.js"),
+  pt: () => import("./texts.pt.js"),
+};
+
+/** "de" of "de-CH"; `undefined` of a language that the element does not speak. */
+function builtIn(language) {
+  const [name] = language.toLowerCase().split("-");
+  return name === "en" || Object.hasOwn(translations, name) ? name : undefined;
+}
+
+/** The texts of the languages that were asked for, by their names. */
+const loaded = new Map();
+
+/** Loads a language once. English stands for one that cannot be had. */
+async function load(name) {
+  if (!name || name === "en" || loaded.has(name)) return;
+  try {
+    loaded.set(name, (await translations[name]()).default);
+  } catch (error) {
+    console.warn(`google-calendar-integration: texts.${name}.js cannot be loaded, so it speaks English`, error);
+    delete translations[name];
+  }
 }
 
 let styles;

@@ -38,7 +38,6 @@ struct Mounted {
     window: Window,
     document: Document,
     state: RefCell<State>,
-    texts: RefCell<Texts>,
     renderer: RefCell<Renderer>,
     /// Something changed while it was rendered.
     is_outdated: Cell<bool>,
@@ -78,17 +77,22 @@ impl Drop for Request {
 #[wasm_bindgen]
 impl Integration {
     #[wasm_bindgen(constructor)]
-    pub fn new(host: HtmlElement, root: ShadowRoot, texts: Vec<String>) -> Result<Integration, JsValue> {
+    pub fn new(
+        host: HtmlElement,
+        root: ShadowRoot,
+        texts: Vec<String>,
+        language: String,
+    ) -> Result<Integration, JsValue> {
         let document = host.owner_document().ok_or("the element belongs to no document")?;
         let window = document.default_view().ok_or("the document has no window")?;
-        let renderer = Renderer::new(host.clone(), root.clone()).ok_or("the shadow root is empty")?;
+        let renderer = Renderer::new(host.clone(), root.clone(), Texts::new(texts), language)
+            .ok_or("the shadow root is empty")?;
         let mounted = Rc::new_cyclic(|this| Mounted {
             this: this.clone(),
             host,
             window,
             document,
             state: RefCell::default(),
-            texts: RefCell::new(Texts::new(texts)),
             renderer: RefCell::new(renderer),
             is_outdated: Cell::default(),
             client: RefCell::default(),
@@ -135,9 +139,9 @@ impl Integration {
         mounted.update();
     }
 
-    /// Takes the words of every text, in the order of texts.json.
-    pub fn set_texts(&self, texts: Vec<String>) {
-        self.0.texts.replace(Texts::new(texts));
+    /// Takes the words of every text, in the order of texts.json, and the language that dates between them are in.
+    pub fn set_texts(&self, texts: Vec<String>, language: String) {
+        self.0.renderer.borrow_mut().speak(Texts::new(texts), language);
         self.0.update();
     }
 
@@ -175,9 +179,9 @@ impl Mounted {
         let now = Date::now();
         self.state.borrow_mut().tick(now);
         // A page that listens to the focus may come back here while the cards are arranged.
-        let Ok(mut renderer) = self.renderer.try_borrow_mut() else { return self.is_outdated.set(true) };
+        let Ok(renderer) = self.renderer.try_borrow_mut() else { return self.is_outdated.set(true) };
         let focused = renderer.focused();
-        let cards = renderer.render(&View::of(&self.state.borrow(), now), &self.texts.borrow(), now);
+        let cards = renderer.render(&View::of(&self.state.borrow(), now), now);
         if let Err(error) = cards.and_then(|cards| renderer.arrange(&cards)) {
             console::error_2(&"google-calendar-integration:".into(), &error);
         }

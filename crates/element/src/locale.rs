@@ -1,8 +1,7 @@
-//! Dates and relative times by `Intl`, in the language of the place where the element stands.
+//! Dates and relative times by `Intl`, in the language of the texts.
 
 use js_sys::{Date, Object};
 use wasm_bindgen::prelude::*;
-use web_sys::{HtmlElement, ShadowRoot};
 
 use crate::connection::Millis;
 use crate::supabase::object;
@@ -24,16 +23,15 @@ extern "C" {
 }
 
 pub(crate) struct Locale {
-    language: Option<String>,
     relative: Option<RelativeTimeFormat>,
     day: Option<DateTimeFormat>,
     moment: Option<DateTimeFormat>,
 }
 
 impl Locale {
-    /// `None`, or a language that is none, stands for the browser's.
-    pub(crate) fn new(language: Option<String>) -> Self {
-        let wanted = language.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str);
+    /// A language that is none stands for the browser's.
+    pub(crate) fn new(language: &str) -> Self {
+        let wanted = JsValue::from_str(language);
         let relative = object(&[("numeric", "auto".into())]);
         let day = object(&[("day", "numeric".into()), ("month", "short".into())]);
         let moment = object(&[("dateStyle", "medium".into()), ("timeStyle", "short".into())]);
@@ -48,12 +46,7 @@ impl Locale {
                 .ok(),
             day: date_time(&day),
             moment: date_time(&moment),
-            language,
         }
-    }
-
-    pub(crate) fn is_of(&self, language: Option<&str>) -> bool {
-        self.language.as_deref() == language
     }
 
     /// "2 minutes ago", "in 5 hours".
@@ -75,19 +68,6 @@ impl Locale {
 
 pub(crate) fn iso(time: Millis) -> String {
     Date::new(&time.into()).to_iso_string().into()
-}
-
-/// The `lang` of the closest ancestor that has one, through the shadow roots around.
-pub(crate) fn language(element: &HtmlElement) -> Option<String> {
-    let mut element = Some(element.clone());
-    while let Some(inside) = element {
-        if let Ok(Some(named)) = inside.closest("[lang]") {
-            return named.get_attribute("lang").filter(|language| !language.is_empty());
-        }
-        element =
-            inside.get_root_node().dyn_into::<ShadowRoot>().ok().and_then(|root| root.host().dyn_into().ok());
-    }
-    None
 }
 
 /// In the largest unit of which there is one.

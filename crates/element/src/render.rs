@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
 use crate::connection::{EventKind, Millis, SyncStatus};
-use crate::locale::{Locale, iso, language};
+use crate::locale::{Locale, iso};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
 use crate::view::{Button, Card, Does, Expiration, Icon, Look, Name, Panel, Tone, View, Why, Words};
@@ -47,43 +47,46 @@ pub(crate) struct Renderer {
     panel: Element,
     /// Copied for every connection.
     card: Element,
+    texts: Texts,
+    language: String,
     locale: Locale,
 }
 
 impl Renderer {
     /// `root` holds what template.html has: the panel, and a card.
-    pub(crate) fn new(host: HtmlElement, root: ShadowRoot) -> Option<Self> {
+    pub(crate) fn new(host: HtmlElement, root: ShadowRoot, texts: Texts, language: String) -> Option<Self> {
         let panel = root.first_element_child()?;
         let card = root.last_element_child()?;
         card.remove();
-        Some(Self { locale: Locale::new(language(&host)), host, root, panel, card })
+        let locale = Locale::new(&language);
+        Some(Self { host, root, panel, card, texts, language, locale })
+    }
+
+    /// From now on says these texts, and dates in their language.
+    pub(crate) fn speak(&mut self, texts: Texts, language: String) {
+        self.texts = texts;
+        self.locale = Locale::new(&language);
+        self.language = language;
     }
 
     /// Returns the cards in their order, to be arranged.
-    pub(crate) fn render(
-        &mut self,
-        view: &View,
-        texts: &Texts,
-        now: Millis,
-    ) -> Result<Vec<Element>, JsValue> {
-        let language = language(&self.host);
-        if !self.locale.is_of(language.as_deref()) {
-            self.locale = Locale::new(language);
-        }
+    pub(crate) fn render(&self, view: &View, now: Millis) -> Result<Vec<Element>, JsValue> {
+        let texts = &self.texts;
         let is_loading = view.panel == Panel::Loading;
         set_attribute(&self.panel, "class", if self.follows_the_user()? { "panel auto" } else { "panel" });
+        set_attribute(&self.panel, "lang", &self.language);
         set_attribute(&self.panel, "aria-busy", if is_loading { "true" } else { "false" });
         text(&self.panel, ".title", texts.get(Text::Title))?;
         text(&self.panel, ".summary", view.summary.map_or("", |summary| texts.get(summary)))?;
         text(&self.panel, ".notice", view.notice.map_or("", |problem| texts.get(problem.text())))?;
         show(&find(&self.panel, ".skeleton")?, is_loading);
-        self.render_blank(view.panel, texts)?;
+        self.render_blank(view.panel)?;
         let footer = find(&self.panel, ".footer")?;
         show(&footer, matches!(view.panel, Panel::Connected { .. }));
         text(&footer, ".label", texts.get(Text::Add))?;
         let consenting = view.panel == Panel::Connected { consenting: true };
         text(&footer, ".result", if consenting { texts.get(Text::Consenting) } else { "" })?;
-        self.render_cards(&view.cards, texts, now)
+        self.render_cards(&view.cards, now)
     }
 
     /// Shows these cards, and no others. What is moved or removed while it has the focus calls the page.
@@ -129,7 +132,8 @@ impl Renderer {
         Ok(style.get_property_value("color-scheme")? == "normal")
     }
 
-    fn render_blank(&self, panel: Panel, texts: &Texts) -> Result<(), JsValue> {
+    fn render_blank(&self, panel: Panel) -> Result<(), JsValue> {
+        let texts = &self.texts;
         let ready = |does, label| Button {
             does,
             label,
@@ -164,7 +168,7 @@ impl Renderer {
         Ok(())
     }
 
-    fn render_cards(&self, cards: &[Card], texts: &Texts, now: Millis) -> Result<Vec<Element>, JsValue> {
+    fn render_cards(&self, cards: &[Card], now: Millis) -> Result<Vec<Element>, JsValue> {
         let list = find(&self.panel, ".cards")?;
         show(&list, !cards.is_empty());
         let mut nodes = Vec::new();
@@ -173,7 +177,7 @@ impl Renderer {
             let is_it = |node: &Element| node.get_attribute("data-id").as_deref() == Some(id);
             let known = successors(list.first_element_child(), Element::next_element_sibling).find(is_it);
             let node = known.map_or_else(|| self.new_card(id), Ok)?;
-            self.render_card(&node, card, texts, now)?;
+            self.render_card(&node, card, now)?;
             nodes.push(node);
         }
         Ok(nodes)
@@ -199,7 +203,8 @@ impl Renderer {
         Ok(card)
     }
 
-    fn render_card(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+    fn render_card(&self, node: &Element, card: &Card, now: Millis) -> Result<(), JsValue> {
+        let texts = &self.texts;
         let name = called(&card.name, texts);
         let name = name.as_str();
         let status = card.row.status.name();
@@ -224,11 +229,12 @@ impl Renderer {
         text(node, ".result", result)?;
         render_button(node, Some(&card.button), texts)?;
         render_menu(node, card, name, texts)?;
-        self.render_facts(node, card, texts, now)?;
-        self.render_details(node, card, texts)
+        self.render_facts(node, card, now)?;
+        self.render_details(node, card)
     }
 
-    fn render_facts(&self, node: &Element, card: &Card, texts: &Texts, now: Millis) -> Result<(), JsValue> {
+    fn render_facts(&self, node: &Element, card: &Card, now: Millis) -> Result<(), JsValue> {
+        let texts = &self.texts;
         let last_sync = match card.row.last_sync_at {
             // The server's clock may be ahead.
             Some(at) => self.locale.relative(at.min(now), now),
@@ -276,7 +282,8 @@ impl Renderer {
     }
 
     /// The same facts for those who cannot hover, the codes that help to help, and what befell the connection.
-    fn render_details(&self, node: &Element, card: &Card, texts: &Texts) -> Result<(), JsValue> {
+    fn render_details(&self, node: &Element, card: &Card) -> Result<(), JsValue> {
+        let texts = &self.texts;
         let moment = |at: Option<Millis>| at.map_or_else(String::new, |at| self.locale.moment(at));
         let (label, at) = expiration(card.expiration);
         let details = find(node, ".details")?;
@@ -284,7 +291,8 @@ impl Renderer {
         let error = with_detail(card.error, card.row.webhook_error_reason.as_deref());
         let mut facts = Rows::of(find(&details, ".list")?);
         facts.add(texts.get(Text::Calendar), card.unreadable_address.unwrap_or_default())?;
-        facts.add(texts.get(Text::LastSync), &moment(card.row.last_sync_at))?;
+        // A look that finds nothing new counts as a sync.
+        facts.add(texts.get(Text::LastLook), &moment(card.row.last_sync_at))?;
         facts.add(texts.get(Text::LastNotification), &moment(card.row.webhook_notified_at))?;
         facts.add(texts.get(label), &moment(at))?;
         facts.add(texts.get(Text::Problem), &error)?;

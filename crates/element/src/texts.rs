@@ -1,8 +1,9 @@
-//! Everything that is said. The words are texts.json's, or the page's.
+//! Everything that is said. The words are those of texts.json, of another language's file beside it, or the page's.
 
 /// The texts by the names that they have in texts.json and in `element.texts`.
 macro_rules! texts {
     ($($variant:ident $name:literal)*) => {
+        #[allow(dead_code, reason = "the class of the element says some, before the module runs")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Text { $($variant,)* }
 
@@ -34,6 +35,9 @@ texts! {
     NotConnectedTitle "notConnectedTitle"
     NotConnected "notConnected"
     FailedTitle "failedTitle"
+    // Said before the module runs, and where it cannot.
+    UnsupportedBrowser "unsupportedBrowser"
+    BlockedByPage "blockedByPage"
 
     // Buttons.
     Connect "connect"
@@ -131,6 +135,7 @@ texts! {
     SyncProblem "syncProblem"
     SyncError "syncError"
     Calendar "calendar"
+    LastLook "lastLook"
     LastNotification "lastNotification"
     History "history"
     EventConnected "eventConnected"
@@ -169,19 +174,47 @@ impl Texts {
 mod tests {
     use super::*;
 
-    /// The names and words of texts.json: it is flat.
-    fn english() -> Vec<(&'static str, &'static str)> {
-        let json = include_str!("../npm/texts.json");
+    const ENGLISH: &str = include_str!("../npm/texts.json");
+    const TRANSLATIONS: [&str; 6] = [
+        include_str!("../npm/texts.de.json"),
+        include_str!("../npm/texts.es.json"),
+        include_str!("../npm/texts.fr.json"),
+        include_str!("../npm/texts.it.json"),
+        include_str!("../npm/texts.ja.json"),
+        include_str!("../npm/texts.pt.json"),
+    ];
+
+    /// The names and words of such a file: it is flat.
+    fn entries(json: &'static str) -> Vec<(&'static str, &'static str)> {
         let entries = json.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(": "));
         entries.map(|(name, words)| (name.trim_matches('"'), words.trim_matches('"'))).collect()
     }
 
+    fn placeholder(words: &str) -> Option<&str> {
+        let (_, rest) = words.split_once('{')?;
+        Some(rest.split_once('}')?.0)
+    }
+
     #[test]
     fn every_text_has_its_words() {
-        let texts = Texts::new(english().into_iter().map(|(_, words)| words.to_owned()).collect());
+        let words = entries(ENGLISH).into_iter().map(|(_, words)| words.to_owned()).collect();
+        let texts = Texts::new(words);
         assert_eq!(texts.get(Text::Title), "Google Calendar");
         assert_eq!(texts.get(Text::Refresh), "Refresh");
         assert_eq!(texts.get(Text::SyncProblem), "Sync problem");
+    }
+
+    #[test]
+    fn a_translation_has_the_same_texts_in_the_same_order_with_the_same_places_for_values() {
+        for json in TRANSLATIONS {
+            let (english, translated) = (entries(ENGLISH), entries(json));
+            assert_eq!(translated.len(), english.len());
+            for ((name, english), (translated_name, translated)) in english.into_iter().zip(translated) {
+                assert_eq!(translated_name, name);
+                assert!(!translated.is_empty(), "{name}");
+                assert_eq!(placeholder(translated), placeholder(english), "{name}: {translated}");
+            }
+        }
     }
 
     #[test]
@@ -195,7 +228,7 @@ mod tests {
 
     #[test]
     fn there_are_english_words_for_every_text_and_for_no_other() {
-        let english: Vec<&str> = english().into_iter().map(|(name, _)| name).collect();
+        let english: Vec<&str> = entries(ENGLISH).into_iter().map(|(name, _)| name).collect();
         assert_eq!(english, Text::NAMES);
     }
 
@@ -211,7 +244,7 @@ mod tests {
 
     #[test]
     fn no_text_uses_the_words_of_the_trade() {
-        for (name, words) in english() {
+        for (name, words) in entries(ENGLISH) {
             let words = words.to_lowercase();
             for jargon in ["webhook", "channel", "oauth", "token", "api", "cron", "http", "sweep"] {
                 let is_used = words.split(|letter: char| !letter.is_alphabetic()).any(|word| word == jargon);

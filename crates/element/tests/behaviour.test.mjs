@@ -286,7 +286,7 @@ it("texts are replaced one by one, in place, and what they lack stays English", 
   await scene.card().getByRole("button", { name: "Wait 20 s" }).waitFor();
 });
 
-it("dates are in the language of the place, with the exact time on hover and unfolded", async (test) => {
+it("dates come with the exact time on hover and unfolded", async (test) => {
   const at = inDays(-2 / 24);
   const scene = await Scene.open(test, browser, { rows: [row({ last_sync_at: at })] });
   const shown = scene.part("last-sync");
@@ -297,11 +297,6 @@ it("dates are in the language of the place, with the exact time on hover and unf
   assert.equal(await shown.getAttribute("datetime"), at);
   await scene.element.getByText("Details").click();
   await scene.part("details").getByText(moment("en")).waitFor();
-  for (const [language, words] of [["de", "vor 2 Stunden"], ["ar", "قبل ساعتين"], ["not a language", "2 hours ago"]]) {
-    await scene.page.evaluate((language) => void (document.querySelector("main").lang = language), language);
-    await scene.refresh();
-    assert.equal(await shown.textContent(), words);
-  }
 });
 
 it("a database of the first edition, without names, notifications and events, is shown as it is", async (test) => {

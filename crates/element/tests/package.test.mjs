@@ -28,19 +28,27 @@ it("the package holds what its package.json says, and depends on nothing", async
   const manifest = JSON.parse(await readFile(join(packageDirectory, "package.json")));
   assert.deepEqual(
     projects.packed.files.map(({ path }) => path).sort(),
-    ["LICENSE", "README.md", "google-calendar-integration.d.ts", "google-calendar-integration.js", "package.json"],
+    [
+      "LICENSE",
+      "README.md",
+      "google-calendar-integration.d.ts",
+      "google-calendar-integration.js",
+      "package.json",
+      ...["de", "es", "fr", "it", "ja", "pt"].map((language) => `texts.${language}.js`),
+    ],
   );
   assert.equal(manifest.dependencies ?? manifest.peerDependencies, undefined);
   assert.match(manifest.version, /^\d+\.\d+\.\d+$/);
   const javascript = await readFile(join(packageDirectory, "google-calendar-integration.js"), "utf8");
-  assert.doesNotMatch(javascript, /^\s*import |import\(|import\.meta/m);
+  const imported = [...javascript.matchAll(/^\s*import .*|import\(.*?\)|import\.meta/gm)].map(([words]) => words);
+  assert.deepEqual(imported, ["de", "es", "fr", "it", "ja", "pt"].map((language) => `import("./texts.${language}.js")`));
   const wasm = Buffer.from(javascript.match(/const base64 =\s*"([^"]+)"/)[1], "base64");
   assert.ok(WebAssembly.validate(wasm));
   assert.ok(wasm.length <= 100_000, `${wasm.length} bytes`);
   assert.ok(gzipSync(wasm, { level: 9 }).length <= 45_000, `${gzipSync(wasm, { level: 9 }).length} bytes`);
 });
 
-it("a page that includes it loads nothing else", async (test) => {
+it("a page in English that includes it loads nothing else", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   const page = await scene.context.newPage();
   const loaded = [];
