@@ -1,10 +1,15 @@
-/** The class of `<google-calendar-integration>`. What it does is in the module; this keeps the properties and the language. */
+/**
+ * The class of `<google-calendar-integration>`. What it does is in the module; this draws the panel before the module runs,
+ * keeps the properties, and knows the page's language and colour scheme.
+ */
 export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object) {
   #client = null;
   #texts = {};
   #root = this.attachShadow({ mode: "open" });
   /** @type {Integration | null} */
   #integration = null;
+  /** The name of the text that says why the module does not run. */
+  #failure = null;
   /** Tells the page's author why nothing is shown. */
   #hint;
   /** The page's language and colour scheme are shown anew as soon as they change. */
@@ -39,39 +44,79 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
       delete this[property];
       this[property] = value;
     }
+    this.#draw();
     await this.#mount();
   }
 
-  async #mount() {
-    await Promise.all([ready(), load(builtIn(languageOf(this)))]);
-    if (!this.isConnected || this.#integration) return;
+  get #panel() {
+    return this.#root.firstElementChild;
+  }
+
+  /** What can be seen before the module runs, at once. */
+  #draw() {
+    if (this.#panel) return;
     this.#root.adoptedStyleSheets = [sheet()];
-    this.#root.replaceChildren(nodes().cloneNode(true));
-    this.#integration = new Integration(this, this.#root, ...this.#words());
+    this.#root.append(template().panel.cloneNode(true));
+    for (let node = this; node; node = node.parentNode ?? node.host) {
+      this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
+    }
+    this.#panel.style.colorScheme = schemeOf(this);
+    this.#say();
+  }
+
+  async #mount() {
+    const [failure] = await Promise.all([ready(), load(builtIn(languageOf(this)))]);
+    if (!this.isConnected || this.#integration) return;
+    this.#failure = failure;
+    const words = this.#words();
+    if (failure || !words) return this.#adapt();
+    const [texts, language] = words;
+    this.#integration = new Integration(this, this.#root, template().card.cloneNode(true), Object.values(texts), language);
     this.#integration.set_client(this.#client);
     this.#hint = setTimeout(() => {
       if (!this.#client) console.warn("google-calendar-integration waits for its client: element.client = supabase");
     }, 5_000);
-    for (let node = this; node; node = node.parentNode ?? node.host) {
-      this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
-    }
   }
 
-  /** Shows the page's language and colour scheme, and what was shown until the language is loaded. */
+  /** Shows the page's language and colour scheme, and the language of before until the new one is loaded. */
   async #adapt() {
+    if (!this.#panel) return;
+    this.#panel.style.colorScheme = schemeOf(this);
     await load(builtIn(languageOf(this)));
-    this.#integration?.set_texts(...this.#words());
+    if (this.#panel) this.#say();
   }
 
-  /** Every text in the order of texts.json, and the language of the dates between them: never two languages at once. */
+  #say() {
+    const words = this.#words();
+    if (!words) return;
+    const [texts, language] = words;
+    this.#panel.lang = language;
+    if (this.#integration) return this.#integration.set_texts(Object.values(texts), language);
+    const find = (selector) => this.#panel.querySelector(selector);
+    find(".title").textContent = texts.title;
+    find(".summary").textContent = this.#failure ? "" : texts.loading;
+    if (!this.#failure) return;
+    this.#panel.ariaBusy = "false";
+    find(".skeleton").hidden = find(".blank > .button").hidden = true;
+    find(".blank").hidden = false;
+    find(".blank > .name").textContent = texts.failedTitle;
+    find(".blank > .message").textContent = texts[this.#failure];
+  }
+
+  /**
+   * Every text in the order of texts.json, and the language of the dates between them: never two languages at once.
+   * Nothing while the language is being loaded.
+   */
   #words() {
     const language = languageOf(this);
-    const words = loaded.get(builtIn(language)) ?? english;
-    const isSpoken = builtIn(language) || typeof this.#texts.lastSync === "string";
-    const texts = Object.keys(english).map((name) =>
-      typeof this.#texts[name] === "string" ? this.#texts[name] : words[name],
-    );
-    return [texts, isSpoken ? language : "en"];
+    const words = loaded.get(builtIn(language));
+    if (!words) return null;
+    const texts = Object.keys(english).map((name) => {
+      const own = this.#texts[name];
+      return [name, typeof own === "string" ? own : words[name]];
+    });
+    const isSpoken = nameOf(language) === builtIn(language) || typeof this.#texts.lastSync === "string";
+    return [Object.fromEntries(texts), isSpoken ? language : "en"];
   }
 
   disconnectedCallback() {
@@ -82,20 +127,37 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
       clearTimeout(this.#hint);
       this.#integration?.free();
       this.#integration = null;
+      this.#root.replaceChildren();
     });
   }
 
   connectedMoveCallback() {}
 }
 
-/** The `lang` of the closest element that has one, through the shadow roots around. */
-function languageOf(element) {
+/** The closest element that matches, through the shadow roots around. */
+function closest(element, selector) {
   for (let inside = element; inside; inside = inside.getRootNode().host) {
-    const named = inside.closest("[lang]");
-    if (named) return named.lang;
+    const found = inside.closest(selector);
+    if (found) return found;
   }
-  return "";
+  return null;
 }
+
+/** As dark as the page: what is nearer decides, the class or attribute of a theme or the page's `color-scheme`. */
+function schemeOf(element) {
+  const scheme = getComputedStyle(element).colorScheme;
+  const themed = closest(element, ".dark, .light, [data-theme=dark], [data-theme=light]");
+  if (themed && getComputedStyle(themed).colorScheme === scheme) {
+    return themed.matches(".dark, [data-theme=dark]") ? "dark" : "light";
+  }
+  // Where the page has not chosen, the user has.
+  return scheme === "normal" ? "light dark" : "";
+}
+
+const languageOf = (element) => closest(element, "[lang]")?.lang ?? "";
+
+/** "de" for "de-CH". */
+const nameOf = (language) => language.split("-")[0].toLowerCase();
 
 /** Written out, so that bundlers find them. */
 const translations = {
@@ -107,23 +169,19 @@ const translations = {
   pt: () => import("./texts.pt.js"),
 };
 
-/** "de" of "de-CH"; `undefined` of a language that the element does not speak. */
-function builtIn(language) {
-  const [name] = language.toLowerCase().split("-");
-  return name === "en" || Object.hasOwn(translations, name) ? name : undefined;
-}
+/** English stands for every language that the element does not speak. */
+const builtIn = (language) => (Object.hasOwn(translations, nameOf(language)) ? nameOf(language) : "en");
 
-/** The texts of the languages that were asked for, by their names. */
-const loaded = new Map();
+/** Texts by the names of their languages. */
+const loaded = new Map([["en", english]]);
 
-/** Loads a language once. English stands for one that cannot be had. */
-async function load(name) {
-  if (!name || name === "en" || loaded.has(name)) return;
+async function load(language) {
+  if (loaded.has(language)) return;
   try {
-    loaded.set(name, (await translations[name]()).default);
+    loaded.set(language, (await translations[language]()).default);
   } catch (error) {
-    console.warn(`google-calendar-integration: texts.${name}.js cannot be loaded, so it speaks English`, error);
-    delete translations[name];
+    console.warn(`google-calendar-integration: texts.${language}.js cannot be loaded, so it speaks English`, error);
+    delete translations[language];
   }
 }
 
@@ -137,26 +195,52 @@ function sheet() {
   return styles;
 }
 
-let template;
+let nodes;
 
-function nodes() {
-  if (!template) {
-    template = document.createElement("template");
-    template.innerHTML = html;
+/** The panel and a card, made element by element: under Trusted Types a page may let no markup be parsed. */
+function template() {
+  if (nodes) return nodes;
+  const root = document.createDocumentFragment();
+  let parent = root;
+  for (const [, closes, tag, attributes, isEmpty] of html.matchAll(/<(\/?)(\w+)([^>]*?)(\/?)>/g)) {
+    if (closes) {
+      parent = parent.parentNode;
+      continue;
+    }
+    const svg = "http://www.w3.org/2000/svg";
+    const element = document.createElementNS(tag === "svg" ? svg : (parent.namespaceURI ?? "http://www.w3.org/1999/xhtml"), tag);
+    for (const [, attribute, value] of attributes.matchAll(/([\w-]+)="([^"]*)"/g)) element.setAttribute(attribute, value);
+    parent.append(element);
+    if (!isEmpty) parent = element;
   }
-  return template.content;
+  const [panel, card] = root.children;
+  return (nodes = { panel, card });
 }
 
 let started;
 
-/** Starts the module with the first element that needs it: never on a server. */
+/** Starts the module with the first element that needs it, never on a server. Resolves with the text of why it cannot run. */
 function ready() {
-  return (started ??= start({ module_or_path: decode(base64) }));
+  return (started ??= begin());
 }
 
-function decode(base64) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+async function begin() {
+  try {
+    const module = await inflate(base64);
+    if (!WebAssembly.validate(module)) throw new Error("this browser's WebAssembly is too old");
+    await start({ module_or_path: module });
+    return null;
+  } catch (error) {
+    console.error("google-calendar-integration:", error);
+    // A sound module is refused by nothing but the page's Content-Security-Policy, in Safari as an `EvalError`.
+    const isRefused = globalThis.WebAssembly && (error instanceof WebAssembly.CompileError || error instanceof EvalError);
+    return isRefused ? "blockedByPage" : "unsupportedBrowser";
+  }
+}
+
+function inflate(base64) {
+  const bytes = Uint8Array.fromBase64?.(base64) ?? Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  return new Response(new Response(bytes).body.pipeThrough(new DecompressionStream("deflate-raw"))).arrayBuffer();
 }
 
 const registry = globalThis.customElements;

@@ -80,12 +80,13 @@ impl Integration {
     pub fn new(
         host: HtmlElement,
         root: ShadowRoot,
+        card: Element,
         texts: Vec<String>,
-        language: String,
+        language: &str,
     ) -> Result<Integration, JsValue> {
         let document = host.owner_document().ok_or("the element belongs to no document")?;
         let window = document.default_view().ok_or("the document has no window")?;
-        let renderer = Renderer::new(host.clone(), root.clone(), Texts::new(texts), language)
+        let renderer = Renderer::new(root.clone(), card, Texts::new(texts), language)
             .ok_or("the shadow root is empty")?;
         let mounted = Rc::new_cyclic(|this| Mounted {
             this: this.clone(),
@@ -123,7 +124,11 @@ impl Integration {
         mounted.cancel();
         mounted.session_watch.replace(None);
         mounted.state.borrow_mut().reset();
-        let client: Option<Client> = (!client.is_falsy()).then(|| client.unchecked_into());
+        let is_given = !client.is_falsy();
+        let client = Client::parse(client);
+        if is_given && client.is_none() {
+            mounted.state.borrow_mut().given_no_client();
+        }
         mounted.client.replace(client.clone());
         if let Some(client) = client {
             mounted.restore_consent();
@@ -140,7 +145,7 @@ impl Integration {
     }
 
     /// Takes the words of every text, in the order of texts.json, and the language that dates between them are in.
-    pub fn set_texts(&self, texts: Vec<String>, language: String) {
+    pub fn set_texts(&self, texts: Vec<String>, language: &str) {
         self.0.renderer.borrow_mut().speak(Texts::new(texts), language);
         self.0.update();
     }

@@ -42,39 +42,31 @@ impl Does {
 }
 
 pub(crate) struct Renderer {
-    host: HtmlElement,
     root: ShadowRoot,
     panel: Element,
     /// Copied for every connection.
     card: Element,
     texts: Texts,
-    language: String,
     locale: Locale,
 }
 
 impl Renderer {
-    /// `root` holds what template.html has: the panel, and a card.
-    pub(crate) fn new(host: HtmlElement, root: ShadowRoot, texts: Texts, language: String) -> Option<Self> {
+    /// `root` holds the panel of template.html, and `card` is the card of it.
+    pub(crate) fn new(root: ShadowRoot, card: Element, texts: Texts, language: &str) -> Option<Self> {
         let panel = root.first_element_child()?;
-        let card = root.last_element_child()?;
-        card.remove();
-        let locale = Locale::new(&language);
-        Some(Self { host, root, panel, card, texts, language, locale })
+        Some(Self { root, panel, card, texts, locale: Locale::new(language) })
     }
 
     /// From now on says these texts, and dates in their language.
-    pub(crate) fn speak(&mut self, texts: Texts, language: String) {
+    pub(crate) fn speak(&mut self, texts: Texts, language: &str) {
         self.texts = texts;
-        self.locale = Locale::new(&language);
-        self.language = language;
+        self.locale = Locale::new(language);
     }
 
     /// Returns the cards in their order, to be arranged.
     pub(crate) fn render(&self, view: &View, now: Millis) -> Result<Vec<Element>, JsValue> {
         let texts = &self.texts;
         let is_loading = view.panel == Panel::Loading;
-        set_attribute(&self.panel, "class", if self.follows_the_user()? { "panel auto" } else { "panel" });
-        set_attribute(&self.panel, "lang", &self.language);
         set_attribute(&self.panel, "aria-busy", if is_loading { "true" } else { "false" });
         text(&self.panel, ".title", texts.get(Text::Title))?;
         text(&self.panel, ".summary", view.summary.map_or("", |summary| texts.get(summary)))?;
@@ -122,14 +114,6 @@ impl Renderer {
         let is_shown = focused.is_connected() && matches!(focused.closest("[hidden]"), Ok(None));
         let next = if is_shown { focused } else { find(&self.panel, ".title").ok()? };
         if self.focused().as_ref() == Some(&next) { None } else { next.dyn_into().ok() }
-    }
-
-    /// Whether the page has not chosen between light and dark, so that the user has.
-    fn follows_the_user(&self) -> Result<bool, JsValue> {
-        let window = self.host.owner_document().and_then(|document| document.default_view());
-        let Some(window) = window else { return Ok(false) };
-        let Some(style) = window.get_computed_style(&self.host)? else { return Ok(false) };
-        Ok(style.get_property_value("color-scheme")? == "normal")
     }
 
     fn render_blank(&self, panel: Panel) -> Result<(), JsValue> {

@@ -219,6 +219,11 @@ impl State {
         *self = Self { edition: self.edition + 1, changes: self.changes, ..Self::default() };
     }
 
+    /// What the page gave as its client is none.
+    pub(crate) fn given_no_client(&mut self) {
+        self.trouble = Some(Problem::Misconfigured);
+    }
+
     /// Somebody else's connections are forgotten at once. Returns whether anything changed.
     pub(crate) fn signed(&mut self, session: Session, now: Millis) -> bool {
         if self.session == session {

@@ -57,6 +57,19 @@ extern "C" {
 const EVENTS: u32 = 5;
 
 impl Client {
+    /// `None` of nothing, and of what is no client, of which the console is told.
+    pub(crate) fn parse(given: JsValue) -> Option<Self> {
+        if given.is_falsy() {
+            return None;
+        }
+        if !get(&given, "from").is_function() {
+            let misuse = "google-calendar-integration: `client` has to be what createClient() of supabase-js returns, not";
+            console::error_2(&misuse.into(), &given);
+            return None;
+        }
+        Some(given.unchecked_into())
+    }
+
     /// Who is signed in, and their connections.
     pub(crate) async fn load(&self, signal: &AbortSignal) -> Result<Answer, Failure> {
         let session = self.session().await?;

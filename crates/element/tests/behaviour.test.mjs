@@ -537,6 +537,20 @@ it("who forgets the client is told on the console, and nobody else", async (test
   assert.match(warnings[0], /element\.client = supabase/);
 });
 
+it("what is no client is named on the console, the panel says that the app is not set up, and a client mends it", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  const errors = [];
+  scene.page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  const give = (client) => scene.page.evaluate(`document.querySelector("google-calendar-integration").client = ${client}`);
+  await give("{}");
+  await scene.element.getByText("that it is not completely set up.").waitFor();
+  assert.equal(await scene.element.getByRole("button").count(), 0);
+  assert.match(errors.join(), /`client` has to be what createClient\(\) of supabase-js returns/);
+  await give("client");
+  await scene.part("badge").getByText("Connected", { exact: true }).waitFor();
+});
+
 it("a client that brings its own tokens works without Supabase Auth", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.card().waitFor();

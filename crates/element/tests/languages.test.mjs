@@ -82,8 +82,11 @@ it("no English is seen before the page's language is loaded", async (test) => {
   });
   await scene.page.waitForTimeout(300);
   assert.equal(await scene.element.evaluate((element) => element.shadowRoot.textContent.trim()), "");
+  const header = () => scene.part("header").evaluate((header) => header.getBoundingClientRect().height);
+  const before = await header();
   serve();
   await spoken(scene, "Verbunden");
+  assert.equal(await header(), before, "nothing moves when the words come");
 });
 
 it("a language that is not built in is answered in English, dates too, unless the page brings its words", async (test) => {

@@ -37,7 +37,7 @@ it("a session that cannot be told is given up on as well", async (test) => {
   await scene.card().waitFor();
   await scene.page.evaluate(() => {
     const stuck = { getSession: () => new Promise(() => {}), onAuthStateChange: () => ({ data: {} }) };
-    document.querySelector("google-calendar-integration").client = { auth: stuck };
+    document.querySelector("google-calendar-integration").client = { auth: stuck, from() {} };
   });
   await scene.page.clock.fastForward(21_000);
   await scene.element.getByText("The server cannot be reached.").waitFor();

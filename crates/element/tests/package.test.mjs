@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { promisify } from "node:util";
-import { gzipSync } from "node:zlib";
+import { gzipSync, inflateRawSync } from "node:zlib";
 
 import { Projects, packageDirectory } from "./project.mjs";
 import { Scene, launch } from "./scene.mjs";
@@ -42,7 +42,7 @@ it("the package holds what its package.json says, and depends on nothing", async
   const javascript = await readFile(join(packageDirectory, "google-calendar-integration.js"), "utf8");
   const imported = [...javascript.matchAll(/^\s*import .*|import\(.*?\)|import\.meta/gm)].map(([words]) => words);
   assert.deepEqual(imported, ["de", "es", "fr", "it", "ja", "pt"].map((language) => `import("./texts.${language}.js")`));
-  const wasm = Buffer.from(javascript.match(/const base64 =\s*"([^"]+)"/)[1], "base64");
+  const wasm = inflateRawSync(Buffer.from(javascript.match(/const base64 =\s*"([^"]+)"/)[1], "base64"));
   assert.ok(WebAssembly.validate(wasm));
   assert.ok(wasm.length <= 100_000, `${wasm.length} bytes`);
   assert.ok(gzipSync(wasm, { level: 9 }).length <= 45_000, `${gzipSync(wasm, { level: 9 }).length} bytes`);
@@ -88,22 +88,75 @@ it("including it twice, and setting properties before it is there, does no harm"
   assert.deepEqual(failures, []);
 });
 
-it("under a strict content security policy it needs nothing but wasm-unsafe-eval", async (test) => {
+/** A page with nothing but the element, under a content security policy; and what the console calls an error. */
+async function strictPage(test, policy, { language = "en", before = () => {} } = {}) {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   const page = await scene.context.newPage();
   const refused = [];
   page.on("console", (message) => message.type() === "error" && refused.push(message.text()));
+  await page.addInitScript(before);
   await page.route("**/strict.html", (route) =>
     route.fulfill({
       contentType: "text/html",
-      headers: { "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; img-src data:" },
-      body: `<script type="module" src="/element.js"></script><link rel="icon" href="data:,"><google-calendar-integration></google-calendar-integration>`,
+      headers: { "content-security-policy": `default-src 'none'; img-src data:; ${policy}` },
+      body: `<html lang="${language}"><script type="module" src="/element.js"></script><script src="/start.js"></script>
+        <link rel="icon" href="data:,"><google-calendar-integration></google-calendar-integration>`,
+    }),
+  );
+  // A client that says that nobody is signed in.
+  await page.route("**/start.js", (route) =>
+    route.fulfill({
+      contentType: "text/javascript",
+      body: `addEventListener("DOMContentLoaded", () => {
+        const auth = { getSession: async () => ({ data: { session: null } }), onAuthStateChange: () => {} };
+        document.querySelector("google-calendar-integration").client = { auth, from() {}, functions: {} };
+      });`,
     }),
   );
   await page.goto(`${scene.supabase.url}/strict.html`);
-  await page.getByText("Loading…").waitFor();
+  return { page, refused };
+}
+
+it("under a strict content security policy it needs nothing but wasm-unsafe-eval", async (test) => {
+  const { page, refused } = await strictPage(test, "script-src 'self' 'wasm-unsafe-eval'");
+  await page.getByText("You are signed out").waitFor();
   assert.equal(await page.locator("[part~=panel]").evaluate((panel) => getComputedStyle(panel).borderTopStyle), "solid");
   assert.deepEqual(refused, []);
+});
+
+it("it runs where the page demands Trusted Types and allows no policy", async (test) => {
+  const policy = "script-src 'self' 'wasm-unsafe-eval'; require-trusted-types-for 'script'; trusted-types 'none'";
+  const { page, refused } = await strictPage(test, policy);
+  await page.getByText("You are signed out").waitFor();
+  assert.deepEqual(refused, []);
+});
+
+it("where the page's policy refuses WebAssembly, the panel says what the page's owner must set", async (test) => {
+  const { page } = await strictPage(test, "script-src 'self'");
+  await page.getByText("must allow 'wasm-unsafe-eval' in script-src.").waitFor();
+  assert.equal(await page.getByText("Loading…").count(), 0);
+  const german = await strictPage(test, "script-src 'self'", { language: "de" });
+  await german.page.getByText("'wasm-unsafe-eval' in script-src erlauben muss.").waitFor();
+});
+
+it("a browser that cannot run the module is told apart from a policy that forbids it", async (test) => {
+  for (const missing of ["WebAssembly", "DecompressionStream"]) {
+    const before = `delete globalThis.${missing}`;
+    const { page } = await strictPage(test, "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'", { before });
+    await page.getByText("This browser cannot show your calendars.").waitFor();
+  }
+});
+
+it("the panel is drawn as soon as the element is on the page, before the module runs", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  const drawn = await scene.page.evaluate(() => {
+    const root = mount().shadowRoot;
+    const panel = root.querySelector(".panel");
+    const { height } = root.querySelector(".skeleton").getBoundingClientRect();
+    return { title: root.querySelector("h2").textContent, summary: root.querySelector(".summary").textContent, busy: panel.ariaBusy, height };
+  });
+  assert.ok(drawn.height > 150, `${drawn.height} px`);
+  assert.deepEqual({ ...drawn, height: 0 }, { title: "Google Calendar", summary: "Loading…", busy: "true", height: 0 });
 });
 
 it("a server may import it and render it", async () => {

@@ -2,6 +2,7 @@
 // a picture of it, light and dark, narrow and from right to left, in crates/element/screenshots.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 
 import { Scene, eventually, launch } from "./scene.mjs";
@@ -409,6 +410,79 @@ it("a page in the dark has a dark element, whatever the user prefers, and a ligh
   assert.equal(await colour("light", "dark"), dark);
   assert.equal(await colour("dark", "light"), light);
   assert.equal(await colour("dark", "light dark"), dark);
+});
+
+/** The panel's colour on a page with these styles, whose `<html>` and whose `<main>` have these attributes. */
+async function colourWithin(test, { html = {}, main = {}, styles = "", preference = "light" }) {
+  const scene = await Scene.open(test, browser, {
+    rows: [row()],
+    context: { colorScheme: preference },
+    before: async (scene) => {
+      if (styles) await scene.page.addStyleTag({ content: styles });
+      await scene.page.evaluate(({ html, main }) => {
+        for (const [name, value] of Object.entries(html)) document.documentElement.setAttribute(name, value);
+        for (const [name, value] of Object.entries(main)) document.querySelector("main").setAttribute(name, value);
+      }, { html, main });
+    },
+  });
+  await scene.card().waitFor();
+  return scene.part("panel").evaluate((panel) => getComputedStyle(panel).backgroundColor);
+}
+
+it("a theme's class or data-theme makes it as dark as the page, unless color-scheme is set nearer", async (test) => {
+  const [light, dark] = ["rgb(255, 255, 255)", "rgb(22, 24, 29)"];
+  const html = (attributes, rest = {}) => colourWithin(test, { html: attributes, ...rest });
+  assert.equal(await html({ class: "dark" }), dark);
+  assert.equal(await html({ class: "light" }, { preference: "dark" }), light);
+  assert.equal(await html({ "data-theme": "dark" }), dark);
+  assert.equal(await html({ "data-theme": "light" }, { preference: "dark" }), light);
+  assert.equal(await html({ class: "dark" }, { styles: ":root { color-scheme: light dark; }" }), dark);
+  assert.equal(await html({ "data-theme": "dracula" }, { styles: "[data-theme=dracula] { color-scheme: dark; }" }), dark);
+  assert.equal(await html({ class: "light" }, { main: { class: "dark" } }), dark);
+  assert.equal(await html({ class: "light" }, { main: { style: "color-scheme: dark" } }), dark);
+});
+
+/** What shadcn/ui writes into a new app's globals.css, in its default theme, and the mapping of the README. */
+const shadcn = `
+  :root {
+    --radius: 0.625rem; --background: oklch(1 0 0); --foreground: oklch(0.145 0 0);
+    --card: oklch(1 0 0); --card-foreground: oklch(0.145 0 0);
+    --primary: oklch(0.205 0 0); --primary-foreground: oklch(0.985 0 0);
+    --muted-foreground: oklch(0.556 0 0); --destructive: oklch(0.577 0.245 27.325); --border: oklch(0.922 0 0);
+  }
+  .dark {
+    --background: oklch(0.145 0 0); --foreground: oklch(0.985 0 0);
+    --card: oklch(0.205 0 0); --card-foreground: oklch(0.985 0 0);
+    --primary: oklch(0.922 0 0); --primary-foreground: oklch(0.205 0 0);
+    --muted-foreground: oklch(0.708 0 0); --destructive: oklch(0.704 0.191 22.216); --border: oklch(1 0 0 / 10%);
+  }
+  body { background: var(--background); color: var(--foreground); }
+`;
+
+it("shadcn/ui's variables theme it as the README says, light and dark", async (test) => {
+  const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
+  const [mapping] = readme.match(/google-calendar-integration \{[^}]*--primary[^}]*\}/);
+  for (const theme of ["light", "dark"]) {
+    const scene = await Scene.open(test, browser, {
+      rows: [row(), row({ id: id(12), status: "reconnect_required", webhook_error: "reconnect_required" })],
+      before: async (scene) => {
+        await scene.page.addStyleTag({ content: shadcn + mapping });
+        await scene.page.evaluate((theme) => document.documentElement.classList.add(theme), theme);
+      },
+    });
+    await scene.page.addScriptTag({ url: "/axe.js" });
+    await scene.card(1).waitFor();
+    const colours = await scene.part("panel").evaluate((panel) => {
+      const probe = document.body.appendChild(document.createElement("i"));
+      probe.style.background = "var(--card)";
+      const seen = [getComputedStyle(panel).backgroundColor, getComputedStyle(probe).backgroundColor];
+      probe.remove();
+      return seen;
+    });
+    assert.equal(colours[0], colours[1], theme);
+    await scene.screenshot(`shadcn-${theme}`);
+    assert.deepEqual(await findings(scene.page), [], theme);
+  }
 });
 
 it("no motion is shown to those who want none, and shapes survive forced colours", async (test) => {
