@@ -6,7 +6,7 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   #client = null;
   #texts = {};
   #root = this.attachShadow({ mode: "open" });
-  /** @type {Integration | null} */
+  /** What the module knows of this element. */
   #integration = null;
   /** The name of the text that says why the module does not run. */
   #failure = null;
@@ -55,23 +55,25 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   /** What can be seen before the module runs, at once. */
   #draw() {
     if (this.#panel) return;
+    const panel = drawn(panelHtml);
+    // Asked before there is more to compute styles of.
+    panel.style.colorScheme = schemeOf(this);
     this.#root.adoptedStyleSheets = [sheet()];
-    this.#root.append(template().panel.cloneNode(true));
+    this.#root.append(panel);
     for (let node = this; node; node = node.parentNode ?? node.host) {
       this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
     }
-    this.#panel.style.colorScheme = schemeOf(this);
     this.#say();
   }
 
   async #mount() {
-    const [failure] = await Promise.all([ready(), load(builtIn(languageOf(this)))]);
+    const [{ Integration, failure }] = await Promise.all([ready(), load(builtIn(languageOf(this)))]);
     if (!this.isConnected || this.#integration) return;
-    this.#failure = failure;
+    this.#failure = failure ?? null;
     const words = this.#words();
     if (failure || !words) return this.#adapt();
     const [texts, language] = words;
-    this.#integration = new Integration(this, this.#root, template().card.cloneNode(true), Object.values(texts), language);
+    this.#integration = new Integration(this, this.#root, drawn(cardHtml), Object.values(texts), language);
     this.#integration.set_client(this.#client);
     this.#hint = setTimeout(() => {
       if (!this.#client) console.warn("google-calendar-integration waits for its client: element.client = supabase");
@@ -195,47 +197,57 @@ function sheet() {
   return styles;
 }
 
-let nodes;
+const nodes = new Map();
 
-/** The panel and a card, made element by element: under Trusted Types a page may let no markup be parsed. */
-function template() {
-  if (nodes) return nodes;
+/** A copy of the one element of this markup. */
+function drawn(html) {
+  if (!nodes.has(html)) nodes.set(html, parse(html));
+  return nodes.get(html).cloneNode(true);
+}
+
+/** Makes element by element, as a page under Trusted Types may let no markup be parsed. */
+function parse(html) {
   const root = document.createDocumentFragment();
   let parent = root;
-  for (const [, closes, tag, attributes, isEmpty] of html.matchAll(/<(\/?)(\w+)([^>]*?)(\/?)>/g)) {
-    if (closes) {
+  for (const [, tag, attribute, value] of html.matchAll(/<(\w+)|([\w-]+)="([^"]*)"|<\/|\/>/g)) {
+    if (tag) {
+      const namespace = tag === "svg" ? "http://www.w3.org/2000/svg" : (parent.namespaceURI ?? "http://www.w3.org/1999/xhtml");
+      parent = parent.appendChild(document.createElementNS(namespace, tag));
+    } else if (attribute) {
+      parent.setAttribute(attribute, value);
+    } else {
       parent = parent.parentNode;
-      continue;
     }
-    const svg = "http://www.w3.org/2000/svg";
-    const element = document.createElementNS(tag === "svg" ? svg : (parent.namespaceURI ?? "http://www.w3.org/1999/xhtml"), tag);
-    for (const [, attribute, value] of attributes.matchAll(/([\w-]+)="([^"]*)"/g)) element.setAttribute(attribute, value);
-    parent.append(element);
-    if (!isEmpty) parent = element;
   }
-  const [panel, card] = root.children;
-  return (nodes = { panel, card });
+  return root.firstElementChild;
 }
 
 let started;
 
-/** Starts the module with the first element that needs it, never on a server. Resolves with the text of why it cannot run. */
+/** Starts the module with the first element that needs it, never on a server. Resolves with it, or the text of why not. */
 function ready() {
   return (started ??= begin());
 }
 
 async function begin() {
+  let failure = "unreachableNow";
+  let wasm;
   try {
-    const module = await inflate(base64);
-    if (!WebAssembly.validate(module)) throw new Error("this browser's WebAssembly is too old");
-    await start({ module_or_path: module });
-    return null;
+    const [{ base64, start, Integration }] = await Promise.all([import("./module.js"), painted()]);
+    failure = "unsupportedBrowser";
+    wasm = await inflate(base64);
+    await start({ module_or_path: wasm });
+    return { Integration };
   } catch (error) {
     console.error("google-calendar-integration:", error);
-    // A sound module is refused by nothing but the page's Content-Security-Policy, in Safari as an `EvalError`.
-    const isRefused = globalThis.WebAssembly && (error instanceof WebAssembly.CompileError || error instanceof EvalError);
-    return isRefused ? "blockedByPage" : "unsupportedBrowser";
+    // Sound WASM is refused by nothing but the page's Content-Security-Policy.
+    return { failure: wasm && globalThis.WebAssembly?.validate(wasm) ? "blockedByPage" : failure };
   }
+}
+
+/** Lets the browser paint what was drawn, if anybody sees it, before the module keeps it busy. */
+function painted() {
+  return new Promise((resolve) => (document.hidden ? resolve() : requestAnimationFrame(() => setTimeout(resolve))));
 }
 
 function inflate(base64) {

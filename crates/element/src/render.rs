@@ -51,7 +51,7 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// `root` holds the panel of template.html, and `card` is the card of it.
+    /// `root` holds what panel.html has, and `card` is what card.html has.
     pub(crate) fn new(root: ShadowRoot, card: Element, texts: Texts, language: &str) -> Option<Self> {
         let panel = root.first_element_child()?;
         Some(Self { root, panel, card, texts, locale: Locale::new(language) })
@@ -416,7 +416,7 @@ fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Re
     }
 }
 
-/// Drawn in template.html.
+/// Drawn in panel.html.
 const fn symbol(icon: Icon) -> &'static str {
     match icon {
         Icon::Check => "#check",

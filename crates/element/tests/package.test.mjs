@@ -33,6 +33,7 @@ it("the package holds what its package.json says, and depends on nothing", async
       "README.md",
       "google-calendar-integration.d.ts",
       "google-calendar-integration.js",
+      "module.js",
       "package.json",
       ...["de", "es", "fr", "it", "ja", "pt"].map((language) => `texts.${language}.js`),
     ],
@@ -41,14 +42,16 @@ it("the package holds what its package.json says, and depends on nothing", async
   assert.match(manifest.version, /^\d+\.\d+\.\d+$/);
   const javascript = await readFile(join(packageDirectory, "google-calendar-integration.js"), "utf8");
   const imported = [...javascript.matchAll(/^\s*import .*|import\(.*?\)|import\.meta/gm)].map(([words]) => words);
-  assert.deepEqual(imported, ["de", "es", "fr", "it", "ja", "pt"].map((language) => `import("./texts.${language}.js")`));
-  const wasm = inflateRawSync(Buffer.from(javascript.match(/const base64 =\s*"([^"]+)"/)[1], "base64"));
+  assert.deepEqual(imported, [...["de", "es", "fr", "it", "ja", "pt"].map((language) => `import("./texts.${language}.js")`), 'import("./module.js")']);
+  assert.ok(gzipSync(javascript, { level: 9 }).length <= 15_000, `${gzipSync(javascript, { level: 9 }).length} bytes before the panel is seen`);
+  const module = await readFile(join(packageDirectory, "module.js"), "utf8");
+  const wasm = inflateRawSync(Buffer.from(module.match(/const base64 =\s*"([^"]+)"/)[1], "base64"));
   assert.ok(WebAssembly.validate(wasm));
   assert.ok(wasm.length <= 100_000, `${wasm.length} bytes`);
   assert.ok(gzipSync(wasm, { level: 9 }).length <= 45_000, `${gzipSync(wasm, { level: 9 }).length} bytes`);
 });
 
-it("a page in English that includes it loads nothing else", async (test) => {
+it("a page in English that includes it loads the module behind it, and nothing else", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   const page = await scene.context.newPage();
   const loaded = [];
@@ -61,7 +64,7 @@ it("a page in English that includes it loads nothing else", async (test) => {
   );
   await page.goto(`${scene.supabase.url}/alone.html`);
   await page.getByText("Loading…").waitFor();
-  assert.deepEqual(loaded, ["/alone.html", "/element.js"]);
+  assert.deepEqual(loaded, ["/alone.html", "/element.js", "/module.js"]);
 });
 
 it("including it twice, and setting properties before it is there, does no harm", async (test) => {
@@ -145,6 +148,14 @@ it("a browser that cannot run the module is told apart from a policy that forbid
     const { page } = await strictPage(test, "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'", { before });
     await page.getByText("This browser cannot show your calendars.").waitFor();
   }
+});
+
+it("where the module cannot be loaded, the panel says so", async (test) => {
+  const scene = await Scene.open(test, browser, {
+    rows: [row()],
+    before: (scene) => scene.context.route("**/module.js", (route) => route.abort()),
+  });
+  await scene.element.getByText("The server cannot be reached. Try again in a moment.").waitFor();
 });
 
 it("the panel is drawn as soon as the element is on the page, before the module runs", async (test) => {

@@ -5,7 +5,8 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
 const repository = new URL("../../../", import.meta.url);
-const languageFile = /^\/texts\.\w+\.js$/;
+/** What the element loads beside itself. */
+const besides = /^\/(module|texts\.\w+)\.js$/;
 const files = {
   "/element.js": new URL("crates/element/package/google-calendar-integration.js", repository),
   "/supabase.js": new URL("scripts/node_modules/@supabase/supabase-js/dist/umd/supabase.js", repository),
@@ -185,7 +186,7 @@ export class Supabase {
         return { type: "text/html", body: page };
     }
     if (this.site[url.pathname]) return this.site[url.pathname];
-    const file = languageFile.test(url.pathname) ? new URL(`crates/element/package${url.pathname}`, repository) : files[url.pathname];
+    const file = besides.test(url.pathname) ? new URL(`crates/element/package${url.pathname}`, repository) : files[url.pathname];
     if (file) return { type: "text/javascript", body: await readFile(file) };
     return { status: 404, body: "" };
   }
