@@ -84,7 +84,7 @@ impl Story<'_> {
     async fn connects_a_calendar(&self, person: &Person) -> Result<String> {
         let name = person.name;
         let user_id = person.user_id().await?.parse()?;
-        let page = self.host_app.consent_page(user_id, name, &person.email)?;
+        let page = self.host_app.consent_page(user_id, name, Some(&person.email))?;
         let callback = browser::agree(page, &person.email).await?;
         let Query(callback) = Query::<Callback>::try_from_uri(&callback.as_str().parse()?)?;
         self.host_app.connect(&callback, name).await?;

@@ -3,7 +3,7 @@ import { Board } from "./board.js";
 import { Controls } from "./controls.js";
 import { addDays, month, startOfDay } from "./days.js";
 import { Follower } from "./follow.js";
-import { forget, suggest, tell } from "./story.js";
+import { forget, outdate, suggest, tell } from "./story.js";
 import { Week } from "./week.js";
 
 /** Milliseconds between two looks of the page by itself, while it is visible; sooner while a run is awaited. */
@@ -60,7 +60,7 @@ export class App {
     on("previous", () => this.#turnTo(addDays(this.#week.first, -7)));
     on("next", () => this.#turnTo(addDays(this.#week.first, 7)));
     on("today", () => this.#turnTo(startOfDay(new Date())));
-    on("add", () => this.#attempt(() => this.#add(...this.#week.cursor.slot())));
+    on("add", () => this.#attempt(() => this.#add(...this.#week.freeHour())));
     this.#board.addEventListener("change", () => this.#show(), { signal });
     for (const [target, type] of [[document, "visibilitychange"], [window, "focus"]]) {
       target.addEventListener(type, () => this.#look(), { signal });
@@ -94,8 +94,13 @@ export class App {
     if (this.#listening.signal.aborted) return;
     this.#integration = document.createElement("google-calendar-integration");
     this.#integration.client = this.#supabase;
-    this.#integration.addEventListener("calendar-connect", () => {
-      this.#attempt(async () => location.assign(await this.#host.consentPage()));
+    this.#integration.addEventListener("calendar-connect", ({ detail }) => {
+      this.#attempt(async () => location.assign(await this.#host.consentPage(detail.reason)));
+    });
+    this.#integration.addEventListener("calendar-status-change", ({ detail }) => {
+      this.#controls.statusChanged(detail.connections[0]?.status);
+      outdate();
+      this.#look();
     });
     element("connection").replaceChildren(this.#integration);
   }

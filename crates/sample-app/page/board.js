@@ -1,5 +1,6 @@
 // What is known of the user's week: the connection, the calendar's events and the sessions.
 import { addDays, parseTime } from "./days.js";
+import { STATUSES } from "./statuses.js";
 
 /** What tells whether Google has notified, and whether a run is owed or done. No secret is among it. */
 const CONNECTION = "id,webhook_id,webhook_message_number,sync_request_id,sync_error,last_sync_at,is_active,sync_enabled";
@@ -37,7 +38,7 @@ export class Board extends EventTarget {
   /** Whether the sessions are about to be recalculated: soon after connecting, and after a change. */
   get awaitsRun() {
     const { connection, status } = this;
-    const isLive = connection && !["paused", "disconnected", "reconnect_required", "unsupported"].includes(status);
+    const isLive = connection && STATUSES[status] !== "off";
     return Boolean(isLive && (connection.sync_request_id || !connection.last_sync_at));
   }
 

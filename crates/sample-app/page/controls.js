@@ -4,7 +4,7 @@ import { at } from "./days.js";
 const element = (id) => document.getElementById(id);
 
 const RETURNED = {
-  connected: "Connected. The channel is being opened; from now on nobody has to click anything.",
+  connected: "Connected. From now on nobody has to click anything.",
   denied: "Google was told no: nothing was connected.",
   expired: "That consent was asked for too long ago, or by another browser. Connect again.",
   failed: "Google did not complete the consent. Connect again.",
@@ -50,6 +50,9 @@ export class Controls {
   #style = "none";
   /** Which switch of the style is followed. */
   #switched = 0;
+  /** The connection's status, and the one of which the last thing said is true. */
+  #status;
+  #toldOf;
 
   constructor(given) {
     this.#given = given;
@@ -57,7 +60,7 @@ export class Controls {
     this.#on("seed", () => this.#seed());
     this.#on("reset", () => this.#reset());
     this.#on("pause", () => this.#pauseOrResume());
-    this.#on("disconnect", () => this.#write({ is_active: false }, "Disconnected: the channel is given up within a minute."));
+    this.#on("disconnect", () => this.#write({ is_active: false }, "Disconnected: the channel is given up within a minute.", "disconnected"));
     this.#on("revoke", async () => {
       await host.revokeAccess();
       return "Revoked. Nobody tells the app: it finds out when it next asks Google for something, as “Refresh” does, or the " +
@@ -65,7 +68,7 @@ export class Controls {
     });
     this.#on("age", async () => {
       await host.letChannelGrowOld();
-      return "The channel ends within the hour, as far as its row tells. The next sweep opens a new one before it stops the old.";
+      this.tell("The channel ends within the hour, as far as its row tells. The next sweep opens a new one before it stops the old.", "expiring");
     });
     this.#on("forget", async () => {
       const channel = await host.forgetChannel();
@@ -73,6 +76,11 @@ export class Controls {
       board.channelForgotten(channel);
       return "Google has forgotten the channel, and nobody was told. Draw an event: no notification comes. The calendar is looked at " +
         "every six hours, and here five seconds after your change.";
+    });
+    this.#on("failure", async () => {
+      await host.failRecalculations();
+      return "For 30 seconds your recalculate-schedule answers every call with 500. Draw an event: it reaches Google, Google notifies, " +
+        "and the run fails and is tried again until it succeeds.";
     });
     this.#on("host-writes", () => this.#switchHostWrites());
     this.#on("outage", () => this.#beginOutage());
@@ -89,11 +97,19 @@ export class Controls {
 
   /** What came of being sent to Google, if somebody was. */
   returned(outcome) {
-    if (outcome) this.tell(RETURNED[outcome] ?? "");
+    if (outcome) this.tell(RETURNED[outcome] ?? "", "active");
   }
 
-  tell(what) {
+  /** What is told of a status is taken away when the status is left. */
+  tell(what, status = this.#status) {
+    this.#toldOf = status;
     element("told").textContent = what;
+  }
+
+  statusChanged(status) {
+    const before = this.#status;
+    this.#status = status;
+    if (before === this.#toldOf && status !== before) this.tell("");
   }
 
   #on(id, action) {
@@ -116,7 +132,7 @@ export class Controls {
     const live = Boolean(connection?.is_active);
     element("pause").disabled = !live;
     element("pause").textContent = status === "paused" ? "Resume" : "Pause";
-    for (const id of ["disconnect", "revoke", "age", "forget", "host-writes"]) element(id).disabled = !live;
+    for (const id of ["disconnect", "revoke", "failure", "age", "forget", "host-writes"]) element(id).disabled = !live;
   }
 
   async #seed() {
@@ -145,12 +161,11 @@ export class Controls {
 
   async #pauseOrResume() {
     if (this.#given.board.status !== "paused") {
-      return this.#write({ sync_enabled: false }, "Paused: nothing is recalculated until you resume.");
+      return this.#write({ sync_enabled: false }, "Paused: nothing is recalculated until you resume.", "paused");
     }
-    const said = await this.#write({ sync_enabled: true }, "Resumed.");
+    await this.#write({ sync_enabled: true }, "Resumed.", "active");
     // A sweep would do it within a minute.
     await this.#given.supabase.functions.invoke("setup-calendar-webhook");
-    return said;
   }
 
   #showStyle(style) {
@@ -201,11 +216,11 @@ export class Controls {
     }
   }
 
-  async #write(change, said) {
+  async #write(change, said, status) {
     const { supabase, board } = this.#given;
     const { error } = await supabase.from("calendar_connections").update(change).eq("id", board.connection.id);
     if (error) throw error;
-    return said;
+    this.tell(said, status);
   }
 
   async #beginOutage() {

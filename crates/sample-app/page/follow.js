@@ -1,5 +1,6 @@
 // From a change of the calendar to the sessions' new places: what of it can be seen from here, and when.
 import { parseTime } from "./days.js";
+import { STATUSES } from "./statuses.js";
 
 /** Milliseconds between two looks while something is awaited. */
 const SOON = 200;
@@ -22,7 +23,7 @@ export class Follower {
   /** The newest change. */
   #made = Promise.resolve();
 
-  /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack }`. */
+  /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack, wasSettled }`. */
   constructor(board, host, show) {
     this.#board = board;
     this.#host = host;
@@ -48,10 +49,10 @@ export class Follower {
     };
     tell();
     const made = this.#board.changing(() => this.#made.then(async () => {
-      const connection = await this.#board.loadConnection();
+      const [connection, runs] = await Promise.all([this.#board.loadConnection(), this.#host.runs()]);
       const sessions = places(this.#board.sessions);
       await change();
-      return { connection, sessions };
+      return { connection, sessions, runs };
     }));
     // Its failure is for whoever asked for it.
     this.#made = made.catch(() => {});
@@ -59,7 +60,7 @@ export class Follower {
     story.steps.push({ what: "Google stored it", after: since() });
     story.outcome = "waiting";
     tell();
-    if (!["active", "expiring", "unconfirmed"].includes(this.#board.status)) {
+    if (STATUSES[this.#board.status] !== "watched") {
       story.outcome = "not watched";
       return tell();
     }
@@ -83,7 +84,9 @@ export class Follower {
       if (notified && ran && !connection.sync_request_id) {
         const after = parseTime(connection.last_sync_at) - startedAt;
         notified.after = Math.min(notified.after, after);
-        story.steps.push({ what: "Recalculated", after });
+        // A look that finds the calendar as the last run left it settles the request without a run.
+        story.wasSettled = await this.#host.runs() === before.runs;
+        story.steps.push({ what: story.wasSettled ? "A look found nothing new" : "Recalculated", after });
         story.steps.push({ what: moved ? "Sessions moved here" : "Nothing had to move", after: since() });
         story.moved = moved;
         story.outcome = "done";

@@ -24,9 +24,9 @@ export class Host {
     this.#supabase = supabase;
   }
 
-  /** Where Google asks the user for consent. */
-  async consentPage() {
-    return (await this.#call("POST", "calendar/connect")).url;
+  /** Where Google asks the user for consent. `reason` is the element's word for what the user wants. */
+  async consentPage(reason) {
+    return (await this.#call("POST", "calendar/connect", { reason })).url;
   }
 
   events(from, to) {
@@ -84,6 +84,11 @@ export class Host {
 
   chooseHostWrites(style) {
     return this.#call("POST", "sessions/host-writes", style);
+  }
+
+  /** The app's own `recalculate-schedule` fails for 30 seconds, for this user alone. */
+  failRecalculations() {
+    return this.#call("POST", "faults/recalculate");
   }
 
   beginOutage() {

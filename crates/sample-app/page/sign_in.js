@@ -10,9 +10,9 @@ export function offerSignIn(supabase) {
     const credentials = { email: `${button.dataset.person}@example.com`, password: PASSWORD };
     button.addEventListener("click", () =>
       attempt(button, async () => {
-        const { error } = await supabase.auth.signInWithPassword(credentials);
-        // Nobody has been here since the stack was started.
-        return error ? supabase.auth.signUp(credentials) : {};
+        // Nobody has been here since the stack was started, most of the time.
+        const { error } = await supabase.auth.signUp(credentials);
+        return error ? supabase.auth.signInWithPassword(credentials) : {};
       }));
   }
   form.addEventListener("submit", (event) => {
@@ -31,7 +31,11 @@ async function attempt(button, signIn) {
   button.disabled = true;
   try {
     const { error } = await signIn();
-    if (error) problem.textContent = `${error.message}.`;
+    if (error?.code === "invalid_credentials" || error?.message === "Invalid login credentials") {
+      problem.textContent = "Nobody has this address and password here yet. Press “Sign up” to be the first.";
+    } else if (error) {
+      problem.textContent = `${error.message}.`;
+    }
   } finally {
     button.disabled = false;
   }

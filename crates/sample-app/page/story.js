@@ -3,7 +3,6 @@ import { make } from "./block.js";
 
 const outcome = document.getElementById("outcome");
 const steps = document.getElementById("steps");
-const track = document.getElementById("track");
 
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(milliseconds < 995 ? 2 : 1)} s`;
 
@@ -18,8 +17,13 @@ export function suggest(what) {
 export function forget() {
   told = false;
   delete outcome.dataset.outcome;
-  track.replaceChildren();
+  steps.classList.remove("open");
   steps.replaceChildren();
+}
+
+/** The connection has changed: what was said of it may no longer be so. */
+export function outdate() {
+  if (["not watched", "given up"].includes(outcome.dataset.outcome)) forget();
 }
 
 /** A live region is read out whenever it is written to. */
@@ -32,12 +36,6 @@ export function tell(story) {
   say(sentence(story));
   outcome.dataset.outcome = story.outcome;
   const inOrder = story.steps.toSorted((one, other) => one.after - other.after);
-  const span = inOrder.at(-1).after || 1;
-  track.replaceChildren(...inOrder.map(({ after }) => {
-    const dot = make("i");
-    dot.style.setProperty("--at", after / span);
-    return dot;
-  }));
   steps.replaceChildren(...inOrder.map(({ what, after, atMost }) => {
     const step = make("li");
     make("span", "", step).textContent = what;
@@ -45,12 +43,12 @@ export function tell(story) {
     return step;
   }));
   const ended = ["done", "not watched", "given up"].includes(story.outcome);
-  track.classList.toggle("open", !ended);
+  steps.classList.toggle("open", !ended);
 }
 
 const count = (sessions) => (sessions === 1 ? "1 session" : `${sessions} sessions`);
 
-function sentence({ outcome, moved, steps, error, wasHeldBack, look }) {
+function sentence({ outcome, moved, steps, error, wasHeldBack, wasSettled, look }) {
   const after = seconds(steps.at(-1).after);
   switch (outcome) {
     case "silence":
@@ -63,13 +61,14 @@ function sentence({ outcome, moved, steps, error, wasHeldBack, look }) {
         return `Google said nothing; a look found the change${moved ? `, and ${count(moved)} moved` : ""}. ` +
           "Another channel was opened: Google notifies again.";
       }
+      if (wasSettled) return "Google notified, and a look found the calendar as the last run had left it: nothing was recalculated.";
       if (moved === 0) return `Recalculated; no session had to move. Seen ${after} after the change.`;
       return `${count(moved)} moved ${after} after the change` +
         (wasHeldBack ? ": after many changes in a row they are gathered." : ".");
     case "held back":
       return "Google has notified; the run waits. After many changes in a row they are gathered, for two minutes at most.";
     case "failing":
-      return `The recalculation failed (${error}). It is repeated by itself.`;
+      return `The recalculation failed (${error}). The functions try again until it succeeds.`;
     case "not watched":
       return "The calendar is not watched at the moment: nothing follows by itself.";
     case "given up":

@@ -3,7 +3,7 @@ import { make, place } from "./block.js";
 import { arrange } from "./columns.js";
 import { Cursor } from "./cursor.js";
 import {
-  DAY_MINUTES, addDays, dayOf, hourOfDay, longDay, minutesOfDay, startOfDay, timeOfDay, timeRange, weekday,
+  DAY_MINUTES, addDays, at, dayOf, hourOfDay, longDay, minutesOfDay, startOfDay, timeOfDay, timeRange, weekday,
 } from "./days.js";
 import { followKeys } from "./keyboard.js";
 import { followPointer } from "./pointer.js";
@@ -105,6 +105,19 @@ export class Week {
       this.#blocks.delete(key);
     }
     this.#keepReadingOrder(inOrder);
+  }
+
+  /** The next hour of the day shown with nothing on it, from where the cursor is; the cursor's own if there is none. */
+  freeHour() {
+    const own = this.cursor.slot();
+    const days = this.#days.getBoundingClientRect().width;
+    const areAllShown = days <= this.#scroller.clientWidth;
+    const day = areAllShown ? dayOf(this.#first, own[0]) : Math.round((this.#scroller.scrollLeft / days) * 7);
+    for (let from = minutesOfDay(own[0]); from + 60 <= DAY_MINUTES; from += 30) {
+      const [start, end] = [at(this.#first, day, from), at(this.#first, day, from + 60)];
+      if (!this.#items.some((item) => item.start < end && item.end > start)) return [start, end];
+    }
+    return own;
   }
 
   /** The item of a block, or of something inside one. */

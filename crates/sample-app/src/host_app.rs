@@ -81,18 +81,20 @@ impl HostApp {
         self.planner.services()
     }
 
-    /// Where "Connect your calendar" leads. `browser` is a secret of the browser that is sent there.
-    pub fn consent_page(&self, user: Uuid, browser: &str, login_hint: &str) -> Result<Url> {
+    /// Where "Connect your calendar" leads. `browser` is a secret of the browser that is sent there. Without a hint Google
+    /// lets the user choose the account.
+    pub fn consent_page(&self, user: Uuid, browser: &str, login_hint: Option<&str>) -> Result<Url> {
         let state = secret();
+        // Without a consent of now Google sends no refresh token to somebody who has agreed before.
+        let prompt = if login_hint.is_some() { "consent" } else { "select_account consent" };
         let query = [
             ("client_id", self.services().client_id.as_str()),
             ("redirect_uri", &self.redirect_uri()),
             ("response_type", "code"),
             ("scope", "https://www.googleapis.com/auth/calendar.events"),
             ("access_type", "offline"),
-            // Or Google sends no refresh token to somebody who has agreed before.
-            ("prompt", "consent"),
-            ("login_hint", login_hint),
+            ("prompt", prompt),
+            ("login_hint", login_hint.unwrap_or_default()),
             ("state", &state),
         ];
         let page = Url::parse_with_params(&self.services().consent_url, query)?;

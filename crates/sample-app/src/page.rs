@@ -28,6 +28,11 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router(host_app: Arc<HostApp>, recalculate: Arc<Recalculate>, repository: &Path) -> Router {
+    let failing = recalculate.clone();
+    let fail = async move |State(_): State<Arc<HostApp>>, user: User| {
+        failing.clone().fail_for(user.id, faults::OUTAGE);
+        StatusCode::NO_CONTENT
+    };
     let runs = async move |State(_): State<Arc<HostApp>>, user: User| Json(recalculate.runs_of(user.id));
     Router::new()
         .route("/app/configuration", get(configuration))
@@ -42,6 +47,7 @@ pub(crate) fn router(host_app: Arc<HostApp>, recalculate: Arc<Recalculate>, repo
         .route("/app/faults/old-channel", post(faults::age_channel))
         .route("/app/faults/forgotten-channel", post(faults::forget_channel))
         .route("/app/faults/look", post(faults::look))
+        .route("/app/faults/recalculate", post(fail))
         .with_state(host_app.clone())
         .merge(faults::outages(host_app.clone(), Outage::default()))
         .merge(files::router(host_app.services().supabase_url.clone(), repository))

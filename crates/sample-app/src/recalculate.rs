@@ -99,6 +99,23 @@ impl Recalculate {
         lock(&self.runs).iter().filter(|run| run.user_id == user).cloned().collect()
     }
 
+    /// From now on until then the function answers the runs of this user with 500.
+    pub(crate) fn fail_for(self: Arc<Self>, user: Uuid, time: Duration) {
+        let failing = Behaviour {
+            user_id: Some(user),
+            times: None,
+            delay_ms: 0,
+            status: Some(500),
+            echo: false,
+            cut: false,
+        };
+        lock(&self.behaviours).push(failing);
+        tokio::spawn(async move {
+            sleep(time).await;
+            lock(&self.behaviours).retain(|behaviour| behaviour.user_id != Some(user));
+        });
+    }
+
     fn is_service(&self, headers: &HeaderMap) -> bool {
         let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
         let services = self.planner.services();

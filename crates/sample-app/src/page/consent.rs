@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Redirect;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::host_app::{Callback, ConnectError, HostApp, User, secret};
@@ -14,14 +15,24 @@ use crate::page::refusal::Refusal;
 /// Known to one browser, over all its windows and users. A real host adds `Secure` and the prefix `__Host-`.
 const COOKIE: &str = "browser";
 
+/// What the element says that the user wants.
+#[derive(Deserialize)]
+pub(super) struct Wish {
+    reason: String,
+}
+
 /// → where the page has to send the browser.
 pub(super) async fn ask(
     State(host_app): State<Arc<HostApp>>,
     user: User,
     headers: HeaderMap,
+    Json(wish): Json<Wish>,
 ) -> Result<([(HeaderName, String); 1], Json<Value>), Refusal> {
     let browser = browser(&headers).map_or_else(secret, str::to_owned);
-    let page = host_app.consent_page(user.id, &browser, &user.email)?;
+    // Whoever wants another account is to choose it, and a calendar of another is what this small app can offer.
+    let wants_another = matches!(wish.reason.as_str(), "add" | "choose_calendar");
+    let hint = (!wants_another).then_some(user.email.as_str());
+    let page = host_app.consent_page(user.id, &browser, hint)?;
     // Lax: Google's redirect has to bring it along.
     let cookie = format!("{COOKIE}={browser}; Path=/app/calendar; HttpOnly; SameSite=Lax");
     Ok(([(header::SET_COOKIE, cookie)], Json(json!({ "url": page.as_str() }))))

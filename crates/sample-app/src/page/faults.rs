@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::host_app::{HostApp, User};
 use crate::page::refusal::Refusal;
 
-const OUTAGE: Duration = Duration::from_secs(30);
+pub(super) const OUTAGE: Duration = Duration::from_secs(30);
 
 /// What the user would do in the settings of a Google account.
 pub(super) async fn revoke(State(host_app): State<Arc<HostApp>>, user: User) -> Result<StatusCode, Refusal> {

@@ -205,11 +205,78 @@ test("a consent counts once, and only in the browser that was sent to Google", a
   await kim.context.close();
 });
 
+test("what was said of the connection is taken away when it is no longer so", async () => {
+  const pat = await scene.newcomer();
+  await pat.signUp("pat@example.com");
+  await pat.connect();
+  await pat.page.locator(".controls").getByRole("button", { name: "Pause" }).click();
+  await pat.integration.getByText("Paused", { exact: true }).waitFor();
+  await pat.told.getByText("Paused: nothing is recalculated until you resume.").waitFor();
+  await pat.draw("Event", DAY, 9, 10);
+  await pat.page.locator('#outcome[data-outcome="not watched"]').waitFor();
+  await pat.integration.getByRole("button", { name: "Resume" }).click();
+  await pat.isConnected();
+  await pat.page.locator("#outcome:not([data-outcome])").waitFor();
+  assert.equal(await pat.told.textContent(), "");
+  await pat.context.close();
+});
+
+test("Add takes the next hour with nothing on it, and nothing moves when its story is told", async () => {
+  const ada = await scene.newcomer({ viewport: { width: 1440, height: 1000 } });
+  await ada.signUp("add@example.com");
+  await ada.connect();
+  await ada.page.clock.setFixedTime(new Date(new Date().setHours(9, 30, 0, 0)));
+  const week = () => ada.page.locator("#week").evaluate((week) => week.getBoundingClientRect().top);
+  const top = await week();
+  await ada.button("Add").click();
+  await ada.block(/^Event Dentist/).waitFor();
+  await ada.button("Add").click();
+  await ada.block(/^Event Lunch with Grace/).waitFor();
+  assert.equal(await week(), top);
+  const [first, second] = [await ada.boxOf(/^Event Dentist/), await ada.boxOf(/^Event Lunch with Grace/)];
+  assert.ok(second.y >= first.y + first.height - 1 || second.x > first.x, `${JSON.stringify([first, second])}`);
+  await ada.context.close();
+});
+
+test("Google lets somebody choose the account who wants to add another, and nobody else", async () => {
+  const ned = await scene.newcomer();
+  await ned.signUp("ned@example.com");
+  const asks = async (button) => {
+    await ned.integration.getByRole("button", { name: button }).click();
+    await ned.page.getByRole("button", { name: "Allow" }).waitFor();
+    return new URL(ned.page.url()).searchParams;
+  };
+  const first = await asks("Connect Google Calendar");
+  assert.deepEqual([first.get("prompt"), first.get("login_hint")], ["consent", "ned@example.com"]);
+  await ned.page.getByRole("button", { name: "Allow" }).click();
+  await ned.page.waitForURL(ned.url);
+  await ned.isConnected();
+  const another = await asks("Add another account");
+  assert.deepEqual([another.get("prompt"), another.get("login_hint")], ["select_account consent", ""]);
+  await ned.context.close();
+});
+
+test("while the app's own function fails, a change is not lost: it is caught up with", { timeout: 240_000 }, async () => {
+  const sue = await scene.newcomer();
+  await sue.signUp("sue@example.com");
+  await sue.connect();
+  await sue.draw("Session", DAY, 10, 11);
+  await sue.button("Your function fails for 30 s").click();
+  await sue.told.getByText("For 30 seconds").waitFor();
+  await sue.draw("Event", DAY, 9.5, 10.5);
+  await sue.page.locator('#outcome[data-outcome="failing"]').waitFor();
+  await sue.integration.getByText("Not syncing", { exact: true }).waitFor();
+  await sue.block(/^Session .* 10:30 to 11:30, gave way/).waitFor({ timeout: 180_000 });
+  await sue.isConnected();
+  await sue.context.close();
+});
+
 test("a wrong password is refused in words", async () => {
   const lee = await scene.newcomer();
+  await lee.page.getByLabel("E-mail").fill("lee@example.com");
   await lee.page.getByLabel("Password").fill("not the password");
   await lee.button("Sign in").click();
-  await lee.page.getByRole("alert").getByText(/\w/).waitFor();
+  await lee.page.getByRole("alert").getByText("Nobody has this address and password here yet. Press “Sign up”").waitFor();
   await lee.context.close();
 });
 
@@ -232,6 +299,7 @@ test("no route of the backend answers somebody who is not signed in", async () =
     ["POST", "faults/look"],
     ["POST", "faults/outage"],
     ["DELETE", "faults/outage"],
+    ["POST", "faults/recalculate"],
   ]) {
     for (const token of [null, anonymous.supabaseKey, "e30.e30.e30"]) {
       const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
