@@ -8,6 +8,8 @@ pub struct Config {
     pub port: u16,
     pub client_id: String,
     pub client_secret: String,
+    /// What the consent page calls the app.
+    pub app_name: String,
     /// Whether channels may have an `http` address on this machine; Google takes `https` only.
     pub allow_http_loopback: bool,
     /// How long a receiver may take to answer a notification.
@@ -26,6 +28,7 @@ impl Default for Config {
         Self {
             port: 0,
             client_id: "fake-client-id".to_owned(),
+            app_name: "Sessions around a calendar".to_owned(),
             client_secret: "fake-client-secret".to_owned(),
             allow_http_loopback: true,
             delivery_timeout: Duration::from_secs(10),

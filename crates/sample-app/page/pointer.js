@@ -6,18 +6,25 @@ import { DAY_MINUTES, at, addMinutes, dayOf, minutesOfDay, timeRange } from "./d
 export const STEP = 15;
 /** Pixels that a hand may shake without dragging. */
 const SLACK = 4;
+/** Milliseconds that a finger rests on an empty place until it draws there; one that moves sooner scrolls. */
+const HOLD = 350;
 
 export function followPointer(days, week) {
   days.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.target.closest("button")) return;
     const item = week.itemOf(event.target);
-    // A finger on an empty place scrolls.
-    if (!item && event.pointerType === "touch") return;
+    if (!item && event.pointerType === "touch") return hold(days, event, () => follow(days, event, draw(week), 60));
     const block = event.target.closest(".block");
     const resizes = Boolean(event.target.closest(".handle"));
     const gesture = !item ? draw(week) : resizes ? resize(week, item, block) : move(week, item, block);
     follow(days, event, gesture);
   });
+  // A finger that draws does not scroll, and asks for no menu.
+  for (const type of ["touchmove", "contextmenu"]) {
+    days.addEventListener(type, (event) => {
+      if (days.matches(".dragging") && event.cancelable) event.preventDefault();
+    }, { passive: false });
+  }
   days.addEventListener("dblclick", (event) => {
     if (event.target.closest(".block, button")) return;
     const { day, minutes } = placeOf(days, event);
@@ -26,12 +33,38 @@ export function followPointer(days, week) {
   });
 }
 
-/** A gesture has `move(from, to)`, both places in the week, then `drop()` or `cancel()`. */
-function follow(days, down, gesture) {
+/** Begins once the finger has rested for long enough. */
+function hold(days, down, begin) {
+  const listening = new AbortController();
+  const options = { signal: listening.signal };
+  const timer = setTimeout(() => {
+    listening.abort();
+    begin();
+  }, HOLD);
+  const giveUp = () => {
+    clearTimeout(timer);
+    listening.abort();
+  };
+  days.addEventListener("pointermove", (event) => {
+    if (Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) >= SLACK) giveUp();
+  }, options);
+  for (const type of ["pointerup", "pointercancel"]) days.addEventListener(type, giveUp, options);
+}
+
+/**
+ * A gesture has `move(from, to)`, both places in the week, then `drop()` or `cancel()`. One that begins without a movement
+ * is so many `minutes` long at first.
+ */
+function follow(days, down, gesture, minutes = 0) {
   const from = placeOf(days, down);
   const listening = new AbortController();
   const options = { signal: listening.signal };
   let dragging = false;
+  const drag = () => {
+    dragging = true;
+    days.setPointerCapture(down.pointerId);
+    days.classList.add("dragging");
+  };
   const end = (finish) => {
     listening.abort();
     days.classList.remove("dragging");
@@ -40,13 +73,13 @@ function follow(days, down, gesture) {
   days.addEventListener("pointermove", (event) => {
     if (event.pointerId !== down.pointerId) return;
     if (!dragging && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < SLACK) return;
-    if (!dragging) {
-      dragging = true;
-      days.setPointerCapture(down.pointerId);
-      days.classList.add("dragging");
-    }
+    if (!dragging) drag();
     gesture.move(from, placeOf(days, event));
   }, options);
+  if (minutes > 0) {
+    drag();
+    gesture.move(from, { ...from, minutes: from.minutes + minutes });
+  }
   days.addEventListener("pointerup", () => end(() => gesture.drop()), options);
   days.addEventListener("pointercancel", () => end(() => gesture.cancel()), options);
   window.addEventListener("keydown", (event) => {

@@ -16,7 +16,7 @@ pub(crate) async fn page(State(state): State<Shared>, RawQuery(query): RawQuery)
     let form = Form::parse(query.unwrap_or_default().as_bytes());
     let google = state.lock();
     match consent::ask(&google, &form) {
-        Ok(()) => Html(consent_page(&google, &form)).into_response(),
+        Ok(()) => Html(consent_page(&google, &state.config.app_name, &form)).into_response(),
         Err(blocked) => refuse(blocked),
     }
 }
@@ -43,7 +43,7 @@ fn refuse(Blocked { status, error }: Blocked) -> Response {
     (status, Html(html("Authorization Error", &body))).into_response()
 }
 
-fn consent_page(google: &Google, form: &Form) -> String {
+fn consent_page(google: &Google, app_name: &str, form: &Form) -> String {
     let text = |field| escape(form.get(field).unwrap_or_default());
     let hidden: String = ["client_id", "redirect_uri", "scope", "state", "access_type"]
         .into_iter()
@@ -55,11 +55,11 @@ fn consent_page(google: &Google, form: &Form) -> String {
         .get("scope")
         .unwrap_or_default()
         .split_whitespace()
-        .map(|scope| format!("<li>{}</li>", escape(scope)))
+        .map(|scope| format!("<li title=\"{}\">{}</li>", escape(scope), escape(in_words(scope))))
         .collect();
     let body = format!(
         r#"<h1>Sign in with fake Google</h1>
-<p><b>{client}</b> wants access to your account:</p>
+<p><b>{app}</b> wants access to your account:</p>
 <ul>{scopes}</ul>
 <form method="post" action="{PATH}">{hidden}
 <label for="email">Account</label>
@@ -69,10 +69,22 @@ fn consent_page(google: &Google, form: &Form) -> String {
 <button name="decision" value="deny" formnovalidate>Deny</button>
 <button name="decision" value="allow" class="primary">Allow</button>
 </div></form>"#,
-        client = text("client_id"),
+        app = escape(app_name),
         hint = text("login_hint"),
     );
     html("Sign in with fake Google", &body)
+}
+
+/// As Google's own page puts it.
+fn in_words(scope: &str) -> &str {
+    match scope.trim_start_matches("https://www.googleapis.com/auth/") {
+        "calendar" => "See, edit, share, and permanently delete all the calendars you can access",
+        "calendar.readonly" => "See and download any calendar you can access",
+        "calendar.events" => "View and edit events on all your calendars",
+        "calendar.events.readonly" => "View events on all your calendars",
+        "openid" => "Associate you with your personal info on Google",
+        _ => scope,
+    }
 }
 
 fn html(title: &str, body: &str) -> String {

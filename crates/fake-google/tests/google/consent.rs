@@ -85,7 +85,7 @@ async fn a_code_is_bound_to_its_redirect_uri() {
 }
 
 #[tokio::test]
-async fn the_page_names_scopes_and_hint_and_cannot_be_injected_into() {
+async fn the_page_names_app_scopes_and_hint_and_cannot_be_injected_into() {
     let world = World::start().await;
     let page = async |client_id: &str, hint: &str| {
         let query = [
@@ -100,7 +100,10 @@ async fn the_page_names_scopes_and_hint_and_cannot_be_injected_into() {
     };
     let (status, html) = page("fake-client-id", "\"><script>").await;
     assert_eq!(status, 200);
-    assert!(html.contains("<li>https://www.googleapis.com/auth/calendar</li>"));
+    assert!(html.contains("<b>Sessions around a calendar</b> wants access"));
+    let scope =
+        "<li title=\"https://www.googleapis.com/auth/calendar\">See, edit, share, and permanently delete";
+    assert!(html.contains(scope));
     assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;\""));
     assert!(!html.contains("<script"));
     let (status, html) = page("unknown", ADA).await;

@@ -118,6 +118,28 @@ test("with the mouse an event is made longer and moved to another day", async ()
   await hal.context.close();
 });
 
+test("a finger that rests first draws an event, and one that does not scrolls", async () => {
+  const fay = await scene.newcomer({ hasTouch: true });
+  await fay.signUp("fay@example.com");
+  await fay.connect();
+  const devtools = await fay.context.newCDPSession(fay.page);
+  const touch = (type, ...touchPoints) => devtools.send("Input.dispatchTouchEvent", { type, touchPoints });
+  const draw = async (rest) => {
+    const [from, to] = [await fay.pointAt(DAY, 9.1), await fay.pointAt(DAY, 10.9)];
+    await touch("touchStart", from);
+    await fay.page.waitForTimeout(rest);
+    await touch("touchMove", { x: to.x, y: (from.y + to.y) / 2 });
+    await touch("touchMove", to);
+    await touch("touchEnd");
+  };
+  await draw(0);
+  assert.equal(await fay.block(/^Event/).count(), 0);
+  await fay.page.locator("#week .scroller").evaluate((scroller) => void (scroller.scrollTop = 0));
+  await draw(700);
+  await fay.block(/^Event Dentist, .* 9:00 to 11:00$/).waitFor();
+  await fay.context.close();
+});
+
 test("Escape takes a drag back", async () => {
   const may = await scene.newcomer();
   await may.signUp("may@example.com");
