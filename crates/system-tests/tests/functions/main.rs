@@ -14,6 +14,7 @@
 )]
 
 mod backdrop;
+mod bounds;
 mod browsers;
 mod callers;
 mod case;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         run::cases(),
         setup::cases(),
         renew::cases(),
+        bounds::cases(),
         refusals::cases(),
         receive::cases(),
         hostile::cases(),
