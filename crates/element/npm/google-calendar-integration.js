@@ -71,7 +71,9 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     if (!this.isConnected || this.#integration) return;
     this.#failure = failure ?? null;
     const words = this.#words();
-    if (failure || !words) return this.#adapt();
+    if (failure) return this.#adapt();
+    // The language has changed meanwhile.
+    if (!words) return this.#mount();
     const [texts, language] = words;
     this.#integration = new Integration(this, this.#root, drawn(cardHtml), Object.values(texts), language);
     this.#integration.set_client(this.#client);

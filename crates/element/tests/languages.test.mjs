@@ -123,6 +123,16 @@ it("an element within another language, and one whose language changes, speak th
   await spoken(scene, "2 hours ago");
 });
 
+it("a language that is set while the module starts is the one that is spoken", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await spoken(scene, "Connected");
+  await scene.page.evaluate(() => {
+    document.querySelector("google-calendar-integration").remove();
+    mount().lang = "es";
+  });
+  await spoken(scene, "Conectado");
+});
+
 it("a language that cannot be loaded is replaced by English, and the console says which file is missing", async (test) => {
   const warnings = [];
   const scene = await Scene.open(test, browser, {

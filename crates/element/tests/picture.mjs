@@ -27,22 +27,23 @@ supabase.rows = [
   }),
 ];
 const browser = await launch();
-const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, deviceScaleFactor: 1, timezoneId: "UTC" });
+const context = await browser.newContext({ viewport: { width: 1180, height: 800 }, deviceScaleFactor: 1, timezoneId: "UTC" });
 const page = await context.newPage();
 await page.clock.setFixedTime(now);
 await page.goto(supabase.url);
 await page.addStyleTag({
   content: `body { margin: 0; }
     main { display: grid; grid-template-columns: 1fr 1fr; }
-    google-calendar-integration { padding: 20px; background: light-dark(#eef0f3, #0b0c0f); }
+    google-calendar-integration { padding: 20px; background: #eef0f3; }
+    google-calendar-integration.dark { background: #0b0c0f; }
     google-calendar-integration::part(details) { display: none; }
     h1 { display: none; }`,
 });
 await page.evaluate(async () => {
   await client.auth.signInWithPassword({ email: "ada@example.com", password: "secret" });
-  for (const scheme of ["light", "dark"]) mount().style.colorScheme = scheme;
+  for (const [scheme, lang] of [["light", "en"], ["dark", "de"]]) Object.assign(mount(), { className: scheme, lang });
 });
-await page.getByRole("button", { name: "Reconnect" }).nth(1).waitFor();
+for (const name of ["Reconnect", "Neu verbinden"]) await page.getByRole("button", { name }).waitFor();
 const clip = await page.locator("main").boundingBox();
 const path = fileURLToPath(new URL("../picture.png", import.meta.url));
 await page.screenshot({ path, clip });

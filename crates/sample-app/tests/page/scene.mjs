@@ -86,6 +86,8 @@ export class Person {
   #received = [];
   /** What the browser complained about. */
   complaints = [];
+  /** Requests that failed, as the console shows them. */
+  failed = [];
 
   static async enter(context, url) {
     const person = new Person();
@@ -101,6 +103,7 @@ export class Person {
     this.page.on("response", (response) => {
       // What the page has left has no body any more.
       const body = response.text().catch(() => "");
+      if (response.status() >= 400) this.failed.push(`${response.status()} ${response.url()}`);
       this.#received.push(body.then((body) => ({ url: response.url(), body })));
     });
     this.page.on("pageerror", (error) => this.complaints.push(String(error)));

@@ -78,6 +78,7 @@ test("an event that is drawn over a session moves it, and the page tells when", 
     await bob.followed();
     assert.equal(await bob.block(/^Session/).count(), 0);
     assert.equal(await bob.block(/^Event/).count(), 1);
+    assert.deepEqual(bob.failed, [], "the console of somebody who has just come shows no failing request");
     await grace.looks();
     assert.equal(await grace.block(/^Event/).count(), 0);
     await bob.context.close();
