@@ -105,6 +105,8 @@ create table if not exists public.calendar_webhook_requests (
 );
 alter table public.calendar_webhook_requests enable row level security;
 revoke all on public.calendar_webhook_requests from public, anon, authenticated, service_role;
+-- By which refresh-calendar-webhook knows that its own database asks, and not a copy of it that brought the job along.
+grant select on public.calendar_webhook_requests to service_role;
 
 -- For the questions of an operator. Every channel is in the first one; the others hold what is wrong, and cost nothing.
 create index if not exists calendar_connections_expiration
@@ -137,6 +139,17 @@ begin
       using errcode = 'object_not_in_prerequisite_state',
             hint = 'Call public.schedule_calendar_webhook_refresh(project_url, secret_key) again.';
   end if;
+  if has_table_privilege('net._http_response', 'select') and 409 = (
+    select response.status_code
+      from public.calendar_webhook_requests as request
+        join net._http_response as response on response.id = request.id and response.created >= request.requested_at
+      order by request.requested_at desc, request.id desc limit 1)
+  then
+    raise exception 'the functions at % work on another database: this one is a copy of theirs', project_url
+      using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Call public.schedule_calendar_webhook_refresh(project_url, secret_key) with address and key of this '
+              'project, or public.unschedule_calendar_webhook_refresh().';
+  end if;
 
   insert into public.calendar_webhook_requests (id)
     select net.http_post(
@@ -145,7 +158,9 @@ begin
         headers := jsonb_build_object('Content-Type', 'application/json', 'apikey', secret_key)
           -- A legacy key is a JWT, which the gateway wants here. A key of the current kind is none.
           || case when secret_key like 'sb\_%' then '{}'::jsonb
-                  else jsonb_build_object('Authorization', 'Bearer ' || secret_key) end,
+                  else jsonb_build_object('Authorization', 'Bearer ' || secret_key) end
+          || jsonb_build_object('X-Requested-At',
+               to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
         -- A sweep ends within 70 s.
         timeout_milliseconds := 80000)
       from generate_series(0, sweeps - 1) as part;
@@ -257,6 +272,8 @@ begin
     end if;
   end loop;
 
+  -- What became of them was about the address and key of before.
+  delete from public.calendar_webhook_requests;
   minutes := seconds / 60;
   if 60 % minutes <> 0 then
     raise notice 'cron counts anew each hour: every % minutes are the minutes 0, %, …, and the last gap is shorter',
@@ -376,6 +393,7 @@ begin
             ('service_role', 'calendar_webhook_farewells', 'select', null),
             ('service_role', 'calendar_webhook_farewells', 'update', '{not_before}'),
             ('service_role', 'calendar_webhook_farewells', 'delete', null),
+            ('service_role', 'calendar_webhook_requests', 'select', null),
             ('service_role', 'calendar_webhook_sweeps', 'select', null),
             ('service_role', 'calendar_webhook_sweeps', 'insert', null),
             ('service_role', 'calendar_webhook_backlog', 'select', null),

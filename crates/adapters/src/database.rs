@@ -43,6 +43,9 @@ const STATUS_COLUMNS: [&str; 13] = [
 /// What is read of an answer, in bytes: 200 rows of the longest values that the table takes have half as many.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
+/// What the schedule has asked for.
+const REQUESTS_TABLE: &str = "calendar_webhook_requests";
+
 /// What the sweeps did, for operators.
 const SWEEPS_TABLE: &str = "calendar_webhook_sweeps";
 
@@ -145,6 +148,13 @@ impl Database {
         request(self.rest.from(FAREWELLS_TABLE).delete().eq("id", id.to_string()), &[], Method::Delete)
     }
 
+    /// Whether this database has asked for a sweep then.
+    pub fn sweep_asked_request(&self, at: Timestamp) -> HttpRequest {
+        let builder =
+            self.rest.from(REQUESTS_TABLE).select("id").eq("requested_at", format_timestamp(at)).limit(1);
+        request(builder, &[], Method::Get)
+    }
+
     pub fn status_request(&self, connections: &[ConnectionId]) -> HttpRequest {
         let ids = connections.iter().map(ConnectionId::to_string);
         request(self.rest.from(STATUS_VIEW).select(STATUS_COLUMNS.join(",")).in_("id", ids), &[], Method::Get)
@@ -193,7 +203,7 @@ fn parse_farewell(row: &Json) -> Option<Farewell> {
     })
 }
 
-/// Whether a conditional update took a row, and only that.
+/// Whether a conditional update took a row, or a read found one, and only that.
 pub fn parse_whether_taken(response: &HttpResponse) -> Option<bool> {
     Some(!parse_array(response)?.is_empty())
 }

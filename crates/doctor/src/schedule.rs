@@ -96,6 +96,14 @@ fn trouble(schedule: &Schedule, goes_on: bool) -> Option<(&'static str, String, 
     if schedule.active == Some(false) {
         return Some(("deactivated", "the job is installed, but deactivated".to_owned(), "install it anew"));
     }
+    if schedule.last_answer_status == Some(409) {
+        return Some((
+            "another_project",
+            "the job calls the functions of another project, which work on another database: this one is a copy of theirs"
+                .to_owned(),
+            "schedule it for this project",
+        ));
+    }
     let message = schedule.last_run_message.as_deref().unwrap_or("without a message");
     // pg_cron's own words for a run that it could not start in time; the next one may well.
     let is_passing = ["job startup timeout", "server restarted", "connection failed"].contains(&message);
@@ -204,6 +212,11 @@ mod tests {
                 "sweeps_failed",
             ),
             (json!({ "last_run_at": ran, "last_answer_status": 401 }), Some(1), "key_refused"),
+            (
+                json!({ "last_run_at": ran, "last_run_status": "failed", "last_answer_status": 409 }),
+                Some(30),
+                "another_project",
+            ),
             (json!({ "last_run_at": ran, "last_answer_status": 404 }), Some(1), "wrong_address"),
             (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
             (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),

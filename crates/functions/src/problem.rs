@@ -17,6 +17,7 @@ pub(crate) enum Problem {
     Misconfigured(Misconfigured),
     AuthUnavailable,
     DatabaseRefused,
+    AnotherProject,
     Refused(Refusal),
 }
 
@@ -47,6 +48,7 @@ impl Problem {
             Self::Misconfigured(_) => "misconfigured",
             Self::AuthUnavailable => "auth_unavailable",
             Self::DatabaseRefused => "database_refused",
+            Self::AnotherProject => "another_project",
             Self::Refused(refusal) => match refusal {
                 Refusal::NoConnection => "no_connection",
                 Refusal::Paused => "paused",
@@ -63,6 +65,7 @@ impl Problem {
             Self::Unauthenticated(_) => 401,
             Self::UnknownChannel => 404,
             Self::MethodNotAllowed(_) => 405,
+            Self::AnotherProject => 409,
             Self::Misconfigured(_) => 500,
             Self::AuthUnavailable | Self::DatabaseRefused => 503,
             Self::Refused(refusal) => match refusal {
@@ -90,6 +93,10 @@ impl Problem {
             Self::AuthUnavailable => "Supabase Auth did not answer; try again",
             Self::DatabaseRefused => {
                 "the database refuses what this function asks of it; the function's log and scripts/doctor say why"
+            }
+            Self::AnotherProject => {
+                "another database asks for this sweep, as a copy of this project's does: schedule sweeps there with the \
+                 address and key of that project"
             }
             Self::Refused(refusal) => match refusal {
                 Refusal::NoConnection => "there is no such Google calendar connection",

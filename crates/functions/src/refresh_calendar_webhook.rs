@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use adapters::deployment::{Deployment, Platform};
 use adapters::json::{Field, array, object};
+use adapters::timestamp::parse_timestamp;
 use chrono::TimeDelta;
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use protocol::Timestamp;
@@ -28,6 +29,12 @@ pub(crate) async fn handle<P: Platform + 'static>(
     let caller = authenticate(&deployment, incoming).await?;
     let target = Target::read(incoming).await?;
     if caller == Caller::Service && target.is_everybody() {
+        let asked_at = incoming.header("x-requested-at").and_then(|at| parse_timestamp(&at));
+        if let Some(asked_at) = asked_at
+            && !deployment.is_asked_by_own_database(asked_at).await
+        {
+            return Err(Problem::AnotherProject);
+        }
         let invocation =
             Invocation::new(Kind::Sweep, started_at).within(deployment.configuration().wall_clock);
         let swept = sweep(&*deployment, &invocation, target.part).await?;

@@ -88,7 +88,7 @@ fn privileges(relation: &str, column: Option<&str>, role: &str) -> &'static [&'s
         ("calendar_webhook_farewells", "service_role", None) => &["DELETE"],
         ("calendar_webhook_sweeps", "service_role", Some(_)) => &["SELECT", "INSERT"],
         ("calendar_webhook_sweeps", "service_role", None) => &["DELETE"],
-        // Among them all of calendar_webhook_requests: it is the owner's alone.
+        ("calendar_webhook_requests", "service_role", Some(_)) => &["SELECT"],
         _ => &[],
     }
 }
@@ -216,7 +216,7 @@ async fn only_the_owner_schedules_and_only_the_service_reads_health_and_writes_s
         ),
         ("delete from public.calendar_webhook_farewells", services(1)),
         ("truncate public.calendar_webhook_farewells", nobody.clone()),
-        ("select * from public.calendar_webhook_requests", nobody.clone()),
+        ("select * from public.calendar_webhook_requests", services(1)),
         ("insert into public.calendar_webhook_requests (id) values (2)", nobody.clone()),
         ("delete from public.calendar_webhook_requests", nobody.clone()),
     ] {

@@ -320,7 +320,7 @@ async fn run_job(project: &Project) -> Result<(), tokio_postgres::Error> {
 async fn requests(project: &Project) -> Value {
     let sql = "
         with sent as (delete from net.http_request_queue returning *),
-          texts as (select id, to_jsonb(sent) - 'id'
+          texts as (select id, to_jsonb(sent) - 'id' #- '{headers,X-Requested-At}'
                              || jsonb_build_object('body', convert_from(body, 'UTF8')) as request from sent)
         select coalesce(jsonb_agg(request order by id), '[]') from texts";
     project.value(sql, &[]).await
@@ -503,6 +503,29 @@ async fn the_job_runs_within_the_first_minute_and_health_shows_what_became_of_it
                 from cron.job join cron.job_run_details details using (jobid) limit 1";
     let told: String = project.value(told, &[]).await;
     assert!(!told.contains("sb_secret") && !told.contains("supabase.co"), "{told}");
+}
+
+#[tokio::test]
+async fn a_request_says_when_it_was_made_and_one_from_a_copy_of_the_database_is_the_last() {
+    let project = hosted().await;
+    let scheduled = format!("'{URL}', 'sb_secret_key'");
+    schedule_idle(&project, &scheduled).await;
+    run_job(&project).await.unwrap();
+    let is_known = "select bool_and(headers ->> 'X-Requested-At' ~ 'Z$') and bool_and(
+        (headers ->> 'X-Requested-At')::timestamptz in (select requested_at from public.calendar_webhook_requests))
+        from net.http_request_queue";
+    assert!(project.value::<bool>(is_known, &[]).await);
+    assert_eq!(project.select(Service, "select id from public.calendar_webhook_requests").await.len(), 1);
+
+    // Another database's functions do not know of it.
+    project.sql("insert into net._http_response (id, status_code) values (1, 409)").await;
+    requests(&project).await;
+    let error = message(&run_job(&project).await.unwrap_err());
+    assert!(error.contains("this one is a copy of theirs") && error.contains("of this project"), "{error}");
+    assert_eq!(requests(&project).await, json!([]));
+    schedule_idle(&project, &scheduled).await;
+    run_job(&project).await.unwrap();
+    assert_eq!(requests(&project).await.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::case::cases;
 use crate::moment::{ago, assert_between, seconds_ahead, uuid_born};
 use crate::scene::Scene;
+use crate::tap::Spoil;
 
 const RUNS: usize = RUNS_PER_INVOCATION as usize;
 
@@ -16,6 +17,7 @@ cases! {
     shared: [],
     alone: [
         a_sweep_with_nothing_to_do_says_so,
+        a_sweep_that_a_copy_of_the_database_asks_for_is_refused,
         a_sweep_renews_what_is_due_and_nothing_else,
         a_sweep_retires_paused_and_disconnected_connections,
         a_sweep_runs_what_is_owed,
@@ -483,4 +485,24 @@ async fn a_sweep_goes_on_renewing_with_an_abandoned_channel_to_stop(scene: &mut 
         }
     }
     assert_eq!(scene.live_channels(&connection).await, [current]);
+}
+
+async fn a_sweep_that_a_copy_of_the_database_asks_for_is_refused(scene: &mut Scene) {
+    let asked_at = "2026-11-29T12:00:00.123456Z";
+    // One of the keys is the stack's.
+    let legacy = format!("Bearer {}", scene.keys.legacy_service_role);
+    let keys = [("apikey", scene.keys.secret.clone()), ("authorization", legacy)];
+    let headers = [keys.as_slice(), &[("x-requested-at", asked_at.to_owned())]].concat();
+    let answer = scene.call(REFRESH, Caller::With(&headers), "{}").await;
+    assert_eq!(answer.outcome(), (409, "another_project"), "{}", answer.text);
+    let own = format!("insert into calendar_webhook_requests (id, requested_at) values (1, '{asked_at}')");
+    scene.sql(&own, &[]).await;
+    assert_eq!(scene.call(REFRESH, Caller::With(&headers), "{}").await.status, 200);
+    // One that cannot tell is believed.
+    scene.sql("delete from calendar_webhook_requests", &[]).await;
+    scene
+        .backdrop
+        .tap
+        .spoil(1, Spoil::Answer(503, "{}"), |asked| asked.uri.contains("calendar_webhook_requests"));
+    assert_eq!(scene.call(REFRESH, Caller::With(&headers), "{}").await.status, 200);
 }
