@@ -496,10 +496,10 @@ async fn a_sweep_that_a_copy_of_the_database_asks_for_is_refused(scene: &mut Sce
     let answer = scene.call(REFRESH, Caller::With(&headers), "{}").await;
     assert_eq!(answer.outcome(), (409, "another_project"), "{}", answer.text);
     let own = format!("insert into calendar_webhook_requests (id, requested_at) values (1, '{asked_at}')");
-    scene.sql(&own, &[]).await;
+    scene.sql(&own, &[]).await.unwrap();
     assert_eq!(scene.call(REFRESH, Caller::With(&headers), "{}").await.status, 200);
     // One that cannot tell is believed.
-    scene.sql("delete from calendar_webhook_requests", &[]).await;
+    scene.sql("delete from calendar_webhook_requests", &[]).await.unwrap();
     scene
         .backdrop
         .tap
