@@ -483,6 +483,17 @@ fn setup_keeps_a_channel_that_is_well_and_replaces_any_other() {
     }
 }
 
+#[test]
+fn a_setup_that_waits_reads_all_its_rows_at_once_and_claims_none_of_them() {
+    let world = World::new();
+    let busy = (Column::WebhookLeaseUntil, (crate::world::START + TimeDelta::seconds(90)).into());
+    let rows: Vec<_> = (1..=20).map(|number| world.row(world.connect(number, [busy.clone()]))).collect();
+    let results = finish(setup(&world, &world.targeted(), &rows));
+    assert_eq!(results.len(), 20);
+    assert!(results.iter().all(|result| matches!(result, Err(Refusal::TooSoon { .. }))));
+    assert_eq!((world.reads.get(), world.updates.get()), (15, 0));
+}
+
 fn set_up(world: &World, row: Connection) -> setup::Result {
     finish(setup(world, &world.targeted(), &[row])).remove(0)
 }

@@ -1,10 +1,11 @@
 //! Sweeps: all that is due, of Google's connections only, each as far as time and budget go.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::world::{START, World, channel, finish};
 use chrono::TimeDelta;
-use protocol::connection::ChannelId;
+use protocol::connection::{ChannelId, ConnectionId};
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
 use protocol::schedule::RUNS_PER_INVOCATION;
 use protocol::sweep::{Part, Swept, sweep};
@@ -84,6 +85,74 @@ fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
     world.after_select.replace(Some((Column::SyncNotBefore, Box::new(another))));
     finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     assert_eq!(world.runs.borrow().len(), 2 * RUNS_PER_INVOCATION as usize);
+}
+
+/// Connections with a channel and an owed run that is due since then.
+fn owing(world: &World, numbers: RangeInclusive<u128>, since: TimeDelta) -> Vec<ConnectionId> {
+    let owe = |number| {
+        let id = world.connect(number, channel("c"));
+        let due = (Column::SyncNotBefore, (START - since).into());
+        world.table.write(id, [(Column::SyncRequestId, world.request()), due]);
+        id
+    };
+    numbers.map(owe).collect()
+}
+
+#[test]
+fn rows_that_refuse_do_not_hide_the_next() {
+    let world = World::new();
+    let refusing = owing(&world, 1..=410, TimeDelta::hours(1));
+    let due = |world: &World, number| {
+        let id = world.connect(number, []);
+        world.table.write(id, [(Column::WebhookNotBefore, (START - TimeDelta::minutes(1)).into())]);
+        id
+    };
+    let refusing = refusing.into_iter().chain((1000..=1410).map(|number| due(&world, number)));
+    world.refusing.replace(refusing.collect());
+    let last = owing(&world, 500..=500, TimeDelta::zero())[0];
+    let new = world.connect(2000, []);
+    let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+    assert_eq!((swept.synced, swept.renewed), (2, 1));
+    assert_eq!(world.row(last).sync_request_id, None);
+    assert!(world.row(new).webhook_id.is_some());
+}
+
+#[test]
+fn a_user_with_many_rows_does_not_keep_others_waiting() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    let victim = owing(&world, 1..=1, TimeDelta::minutes(1))[0];
+    // A button's run is due from the press on.
+    owing(&world, 2..=300, TimeDelta::zero());
+    finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+    assert_eq!(world.row(victim).sync_request_id, None);
+}
+
+#[test]
+fn a_part_takes_what_the_parts_before_it_leave() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    owing(&world, 1..=60, TimeDelta::zero());
+    // When the first has read what there is to do, the second does its part of it.
+    let second = |world: &World| {
+        let part = Part::new(1, 2).unwrap();
+        let swept = finish(sweep(world, &world.sweeping(), part)).unwrap();
+        assert_eq!(swept.synced, RUNS_PER_INVOCATION);
+    };
+    world.after_select.replace(Some((Column::SyncNotBefore, Box::new(second))));
+    let swept = finish(sweep(&world, &world.sweeping(), Part::new(0, 2).unwrap())).unwrap();
+    assert_eq!((swept.synced, swept.remaining), (RUNS_PER_INVOCATION, 10));
+    // A claim and an end of each: none was lost to the other.
+    assert_eq!(world.updates.get(), 4 * RUNS_PER_INVOCATION as usize);
+}
+
+#[test]
+fn there_are_20_parts_at_most() {
+    for (part, parts, is_one) in
+        [(0, 1, true), (19, 20, true), (0, 0, false), (1, 1, false), (20, 20, false), (0, 21, false)]
+    {
+        assert_eq!(Part::new(part, parts).is_some(), is_one, "{part} of {parts}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! that moves only when somebody sleeps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
@@ -60,6 +60,10 @@ pub(crate) struct World {
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the update of this number.
     pub(crate) after_update: RefCell<Option<(usize, Hook)>>,
+    /// How often rows were read.
+    pub(crate) reads: Cell<usize>,
+    /// Updates of these rows fail, as by a trigger of the host's.
+    pub(crate) refusing: RefCell<BTreeSet<ConnectionId>>,
     /// A read in this order is not answered.
     pub(crate) unanswered_read: Cell<Option<Column>>,
     /// Done after the table was read in this order.
@@ -108,6 +112,8 @@ impl World {
             farewells: RefCell::default(),
             run_answers: RefCell::default(),
             after_update: RefCell::default(),
+            reads: Cell::default(),
+            refusing: RefCell::default(),
             unanswered_read: Cell::default(),
             after_select: RefCell::default(),
             during_run: RefCell::default(),
@@ -206,6 +212,10 @@ impl Connections for World {
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
         let number = self.updates.get() + 1;
         self.updates.set(number);
+        let row = self.table.find(&update.filters);
+        if row.is_some_and(|row| self.refusing.borrow().contains(&row.id)) {
+            return Err(DatabaseUnavailable);
+        }
         let answer = match self.fate.get() {
             Some((chosen, Fate::Lost)) if chosen == number => Err(DatabaseUnavailable),
             Some((chosen, Fate::Unanswered)) if chosen == number => {
@@ -226,6 +236,7 @@ impl Connections for World {
         query: Query,
         _timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        self.reads.set(self.reads.get() + 1);
         if self.unanswered_read.get() == Some(query.order) {
             return Err(DatabaseUnavailable);
         }
