@@ -145,9 +145,14 @@ struct Pages {
 }
 
 impl Feed {
+    /// From `offset` on first, then what the parts before this one have left.
     fn new(questions: impl IntoIterator<Item = Vec<Filter>>, order: Column, offset: usize) -> Self {
-        let query = |filters| Query { offset, ..Query::first(ROWS_PER_PAGE, filters, order) };
-        let queries = questions.into_iter().map(query).collect();
+        let mut queries = Vec::new();
+        for filters in questions {
+            let first = Query::first(ROWS_PER_PAGE, filters, order);
+            let own = (offset > 0).then(|| Query { offset, ..first.clone() });
+            queries.extend([first].into_iter().chain(own));
+        }
         let page = Vec::new().into_iter();
         Self(Mutex::new(Pages { queries, page, had_their_turn: BTreeSet::new() }))
     }

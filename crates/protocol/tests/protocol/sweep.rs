@@ -147,6 +147,17 @@ fn a_part_takes_what_the_parts_before_it_leave() {
 }
 
 #[test]
+fn a_part_that_comes_late_takes_what_is_left() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    owing(&world, 1..=40, TimeDelta::zero());
+    for (part, synced) in [(0, RUNS_PER_INVOCATION), (1, 40 - RUNS_PER_INVOCATION)] {
+        let part = Part::new(part, 2).unwrap();
+        assert_eq!(finish(sweep(&world, &world.sweeping(), part)).unwrap().synced, synced);
+    }
+}
+
+#[test]
 fn there_are_20_parts_at_most() {
     for (part, parts, is_one) in
         [(0, 1, true), (19, 20, true), (0, 0, false), (1, 1, false), (20, 20, false), (0, 21, false)]

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use protocol::sweep::Part;
+
 use crate::assumption::SKEW;
 use crate::due::due_at;
 use crate::fault::Fault;
@@ -12,11 +14,11 @@ use crate::world::state::{Phase, World};
 pub(crate) async fn cron(world: Rc<World>) {
     while world.phase.get() == Phase::Faults {
         if !world.happens(Fault::IrregularCron) {
-            world.start(Start::Sweep);
+            world.start(Start::Sweep(Part::default()));
         }
         if world.happens(Fault::IrregularCron) {
             world.executor.sleep(world.dice.mostly_low(MILLISECOND, 20 * SECOND)).await;
-            world.start(Start::Sweep);
+            world.start(Start::Sweep(Part::default()));
         }
         world.executor.sleep(MINUTE).await;
     }

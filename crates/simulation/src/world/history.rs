@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use protocol::schedule::{DAILY, LOOK_INTERVAL, RUNS_PER_INVOCATION};
+use protocol::sweep::Part;
 
 use crate::fact::{Fact, Moment};
 use crate::settings::Settings;
@@ -126,7 +127,7 @@ fn play_crowd(world: &Rc<World>) {
     }
     // Or everybody waits for the same sweep.
     if world.dice.chance(0.7) {
-        world.start(Start::Sweep);
+        world.start(Start::Sweep(Part::default()));
     }
     run_until(world, at + 30 * SECOND);
     if paused {
@@ -137,16 +138,17 @@ fn play_crowd(world: &Rc<World>) {
     }
     world.phase.set(Phase::Failing);
     run_until(world, at + MINUTE);
-    world.start(Start::Sweep);
+    world.start(Start::Sweep(Part::default()));
     run_until(world, at + 75 * SECOND);
     reach(world, Moment::CrowdServed { first: MANY, run: false });
     world.phase.set(Phase::Steady);
     for minute in [2, 3] {
         run_until(world, at + minute * MINUTE);
-        // Two at a time do the work of two.
-        let sweeps = 1 + world.dice.below(2);
+        // Three at a time do the work of three.
+        let sweeps = 1 + world.dice.below(3);
         reach(world, Moment::SweepsTogether { sweeps });
-        (0..sweeps).for_each(|_| world.start(Start::Sweep));
+        let parts = (0..sweeps).filter_map(|part| Part::new(part, sweeps));
+        parts.for_each(|part| world.start(Start::Sweep(part)));
         run_until(world, at + minute * MINUTE + 3 * SECOND);
         reach(world, Moment::SweepsServed);
     }
@@ -162,7 +164,7 @@ fn play_slow_crowd(world: &Rc<World>) {
     world.phase.set(Phase::Steady);
     for minute in 0..3 {
         run_until(world, at + minute * MINUTE);
-        world.start(Start::Sweep);
+        world.start(Start::Sweep(Part::default()));
     }
     run_until(world, at + 4 * MINUTE);
     reach(world, Moment::CrowdServed { first: 0, run: false });
@@ -185,7 +187,7 @@ fn sweep_until(world: &Rc<World>, end: Instant) {
         run_until(world, step);
         // Or be done already.
         if step == sweep_at && cron::next_sweep(world) <= step + MINUTE {
-            world.start(Start::Sweep);
+            world.start(Start::Sweep(Part::default()));
         }
     }
 }

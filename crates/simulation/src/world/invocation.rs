@@ -40,9 +40,8 @@ pub(crate) fn start(world: &Rc<World>, start: Start) {
         Start::PressButton(connection) => spawn(world, Purpose::Button(connection), async move |isolate| {
             press_button(isolate, connection).await;
         }),
-        Start::Sweep => spawn(world, Purpose::Sweep, async move |isolate| {
-            let answer =
-                sweep::sweep(isolate, &invocation(isolate, Kind::Sweep), sweep::Part::default()).await;
+        Start::Sweep(part) => spawn(world, Purpose::Sweep, async move |isolate| {
+            let answer = sweep::sweep(isolate, &invocation(isolate, Kind::Sweep), part).await;
             isolate.tell(Deed::Sweeps(&answer));
         }),
     }

@@ -1,6 +1,7 @@
 //! Why an invocation starts, as plain data: what causes it need not know how it is done.
 
 use protocol::notification::Notification;
+use protocol::sweep::Part;
 
 use crate::world::executor::Reply;
 
@@ -13,7 +14,7 @@ pub(crate) enum Start {
     },
     SetUp(usize),
     PressButton(usize),
-    Sweep,
+    Sweep(Part),
 }
 
 /// What Google hears.
