@@ -68,11 +68,12 @@ impl Project {
         Ok(())
     }
 
-    /// Opens a channel, and waits for Google's hello on it and for the first run.
+    /// Opens a channel, and waits for Google's hello on it, for the first run, and until another may be opened.
     pub async fn open_channel(&self, connection: &Connection) {
         let answer = self.call(SETUP, Caller::Service, connection.target()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
         self.settled(connection).await;
+        self.set(connection, "webhook_lease_until = 'epoch'").await;
     }
 
     /// Waits until nothing is going on, and returns the row.

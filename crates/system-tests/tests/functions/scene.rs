@@ -117,8 +117,8 @@ impl Scene {
     pub(crate) async fn open(&self) -> Connection {
         let connection = self.connection().await;
         self.open_channel(&connection).await;
-        // Whether the hello came before or after the commit. And for some seconds nobody may open another.
-        self.set(&connection, "webhook_message_number = 1, webhook_lease_until = 'epoch'").await;
+        // Whether the hello came before or after the commit.
+        self.set(&connection, "webhook_message_number = 1").await;
         connection
     }
 
