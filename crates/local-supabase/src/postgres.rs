@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_postgres::{Client, NoTls};
 
+use crate::npm_tools;
 use crate::output::Output;
 use crate::process::{Process, free_port};
 
@@ -41,13 +42,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Of the version that npm brought, or else of this machine's.
     pub async fn start() -> Result<Self> {
-        Self::start_with(&[]).await
+        let account = Account::if_root().await?;
+        let is_open = |programs: &PathBuf| account.is_none() || is_open_to_all(programs);
+        let programs = npm_tools::postgresql().filter(is_open).map_or_else(programs, Ok)?;
+        Self::start_with(programs, account, &[]).await
     }
 
-    /// A cluster in whose database `create extension pg_cron` works, and jobs run.
+    /// A cluster of this machine's PostgreSQL, in whose database `create extension pg_cron` works, and jobs run.
     pub async fn start_with_pg_cron() -> Result<Self> {
-        Self::start_with(PG_CRON).await.with_context(|| {
+        let account = Account::if_root().await?;
+        Self::start_with(programs()?, account, PG_CRON).await.with_context(|| {
             let program = programs().ok().and_then(|programs| programs.join("postgres").canonicalize().ok());
             let version = program.and_then(|program| version(program.parent()?));
             let version = version.map_or("NN".to_owned(), |version| version.to_string());
@@ -57,8 +63,11 @@ impl Cluster {
         })
     }
 
-    async fn start_with(settings: &[&'static str]) -> Result<Self> {
-        let account = if geteuid().is_root() { Some(Account::unprivileged().await?) } else { None };
+    async fn start_with(
+        programs: PathBuf,
+        account: Option<Account>,
+        settings: &[&'static str],
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("local-supabase-postgres-").tempdir()?;
         if let Some(account) = &account {
             chown(directory.path(), Some(account.user), Some(account.group))?;
@@ -66,7 +75,7 @@ impl Cluster {
         let mut cluster = Self {
             server: None,
             settings: [SETTINGS, settings].concat(),
-            programs: programs()?,
+            programs,
             directory,
             account,
             port: free_port().await?,
@@ -168,6 +177,10 @@ struct Account {
 }
 
 impl Account {
+    async fn if_root() -> Result<Option<Self>> {
+        if geteuid().is_root() { Self::unprivileged().await.map(Some) } else { Ok(None) }
+    }
+
     async fn unprivileged() -> Result<Self> {
         for name in ["postgres", "nobody"] {
             if let (Ok(user), Ok(group)) = (id("-u", name).await, id("-g", name).await) {
@@ -183,7 +196,14 @@ async fn id(what: &str, account: &str) -> Result<u32> {
     Ok(String::from_utf8(result.stdout)?.trim().parse()?)
 }
 
-/// The directory of `postgres` and `initdb`: from PATH, or where Debian puts them, the newest version first.
+/// Whether another account may run what is in a directory.
+fn is_open_to_all(directory: &Path) -> bool {
+    let is_open =
+        |path: &Path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o1 != 0);
+    directory.ancestors().all(is_open)
+}
+
+/// The directory of this machine's `postgres` and `initdb`: from PATH, or where Debian puts them, the newest version first.
 fn programs() -> Result<PathBuf> {
     let in_path = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())

@@ -21,6 +21,15 @@ async fn a_cluster_keeps_its_data_and_its_address_over_a_restart() {
     assert_eq!(row.get::<_, i32>(0), 42);
 }
 
+/// npm has it for this platform only; elsewhere it is this machine's.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[tokio::test]
+async fn it_is_of_the_version_that_new_projects_have() {
+    let cluster = Cluster::start().await.unwrap();
+    let row = cluster.connect().await.unwrap().query_one("show server_version", &[]).await.unwrap();
+    assert!(row.get::<_, &str>(0).starts_with("17."), "{}", row.get::<_, &str>(0));
+}
+
 #[tokio::test]
 async fn a_crash_loses_nothing_that_was_committed() {
     let mut cluster = Cluster::start().await.unwrap();
