@@ -1,11 +1,9 @@
 //! Setup: a first channel for connections, or the one that each has if that is well. Asking twice changes nothing.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
 
 use crate::connection::{Connection, ConnectionId, UnreadableRow};
-use crate::failure::{DatabaseUnavailable, RenewalFailure};
+use crate::failure::RenewalFailure;
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::refusal::Refusal;
@@ -28,15 +26,19 @@ const UNAVAILABLE: Result = Err(Refusal::Failed(RenewalFailure::DatabaseUnavaila
 
 /// What became of each of one user's connections, in their order.
 pub async fn setup<P: Ports>(ports: &P, invocation: &Invocation, rows: &[Connection]) -> Vec<Result> {
-    let mut setup = Setup { ports, invocation, ended: BTreeMap::new() };
+    let mut setup = Setup { ports, invocation, ended: Vec::new() };
     setup.all(rows.to_vec()).await;
-    rows.iter().map(|row| setup.ended.remove(&row.id).unwrap_or(Err(Refusal::NoConnection))).collect()
+    let ended = |row: &Connection| {
+        let place = setup.ended.iter().position(|(id, _)| *id == row.id)?;
+        Some(setup.ended.swap_remove(place).1)
+    };
+    rows.iter().map(ended).map(|result| result.unwrap_or(Err(Refusal::NoConnection))).collect()
 }
 
 struct Setup<'a, P> {
     ports: &'a P,
     invocation: &'a Invocation,
-    ended: BTreeMap<ConnectionId, Result>,
+    ended: Vec<(ConnectionId, Result)>,
 }
 
 impl<P: Ports> Setup<'_, P> {
@@ -63,9 +65,7 @@ impl<P: Ports> Setup<'_, P> {
         let mut waiting = Vec::new();
         for (row, result) in rows.into_iter().zip(results) {
             match result {
-                Some(result) => {
-                    self.ended.insert(row.id, result);
-                }
+                Some(result) => self.ended.push((row.id, result)),
                 None => waiting.push(row),
             }
         }
@@ -76,20 +76,15 @@ impl<P: Ports> Setup<'_, P> {
     async fn read(&mut self, rows: &[Connection]) -> Vec<Connection> {
         let ids = rows.iter().map(|row| row.id.into()).collect();
         let query = Query::first(rows.len(), vec![Filter::In(Column::Id, ids)], Column::Id);
+        let Ok(found) = self.ports.select(query, DATABASE_TIMEOUT).await else {
+            self.ended.extend(rows.iter().map(|row| (row.id, UNAVAILABLE)));
+            return Vec::new();
+        };
         let mut read = Vec::new();
-        match self.ports.select(query, DATABASE_TIMEOUT).await {
-            Ok(found) => {
-                for row in found {
-                    match row {
-                        Ok(row) => read.push(row),
-                        Err(UnreadableRow { id, .. }) => {
-                            self.ended.extend(id.map(|id| (id, UNAVAILABLE)));
-                        }
-                    }
-                }
-            }
-            Err(DatabaseUnavailable) => {
-                self.ended.extend(rows.iter().map(|row| (row.id, UNAVAILABLE)));
+        for row in found {
+            match row {
+                Ok(row) => read.push(row),
+                Err(UnreadableRow { id, .. }) => self.ended.extend(id.map(|id| (id, UNAVAILABLE))),
             }
         }
         read

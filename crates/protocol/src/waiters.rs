@@ -2,7 +2,6 @@
 //! and nothing depends on it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, abortable};
@@ -10,7 +9,7 @@ use futures_util::future::{AbortHandle, abortable};
 use crate::connection::{ConnectionId, UserId};
 
 /// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// For the answer to the claim of this connection's run.
     Claim(ConnectionId),
@@ -21,21 +20,21 @@ pub enum Wait {
 #[derive(Clone, Debug, Default)]
 pub struct Waiters(Rc<RefCell<State>>);
 
+/// Lists, for they are short.
 #[derive(Debug, Default)]
 struct State {
-    taken: BTreeMap<Wait, usize>,
-    sleepers: BTreeMap<ConnectionId, AbortHandle>,
+    taken: Vec<Wait>,
+    sleepers: Vec<(ConnectionId, AbortHandle)>,
 }
 
 impl Waiters {
     /// A place among the `most` that may wait; it is free again when what is returned is dropped.
     pub(crate) fn take(&self, wait: Wait, most: usize) -> Option<Place> {
         let taken = &mut self.0.borrow_mut().taken;
-        let already = taken.get(&wait).copied().unwrap_or(0);
-        if already >= most {
+        if taken.iter().filter(|other| **other == wait).count() >= most {
             return None;
         }
-        taken.insert(wait, already + 1);
+        taken.push(wait);
         Some(Place { waiters: self.clone(), wait })
     }
 
@@ -47,15 +46,22 @@ impl Waiters {
         sleep: impl Future<Output = ()>,
     ) -> bool {
         let (sleep, handle) = abortable(sleep);
-        let before = self.0.borrow_mut().sleepers.insert(connection, handle);
+        let before = self.forget_sleeper(connection);
+        self.0.borrow_mut().sleepers.push((connection, handle));
         if let Some(before) = before {
             before.abort();
         }
         let is_over = sleep.await.is_ok();
         if is_over {
-            self.0.borrow_mut().sleepers.remove(&connection);
+            self.forget_sleeper(connection);
         }
         is_over
+    }
+
+    fn forget_sleeper(&self, connection: ConnectionId) -> Option<AbortHandle> {
+        let sleepers = &mut self.0.borrow_mut().sleepers;
+        let place = sleepers.iter().position(|(of, _)| *of == connection)?;
+        Some(sleepers.swap_remove(place).1)
     }
 }
 
@@ -68,11 +74,8 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let taken = &mut self.waiters.0.borrow_mut().taken;
-        match taken.get_mut(&self.wait) {
-            Some(places) if *places > 1 => *places -= 1,
-            _ => {
-                taken.remove(&self.wait);
-            }
+        if let Some(place) = taken.iter().position(|other| *other == self.wait) {
+            taken.swap_remove(place);
         }
     }
 }
