@@ -120,6 +120,17 @@ fn a_dead_consent_is_told_and_not_looked_at_again() {
 }
 
 #[test]
+fn a_token_that_was_just_renewed_is_not_renewed_again_when_a_look_is_refused() {
+    let world = World::new();
+    let id = due(&world, [(Column::ExpiresAt, START.into())]);
+    let unauthorized = LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+    world.look_answers.replace([Err(unauthorized)].into());
+    sweep_once(&world);
+    assert_eq!((world.token_renewals.get(), world.looks.borrow().len()), (1, 1));
+    assert_eq!(world.row(id).webhook_error.as_deref(), Some("reconnect_required"));
+}
+
+#[test]
 fn a_calendar_that_is_gone_is_told_and_looked_at_daily() {
     let world = World::new();
     let id = due(&world, []);
@@ -133,12 +144,14 @@ fn a_calendar_that_is_gone_is_told_and_looked_at_daily() {
 #[test]
 fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
     let hour = Some(Duration::from_secs(3600));
+    let month = Some(Duration::from_secs(30 * 24 * 3600));
     for (failure, retry_after, silent_for, minutes, runs) in [
         (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(23), 15, 0),
         (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(24), 15, 1),
         (RenewalFailure::GoogleRejected, None, TimeDelta::hours(1), 24 * 60, 0),
         (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 24 * 60, 1),
         (RenewalFailure::GoogleRateLimited, hour, TimeDelta::hours(1), 60, 0),
+        (RenewalFailure::GoogleRateLimited, month, TimeDelta::hours(1), 24 * 60, 0),
     ] {
         let world = World::new();
         let id = due(&world, [(Column::LastSyncAt, (START - silent_for).into())]);

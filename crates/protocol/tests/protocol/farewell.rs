@@ -81,9 +81,12 @@ fn a_token_that_google_does_not_accept_is_renewed_once() {
 
 #[test]
 fn an_access_token_of_before_is_renewed_but_not_kept() {
-    let world = World::new();
-    world.farewells.replace(vec![Farewell { expires_at: Some(START), ..farewell() }]);
-    sweep_once(&world);
-    assert_eq!(world.stopped_with.borrow().first(), Some(&AccessToken::new("renewed")));
-    assert_eq!(world.updates.get(), 0);
+    for expires_at in [Some(START), None] {
+        let world = World::new();
+        world.farewells.replace(vec![Farewell { expires_at, ..farewell() }]);
+        sweep_once(&world);
+        let stopped_with = world.stopped_with.borrow();
+        assert_eq!(stopped_with.first(), Some(&AccessToken::new("renewed")), "{expires_at:?}");
+        assert_eq!(world.updates.get(), 0);
+    }
 }

@@ -287,11 +287,12 @@ fn google_is_told_to_try_again_when_the_time_to_answer_it_is_over() {
 fn while_a_run_goes_on_nobody_claims_another() {
     let world = World::new();
     let id = world.connect(1, channel("current"));
-    world
-        .table
-        .write(id, [(Column::SyncLeaseUntil, (world.now.get() + chrono::TimeDelta::minutes(2)).into())]);
+    // The claim has booked the next attempt, for the time after its lease.
+    let lease = (Column::SyncLeaseUntil, (START + TimeDelta::minutes(3)).into());
+    let next = (Column::SyncNotBefore, (START + TimeDelta::minutes(4)).into());
+    world.table.write(id, [lease, next]);
     assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
-    assert_eq!(world.updates.get(), 1, "not even a claim");
+    assert_eq!(world.updates.get(), 1, "neither a claim nor an attempt to bring the next run forward");
     assert!(world.row(id).sync_request_id.is_some());
 }
 

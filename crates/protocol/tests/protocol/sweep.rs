@@ -63,6 +63,27 @@ fn a_sweep_makes_as_many_runs_and_renewals_as_the_readme_says() {
 }
 
 #[test]
+fn runs_that_a_dead_consent_prevents_leave_a_sweep_its_runs() {
+    let world = World::new();
+    let dead = RUNS_PER_INVOCATION + 5;
+    for number in 1..=u128::from(dead) {
+        let id = world.connect(number, channel("dead"));
+        let longest = (Column::SyncNotBefore, (START - TimeDelta::hours(1)).into());
+        world.table.write(
+            id,
+            [(Column::SyncRequestId, world.request()), longest, (Column::ExpiresAt, START.into())],
+        );
+        world.token_answers.borrow_mut().push_back(Err(RenewalFailure::ReconnectRequired.into()));
+    }
+    let good = world.connect(1000, channel("good"));
+    let owed = [(Column::SyncRequestId, world.request()), (Column::SyncNotBefore, START.into())];
+    world.table.write(good, owed);
+    let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+    assert_eq!((swept.synced, swept.failed.len()), (1, dead as usize));
+    assert_eq!(world.row(good).sync_request_id, None);
+}
+
+#[test]
 fn a_run_that_still_goes_on_does_not_count_as_remaining() {
     let world = World::new();
     let id = world.connect(1, channel("current"));
