@@ -303,14 +303,32 @@ impl Connection {
         self.webhook_source = stored.webhook_source;
     }
 
-    /// The access token, if it is known to be good for at least `margin` more. One whose expiry is unknown counts
-    /// only where nothing could renew it.
+    /// The access token, if it is known to be good for at least `margin` more.
     pub fn access_token_for(&self, now: Timestamp, margin: TimeDelta) -> Option<&AccessToken> {
-        let good = match self.expires_at {
-            Some(expires_at) => expires_at.signed_duration_since(now) >= margin,
-            None => self.refresh_token.is_none(),
-        };
-        self.access_token.as_ref().filter(|_| good)
+        let is_good = is_good(self.expires_at, self.refresh_token.as_ref(), now, margin);
+        self.access_token.as_ref().filter(|_| is_good)
+    }
+}
+
+impl Farewell {
+    /// As [`Connection::access_token_for`].
+    pub(crate) fn access_token_for(&self, now: Timestamp, margin: TimeDelta) -> Option<&AccessToken> {
+        let is_good = is_good(self.expires_at, self.refresh_token.as_ref(), now, margin);
+        self.access_token.as_ref().filter(|_| is_good)
+    }
+}
+
+/// Whether an access token is good for at least `margin` more. One whose expiry is unknown counts only where nothing
+/// could renew it.
+fn is_good(
+    expires_at: Option<Timestamp>,
+    refresh_token: Option<&RefreshToken>,
+    now: Timestamp,
+    margin: TimeDelta,
+) -> bool {
+    match expires_at {
+        Some(expires_at) => expires_at.signed_duration_since(now) >= margin,
+        None => refresh_token.is_none(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The channels of connections that were deleted: stopped with what the database kept of them, within a day.
 
-use crate::Timestamp;
 use crate::connection::{AccessToken, Farewell};
 use crate::failure::StopFailure;
 use crate::ports::Ports;
@@ -55,12 +54,10 @@ struct TryAgain;
 
 /// None where there is no consent left to stop a channel with. A token that is renewed is not kept: the row is gone.
 async fn access_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
-    let is_good = |expires_at: Timestamp| expires_at.signed_duration_since(ports.now()) >= TOKEN_MARGIN;
-    let is_good = farewell.expires_at.map_or(farewell.refresh_token.is_none(), is_good);
-    if is_good && farewell.access_token.is_some() {
-        return Ok(farewell.access_token.clone());
+    match farewell.access_token_for(ports.now(), TOKEN_MARGIN) {
+        Some(token) => Ok(Some(token.clone())),
+        None => renewed_token(ports, farewell).await,
     }
-    renewed_token(ports, farewell).await
 }
 
 async fn renewed_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
