@@ -39,7 +39,7 @@ fn a_sweep_renews_retires_runs_and_reconciles() {
 }
 
 #[test]
-fn a_sweep_makes_25_runs_and_says_how_many_remain() {
+fn a_sweep_makes_so_many_runs_and_says_how_many_remain() {
     let world = World::new();
     world.run_takes.set(TimeDelta::zero());
     for number in 1..=40 {
@@ -47,18 +47,22 @@ fn a_sweep_makes_25_runs_and_says_how_many_remain() {
         world.table.write(id, [(Column::SyncRequestId, world.request())]);
     }
     let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
-    assert_eq!((swept.synced, swept.remaining), (25, 15));
+    assert_eq!(swept.synced, RUNS_PER_INVOCATION);
+    assert_eq!(swept.remaining, 40 - u64::from(RUNS_PER_INVOCATION));
 }
 
 #[test]
-fn a_sweep_makes_as_many_runs_and_renewals_as_the_readme_says() {
+fn a_sweep_does_as_much_as_the_readme_says() {
     let world = World::new();
     world.run_takes.set(TimeDelta::zero());
     for number in 1..=300 {
         world.connect(number, []);
+        let id = world.connect(1000 + number, channel("c"));
+        world.table.write(id, [(Column::SyncLookAt, START.into()), (Column::SyncSeen, world.sees(0))]);
     }
     let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
-    let limit = format!("A sweep makes {} runs and {} renewals at the most", swept.synced, swept.renewed);
+    let Swept { synced, looked, renewed, .. } = swept;
+    let limit = format!("A sweep makes at most {synced} runs, {looked} looks and {renewed} renewals");
     assert!(include_str!("../../../../README.md").contains(&limit), "{limit}");
 }
 
