@@ -5,9 +5,9 @@
 //!
 //! * [`receive`] judges a notification.
 //! * [`run`] calls `recalculate-schedule` for one connection, one run at a time.
-//! * [`look`] is a reading of the calendar, to see whether a run has anything to do.
 //! * [`renew`] opens a channel and retires the one before it.
-//! * [`due_look`] looks at a calendar without having been told of a change, [`look`] says what is compared.
+//! * [`due_look`] looks at a calendar without having been told of a change, as `run` does where a run may not be
+//!   needed. `reading` is how both read it, [`look`] what such a reading is compared by.
 //! * [`farewell`] stops the channel of a connection that was deleted.
 //! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
