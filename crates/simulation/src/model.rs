@@ -73,7 +73,7 @@ enum Host {
 
 /// What a look tells apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Contents {
+struct Sight {
     plans: u8,
     sessions: Option<u8>,
     /// None = by content.
@@ -83,7 +83,7 @@ struct Contents {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Seen {
     Unknown,
-    Known(Contents),
+    Known(Sight),
     /// A person asked meanwhile; every time by a mark of its own.
     Marked(u8),
 }
@@ -95,7 +95,7 @@ enum Reason {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Request {
+struct SyncRequest {
     reason: Reason,
     /// It arose during the run before, or soon after.
     echo: bool,
@@ -103,12 +103,12 @@ struct Request {
 
 /// What the holder of the lease is about to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Phase {
+enum Next {
     Idle,
     Settle { echo: bool },
-    Read { found: Option<Contents>, echo: bool },
-    Write { found: Option<Contents>, echo: bool, plans: u8 },
-    Finish { found: Option<Contents>, echo: bool },
+    Read { found: Option<Sight>, echo: bool },
+    Write { found: Option<Sight>, echo: bool, plans: u8 },
+    Finish { found: Option<Sight>, echo: bool },
 }
 
 /// How often what is left may still happen.
@@ -132,14 +132,14 @@ struct State {
     id: u8,
     /// What the schedule was computed from; none = half of it is of a failed attempt.
     schedule: Option<u8>,
-    request: Option<Request>,
+    request: Option<SyncRequest>,
     /// The request is newer than the one that was claimed.
     newer: bool,
     seen: Seen,
     seen_at_claim: Seen,
     in_doubt: bool,
     failed: bool,
-    phase: Phase,
+    next: Next,
     /// Notifications on their way: how many of the user's edits, and whether of the host's.
     told: u8,
     echoed: bool,
@@ -194,7 +194,7 @@ impl State {
             seen_at_claim: Seen::Unknown,
             in_doubt: false,
             failed: false,
-            phase: Phase::Idle,
+            next: Next::Idle,
             told: 0,
             echoed: false,
             pressed: false,
@@ -203,9 +203,9 @@ impl State {
         }
     }
 
-    fn contents(&self, rules: Rules) -> Contents {
+    fn sight(&self, rules: Rules) -> Sight {
         let id = (!rules.by_content).then_some(self.id);
-        Contents { plans: self.plans, sessions: self.sessions, id }
+        Sight { plans: self.plans, sessions: self.sessions, id }
     }
 
     fn wrong(&self, rules: Rules) -> Option<Wrong> {
@@ -213,22 +213,22 @@ impl State {
             return Some(Wrong::NoRest);
         }
         let is_doubted = self.in_doubt && rules.doubt;
-        let is_quiet = self.phase == Phase::Idle && self.request.is_none() && self.told == 0 && !self.echoed;
-        let rests = is_quiet && !is_doubted && self.seen == Seen::Known(self.contents(rules));
+        let is_quiet = self.next == Next::Idle && self.request.is_none() && self.told == 0 && !self.echoed;
+        let rests = is_quiet && !is_doubted && self.seen == Seen::Known(self.sight(rules));
         (rests && self.schedule != Some(self.plans)).then_some(Wrong::ChangeLost)
     }
 
     fn steps(self, rules: Rules, found: &mut Vec<Self>) -> Result<(), Wrong> {
         self.disturb(rules, found);
         self.hear(found);
-        match self.phase {
-            Phase::Idle => match self.request {
+        match self.next {
+            Next::Idle => match self.request {
                 Some(request) => found.push(self.claim(rules, request)),
                 // Looks that are due are hours apart: what is on its way arrives before.
                 None if !self.echoed => found.extend(self.look(rules)),
                 None => {}
             },
-            Phase::Settle { echo } => {
+            Next::Settle { echo } => {
                 if self.pressed && !self.newer {
                     return Err(Wrong::ButtonSettled);
                 }
@@ -237,18 +237,18 @@ impl State {
                 }
                 found.push(self.settle(rules, echo));
             }
-            Phase::Read { found: look, echo } => {
+            Next::Read { found: look, echo } => {
                 let plans = self.plans;
                 let runs = self.runs + 1;
-                let phase = Phase::Write { found: look, echo, plans };
-                found.push(Self { phase, runs, pressed: false, ..self });
+                let next = Next::Write { found: look, echo, plans };
+                found.push(Self { next, runs, pressed: false, ..self });
                 found.extend(self.fail(None));
             }
-            Phase::Write { found: look, echo, plans } => {
+            Next::Write { found: look, echo, plans } => {
                 found.push(self.write(look, echo, plans));
                 found.extend(self.fail(Some(None)));
             }
-            Phase::Finish { found: look, echo } => {
+            Next::Finish { found: look, echo } => {
                 found.push(self.finish(rules, look, echo));
                 found.extend(self.fail(Some(self.schedule)));
             }
@@ -261,7 +261,7 @@ impl State {
         let left = self.left;
         let disturbed = Self { runs: 0, ..self };
         // The known limit: what no notification tells, and what is done and undone while a run is going on, no look sees.
-        let is_unseen = self.deaf && self.phase != Phase::Idle;
+        let is_unseen = self.deaf && self.next != Next::Idle;
         if left.edits > 0 && !is_unseen {
             let left = Left { edits: left.edits - 1, ..left };
             let told = self.told + u8::from(!self.deaf);
@@ -290,11 +290,11 @@ impl State {
         }
         if self.echoed {
             let heard = Self { echoed: false, ..self };
-            let request = Some(Request { reason: Reason::Told, echo: true });
-            found.push(Self { request, newer: self.phase != Phase::Idle, ..heard });
-            if self.left.others > 0 && self.phase == Phase::Idle {
+            let request = Some(SyncRequest { reason: Reason::Told, echo: true });
+            found.push(Self { request, newer: self.next != Next::Idle, ..heard });
+            if self.left.others > 0 && self.next == Next::Idle {
                 let left = Left { others: self.left.others - 1, ..self.left };
-                let request = Some(Request { reason: Reason::Told, echo: false });
+                let request = Some(SyncRequest { reason: Reason::Told, echo: false });
                 found.push(Self { request, left, runs: 0, ..heard });
             }
         }
@@ -302,41 +302,41 @@ impl State {
 
     /// A new request replaces one that is there. Whether it is an echo is a matter of when the last run ended.
     fn asked(self, reason: Reason) -> impl Iterator<Item = Self> {
-        let is_held = self.phase != Phase::Idle;
-        let ask = move |echo| Self { request: Some(Request { reason, echo }), newer: is_held, ..self };
+        let is_held = self.next != Next::Idle;
+        let ask = move |echo| Self { request: Some(SyncRequest { reason, echo }), newer: is_held, ..self };
         let quiet = (!is_held).then(|| ask(false));
         std::iter::once(ask(true)).chain(quiet)
     }
 
-    fn claim(self, rules: Rules, request: Request) -> Self {
-        let Request { reason, echo } = request;
+    fn claim(self, rules: Rules, request: SyncRequest) -> Self {
+        let SyncRequest { reason, echo } = request;
         let claimed = Self { newer: false, seen_at_claim: self.seen, ..self };
         if !echo && reason == Reason::Told {
-            return Self { phase: Phase::Read { found: None, echo }, ..claimed };
+            return Self { next: Next::Read { found: None, echo }, ..claimed };
         }
-        let now = self.contents(rules);
+        let now = self.sight(rules);
         let is_unchanged = self.seen == Seen::Known(now);
         let may_settle = (!self.failed || !rules.first_attempt_only) && (!self.in_doubt || echo);
-        let phase = if is_unchanged && may_settle {
-            Phase::Settle { echo }
+        let next = if is_unchanged && may_settle {
+            Next::Settle { echo }
         } else {
-            Phase::Read { found: Some(now), echo }
+            Next::Read { found: Some(now), echo }
         };
-        Self { phase, ..claimed }
+        Self { next, ..claimed }
     }
 
     /// A look that is due.
     fn look(self, rules: Rules) -> Option<Self> {
-        let now = self.contents(rules);
+        let now = self.sight(rules);
         let is_doubted = self.in_doubt && rules.doubt;
         if self.seen == Seen::Known(now) && !is_doubted {
             return None;
         }
-        let request = Some(Request { reason: Reason::Told, echo: false });
-        let phase = Phase::Read { found: Some(now), echo: false };
+        let request = Some(SyncRequest { reason: Reason::Told, echo: false });
+        let next = Next::Read { found: Some(now), echo: false };
         // Hours apart, and for a host that recreates its sessions without end: its echo cannot be told from that of a
         // change that was undone, so what it settles is doubted again.
-        Some(Self { request, newer: false, seen_at_claim: self.seen, phase, runs: 0, ..self })
+        Some(Self { request, newer: false, seen_at_claim: self.seen, next, runs: 0, ..self })
     }
 
     fn settle(self, rules: Rules, echo: bool) -> Self {
@@ -344,7 +344,7 @@ impl State {
         Self { in_doubt, ..self }.release()
     }
 
-    fn write(self, look: Option<Contents>, echo: bool, plans: u8) -> Self {
+    fn write(self, look: Option<Sight>, echo: bool, plans: u8) -> Self {
         let is_new = match self.host {
             Host::WritesNothing => false,
             Host::WritesInPlace => self.sessions != Some(plans),
@@ -356,15 +356,15 @@ impl State {
             sessions: if is_new { Some(plans) } else { self.sessions },
             id,
             echoed: self.echoed || (is_new && !self.deaf),
-            phase: Phase::Finish { found: look, echo },
+            next: Next::Finish { found: look, echo },
             ..self
         }
     }
 
-    fn finish(self, rules: Rules, look: Option<Contents>, echo: bool) -> Self {
+    fn finish(self, rules: Rules, look: Option<Sight>, echo: bool) -> Self {
         // A request for a run that no look settles has marked what was seen.
         let look = look.filter(|_| self.seen == self.seen_at_claim);
-        let kept = if rules.look_before_run { look } else { look.map(|_| self.contents(rules)) };
+        let kept = if rules.look_before_run { look } else { look.map(|_| self.sight(rules)) };
         let seen = match kept {
             Some(contents) => Seen::Known(contents),
             None if rules.forgets => Seen::Unknown,
@@ -375,8 +375,9 @@ impl State {
 
     /// Nothing is owed, or a newer request, which arose before the run ended.
     fn release(self) -> Self {
-        let request = self.request.filter(|_| self.newer).map(|request| Request { echo: true, ..request });
-        Self { request, newer: false, seen_at_claim: Seen::Unknown, phase: Phase::Idle, ..self }
+        let request =
+            self.request.filter(|_| self.newer).map(|request| SyncRequest { echo: true, ..request });
+        Self { request, newer: false, seen_at_claim: Seen::Unknown, next: Next::Idle, ..self }
     }
 
     /// The run fails, or its holder dies; what was written of the schedule may be half of it.
@@ -384,7 +385,7 @@ impl State {
         let others = self.left.others.checked_sub(1)?;
         let left = Left { others, ..self.left };
         let schedule = schedule.unwrap_or(self.schedule);
-        let failed = Self { failed: true, schedule, left, newer: false, runs: 0, phase: Phase::Idle, ..self };
+        let failed = Self { failed: true, schedule, left, newer: false, runs: 0, next: Next::Idle, ..self };
         Some(Self { seen_at_claim: Seen::Unknown, ..failed })
     }
 }

@@ -13,7 +13,6 @@ use crate::time::Instant;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) connection: Connection,
-    pub(crate) webhook_confirmed_id: Option<ChannelId>,
     pub(crate) sync_error: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use protocol::connection::{ChannelId, Connection, ConnectionId, UnreadableRow};
+use protocol::connection::{Connection, ConnectionId, UnreadableRow};
 use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::Update;
@@ -125,15 +125,11 @@ impl Database {
     }
 
     fn row_of(&self, connection: Connection) -> Row {
-        let text = |column| match self.table.value(connection.id, column) {
-            Value::Text(text) => Some(text),
+        let sync_error = match self.table.value(connection.id, Column::SyncError) {
+            Value::Text(error) => Some(error),
             _ => None,
         };
-        Row {
-            webhook_confirmed_id: text(Column::WebhookConfirmedId).map(ChannelId::new),
-            sync_error: text(Column::SyncError),
-            connection,
-        }
+        Row { connection, sync_error }
     }
 }
 
