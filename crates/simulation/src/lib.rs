@@ -20,7 +20,9 @@
 //!
 //! * No check knows the world, or another check. A fact holds values, and no way to the world.
 //! * The world does not judge, and nothing that it does hangs on a judgement but the end of a history.
-//! * No check guesses a step: a fact names its [`Transition`](protocol::transition::Transition).
+//! * No check guesses a step: a fact names its [`Transition`](protocol::transition::Transition). A read has no name, and
+//!   is known by the columns that it asks for.
+//! * No channel of a deleted row is stopped: the world keeps no [`Farewell`](protocol::connection::Farewell).
 //! * No check asks the protocol what is right. Numbers come from [`protocol::schedule`]; rules are written once more.
 //! * No two files use each other, not even by way of others.
 
