@@ -66,6 +66,21 @@ impl Project {
         assert!(self.http.delete(url).send().await.unwrap().status().is_success());
     }
 
+    /// Waits until so many runs of this connection's user have started.
+    pub async fn until_started(&self, connection: &Connection, count: usize) {
+        until(&format!("{count} runs"), || async {
+            (self.runs(connection).await.len() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// And until nothing is going on any more: there were no others.
+    pub async fn until_runs(&self, connection: &Connection, count: usize) {
+        self.until_started(connection, count).await;
+        self.settled(connection).await;
+        assert_eq!(self.runs(connection).await.len(), count);
+    }
+
     pub async fn until_run_after(&self, connection: &Connection, time: DateTime<Utc>) {
         until(&format!("a run of {} that starts after {time}", connection.email), || async {
             let runs = self.runs(connection).await;

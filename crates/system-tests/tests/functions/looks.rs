@@ -62,13 +62,6 @@ async fn at_rest(scene: &Scene, connection: &Connection) -> Value {
     .await
 }
 
-async fn until_runs(scene: &Scene, connection: &Connection, count: usize) {
-    until(&format!("{count} runs"), || async { (scene.runs(connection).await.len() >= count).then_some(()) })
-        .await;
-    scene.settled(connection).await;
-    assert_eq!(scene.runs(connection).await.len(), count);
-}
-
 /// A connection that was run and looked at an hour ago.
 async fn opened(scene: &Scene) -> Connection {
     let connection = scene.open().await;
@@ -204,7 +197,7 @@ async fn a_notification_that_may_be_an_echo_is_settled_by_a_look(scene: &Scene) 
     // The same notification of a calendar that is not what it was.
     scene.change_silently(&connection).await;
     notify(scene, &connection, 3).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     assert_ne!(scene.row(&connection).await["sync_seen"], before["sync_seen"]);
 }
 
@@ -239,7 +232,7 @@ async fn a_channel_that_died_in_silence_is_noticed_by_a_look(scene: &mut Scene) 
         if is_replaced {
             scene.let_an_hour_pass(&connection).await;
             scene.change(&connection).await;
-            until_runs(scene, &connection, 3).await;
+            scene.until_runs(&connection, 3).await;
             assert_eq!(scene.runs(&connection).await[2].reason, "calendar_changed");
         }
         scene.clear().await.unwrap();
@@ -435,7 +428,7 @@ async fn a_run_finds_a_token_that_is_good_for_five_minutes(scene: &Scene) {
         };
         let answer = scene.calendar(reqwest::Method::GET, &list, "").send().await.unwrap();
         assert!(answer.status().is_success(), "{left}: {answer:?}");
-        until_runs(scene, &connection, 2).await;
+        scene.until_runs(&connection, 2).await;
         assert!(scene.runs(&connection).await[1].succeeded(), "{left}");
         assert_eq!(
             scene.asked_google(&connection, "token").await - tokens,
@@ -456,7 +449,7 @@ async fn a_token_endpoint_that_is_down_costs_no_run(scene: &Scene) {
         scene.fault(&connection, fault).await;
         scene.set(&connection, "expires_at = now() - interval '1 hour'").await;
         notify(scene, &connection, 2).await;
-        until_runs(scene, &connection, 2).await;
+        scene.until_runs(&connection, 2).await;
         let row = scene.row(&connection).await;
         assert_eq!((&row["webhook_error"], &row["sync_error"]), (&Value::Null, &Value::Null));
         assert_eq!(scene.status(&connection).await["status"], "active");
@@ -495,7 +488,7 @@ async fn a_notification_that_may_be_an_echo_is_answered_after_one_database_reque
     assert!(made[0].json()["webhook_notified_at"].is_string(), "{}", made[0].json());
     assert_eq!(google().await, calls, "nothing is asked of Google before");
     held.release();
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     assert_eq!(google().await, calls + 2);
     let row = scene.row(&connection).await;
     assert!(seconds_ahead(&row["webhook_notified_at"]) > -60.0, "{row}");

@@ -47,13 +47,6 @@ fn touches(connection: &Connection) -> impl Fn(&Asked) -> bool + Send + Sync + u
     move |asked| asked.is_rest() && (asked.uri.contains(&id) || asked.uri.contains(&hash))
 }
 
-async fn until_runs(scene: &Scene, connection: &Connection, count: usize) {
-    until(&format!("{count} runs"), || async { (scene.runs(connection).await.len() >= count).then_some(()) })
-        .await;
-    scene.settled(connection).await;
-    assert_eq!(scene.runs(connection).await.len(), count);
-}
-
 async fn a_change_is_answered_after_one_database_request_and_followed_by_a_run(scene: &Scene) {
     let connection = scene.open().await;
     let row = scene.row(&connection).await;
@@ -80,7 +73,7 @@ async fn a_change_is_answered_after_one_database_request_and_followed_by_a_run(s
     let request: Uuid = asked[0].json()["sync_request_id"].as_str().unwrap().parse().unwrap();
     assert!(born(request) > ago(30));
 
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     let run = scene.runs(&connection).await.remove(1);
     assert_eq!((run.request_id, run.connection_id), (request, connection.id));
     assert!(time(&scene.row(&connection).await["last_sync_at"]) >= run.started_at);
@@ -90,7 +83,7 @@ async fn an_event_in_the_calendar_leads_to_a_run(scene: &Scene) {
     let connection = scene.open().await;
     let row = scene.row(&connection).await;
     scene.change(&connection).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     let deliveries = scene.deliveries(row["webhook_id"].as_str().unwrap()).await;
     assert!(deliveries.iter().all(|delivery| delivery["status"] == 200), "{deliveries:?}");
 }
@@ -135,7 +128,7 @@ async fn a_duplicate_or_late_notification_changes_nothing(scene: &Scene) {
     let row = scene.row(&connection).await;
     let numbered = |number| Notification::of(&connection, &row, number);
     assert_eq!(scene.notify(&numbered(10)).await.status, 200);
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     let before = scene.row(&connection).await;
     let late =
         [numbered(10), numbered(3), numbered(1), numbered(1).state("sync"), numbered(12).state("sync")];
@@ -151,7 +144,7 @@ async fn a_duplicate_starts_a_run_that_is_owed(scene: &Scene) {
     let row = scene.row(&connection).await;
     scene.set(&connection, &format!("sync_request_id = '{}'", Uuid::new_v4())).await;
     assert_eq!(scene.notify(&Notification::of(&connection, &row, 1)).await.status, 200);
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
 }
 
 async fn numbers_have_gaps_and_are_large(scene: &Scene) {
@@ -180,7 +173,7 @@ async fn an_orphan_is_heard_and_stopped(scene: &Scene) {
     let orphan = scene.watch_directly(&connection, &Uuid::new_v4().to_string()).await;
     scene.speak(&connection, &orphan.id).await;
     scene.until_stopped(&connection, &orphan.id).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     assert_eq!(scene.live_channels(&connection).await, [current.as_str()]);
     assert_eq!(scene.row(&connection).await["webhook_id"], json!(current));
 
@@ -207,7 +200,7 @@ async fn the_channel_of_before_a_renewal_is_heard_and_stopped(scene: &Scene) {
     let runs = scene.runs(&connection).await.len();
     scene.speak(&connection, old["webhook_id"].as_str().unwrap()).await;
     scene.until_stopped(&connection, old["webhook_id"].as_str().unwrap()).await;
-    until_runs(scene, &connection, runs + 1).await;
+    scene.until_runs(&connection, runs + 1).await;
     let row = scene.row(&connection).await;
     assert_eq!(scene.live_channels(&connection).await, [row["webhook_id"].as_str().unwrap()]);
 }
@@ -224,7 +217,7 @@ async fn a_pending_channel_is_heard_and_kept(scene: &Scene) {
 
     let change = Notification::of(&connection, &row, 2).channel(&pending.id);
     assert_eq!(scene.notify(&change).await.status, 200);
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     let after = scene.row(&connection).await;
     assert_eq!(after["webhook_pending_id"], json!(pending.id));
     assert_eq!((&after["webhook_id"], &after["webhook_message_number"]), (&row["webhook_id"], &json!(1)));
@@ -251,7 +244,7 @@ async fn a_channel_that_becomes_the_current_one_meanwhile_loses_nothing(scene: &
     let (answer, ()) = join(scene.notify(&change), commit).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(scene.row(&connection).await["webhook_message_number"], 3);
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     assert_eq!(scene.asked_google(&connection, "stop").await, 0);
 }
 
@@ -375,7 +368,7 @@ async fn a_notification_that_google_repeats_is_not_lost(scene: &Scene) {
     let channel = scene.row(&connection).await["webhook_id"].as_str().unwrap().to_owned();
     scene.backdrop.tap.spoil(2, Spoil::Answer(500, "{}"), touches(&connection));
     scene.speak(&connection, &channel).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
     let last = scene.deliveries(&channel).await.pop().unwrap();
     assert_eq!((&last["attempts"], &last["status"]), (&json!(3), &json!(200)), "{last}");
 }
@@ -393,7 +386,7 @@ async fn a_database_that_is_down_is_a_503_and_google_repeats(scene: &mut Scene) 
     until_delivered(scene, channel, 503).await;
     scene.postgrest().restart().await.unwrap();
     until_delivered(scene, channel, 200).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_runs(&connection, 2).await;
 }
 
 async fn until_delivered(scene: &Scene, channel: &str, status: u16) {

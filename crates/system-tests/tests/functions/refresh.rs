@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use system_tests::{Caller, Connection, REFRESH, until};
+use system_tests::{Caller, REFRESH};
 use uuid::Uuid;
 
 use crate::case::cases;
@@ -27,11 +27,6 @@ cases! {
 
 const OLD: &str = "webhook_opened_at = now() - interval '1 minute'";
 
-async fn until_runs(scene: &Scene, connection: &Connection, count: usize) {
-    until(&format!("{count} runs"), || async { (scene.runs(connection).await.len() >= count).then_some(()) })
-        .await;
-}
-
 async fn the_button_renews_stops_the_old_channel_and_runs(scene: &Scene) {
     let user = scene.user().await;
     let connection = scene.connection_of(user.id).await;
@@ -43,7 +38,7 @@ async fn the_button_renews_stops_the_old_channel_and_runs(scene: &Scene) {
     assert_eq!(row["status"], "active");
     assert_ne!(row["webhook_id"], json!(old));
     scene.until_stopped(&connection, &old).await;
-    until_runs(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     let settled = scene.settled(&connection).await;
     assert_eq!(settled["webhook_id"], row["webhook_id"]);
     assert_eq!(scene.live_channels(&connection).await, [row["webhook_id"].as_str().unwrap()]);
@@ -104,7 +99,7 @@ async fn the_button_tells_what_is_wrong_and_runs_all_the_same(scene: &Scene) {
         let row = if expected.0 == 409 {
             scene.row(&connection).await
         } else {
-            until_runs(scene, &connection, 2).await;
+            scene.until_started(&connection, 2).await;
             scene.settled(&connection).await
         };
         assert_eq!(row["sync_request_id"].is_string(), expected.0 == 409);
@@ -192,7 +187,7 @@ async fn the_button_does_not_wait_for_a_backoff(scene: &Scene) {
     scene.set(&connection, &format!("{failing}, {later}")).await;
     let answer = scene.call(REFRESH, Caller::Service, connection.target()).await;
     assert_eq!(answer.connections()[0]["status"], "active");
-    until_runs(scene, &connection, 1).await;
+    scene.until_started(&connection, 1).await;
     let row = scene.settled(&connection).await;
     assert_eq!((&row["webhook_error"], &row["webhook_attempts"]), (&Value::Null, &json!(0)));
     assert!(seconds_ahead(&row["webhook_lease_until"]) <= 5.0, "{row}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use system_tests::{Connection, is_epoch, time, until, within};
+use system_tests::{Connection, is_epoch, time, within};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -42,17 +42,12 @@ async fn change(scene: &Scene, connection: &Connection, number: u64) {
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-async fn until_started(scene: &Scene, connection: &Connection, count: usize) {
-    until(&format!("{count} runs"), || async { (scene.runs(connection).await.len() >= count).then_some(()) })
-        .await;
-}
-
 async fn a_burst_costs_a_leading_and_a_trailing_run(scene: &Scene) {
     let connection = scene.open().await;
     let row = scene.row(&connection).await;
     scene.behave(&connection, json!({ "delay_ms": 2500 })).await;
     change(scene, &connection, 2).await;
-    until_started(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     let changes = (3..23).map(|number| Notification::of(&connection, &row, number));
     let answers = join_all(changes.map(|change| async move { scene.notify(&change).await })).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
@@ -70,7 +65,7 @@ async fn a_run_is_booked_before_it_starts(scene: &Scene) {
     let connection = scene.open().await;
     scene.behave(&connection, json!({ "delay_ms": 1500, "times": 1 })).await;
     change(scene, &connection, 2).await;
-    until_started(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     let during = scene.row(&connection).await;
     assert_eq!(during["sync_attempts"], 1);
     assert_between(seconds_ahead(&during["sync_lease_until"]), 170.0, 181.0, "the lease");
@@ -191,7 +186,7 @@ async fn a_claim_or_an_end_that_is_never_answered_keeps_the_lease(scene: &Scene)
         });
         change(scene, &connection, 2).await;
         let leased = scene.row_where(&connection, "a lease", |row| !is_epoch(&row["sync_lease_until"])).await;
-        until_started(scene, &connection, runs).await;
+        scene.until_started(&connection, runs).await;
         change(scene, &connection, 3).await;
         // Nothing shows the end of background work that does nothing.
         sleep(Duration::from_millis(700)).await;
@@ -221,7 +216,7 @@ async fn a_request_during_a_run_is_followed_by_another_run(scene: &Scene) {
     let connection = scene.open().await;
     scene.behave(&connection, json!({ "delay_ms": 1000, "times": 1 })).await;
     change(scene, &connection, 2).await;
-    until_started(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     let during = Utc::now();
     change(scene, &connection, 3).await;
     scene.settled(&connection).await;
@@ -235,7 +230,7 @@ async fn a_run_that_has_lost_its_lease_asks_for_another_one(scene: &Scene) {
     let connection = scene.open().await;
     scene.behave(&connection, json!({ "delay_ms": 1500, "times": 1 })).await;
     change(scene, &connection, 2).await;
-    until_started(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     // Another holder came, ran, and has released; or is still at it.
     scene.set(&connection, "sync_lease_until = now() + interval '1 minute', sync_request_id = null").await;
     let stolen = scene.row(&connection).await;
@@ -268,7 +263,7 @@ async fn an_echo_loop_is_braked_and_loses_nothing(scene: &Scene) {
     let over = time(&braked["sync_not_before"]);
     sleep((over - Utc::now()).to_std().unwrap_or_default()).await;
     change(scene, &connection, 1_000).await;
-    until_started(scene, &connection, runs.len() + 1).await;
+    scene.until_started(&connection, runs.len() + 1).await;
     let next = &scene.runs(&connection).await[runs.len()];
     assert!(next.started_at >= over, "a run during the pause");
 }
@@ -331,7 +326,7 @@ async fn a_pause_during_a_run_does_not_spoil_its_end(scene: &Scene) {
     let connection = scene.open().await;
     scene.behave(&connection, json!({ "delay_ms": 1000, "times": 1 })).await;
     change(scene, &connection, 2).await;
-    until_started(scene, &connection, 2).await;
+    scene.until_started(&connection, 2).await;
     scene.set(&connection, "sync_enabled = false").await;
     let after = scene.settled(&connection).await;
     assert_eq!(after["sync_attempts"], 0);
