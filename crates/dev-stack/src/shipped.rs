@@ -1,6 +1,6 @@
 //! The functions of this checkout, never older than their sources.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -19,6 +19,12 @@ pub(crate) fn shipped_directory() -> PathBuf {
     repository().join("supabase/functions")
 }
 
+/// Whether these are the functions of this checkout, however their directory is written.
+pub(crate) fn is_shipped(functions: &Path) -> bool {
+    let shipped = shipped_directory().canonicalize();
+    shipped.is_ok_and(|shipped| functions.canonicalize().is_ok_and(|functions| functions == shipped))
+}
+
 fn build() -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
@@ -28,4 +34,18 @@ fn build() -> Result<(), String> {
         .output()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
     if built.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&built.stderr).into_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_functions_are_known_by_any_path_to_them() {
+        for written in ["supabase/functions", "./supabase/functions", "crates/../supabase/functions"] {
+            assert!(is_shipped(&repository().join(written)), "{written}");
+        }
+        assert!(!is_shipped(&repository().join("supabase")));
+        assert!(!is_shipped(&repository().join("missing")));
+    }
 }

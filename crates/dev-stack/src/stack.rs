@@ -13,7 +13,7 @@ use sample_app::{HostWrites, SampleApp, Services};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::shipped::{shipped_directory, shipped_functions};
+use crate::shipped::{is_shipped, shipped_directory, shipped_functions};
 
 pub struct Config {
     pub backend: Backend,
@@ -65,7 +65,7 @@ pub struct Stack {
 
 impl Stack {
     pub async fn start(config: Config, progress: impl Fn(&str)) -> Result<Self> {
-        if config.functions_dir == shipped_directory() {
+        if is_shipped(&config.functions_dir) {
             shipped_functions()?;
         }
         let entrance = Entrance::open(config.port).await?;
