@@ -189,7 +189,7 @@ impl HostApp {
     /// Has Google lose the channel, without a word. Its id, if one is open.
     pub(crate) async fn forget_channel(&self, user: Uuid) -> Result<Option<String>> {
         #[derive(Deserialize)]
-        struct Row {
+        struct Watched {
             webhook_id: Option<String>,
         }
         let query = [
@@ -197,7 +197,7 @@ impl HostApp {
             ("provider", "eq.google".to_owned()),
             ("select", "webhook_id".to_owned()),
         ];
-        let found: Vec<Row> =
+        let found: Vec<Watched> =
             rows(self.services().rest(Method::GET, "calendar_connections").query(&query)).await?;
         let Some(channel) = found.into_iter().find_map(|row| row.webhook_id) else { return Ok(None) };
         let url = format!("{}/control/channels/{channel}/forget", self.services().google_url);
@@ -259,7 +259,7 @@ impl HostApp {
 
     async fn connection(&self, user: Uuid) -> Result<Option<Uuid>> {
         #[derive(Deserialize)]
-        struct Row {
+        struct Connection {
             id: Uuid,
         }
         let query = [
@@ -269,7 +269,7 @@ impl HostApp {
             ("order", "created_at".to_owned()),
             ("limit", "1".to_owned()),
         ];
-        let found: Vec<Row> =
+        let found: Vec<Connection> =
             rows(self.services().rest(Method::GET, "calendar_connections").query(&query)).await?;
         Ok(found.into_iter().next().map(|row| row.id))
     }

@@ -50,13 +50,13 @@ pub(crate) async fn write(
     calendar: &mut ConnectedCalendar<'_>,
     planned: &[Planned],
 ) -> Result<(), CalendarError> {
-    let written = own_events(calendar).await?;
     let writes = match style {
-        HostWrites::None => Vec::new(),
-        HostWrites::InPlace => in_place(&written, planned),
-        HostWrites::Recreate => recreate(&written, planned),
+        HostWrites::None => return Ok(()),
+        HostWrites::InPlace => in_place,
+        HostWrites::Recreate => recreate,
     };
-    carry_out(writes, calendar).await
+    let written = own_events(calendar).await?;
+    carry_out(writes(&written, planned), calendar).await
 }
 
 /// Takes the sessions out of the calendar.

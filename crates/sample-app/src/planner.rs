@@ -115,10 +115,7 @@ impl Planner {
                 moved += 1;
             }
         }
-        match self.host_writes(user) {
-            HostWrites::None => {}
-            style => host_writes::write(style, &mut calendar, &planned).await?,
-        }
+        host_writes::write(self.host_writes(user), &mut calendar, &planned).await?;
         Ok(moved)
     }
 
