@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `POST /control/accounts {email, scopes?, access_token_seconds?, rotate_refresh_tokens?}` | a grant without the browser; creates the account and its primary calendar where missing, and sets what is given. → `{email, access_token, refresh_token, expires_at, client_id}` |
 //! | `POST /control/calendars {email, id, push?, access_role?}` | gives the account a calendar (or changes this one; an id that another account has is shared). `push: false` → `watch` answers `pushNotSupportedForRequestedResource`. `access_role`: `owner` (default), `writer`, `reader` |
-//! | `POST /control/events {email, calendar_id?, events, from?}` | adds events to the calendar, one an hour from `from` (now) on, until it holds so many; one change, however many. → `{events}` |
+//! | `POST /control/events {email, calendar_id?, events, more?, from?, silently?}` | adds events to the calendar, one an hour from `from` (now) on, until it holds so many, or with `more` that many more; one change, however many; `silently`: no channel tells of it. → `{events}` |
 //! | `POST /control/revoke {email}` | every grant: refresh tokens answer `invalid_grant`, access tokens `authError` |
 //! | `POST /control/expire-access-tokens {email}` | access tokens issued so far answer `authError` |
 //! | `POST /control/client {client_id?, client_secret?}` | replaces the OAuth client; grants stay with the client they were given to |
