@@ -39,7 +39,11 @@ impl Check for SilenceIsNoticed {
             Fact::Reached(Moment::Reconciled) => {
                 for (case, row) in record.healthy().filter(|(_, row)| is_consenting(row)) {
                     is_looked_at(record, at, case, row, found);
-                    if let Some(change) = case.changes.iter().find(|change| !case.seen_since(change.at, at)) {
+                    // What the host writes while the day ends is for the next look.
+                    let is_old =
+                        |change: &&KnownChange| change.at < at - micros(LOOK_INTERVAL) / 10 * 11 - SWEEP;
+                    let mut old = case.changes.iter().filter(is_old);
+                    if let Some(change) = old.find(|change| !case.seen_since(change.at, at)) {
                         let when = seconds(change.at);
                         let what = format!("a day later nobody has looked at the change at {when} s");
                         found.broken(case.number, what);
