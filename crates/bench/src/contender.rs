@@ -1,0 +1,133 @@
+//! A receiver in a Deno process of its own, and what the process costs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use dev_stack::shipped_functions;
+use local_supabase::{Deno, deno, repository};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::wire::Line;
+use crate::world::{World, bytes_of};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) const OURS: &str = "ours";
+pub(crate) const BARE: &str = "bare";
+
+/// A function to be served.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) entry: PathBuf,
+    /// Whether a notification is followed by a run.
+    pub(crate) runs: bool,
+    /// In bytes.
+    pub(crate) upload: u64,
+}
+
+/// Ours and its peers. Those that import from npm are made one file each, in `directory`: their best case.
+pub(crate) async fn contenders(directory: &Path) -> Result<Vec<Contender>> {
+    let functions = shipped_functions()?;
+    let peers = repository().join("crates/bench/peers");
+    let shared = functions.join("_shared");
+    let entry = functions.join("google-calendar-webhook/index.ts");
+    let uploaded = ["serve.ts", "decode.js", "wasm/calendar_webhooks.js", "wasm/module.js"]
+        .map(|file| shared.join(file));
+    let uploaded: Vec<&Path> = uploaded.iter().map(PathBuf::as_path).chain([entry.as_path()]).collect();
+    let ours = Contender { name: OURS, upload: bytes_of(&uploaded)?, entry, runs: true };
+    let entry = peers.join("bare/index.ts");
+    let mut contenders =
+        vec![ours, Contender { name: BARE, upload: bytes_of(&[&entry])?, entry, runs: false }];
+    for name in ["TypeScript", "googleapis"] {
+        let entry = directory.join(format!("{name}.js"));
+        let bundled = Command::new("node")
+            .arg(peers.join("bundle.mjs"))
+            .arg(repository().join("scripts/node_modules"))
+            .arg(peers.join(name.to_lowercase()).join("index.ts"))
+            .arg(&entry)
+            .output()
+            .await?;
+        ensure!(bundled.status.success(), "{}", String::from_utf8_lossy(&bundled.stderr));
+        contenders.push(Contender { name, upload: bytes_of(&[&entry])?, entry, runs: true });
+    }
+    Ok(contenders)
+}
+
+pub(crate) struct Running {
+    process: Child,
+    pub(crate) port: u16,
+    started_at: Instant,
+    errors: PathBuf,
+}
+
+impl Running {
+    /// Starts the process, and does not wait until it is ready. `cache` is where Deno keeps what it compiled.
+    pub(crate) async fn start(entry: &Path, version: Deno, cache: &Path, world: &World) -> Result<Self> {
+        // Free now, and taken by nothing else meanwhile: nothing else is started at the same time.
+        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        let mut command = Command::new(deno(version)?);
+        command
+            .args(["serve", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .arg(entry)
+            .env_clear()
+            .env("DENO_DIR", cache)
+            .env("DENO_NO_UPDATE_CHECK", "1")
+            .env("NO_COLOR", "1")
+            .envs(world.environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(cache.join("stderr"))?)
+            .kill_on_drop(true);
+        let started_at = Instant::now();
+        Ok(Self { process: command.spawn()?, port, started_at, errors: cache.join("stderr") })
+    }
+
+    /// Sends it a request as soon as it listens. → how long after its start it was answered, and with what status
+    pub(crate) async fn first_answer(&mut self, headers: &str) -> Result<(Duration, u16)> {
+        loop {
+            if let Ok(mut line) = Line::open(self.port).await {
+                let status = line.post(headers).await?;
+                return Ok((self.started_at.elapsed(), status));
+            }
+            if let Some(status) = self.process.try_wait()? {
+                let last_words = fs::read_to_string(&self.errors).unwrap_or_default();
+                bail!("the function has ended ({status}): {last_words}");
+            }
+            ensure!(self.started_at.elapsed() < READY_WITHIN, "the function does not listen");
+            sleep(Duration::from_micros(500)).await;
+        }
+    }
+
+    /// What the process has used of all processors so far, in user and kernel mode.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(self.proc("stat")?)?;
+        let (_, fields) = stat.rsplit_once(')').context("a name in parentheses")?;
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        // Ticks are hundredths of a second wherever Deno runs.
+        Ok(Duration::from_millis(10 * ticks))
+    }
+
+    /// The memory that it occupies, in MB; with `peak`, the most so far.
+    pub(crate) fn rss(&self, peak: bool) -> Result<f64> {
+        let field = if peak { "VmHWM:" } else { "VmRSS:" };
+        let status = fs::read_to_string(self.proc("status")?)?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> Result<String> {
+        Ok(format!("/proc/{}/{file}", self.process.id().context("the process has ended")?))
+    }
+
+    pub(crate) async fn end(mut self) {
+        let _ = self.process.kill().await;
+    }
+}
