@@ -68,24 +68,40 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the process, and does not wait until it is ready. `cache` is where Deno keeps what it compiled.
     pub(crate) async fn start(entry: &Path, version: Deno, cache: &Path, world: &World) -> Result<Self> {
+        Self::start_with(entry, version, cache, world, None).await
+    }
+
+    /// With a directory for V8's profile, `entry` is a program that serves by itself.
+    pub(crate) async fn start_with(
+        entry: &Path,
+        version: Deno,
+        cache: &Path,
+        world: &World,
+        profile: Option<&Path>,
+    ) -> Result<Self> {
         // Free now, and taken by nothing else meanwhile: nothing else is started at the same time.
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+        let errors = cache.join(format!("{port}.stderr"));
         let mut command = Command::new(deno(version)?);
+        match profile {
+            Some(directory) => command.arg("run").arg("--cpu-prof").arg("--cpu-prof-dir").arg(directory),
+            None => command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]),
+        };
         command
-            .args(["serve", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
             .arg(entry)
             .env_clear()
             .env("DENO_DIR", cache)
             .env("DENO_NO_UPDATE_CHECK", "1")
             .env("NO_COLOR", "1")
             .envs(world.environment())
+            .env("PORT", port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(cache.join("stderr"))?)
+            .stderr(fs::File::create(&errors)?)
             .kill_on_drop(true);
         let started_at = Instant::now();
-        Ok(Self { process: command.spawn()?, port, started_at, errors: cache.join("stderr") })
+        Ok(Self { process: command.spawn()?, port, started_at, errors })
     }
 
     /// Sends it a request as soon as it listens. → how long after its start it was answered, and with what status
@@ -96,12 +112,15 @@ impl Running {
                 return Ok((self.started_at.elapsed(), status));
             }
             if let Some(status) = self.process.try_wait()? {
-                let last_words = fs::read_to_string(&self.errors).unwrap_or_default();
-                bail!("the function has ended ({status}): {last_words}");
+                bail!("the function has ended ({status}): {}", self.last_words());
             }
             ensure!(self.started_at.elapsed() < READY_WITHIN, "the function does not listen");
             sleep(Duration::from_micros(500)).await;
         }
+    }
+
+    pub(crate) fn last_words(&self) -> String {
+        fs::read_to_string(&self.errors).unwrap_or_default()
     }
 
     /// What the process has used of all processors so far, in user and kernel mode.
@@ -125,6 +144,13 @@ impl Running {
 
     fn proc(&self, file: &str) -> Result<String> {
         Ok(format!("/proc/{}/{file}", self.process.id().context("the process has ended")?))
+    }
+
+    pub(crate) async fn end_in_order(mut self) -> Result<()> {
+        let id = self.process.id().context("the process has ended")?;
+        Command::new("kill").arg(id.to_string()).status().await?;
+        self.process.wait().await?;
+        Ok(())
     }
 
     pub(crate) async fn end(mut self) {

@@ -19,6 +19,8 @@ const RECALCULATED: &[u8] =
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) body: String,
+    /// What PostgREST says of its own time, if it is told to.
+    pub(crate) server_timing: String,
 }
 
 pub(crate) struct Gateway {
@@ -67,9 +69,7 @@ impl Gateway {
     async fn serve(&self, stream: TcpStream) -> Result<()> {
         stream.set_nodelay(true)?;
         let mut caller = BufReader::new(stream);
-        let upstream = TcpStream::connect(("127.0.0.1", self.postgrest)).await?;
-        upstream.set_nodelay(true)?;
-        let mut upstream = BufReader::new(upstream);
+        let mut upstream = self.upstream().await?;
         while let Some(request) = read_message(&mut caller).await? {
             let line = request.first_line();
             let answer = if line.contains(" /functions/v1/recalculate-schedule") {
@@ -77,21 +77,41 @@ impl Gateway {
             } else {
                 let rewritten = line.replacen(" /rest/v1/", " /", 1) + "\r\n";
                 let bytes = [rewritten.as_bytes(), request.after_first_line()].concat();
-                upstream.write_all(&bytes).await?;
-                read_message(&mut upstream).await?.context("PostgREST closed the connection")?.bytes
+                // PostgREST closes connections that were idle for half a minute, as a contender's are meanwhile.
+                match exchange(&mut upstream, &bytes).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        upstream = self.upstream().await?;
+                        exchange(&mut upstream, &bytes).await?
+                    }
+                }
             };
             let delay = self.delay_ms.load(Ordering::Relaxed);
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;
             }
-            self.note(line, &request);
+            self.note(line, &request, &answer);
             caller.get_mut().write_all(&answer).await?;
         }
         Ok(())
     }
 
-    fn note(&self, line: String, request: &Message) {
-        let asked = Asked { line, body: request.body() };
+    async fn upstream(&self) -> Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(("127.0.0.1", self.postgrest)).await?;
+        stream.set_nodelay(true)?;
+        Ok(BufReader::new(stream))
+    }
+
+    fn note(&self, line: String, request: &Message, answer: &[u8]) {
+        let answer = String::from_utf8_lossy(answer);
+        let server_timing = answer.lines().find_map(|line| line.strip_prefix("Server-Timing: "));
+        let server_timing = server_timing.unwrap_or_default().to_owned();
+        let asked = Asked { line, body: request.body(), server_timing };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     }
+}
+
+async fn exchange(upstream: &mut BufReader<TcpStream>, request: &[u8]) -> Result<Vec<u8>> {
+    upstream.write_all(request).await?;
+    Ok(read_message(upstream).await?.context("PostgREST closed the connection")?.bytes)
 }

@@ -14,7 +14,7 @@ use crate::report::{Progress, Report};
 use crate::wire::Line;
 use crate::world::{Channel, World};
 
-const MOST_LANES: i32 = 64;
+pub(crate) const MOST_LANES: i32 = 64;
 /// As large that what is asked after the answer has not been answered when the answer arrives.
 const DELAY: Duration = Duration::from_millis(60);
 
@@ -28,7 +28,7 @@ pub(crate) struct Amount {
 
 impl Amount {
     pub(crate) const QUICK: Self = Self { rounds: 2, acks: 64, runs: 16 };
-    pub(crate) const FULL: Self = Self { rounds: 7, acks: 960, runs: 240 };
+    pub(crate) const FULL: Self = Self { rounds: 5, acks: 640, runs: 160 };
 
     /// How many steps [`measure`] takes for so many contenders.
     pub(crate) fn steps(&self, contenders: usize) -> usize {
@@ -135,7 +135,7 @@ fn rotated<T>(all: &[T], round: usize) -> impl Iterator<Item = &T> {
 
 /// Sends so many notifications over so many connections at once, each of which waits for the answer before the next,
 /// and speaks for channels of its own. → how long each answer took, in milliseconds
-async fn acknowledge(
+pub(crate) async fn acknowledge(
     running: &Running,
     channels: &mut [Channel],
     lanes: usize,
@@ -152,7 +152,7 @@ async fn acknowledge(
             let started = Instant::now();
             let status = line.post(&headers).await?;
             acks.push(milliseconds(started.elapsed()));
-            ensure!(status == 200, "a notification was answered with {status}");
+            ensure!(status == 200, "a notification was answered with {status}: {}", running.last_words());
         }
         Ok(acks)
     });

@@ -87,10 +87,14 @@ impl Line {
 
     /// → the answer's status
     pub(crate) async fn post(&mut self, headers: &str) -> Result<u16> {
-        let request = format!("POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n{headers}\r\n");
-        self.0.write_all(request.as_bytes()).await?;
-        let answer = read_message(&mut self.0).await?.context("the function closed the connection")?;
+        let answer = self.ask(headers).await?;
         let status = answer.first_line().split(' ').nth(1).and_then(|status| status.parse().ok());
         status.context("an answer without a status")
+    }
+
+    pub(crate) async fn ask(&mut self, headers: &str) -> Result<Message> {
+        let request = format!("POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n{headers}\r\n");
+        self.0.write_all(request.as_bytes()).await?;
+        read_message(&mut self.0).await?.context("the function closed the connection")
     }
 }

@@ -115,6 +115,10 @@ impl World {
         Ok(rows.iter().map(channel).collect())
     }
 
+    pub(crate) fn access_token(&self) -> &str {
+        &self.access_token
+    }
+
     /// Changes the rows of these channels.
     pub(crate) async fn set(&self, channels: &[Channel], assignments: &str) -> Result<()> {
         let ids: Vec<Uuid> = channels.iter().map(|channel| channel.connection).collect();
