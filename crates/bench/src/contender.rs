@@ -19,6 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) const OURS: &str = "ours";
 pub(crate) const BARE: &str = "bare";
+pub(crate) const TYPESCRIPT: &str = "TypeScript";
 
 /// A function to be served.
 pub(crate) struct Contender {
@@ -30,20 +31,14 @@ pub(crate) struct Contender {
     pub(crate) upload: u64,
 }
 
-/// Ours and its peers. Those that import from npm are made one file each, in `directory`: their best case.
-pub(crate) async fn contenders(directory: &Path) -> Result<Vec<Contender>> {
-    let functions = shipped_functions()?;
+/// Ours and its peers, and ours of another checkout, if there is one to be measured against. Peers that import from npm
+/// are made one file each, in `directory`: their best case.
+pub(crate) async fn contenders(directory: &Path, against: Option<&Path>) -> Result<Vec<Contender>> {
     let peers = repository().join("crates/bench/peers");
-    let shared = functions.join("_shared");
-    let entry = functions.join("google-calendar-webhook/index.ts");
-    let uploaded = ["serve.ts", "decode.js", "wasm/calendar_webhooks.js", "wasm/module.js"]
-        .map(|file| shared.join(file));
-    let uploaded: Vec<&Path> = uploaded.iter().map(PathBuf::as_path).chain([entry.as_path()]).collect();
-    let ours = Contender { name: OURS, upload: bytes_of(&uploaded)?, entry, runs: true };
     let entry = peers.join("bare/index.ts");
-    let mut contenders =
-        vec![ours, Contender { name: BARE, upload: bytes_of(&[&entry])?, entry, runs: false }];
-    for name in ["TypeScript", "googleapis"] {
+    let bare = Contender { name: BARE, upload: bytes_of(&[&entry])?, entry, runs: false };
+    let mut contenders = vec![receiver(OURS, &shipped_functions()?)?, bare];
+    for name in [TYPESCRIPT, "googleapis"] {
         let entry = directory.join(format!("{name}.js"));
         let bundled = Command::new("node")
             .arg(peers.join("bundle.mjs"))
@@ -55,7 +50,19 @@ pub(crate) async fn contenders(directory: &Path) -> Result<Vec<Contender>> {
         ensure!(bundled.status.success(), "{}", String::from_utf8_lossy(&bundled.stderr));
         contenders.push(Contender { name, upload: bytes_of(&[&entry])?, entry, runs: true });
     }
+    if let Some(functions) = against {
+        contenders.push(receiver("against", &functions.canonicalize()?)?);
+    }
     Ok(contenders)
+}
+
+/// The receiver of a directory like `supabase/functions`.
+fn receiver(name: &'static str, functions: &Path) -> Result<Contender> {
+    let entry = functions.join("google-calendar-webhook/index.ts");
+    let shared = ["serve.ts", "decode.js", "wasm/calendar_webhooks.js", "wasm/module.js"];
+    let uploaded: Vec<PathBuf> = shared.iter().map(|file| functions.join("_shared").join(file)).collect();
+    let uploaded: Vec<&Path> = uploaded.iter().map(PathBuf::as_path).chain([entry.as_path()]).collect();
+    Ok(Contender { name, upload: bytes_of(&uploaded)?, entry, runs: true })
 }
 
 pub(crate) struct Running {

@@ -51,10 +51,13 @@ struct Options {
     /// Also draw it, into this SVG file.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Measure the receiver of another checkout beside it: a directory like supabase/functions, built.
+    #[arg(long, value_name = "DIRECTORY")]
+    against: Option<PathBuf>,
     /// Measure nothing: compute what so many connections ask of every part, and what gives way first.
     #[arg(long, value_name = "CONNECTIONS", num_args = 1.., conflicts_with_all = ["quick", "json", "plot"])]
     capacity: Vec<u64>,
-    /// Measure nothing: write V8's profile of our receiver into this directory, and print PostgREST's own times.
+    /// Measure nothing: write V8's profile of each receiver into this directory, and print PostgREST's own times.
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["quick", "json", "plot", "capacity"])]
     profile: Option<PathBuf>,
 }
@@ -77,7 +80,7 @@ async fn run(options: Options) -> Result<()> {
         return Ok(());
     }
     let directory = TempDir::new()?;
-    let contenders = contenders(directory.path()).await?;
+    let contenders = contenders(directory.path(), options.against.as_deref()).await?;
     if let Some(directory) = options.profile {
         let mut world = World::start().await?;
         let directory = std::path::absolute(directory)?;

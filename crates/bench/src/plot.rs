@@ -25,8 +25,7 @@ pub(crate) fn svg(report: &Report) -> String {
         let medians: Vec<(f64, &str)> = medians.collect();
         let largest = medians.iter().map(|(median, _)| *median).fold(f64::MIN_POSITIVE, f64::max);
         y += 16;
-        let unit = if measure.unit.is_empty() { String::new() } else { format!(", {}", measure.unit) };
-        let _ = writeln!(body, "<text x='0' y='{}'>{}{unit}</text>", y + 12, measure.what);
+        let _ = writeln!(body, "<text x='0' y='{}'>{}</text>", y + 12, measure.label());
         let _ = writeln!(body, "<text x='0' y='{}' opacity='.6'>Deno {}</text>", y + 27, measure.deno);
         for (median, colour) in medians {
             let length = (median / largest * BARS).max(1.0);

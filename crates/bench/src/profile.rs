@@ -1,9 +1,9 @@
-//! Where the time of an answer goes: V8's profile of our receiver, and PostgREST's own account of the request that each
+//! Where the time of an answer goes: V8's profile of each receiver, and PostgREST's own account of the request that each
 //! contender makes.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,32 +11,30 @@ use local_supabase::Deno;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::contender::{Contender, OURS, Running};
+use crate::contender::{Contender, Running};
 use crate::measure::{MOST_LANES, acknowledge};
 use crate::report::digits;
 use crate::world::World;
 
 const NOTIFICATIONS: usize = 4_000;
 
-/// Writes the profile into `directory`. → PostgREST's times, in Markdown
+/// Writes a profile of each into `directory`. → PostgREST's times, in Markdown
 pub(crate) async fn profile(world: &mut World, contenders: &[Contender], directory: &Path) -> Result<String> {
+    // What PostgREST 12.0.2 tells as milliseconds are microseconds.
     let timed = "alter role authenticator set pgrst.server_timing_enabled = 'true'";
     world.database.batch_execute(timed).await?;
     world.postgrest.restart().await?;
-    fs::create_dir_all(directory)?;
     let cache = TempDir::new()?;
     let mut channels = world.channels(MOST_LANES).await?;
     world.set(&channels, "sync_lease_until = now() + interval '1 day'").await?;
     let mut text =
-        "| PostgREST, ms | jwt | parse | plan | transaction | response |\n|---|---|---|---|---|---|\n"
+        "| PostgREST, µs | jwt | parse | plan | transaction | response |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for contender in contenders {
-        let profile = (contender.name == OURS).then_some(directory);
-        let entry = match profile {
-            Some(_) => ended_by_a_signal(&contender.entry, cache.path())?,
-            None => contender.entry.clone(),
-        };
-        let mut running = Running::start_with(&entry, Deno::Newest, cache.path(), world, profile).await?;
+        let entry = ended_by_a_signal(&contender.entry, cache.path())?;
+        let profile = directory.join(contender.name);
+        let mut running =
+            Running::start_with(&entry, Deno::Newest, cache.path(), world, Some(&profile)).await?;
         running.first_answer("").await?;
         acknowledge(&running, &mut channels, 1, 200).await?;
         world.gateway.take_asked();
@@ -62,7 +60,7 @@ pub(crate) async fn profile(world: &mut World, contenders: &[Contender], directo
 }
 
 /// V8 writes its profile where a program ends by itself.
-fn ended_by_a_signal(entry: &Path, directory: &Path) -> Result<std::path::PathBuf> {
+fn ended_by_a_signal(entry: &Path, directory: &Path) -> Result<PathBuf> {
     let file = directory.join("profiled.ts");
     let url = entry.to_str().context("a path that is no text")?;
     let program = format!(

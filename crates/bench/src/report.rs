@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::contender::{BARE, OURS};
+use crate::contender::{BARE, OURS, TYPESCRIPT};
 
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -65,39 +65,38 @@ impl Report {
     }
 
     pub(crate) fn markdown(&self) -> String {
+        let names: Vec<&str> = self.measures.iter().take(1).flat_map(Measure::contenders).collect();
         let mut text = String::new();
         let mut deno = "";
         for measure in &self.measures {
             if measure.deno != deno {
                 deno = &measure.deno;
-                text += &format!(
-                    "\n| Deno {deno} | ours | bare | TypeScript | googleapis | ours / bare | ours / TypeScript |\n"
-                );
-                text += "|---|---|---|---|---|---|---|\n";
+                let head = names.join(" | ");
+                text += &format!("\n| Deno {deno} | {head} | ours / bare | ours / TypeScript |\n");
+                text += &format!("|---|{}---|---|\n", "---|".repeat(names.len()));
             }
-            let median = |name: &str| measure.median(name);
             let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), digits);
             let ratio = |name: &str| {
-                let ratio = Some(median(OURS)? / median(name)?);
+                let ratio = Some(measure.median(OURS)? / measure.median(name)?);
                 ratio.filter(|ratio| ratio.is_finite())
             };
-            let unit = if measure.unit.is_empty() { String::new() } else { format!(", {}", measure.unit) };
-            text += &format!(
-                "| {}{unit} | {} | {} | {} | {} | {} | {} |\n",
-                measure.what,
-                cell(median(OURS)),
-                cell(median(BARE)),
-                cell(median("TypeScript")),
-                cell(median("googleapis")),
-                ratio(BARE).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
-                ratio("TypeScript").map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
-            );
+            let cells = names.iter().map(|name| measure.median(name));
+            let cells: Vec<String> = cells.chain([ratio(BARE), ratio(TYPESCRIPT)]).map(cell).collect();
+            text += &format!("| {} | {} |\n", measure.label(), cells.join(" | "));
         }
         self.notes.iter().fold(text, |text, note| text + "\n" + note)
     }
 }
 
 impl Measure {
+    pub(crate) fn label(&self) -> String {
+        if self.unit.is_empty() { self.what.clone() } else { format!("{}, {}", self.what, self.unit) }
+    }
+
+    fn contenders(&self) -> impl Iterator<Item = &'static str> {
+        self.values.iter().map(|values| values.contender)
+    }
+
     pub(crate) fn median(&self, contender: &str) -> Option<f64> {
         self.values.iter().find(|values| values.contender == contender).map(Values::median)
     }
