@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncWriteExt, BufReader};
@@ -21,6 +21,7 @@ pub(crate) struct Asked {
     pub(crate) body: String,
     /// What PostgREST says of its own time, if it is told to.
     pub(crate) server_timing: String,
+    pub(crate) took: Duration,
 }
 
 pub(crate) struct Gateway {
@@ -71,7 +72,7 @@ impl Gateway {
         let mut caller = BufReader::new(stream);
         let mut upstream = self.upstream().await?;
         while let Some(request) = read_message(&mut caller).await? {
-            let line = request.first_line();
+            let (line, started) = (request.first_line(), Instant::now());
             let answer = if line.contains(" /functions/v1/recalculate-schedule") {
                 RECALCULATED.to_vec()
             } else {
@@ -86,11 +87,12 @@ impl Gateway {
                     }
                 }
             };
+            let took = started.elapsed();
             let delay = self.delay_ms.load(Ordering::Relaxed);
             if delay > 0 {
                 sleep(Duration::from_millis(delay)).await;
             }
-            self.note(line, &request, &answer);
+            self.note(line, &request, &answer, took);
             caller.get_mut().write_all(&answer).await?;
         }
         Ok(())
@@ -102,11 +104,11 @@ impl Gateway {
         Ok(BufReader::new(stream))
     }
 
-    fn note(&self, line: String, request: &Message, answer: &[u8]) {
+    fn note(&self, line: String, request: &Message, answer: &[u8], took: Duration) {
         let answer = String::from_utf8_lossy(answer);
         let server_timing = answer.lines().find_map(|line| line.strip_prefix("Server-Timing: "));
         let server_timing = server_timing.unwrap_or_default().to_owned();
-        let asked = Asked { line, body: request.body(), server_timing };
+        let asked = Asked { line, body: request.body(), server_timing, took };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn profile(world: &mut World, contenders: &[Contender], directo
     let mut channels = world.channels(MOST_LANES).await?;
     world.set(&channels, "sync_lease_until = now() + interval '1 day'").await?;
     let mut text =
-        "| PostgREST, µs | jwt | parse | plan | transaction | response |\n|---|---|---|---|---|---|\n"
+        "| median, µs | jwt | parse | plan | transaction | response | the request | the answer to Google |\n|---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for contender in contenders {
         let entry = ended_by_a_signal(&contender.entry, cache.path())?;
@@ -38,9 +38,11 @@ pub(crate) async fn profile(world: &mut World, contenders: &[Contender], directo
         running.first_answer("").await?;
         acknowledge(&running, &mut channels, 1, 200).await?;
         world.gateway.take_asked();
-        acknowledge(&running, &mut channels, 1, NOTIFICATIONS).await?;
+        let acks = acknowledge(&running, &mut channels, 1, NOTIFICATIONS).await?;
         let mut phases = BTreeMap::<String, Vec<f64>>::new();
+        phases.insert("ack".to_owned(), acks.iter().map(|ack| ack * 1000.0).collect());
         for asked in world.gateway.take_asked() {
+            phases.entry("all".to_owned()).or_default().push(asked.took.as_micros() as f64);
             for phase in asked.server_timing.split(',') {
                 let Some((name, duration)) = phase.trim().split_once(";dur=") else { continue };
                 phases.entry(name.to_owned()).or_default().push(duration.parse()?);
@@ -51,7 +53,7 @@ pub(crate) async fn profile(world: &mut World, contenders: &[Contender], directo
             times.sort_by(f64::total_cmp);
             times.get(times.len() / 2).copied().map_or("–".to_owned(), digits)
         };
-        let cells = ["jwt", "parse", "plan", "transaction", "response"].map(cell).join(" | ");
+        let cells = ["jwt", "parse", "plan", "transaction", "response", "all", "ack"].map(cell).join(" | ");
         text += &format!("| {} | {cells} |\n", contender.name);
         running.end_in_order().await?;
         sleep(Duration::from_millis(100)).await;
