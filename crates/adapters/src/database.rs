@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::configuration::Configuration;
-use crate::http::{HttpRequest, HttpResponse, Method};
+use crate::http::{ANY_LENGTH, HttpRequest, HttpResponse, Method};
 use crate::json::{Field, object};
 use crate::refusal;
 use crate::timestamp::{format_timestamp, parse_timestamp};
@@ -96,7 +96,8 @@ impl Database {
     pub fn update_request(&self, update: &Update) -> HttpRequest {
         let fields: Vec<_> = update.set.iter().map(|(column, value)| (column.name(), field(value))).collect();
         let builder = self.rest.from(TABLE).update(object(&fields)).select(self.columns());
-        request(builder, &update.filters, Method::Patch)
+        // One row, whose values the table bounds.
+        HttpRequest { longest_answer: ANY_LENGTH, ..request(builder, &update.filters, Method::Patch) }
     }
 
     pub fn select_request(&self, query: &Query) -> HttpRequest {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
-use js_sys::{Date, Function, Promise, Reflect, Uint8Array};
+use js_sys::{Date, Function, Object, Promise, Reflect, Uint8Array};
 use protocol::Timestamp;
 use protocol::event::{Event, Level};
 use protocol::ports::{Clock, Entropy, Instance, Log};
@@ -11,7 +11,7 @@ use protocol::waiters::Waiters;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, RequestInit,
+    AbortController, ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, RequestInit,
     RequestRedirect, Response, TransformStream, console,
 };
 
@@ -49,9 +49,10 @@ async fn exchange(
 ) -> Result<Option<HttpResponse>, JsValue> {
     let init = RequestInit::new();
     init.set_method(request.method.name());
-    let headers = Headers::new()?;
+    // A plain object costs less than `Headers`.
+    let headers = Object::new();
     for (name, value) in &request.headers {
-        headers.append(name, value)?;
+        Reflect::set(&headers, &name.into(), &value.into())?;
     }
     init.set_headers(&headers);
     match &request.body {
@@ -64,8 +65,11 @@ async fn exchange(
     }
     // A redirect would carry the key to wherever it points.
     init.set_redirect(RequestRedirect::Manual);
-    let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-    init.set_signal(Some(&AbortSignal::timeout_with_u32(milliseconds)));
+    // Not `AbortSignal.timeout`: its timer outlives the answer, and keeps the request with it.
+    let controller = AbortController::new()?;
+    init.set_signal(Some(&controller.signal()));
+    let abort: Function = Reflect::get(&controller, &JsValue::from_str("abort"))?.unchecked_into();
+    let _timer = Timer(set_timeout(&abort.bind0(&controller), timeout.as_millis() as f64));
     let answer: Promise = fetch.call2(&JsValue::NULL, &request.url.into(), &init)?.unchecked_into();
     let response: Response = JsFuture::from(answer).await?.unchecked_into();
     let header = |name| response.headers().get(name);
@@ -78,7 +82,7 @@ async fn exchange(
             Some(String::new())
         }
         // At once, and 5 ms sooner than by Deno's first reader.
-        (limit, Some(_)) if length.is_some_and(|length| length <= limit) => {
+        (limit, Some(_)) if length.unwrap_or(usize::MAX) <= limit => {
             Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default())
         }
         (limit, Some(stream)) => read(&stream, limit).await?,

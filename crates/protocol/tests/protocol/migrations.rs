@@ -86,7 +86,7 @@ fn the_trigger_knows_the_word_for_a_rotated_token() {
 fn a_row_is_read_as_one_value_of_every_column_that_is_read() {
     let sql = migrations();
     let (_, function) = sql.split_once("function public.calendar_webhook_state(").unwrap();
-    let (_, object) = function.split_once("jsonb_build_object(").unwrap();
+    let (_, object) = function.split_once("json_build_object(").unwrap();
     let (object, _) = object.split_once(")\n").unwrap();
     let fields = Column::READ.iter().map(|column| format!("'{0}', connection.{0}", column.name()));
     let words = object.split_whitespace().collect::<Vec<_>>().join(" ");
