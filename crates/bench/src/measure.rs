@@ -46,7 +46,7 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let cache = TempDir::new()?;
     let mut busy = world.channels(MOST_LANES).await?;
-    // As while a run goes on: nothing follows the answer, whoever gives it.
+    // As while a run goes on: nothing follows the answer, of any contender.
     world.set(&busy, "sync_lease_until = now() + interval '1 day'").await?;
     let mut all = Vec::new();
     for contender in contenders {

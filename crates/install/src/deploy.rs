@@ -131,7 +131,7 @@ impl Deployment {
         if !needs_login {
             return Ok(());
         }
-        // Whoever may not list the secrets may deploy all the same: only a missing or unknown token counts.
+        // A user who may not list the secrets may deploy all the same: only a missing or unknown token counts.
         let mut command = self.supabase(self.project.root(), &["secrets", "list"]);
         let answer =
             command.arg(self.remote()).output().context("cannot start the CLI: run scripts/setup")?;

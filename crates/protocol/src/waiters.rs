@@ -1,5 +1,5 @@
-//! Who waits in this instance: of requests that wait for the same, few do. What another instance does is not known here,
-//! and nothing depends on it.
+//! Who waits in this instance: of requests that wait for the same, few do. What another instance does is not known
+//! here, and nothing depends on it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -38,8 +38,8 @@ impl Waiters {
         Some(Place { waiters: self.clone(), wait })
     }
 
-    /// Sleeps until the connection's run is due. Whoever comes later knows more of it, and takes over: then this ends at
-    /// once and returns false.
+    /// Sleeps until the connection's run is due. An invocation that comes later has read a newer row, and takes over:
+    /// then this ends at once and returns false.
     pub(crate) async fn sleep_for_all(
         &self,
         connection: ConnectionId,

@@ -190,7 +190,7 @@ fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
 }
 
 #[test]
-fn whoever_is_not_logged_in_is_told_so_before_anything_else() {
+fn somebody_who_is_not_logged_in_is_told_so_before_anything_else() {
     let deployment = Deploying::installed();
     let skip = ["--project-ref", PROJECT, "--skip", "build", "--skip", "doctor"];
     for token in ["", "sbp_ffffffffffffffffffffffffffffffffffffffff"] {

@@ -29,7 +29,7 @@ pub(super) async fn ask(
     Json(wish): Json<Wish>,
 ) -> Result<([(HeaderName, String); 1], Json<Value>), Refusal> {
     let browser = browser(&headers).map_or_else(secret, str::to_owned);
-    // Whoever wants another account is to choose it, and a calendar of another is what this small app can offer.
+    // Somebody who wants another account is to choose it, and a calendar of another is what this small app can offer.
     let wants_another = matches!(wish.reason.as_str(), "add" | "choose_calendar");
     let hint = (!wants_another).then_some(user.email.as_str());
     let page = host_app.consent_page(user.id, &browser, hint)?;

@@ -140,7 +140,7 @@ impl ChangesAreSeenPromptly {
                     }
                 }
                 for ((_, connection), (released_at, row)) in released {
-                    // Whoever waits for all may have met a pause.
+                    // The invocation that waits for all may have met a pause.
                     if record.disturbed_at < released_at && !self.is_anothers(at, connection) {
                         is_waited_for(released_at, life, connection, &row, found);
                     }
