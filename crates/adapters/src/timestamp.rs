@@ -23,7 +23,12 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let (zone, seconds) = match zone.len() {
         0 => ("Z".to_owned(), 0),
         3 => (format!("{zone}:00"), 0),
-        9 => (zone.get(..6)?.to_owned(), zone.get(7..)?.parse::<i64>().ok()?),
+        9 => {
+            let (zone, seconds) = zone.split_at_checked(6)?;
+            let digits =
+                seconds.strip_prefix(':').filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+            (zone.to_owned(), digits.parse().ok().filter(|seconds| *seconds < 60)?)
+        }
         _ => (zone.to_owned(), 0),
     };
     let time = DateTime::parse_from_rfc3339(&format!("{date}T{time}{zone}")).ok()?.to_utc();
@@ -85,7 +90,16 @@ mod tests {
         ] {
             assert_eq!(parse_timestamp(text).map(format_timestamp).as_deref(), Some(expected), "{text}");
         }
-        for text in ["", "soon", "2026-13-01T00:00:00Z", "2026-01-02", "1e9"] {
+        for text in [
+            "",
+            "soon",
+            "2026-13-01T00:00:00Z",
+            "2026-01-02",
+            "1e9",
+            "2026-01-02T03:04:05+00:00:60",
+            "2026-01-02T03:04:05+00:00:+5",
+            "2026-01-02T03:04:05+00:00.05",
+        ] {
             assert_eq!(parse_timestamp(text), None, "{text}");
         }
     }

@@ -71,16 +71,16 @@ pub(crate) fn time(text: &str) -> Option<Time> {
         _ => {
             let sign = if rest.starts_with('-') { -1 } else { 1 };
             let mut zone = rest.strip_prefix(['+', '-'])?;
-            let hours = number(&mut zone, 2, "")?;
-            let minutes = match zone.strip_prefix(':') {
-                Some(mut minutes) => number(&mut minutes, 2, "").filter(|_| minutes.is_empty())?,
-                None if zone.is_empty() => 0,
-                None => return None,
-            };
-            if hours > 23 || minutes > 59 {
+            let mut parts = vec![number(&mut zone, 2, "")?];
+            while let Some(mut part) = zone.strip_prefix(':').filter(|_| parts.len() < 3) {
+                parts.push(number(&mut part, 2, "")?);
+                zone = part;
+            }
+            let limits = [(23, 3600), (59, 60), (59, 1)];
+            if !zone.is_empty() || parts.iter().zip(limits).any(|(part, (most, _))| *part > most) {
                 return None;
             }
-            sign * (hours * 60 + minutes)
+            sign * parts.iter().zip(limits).map(|(part, (_, seconds))| part * seconds).sum::<i128>()
         }
     };
     let days_in_month = match month {
@@ -94,8 +94,8 @@ pub(crate) fn time(text: &str) -> Option<Time> {
     if !(1..=days_in_month).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - offset;
-    Some(Time::At((minutes * 60 + second) * 1_000_000 + microseconds))
+    let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute;
+    Some(Time::At((minutes * 60 + second - offset) * 1_000_000 + microseconds))
 }
 
 /// Takes a number of so many digits off the front, and one of the characters behind it if any are given.

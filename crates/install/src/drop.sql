@@ -24,7 +24,8 @@ drop function if exists
   public.schedule_calendar_webhook_refresh,
   public.unschedule_calendar_webhook_refresh,
   public.calendar_webhook_schedule,
-  public.calendar_webhook_obstacles;
+  public.calendar_webhook_obstacles,
+  public.calendar_webhook_state;
 drop index if exists
   public.calendar_connections_webhook_token_hash,
   public.calendar_connections_webhook_id,
