@@ -31,6 +31,8 @@ pub struct Config {
     pub host_writes: HostWrites,
     /// How often `refresh-calendar-webhook` is called as by cron.
     pub sweep_every: Option<Duration>,
+    /// Whether extensions are to be enabled, which this machine's PostgreSQL has, and not that of npm.
+    pub needs_extensions: bool,
     /// Whether what the functions print appears on the terminal.
     pub show_output: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Config {
             google: fake_google::Config::default(),
             host_writes: HostWrites::default(),
             sweep_every: None,
+            needs_extensions: false,
             show_output: false,
         }
     }
@@ -117,6 +120,7 @@ impl Stack {
             cron: config
                 .sweep_every
                 .map(|every| Cron { function: "refresh-calendar-webhook".to_owned(), every }),
+            needs_extensions: config.needs_extensions,
             show_output: config.show_output,
         };
         let supabase = Supabase::start(entrance, config, progress).await?;

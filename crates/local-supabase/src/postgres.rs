@@ -50,6 +50,11 @@ impl Cluster {
         Self::start_with(programs, account, &[]).await
     }
 
+    /// Of this machine's version, for which there may be extensions.
+    pub async fn start_of_this_machine() -> Result<Self> {
+        Self::start_with(programs()?, Account::if_root().await?, &[]).await
+    }
+
     /// A cluster of this machine's PostgreSQL, in whose database `create extension pg_cron` works, and jobs run.
     pub async fn start_with_pg_cron() -> Result<Self> {
         let account = Account::if_root().await?;

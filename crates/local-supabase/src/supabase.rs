@@ -91,6 +91,8 @@ pub struct Config {
     /// What the gateway's address serves besides Supabase.
     pub site: Router,
     pub cron: Option<Cron>,
+    /// Whether extensions are to be enabled, which this machine's PostgreSQL has, and not that of npm.
+    pub needs_extensions: bool,
     /// Whether what the functions print appears on the terminal.
     pub show_output: bool,
 }
@@ -143,7 +145,11 @@ impl Supabase {
                         Ok(lite)
                     };
                     let rest = async {
-                        let cluster = Cluster::start().await?;
+                        let cluster = if config.needs_extensions {
+                            Cluster::start_of_this_machine().await?
+                        } else {
+                            Cluster::start().await?
+                        };
                         let client = cluster.connect().await?;
                         schema::create(&client, &migrations).await?;
                         progress("PostgreSQL");

@@ -56,6 +56,7 @@ impl Hosted {
             migrations_dir: directory("migrations"),
             extra_env: unset.map(|name| (name.to_owned(), String::new())).into(),
             google,
+            needs_extensions: true,
             ..Config::default()
         };
         let mut stack = Stack::start(config, |_| {}).await.unwrap();

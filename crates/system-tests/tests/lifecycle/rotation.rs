@@ -30,7 +30,13 @@ impl Rotation {
         gateway.accept(&[key]);
         let mut extra_env = vec![("SUPABASE_URL".to_owned(), gateway.url().to_owned())];
         extra_env.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        let config = Config { backend: Backend::Postgrest, keys, extra_env, ..Config::default() };
+        let config = Config {
+            backend: Backend::Postgrest,
+            keys,
+            extra_env,
+            needs_extensions: true,
+            ..Config::default()
+        };
         let mut stack = Stack::start(config, |_| {}).await?;
         extensions::enable(&mut stack).await?;
         gateway.connect(stack.url(), stack.keys().secret.as_str());
