@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use crate::connection::Millis;
 use crate::supabase::object;
 
-/// js-sys's own do not catch the exception that a language tag which is none raises.
+/// js-sys's own do not catch the exception that an invalid language tag raises.
 #[wasm_bindgen]
 extern "C" {
     type RelativeTimeFormat;
@@ -29,7 +29,7 @@ pub(crate) struct Locale {
 }
 
 impl Locale {
-    /// A language that is none stands for the browser's.
+    /// An invalid language tag stands for the browser's.
     pub(crate) fn new(language: &str) -> Self {
         let wanted = JsValue::from_str(language);
         let relative = object(&[("numeric", "auto".into())]);

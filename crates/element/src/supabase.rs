@@ -57,7 +57,7 @@ extern "C" {
 const EVENTS: u32 = 5;
 
 impl Client {
-    /// `None` of nothing, and of what is no client, of which the console is told.
+    /// `None` without a client. Another object is named on the console.
     pub(crate) fn parse(given: JsValue) -> Option<Self> {
         if given.is_falsy() {
             return None;
