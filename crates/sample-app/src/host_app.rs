@@ -165,7 +165,13 @@ impl HostApp {
     pub async fn bring_end_near(&self, user: Uuid) -> Result<()> {
         let in_an_hour = format_time(Utc::now() + TimeDelta::hours(1));
         let now = format_time(Utc::now());
-        self.rewrite(user, &json!({ "webhook_expiration": in_an_hour, "webhook_not_before": now })).await
+        let change = json!({
+            "webhook_expiration": in_an_hour,
+            "webhook_not_before": now,
+            // The seconds in which no other channel may be opened are over.
+            "webhook_lease_until": now,
+        });
+        self.rewrite(user, &change).await
     }
 
     /// Lets the hours pass until the calendar is due for a look, as far as the connection's row tells, and has it looked
@@ -179,6 +185,7 @@ impl HostApp {
             "last_sync_at": before,
             "sync_streak": 0,
             "webhook_opened_at": before,
+            "webhook_lease_until": before,
         });
         self.rewrite(user, &change).await?;
         self.services().sweep().await?;
