@@ -78,11 +78,13 @@ impl Database {
         Self { rest, names_columns: Cell::new(false) }
     }
 
-    /// Whether to ask once more for rows, for the answer says that what is read of them cannot be asked for as one value.
-    pub(crate) fn must_name_columns(&self, response: &HttpResponse) -> bool {
-        let learns = !self.names_columns.get() && error_code(response) == UNDEFINED_COLUMN;
-        self.names_columns.set(self.names_columns.get() || learns);
-        learns
+    /// Whether to ask once more for rows: what is read of them was asked for as one value at this address, which the
+    /// answer does not know. It is asked for by names from then on.
+    pub(crate) fn must_name_columns(&self, url: &str, response: &HttpResponse) -> bool {
+        let is_unknown =
+            url.contains(STATE) && error_code(response) == UNDEFINED_COLUMN && response.body.contains(STATE);
+        self.names_columns.set(self.names_columns.get() || is_unknown);
+        is_unknown
     }
 
     fn columns(&self) -> String {
@@ -274,6 +276,7 @@ fn request(builder: Builder, filters: &[Filter], method: Method) -> HttpRequest 
     let builder = filters.iter().fold(builder, |builder, filter| match filter {
         Filter::Eq(column, value) => builder.eq(column.name(), text(value)),
         Filter::In(column, values) => builder.in_(column.name(), values.iter().map(text)),
+        Filter::Gt(column, value) => builder.gt(column.name(), text(value)),
         Filter::Lt(column, value) => builder.lt(column.name(), text(value)),
         Filter::Lte(column, value) => builder.lte(column.name(), text(value)),
         Filter::IsNull(column) => builder.is(column.name(), "null"),

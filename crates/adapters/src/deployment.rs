@@ -116,8 +116,10 @@ impl<P: Platform> Deployment<P> {
         timeout: Duration,
         transition: Option<Transition>,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
-        let mut answer = self.platform.send(request(), timeout).await;
-        if answer.as_ref().is_ok_and(|response| self.project.database.must_name_columns(response)) {
+        let first = request();
+        let url = first.url.clone();
+        let mut answer = self.platform.send(first, timeout).await;
+        if answer.as_ref().is_ok_and(|response| self.project.database.must_name_columns(&url, response)) {
             answer = self.platform.send(request(), timeout).await;
         }
         self.read_answer(&answer, transition, database::parse_rows)

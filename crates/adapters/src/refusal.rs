@@ -22,7 +22,7 @@ pub fn plain(text: &str) -> String {
 fn is_plain(word: &str) -> bool {
     let letters = || word.bytes().filter(u8::is_ascii_alphabetic);
     let is_identifier = || letters().all(|letter| letter.is_ascii_lowercase());
-    !word.contains(['@', '/', '%'])
+    !word.contains(['@', '/', '%', '='])
         && word.is_ascii()
         && word.bytes().filter(u8::is_ascii_digit).count() <= 4
         && (word.len() <= 20 || word.len() <= 50 && word.contains('_') && is_identifier())
@@ -45,6 +45,7 @@ mod tests {
                 "calendar […] of […] is full",
             ),
             ("token=ya29.a0AfH6SMBx12345 refused", "[…] refused"),
+            ("could not connect: password=hunter2Abc", "could not connect: […]"),
             ("key AbCdEfGhIjKlMnOpQrStUvWxYz", "key […]"),
             ("größe", "[…]"),
             ("", ""),

@@ -155,6 +155,7 @@ fn meets(row: &Row, filter: &Filter) -> bool {
         Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == *with,
         Filter::In(column, with) => with.contains(&value(row, *column)),
         Filter::IsDistinct(column, with) => value(row, *column) != *with,
+        Filter::Gt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Greater),
         Filter::Lt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Less),
         Filter::Lte(column, with) => {
             matches!(compare(&value(row, *column), with), Some(Ordering::Less | Ordering::Equal))

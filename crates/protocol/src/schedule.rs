@@ -78,9 +78,10 @@ pub const SETUPS_THAT_WAIT: usize = 3;
 pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
 /// Hosted Edge Functions limit nested calls, and a worker has two seconds of CPU.
 pub const RUNS_PER_INVOCATION: u32 = 25;
-/// What a step of the sweep reads at a time.
-pub const ROWS_PER_PAGE: usize = 200;
-/// How many channels a sweep renews at most, and how many it gives up.
+/// What a step of the sweep reads at a time: less than what is read of an answer, whatever users store. The table lets
+/// them write three values of 4,096 characters, each of which may take six bytes in JSON.
+pub const ROWS_PER_PAGE: usize = 50;
+/// How many channels a sweep renews at most, how many it gives up, and how many of deleted connections it stops.
 pub const RENEWALS_PER_SWEEP: usize = 200;
 /// So many sweeps may share the work.
 pub const MOST_PARTS: usize = 20;

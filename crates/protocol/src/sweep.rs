@@ -238,15 +238,9 @@ impl<P: Ports> Sweep<'_, P> {
 
     async fn next_to_look_at(&self) -> Result<Option<Connection>, DatabaseUnavailable> {
         let may_look = || self.looks_left.get() > 0 && self.invocation.may_look(self.ports.now());
-        while let Some(row) = self.to_look_at.next(self.ports, may_look).await? {
-            let now = self.ports.now();
-            // A channel that is due, or is being opened, brings its own look.
-            if row.webhook_not_before > now && row.webhook_lease_until < now {
-                self.looks_left.set(self.looks_left.get() - 1);
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
+        let row = self.to_look_at.next(self.ports, may_look).await?;
+        self.looks_left.set(self.looks_left.get().saturating_sub(usize::from(row.is_some())));
+        Ok(row)
     }
 
     /// What no look needed goes to runs that are owed.
@@ -306,9 +300,15 @@ impl<P: Ports> Sweep<'_, P> {
 
     /// Channels of deleted connections.
     async fn find_farewells(&self, part: Part) -> Result<Next<'_>, DatabaseUnavailable> {
-        let offset = part.offset(ROWS_PER_PAGE);
-        let farewells =
-            self.ports.farewells(self.ports.now(), offset, ROWS_PER_PAGE, DATABASE_TIMEOUT).await?;
+        let offset = part.offset(RENEWALS_PER_SWEEP);
+        let mut farewells = Vec::new();
+        for page in (0..RENEWALS_PER_SWEEP).step_by(ROWS_PER_PAGE) {
+            let read = self.ports.farewells(self.ports.now(), offset + page, ROWS_PER_PAGE, DATABASE_TIMEOUT);
+            farewells.extend(read.await?);
+            if farewells.len() < page + ROWS_PER_PAGE {
+                break;
+            }
+        }
         self.farewells.replace(farewells.into_iter());
         Ok(Next((0..ROWS_AT_ONCE).map(|_| self.see_off_next().boxed_local()).collect()))
     }
@@ -354,12 +354,18 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
     filters
 }
 
-/// Calendars that are due for a look, whatever Google says of them.
+/// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings its
+/// own look.
 fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
+    let now = ports.now();
     let mut filters = Vec::from(live());
     filters.extend(consenting());
-    filters
-        .extend([Filter::IsNull(Column::SyncRequestId), Filter::Lte(Column::SyncLookAt, ports.now().into())]);
+    filters.extend([
+        Filter::IsNull(Column::SyncRequestId),
+        Filter::Lte(Column::SyncLookAt, now.into()),
+        Filter::Gt(Column::WebhookNotBefore, now.into()),
+        Filter::Lt(Column::WebhookLeaseUntil, now.into()),
+    ]);
     filters
 }
 

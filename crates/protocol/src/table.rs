@@ -170,6 +170,7 @@ pub enum Filter {
     In(Column, Vec<Value>),
     /// Not equal, where null is a value like any other.
     IsDistinct(Column, Value),
+    Gt(Column, Value),
     Lt(Column, Value),
     Lte(Column, Value),
     IsNull(Column),

@@ -41,7 +41,9 @@ pub fn target(data: &[u8]) {
     // What the gateway says of our own key is logged, but for words that may be more than words.
     let mut hidden = json.clone();
     if status == 401 && is_about_key {
-        hidden["message"] = Json::Null;
+        if let Some(fields) = hidden.as_object_mut() {
+            fields.remove("message");
+        }
         let words = json.get("message").and_then(Json::as_str).unwrap_or_default();
         secrets.extend(words.split_whitespace().filter(|word| word.contains(['@', '/', '%'])));
     }

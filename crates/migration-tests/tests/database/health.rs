@@ -52,13 +52,13 @@ async fn health(project: &Project) -> Map<String, Value> {
 async fn difference(project: &Project) -> Value {
     let mut row = health(project).await;
     row.remove("checked_at");
-    for age in ["oldest_owed_age", "oldest_due_look_age", "oldest_due_run_age"] {
+    for age in ["oldest_owed_age", "oldest_due_look_age", "oldest_due_run_age", "oldest_due_renewal_age"] {
         row.remove(age);
     }
     let nothing = json!({
         "connections": {}, "owed_runs": 0, "oldest_owed_since": null, "failing_runs": {}, "failing_renewals": {},
         "expiring_1h": 0, "expiring_24h": 0, "expiring_48h": 0, "unconfirmed": 0, "last_success_at": null,
-        "schedule": null, "last_sweep": null, "due_looks": 0, "due_runs": 0,
+        "schedule": null, "last_sweep": null, "due_looks": 0, "due_runs": 0, "due_renewals": 0,
     });
     let nothing = nothing.as_object().unwrap();
     assert_eq!(row.keys().collect::<Vec<_>>(), nothing.keys().collect::<Vec<_>>());
@@ -94,6 +94,8 @@ async fn it_has_exactly_one_row_of_the_documented_columns() {
         ("oldest_due_look_age", "interval"),
         ("due_runs", "bigint"),
         ("oldest_due_run_age", "interval"),
+        ("due_renewals", "bigint"),
+        ("oldest_due_renewal_age", "interval"),
     ];
     assert_eq!(columns, expected.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into());
     assert_eq!(difference(&project).await, json!({}));

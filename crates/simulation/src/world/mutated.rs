@@ -280,6 +280,7 @@ fn filtered(filter: &Filter) -> Column {
         Filter::Eq(column, _)
         | Filter::In(column, _)
         | Filter::IsDistinct(column, _)
+        | Filter::Gt(column, _)
         | Filter::Lt(column, _)
         | Filter::Lte(column, _)
         | Filter::IsNull(column)
