@@ -19,6 +19,7 @@ const WELL: Columns<'_> = &[
     ("webhook_confirmed_id", "'channel'"),
     ("webhook_opened_at", "now() - interval '10 days'"),
     ("webhook_expiration", "now() + interval '20 days'"),
+    ("webhook_not_before", "now() + interval '18 days'"),
     ("last_sync_at", "'2026-01-01'"),
     ("sync_look_at", "now() + interval '1 hour'"),
 ];
@@ -126,6 +127,7 @@ async fn each_kind_of_connection_is_counted_where_it_belongs() {
         (vec![("last_sync_at", "null")], json!({ "connections": { "active": 1 } })),
         // Owed runs.
         (vec![OWED, owed_since], also(json!({ "owed_runs": 1, "due_runs": 1, "oldest_owed_since": since }))),
+        (vec![("webhook_not_before", "now() - interval '1 second'")], also(json!({ "due_renewals": 1 }))),
         (
             vec![OWED, owed_since, ("sync_error", "'recalculate_401'")],
             also(
