@@ -18,7 +18,8 @@ fn functions_that_panic() -> TempDir {
     let project = tempfile::tempdir().unwrap();
     let shipped = repository().join("supabase");
     let functions = project.path().join("functions");
-    for file in ["config.toml", "functions/_shared/serve.ts", &format!("functions/{RECEIVE}/index.ts")] {
+    let index = format!("functions/{RECEIVE}/index.ts");
+    for file in ["config.toml", "functions/_shared/serve.ts", "functions/_shared/decode.js", &index] {
         let copy = project.path().join(file);
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(shipped.join(file), copy).unwrap();

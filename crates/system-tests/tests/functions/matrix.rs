@@ -296,8 +296,8 @@ impl Stage {
     /// A channel that somebody else's code has opened, long ago: setup and the button replace it, a sweep does not.
     /// Nor has there been a run lately that the storm brake would count.
     async fn age(&self, scene: &Scene, whose: Whose) {
-        let aged = "webhook_opened_at = 'epoch', webhook_message_number = 1, sync_streak = 0, sync_not_before = 'epoch',
-                    last_sync_at = now() - interval '1 hour'";
+        let aged = "webhook_opened_at = 'epoch', webhook_lease_until = 'epoch', webhook_message_number = 1,
+                    sync_streak = 0, sync_not_before = 'epoch', last_sync_at = now() - interval '1 hour'";
         scene.set(self.connection(whose), aged).await;
     }
 
