@@ -11,6 +11,7 @@
 //! * [`farewell`] stops the channel of a connection that was deleted.
 //! * [`retire`] gives up the channel of a paused or disconnected connection, [`stop`] any at Google.
 //! * [`setup`], [`refresh`] and [`sweep`] are the three ways in besides Google's.
+//! * [`waiters`] has few of the requests of one instance wait for the same.
 //!
 //! Every step is a conditional update of one row: [`transition`] is the table of them, [`table`] what they are made
 //! of. A crash may come between any two.
