@@ -39,7 +39,7 @@ impl Table {
     }
 
     pub fn value(&self, id: ConnectionId, column: Column) -> Value {
-        self.rows.borrow().get(&id.0).map_or(Value::Null, |row| value(row, column))
+        self.rows.borrow().get(&id.0).map_or(Value::Null, |row| value(row, column).clone())
     }
 
     pub fn connection(&self, id: ConnectionId) -> Option<Connection> {
@@ -70,7 +70,7 @@ impl Table {
         let rows = self.rows.borrow();
         let mut found: Vec<&Row> =
             rows.values().filter(|row| query.filters.iter().all(|filter| meets(row, filter))).collect();
-        found.sort_by(|a, b| nulls_first(&value(a, query.order), &value(b, query.order)));
+        found.sort_by(|a, b| nulls_first(value(a, query.order), value(b, query.order)));
         found.into_iter().skip(query.offset).take(query.limit).map(read).collect()
     }
 
@@ -105,12 +105,12 @@ fn defaults(id: ConnectionId, now: Timestamp) -> Row {
 fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     let before = row.clone();
     row.extend(set.iter().cloned());
-    let rotated = value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
+    let rotated = *value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
     keep_digests(row);
     let changed = |column| value(row, column) != value(&before, column);
     let another = changed(Column::WebhookSource);
     let switched = changed(Column::IsActive) || changed(Column::SyncEnabled);
-    let due = another || (switched && value(row, Column::WebhookId) == Value::Null);
+    let due = another || (switched && *value(row, Column::WebhookId) == Value::Null);
     if rotated || !due {
         return;
     }
@@ -123,7 +123,7 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
         row.insert(Column::SyncSeen, Value::Null);
         row.insert(Column::CalendarName, Value::Null);
         let lease = value(row, Column::SyncLeaseUntil);
-        if compare(&lease, &Value::Time(now)) == Some(Ordering::Less) {
+        if compare(lease, &Value::Time(now)) == Some(Ordering::Less) {
             row.insert(Column::SyncError, Value::Null);
             row.insert(Column::SyncAttempts, Value::Integer(0));
             row.insert(Column::SyncNotBefore, Value::Time(now));
@@ -133,7 +133,7 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
 
 fn keep_digests(row: &mut Row) {
     let text = |column, null: &str| match value(row, column) {
-        Value::Text(text) | Value::Secret(text) => text,
+        Value::Text(text) | Value::Secret(text) => text.clone(),
         _ => null.to_owned(),
     };
     let hash = text(Column::WebhookToken, "");
@@ -143,29 +143,29 @@ fn keep_digests(row: &mut Row) {
 }
 
 fn read(row: &Row) -> Result<Connection, UnreadableRow> {
-    Connection::from_row(&|column| Some(value(row, column)))
+    Connection::from_row(&|column| Some(value(row, column).clone()))
 }
 
-fn value(row: &Row, column: Column) -> Value {
-    row.get(&column).cloned().unwrap_or(Value::Null)
+fn value(row: &Row, column: Column) -> &Value {
+    row.get(&column).unwrap_or(&Value::Null)
 }
 
 fn meets(row: &Row, filter: &Filter) -> bool {
     match filter {
-        Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == *with,
-        Filter::In(column, with) => with.contains(&value(row, *column)),
-        Filter::IsDistinct(column, with) => value(row, *column) != *with,
-        Filter::Gt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Greater),
-        Filter::Lt(column, with) => compare(&value(row, *column), with) == Some(Ordering::Less),
+        Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == with,
+        Filter::In(column, with) => with.contains(value(row, *column)),
+        Filter::IsDistinct(column, with) => value(row, *column) != with,
+        Filter::Gt(column, with) => compare(value(row, *column), with) == Some(Ordering::Greater),
+        Filter::Lt(column, with) => compare(value(row, *column), with) == Some(Ordering::Less),
         Filter::Lte(column, with) => {
-            matches!(compare(&value(row, *column), with), Some(Ordering::Less | Ordering::Equal))
+            matches!(compare(value(row, *column), with), Some(Ordering::Less | Ordering::Equal))
         }
-        Filter::IsNull(column) => value(row, *column) == Value::Null,
-        Filter::NotNull(column) => value(row, *column) != Value::Null,
-        Filter::IsTrue(column) => value(row, *column) == Value::Boolean(true),
-        Filter::NotTrue(column) => value(row, *column) != Value::Boolean(true),
-        Filter::IsFalse(column) => value(row, *column) == Value::Boolean(false),
-        Filter::NotFalse(column) => value(row, *column) != Value::Boolean(false),
+        Filter::IsNull(column) => *value(row, *column) == Value::Null,
+        Filter::NotNull(column) => *value(row, *column) != Value::Null,
+        Filter::IsTrue(column) => *value(row, *column) == Value::Boolean(true),
+        Filter::NotTrue(column) => *value(row, *column) != Value::Boolean(true),
+        Filter::IsFalse(column) => *value(row, *column) == Value::Boolean(false),
+        Filter::NotFalse(column) => *value(row, *column) != Value::Boolean(false),
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::time::{Instant, SECOND};
 
-/// How much the clock of a function may be off.
-pub(crate) const SKEW: Instant = 10 * SECOND;
+/// How much the clock of a function may be off. Two together are off by less than what tells an echo from a change, or
+/// a run more is made of it.
+pub(crate) const SKEW: Instant = 9 * SECOND;
 
 /// How long `recalculate-schedule` may work, unless its host stands still: an Edge Function's life, less a few seconds
 /// that it took to get to it.

@@ -83,6 +83,8 @@ pub(crate) enum Fact<'a> {
     LookArrived {
         invocation: Invocation,
         connection: usize,
+        /// Its holder may have given it up long before it arrives.
+        asked_at: Instant,
         /// None = it came with no good access token.
         calendar: Option<Calendar>,
         answer: &'a Result<Look, LookFailure>,

@@ -15,7 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use simulation::{Failure, Fault, Faults, Mutation, Promise, Settings, play, shrink, trace};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Plays seeded histories of the protocol under faults and checks what it promises.
 ///

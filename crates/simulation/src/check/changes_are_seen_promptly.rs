@@ -1,7 +1,7 @@
 //! A change in a quiet time is looked at within seconds. So an invocation that asks for a run that may be made at once
 //! makes it, and one that gives a lease back waits for the next run where that is due soon. Of several one does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
@@ -29,8 +29,8 @@ pub(super) struct ChangesAreSeenPromptly {
     asked: BTreeMap<(usize, usize), Asked>,
     /// When invocations gave back the lease of a run that is still owed, and the row then.
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
-    /// The claims of runs that are not answered yet, by invocation and connection.
-    claims: BTreeSet<(usize, usize)>,
+    /// When the claims of runs were made that are not answered yet, by invocation and connection.
+    claims: BTreeMap<(usize, usize), Instant>,
 }
 
 struct Asked {
@@ -50,7 +50,8 @@ fn owed(row: &Connection) -> Owed {
 impl Check for ChangesAreSeenPromptly {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            Fact::Applied(step) if asks_for_a_run(step) => {
+            // A commit whose answer was lost is looked up, and its run made then.
+            Fact::Applied(step) if asks_for_a_run(step) || step.transition == Transition::LookUpChannel => {
                 if let Some(life) = record.life(step.invocation) {
                     self.asks(at, life, step.connection, step.after);
                 }
@@ -104,15 +105,19 @@ impl ChangesAreSeenPromptly {
             {
                 self.released.remove(&(number, connection));
                 if transition == Transition::ClaimRun {
-                    self.claims.insert((number, connection));
+                    self.claims.insert((number, connection), at);
                 }
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
                 transition: Transition::ClaimRun,
-                ..
+                row,
             }) => {
-                self.claims.remove(&(number, connection));
+                let claimed_at = self.claims.remove(&(number, connection));
+                // Those that left the run to a claim do not learn that it was never answered.
+                if let (Some(claimed_at), None) = (claimed_at, row) {
+                    self.asked.retain(|asker, asked| asker.1 != connection || asked.at < claimed_at);
+                }
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
@@ -128,7 +133,7 @@ impl ChangesAreSeenPromptly {
             }
             Deed::Ends | Deed::Crashes => {
                 let of_this = |asker: &(usize, usize)| asker.0 == number;
-                self.claims.retain(|claim| !of_this(claim));
+                self.claims.retain(|claim, _| !of_this(claim));
                 let asked: Vec<_> = self.asked.extract_if(.., |asker, _| of_this(asker)).collect();
                 let released: Vec<_> = self.released.extract_if(.., |asker, _| of_this(asker)).collect();
                 if life.frozen || matches!(deed, Deed::Crashes) {
@@ -140,8 +145,10 @@ impl ChangesAreSeenPromptly {
                     }
                 }
                 for ((_, connection), (released_at, row)) in released {
-                    // The invocation that waits for all may have met a pause.
-                    if record.disturbed_at < released_at && !self.is_anothers(at, connection) {
+                    // The invocation that waits for all may have met a pause, or a consent that is dead.
+                    let is_disturbed = record.disturbed_at >= released_at
+                        || !record.row(connection).is_some_and(|row| is_consenting(row));
+                    if !is_disturbed && !self.is_anothers(at, connection) {
                         is_waited_for(released_at, life, connection, &row, found);
                     }
                 }
@@ -156,7 +163,7 @@ impl ChangesAreSeenPromptly {
     fn is_anothers(&self, at: Instant, connection: usize) -> bool {
         let waits = |asked: &Asked| asked.due_at - at < delta(LONGEST_SLEEP);
         let asked = self.asked.iter().filter(|(_, asked)| waits(asked)).map(|(asker, _)| asker);
-        asked.chain(self.released.keys()).chain(&self.claims).any(|asker| asker.1 == connection)
+        asked.chain(self.released.keys()).chain(self.claims.keys()).any(|asker| asker.1 == connection)
     }
 }
 

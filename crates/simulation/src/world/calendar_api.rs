@@ -12,7 +12,7 @@ use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::mutation::Mutation;
 use crate::subject::{Broken, Calendar, Channel, Invocation};
-use crate::time::{HOUR, MILLISECOND, SECOND, timestamp};
+use crate::time::{HOUR, Instant, MILLISECOND, SECOND, timestamp};
 use crate::world::google::{
     FAILURES, Google, LOOK_FAILURES, Open, UNAUTHORIZED, UNAUTHORIZED_LOOK, UNAVAILABLE, refused,
     refused_look,
@@ -94,6 +94,7 @@ fn answer_watch(
 pub(crate) fn look(
     world: &Rc<World>,
     invocation: Invocation,
+    asked_at: Instant,
     access_token: &AccessToken,
     calendar: Option<&CalendarId>,
     anchor: Anchor,
@@ -105,7 +106,7 @@ pub(crate) fn look(
     let account = world.google.borrow().authenticate(access_token, world.now());
     let calendar = account.map(|account| Calendar { account, second: calendar.is_some() });
     let answer = answer_look(world, connection, access_token, calendar, anchor);
-    world.tell(&Fact::LookArrived { invocation, connection, calendar, answer: &answer });
+    world.tell(&Fact::LookArrived { invocation, connection, asked_at, calendar, answer: &answer });
     answer
 }
 

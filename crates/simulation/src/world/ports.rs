@@ -222,9 +222,10 @@ impl Google for Isolate {
         self.tell(Deed::Asks(Request::Look));
         let (access_token, calendar) = (access_token.clone(), calendar.cloned());
         let invocation = self.life.invocation;
+        let asked_at = self.world.now();
         self.wait_for_google().await;
         let answer = self.call(timeout, move |world| {
-            calendar_api::look(world, invocation, &access_token, calendar.as_ref(), anchor)
+            calendar_api::look(world, invocation, asked_at, &access_token, calendar.as_ref(), anchor)
         });
         // Where a later page does not come, the calendar counts as too large.
         let silence = if self.world.dice.chance(0.5) {

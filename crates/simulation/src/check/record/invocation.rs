@@ -54,6 +54,7 @@ pub(in crate::check) struct Claim {
     pub(in crate::check) sent_at: Instant,
     /// What is owed, as it was claimed.
     pub(in crate::check) request: Option<RequestId>,
+    pub(in crate::check) attempts: i64,
     /// From when on a look counts as one before its run: where the lease is a new one, a look that was due may have been
     /// made just before.
     pub(in crate::check) looked_from: Instant,
@@ -64,6 +65,7 @@ pub(in crate::check) struct Claim {
 /// A look as it arrived at Google.
 #[derive(Clone, Copy)]
 pub(in crate::check) struct Looked {
+    pub(in crate::check) asked_at: Instant,
     pub(in crate::check) at: Instant,
     /// None = with no good access token.
     pub(in crate::check) calendar: Option<Calendar>,
@@ -132,14 +134,14 @@ impl Conduct {
         self.doubted.contains(&(connection, matter))
     }
 
-    /// The last of its looks between two times that told what is in a connection's calendar.
+    /// The last of its looks from one time to another that told what is in a connection's calendar.
     pub(in crate::check) fn look(
         &self,
         connection: usize,
         since: Instant,
         until: Instant,
     ) -> Option<&Looked> {
-        let is_it = |look: &&Looked| (since..=until).contains(&look.at) && look.seen.is_some();
+        let is_it = |look: &&Looked| look.asked_at >= since && look.at <= until && look.seen.is_some();
         self.looks.get(&connection)?.iter().rev().find(is_it)
     }
 
@@ -242,6 +244,7 @@ impl Conduct {
                     live: is_live(step.after),
                     sent_at: step.sent_at,
                     request: step.after.sync_request_id,
+                    attempts: step.after.sync_attempts,
                     looked_from: match (step.transition, self.reconciled.remove(&step.connection)) {
                         (Transition::ClaimRun, Some(looked_at)) => looked_at,
                         _ => step.sent_at,
@@ -252,7 +255,7 @@ impl Conduct {
             }
             Transition::Reconcile => {
                 let looks = self.looks.get(&step.connection);
-                let looked_at = looks.and_then(|looks| looks.last()).map(|look| look.at);
+                let looked_at = looks.and_then(|looks| looks.last()).map(|look| look.asked_at);
                 self.reconciled.extend(looked_at.map(|looked_at| (step.connection, looked_at)));
             }
             _ => {}

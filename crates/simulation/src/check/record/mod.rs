@@ -144,14 +144,14 @@ impl Record {
                     self.excuse(*connection, channel, issued_at, failure);
                 }
             }
-            Fact::LookArrived { invocation, connection, calendar, answer } => {
+            Fact::LookArrived { invocation, connection, asked_at, calendar, answer } => {
                 if let Err(LookFailure::Refused(refused) | LookFailure::Unauthorized(refused)) = answer
                     && PERMANENT.contains(&refused.failure.code())
                 {
                     self.change_and_excuse(*connection);
                 }
-                let look =
-                    Looked { at, calendar: *calendar, seen: answer.as_ref().ok().map(|look| look.seen) };
+                let seen = answer.as_ref().ok().map(|look| look.seen);
+                let look = Looked { asked_at: *asked_at, at, calendar: *calendar, seen };
                 if let Some(life) = self.lives.get_mut(invocation.number) {
                     life.looks.entry(*connection).or_default().push(look);
                 }
