@@ -48,28 +48,41 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     await this.#mount();
   }
 
+  /** Where it stands may have another language and colour scheme. */
+  connectedMoveCallback() {
+    this.#watch();
+    this.#adapt();
+  }
+
   get #panel() {
     return this.#root.firstElementChild;
   }
 
   /** What can be seen before the module runs, at once. */
   #draw() {
-    if (this.#panel) return;
+    if (this.#panel) return this.connectedMoveCallback();
     const panel = drawn(panelHtml);
     // Asked before there is more to compute styles of.
     panel.style.colorScheme = schemeOf(this);
     this.#root.adoptedStyleSheets = [sheet()];
     this.#root.append(panel);
+    this.#watch();
+    this.#say();
+  }
+
+  #watch() {
+    this.#look.disconnect();
     for (let node = this; node; node = node.parentNode ?? node.host) {
       this.#look.observe(node, { attributeFilter: ["class", "data-theme", "lang", "style"] });
     }
-    this.#say();
   }
 
   async #mount() {
     const [{ Integration, failure }] = await Promise.all([ready(), load(builtIn(languageOf(this)))]);
     if (!this.isConnected || this.#integration) return;
+    if (this.#failure && !failure) this.#root.replaceChildren();
     this.#failure = failure ?? null;
+    this.#draw();
     const words = this.#words();
     if (failure) return this.#adapt();
     // The language has changed meanwhile.
@@ -101,8 +114,16 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     find(".summary").textContent = this.#failure ? "" : texts.loading;
     if (!this.#failure) return;
     this.#panel.ariaBusy = "false";
-    find(".skeleton").hidden = find(".blank > .button").hidden = true;
+    find(".skeleton").hidden = true;
     find(".blank").hidden = false;
+    const again = find(".blank > .button");
+    again.hidden = this.#failure !== UNREACHABLE;
+    again.ariaBusy = "false";
+    again.querySelector(".label").textContent = texts.tryAgain;
+    again.onclick = () => {
+      again.ariaBusy = "true";
+      this.#mount();
+    };
     find(".blank > .name").textContent = texts.failedTitle;
     find(".blank > .message").textContent = texts[this.#failure];
   }
@@ -134,8 +155,6 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
       this.#root.replaceChildren();
     });
   }
-
-  connectedMoveCallback() {}
 }
 
 /** The closest element that matches, through the shadow roots around. */
@@ -224,6 +243,9 @@ function parse(html) {
   return root.firstElementChild;
 }
 
+/** The name of the text for a module that cannot be loaded, which may pass. */
+const UNREACHABLE = "unreachableNow";
+
 let started;
 
 /** Starts the module with the first element that needs it, never on a server. Resolves with it, or the text of why not. */
@@ -232,7 +254,7 @@ function ready() {
 }
 
 async function begin() {
-  let failure = "unreachableNow";
+  let failure = UNREACHABLE;
   let wasm;
   try {
     const [{ base64, start, Integration }] = await Promise.all([import("./module.js"), painted()]);
@@ -242,6 +264,7 @@ async function begin() {
     return { Integration };
   } catch (error) {
     console.error("google-calendar-integration:", error);
+    if (failure === UNREACHABLE) started = undefined;
     // Sound WASM is refused by nothing but the page's Content-Security-Policy.
     return { failure: wasm && globalThis.WebAssembly?.validate(wasm) ? "blockedByPage" : failure };
   }
