@@ -19,7 +19,6 @@ use crate::timestamp::parse_epoch_millis;
 use crate::verdict::{self, parse_json};
 
 const JSON: &str = "application/json";
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `events.watch`. Refused without asking where no request could be made of it.
 pub fn watch_request(
@@ -53,11 +52,7 @@ pub fn parse_watch_response(response: &HttpResponse, now: Timestamp) -> Result<O
     let body = parse_json(response);
     // Notifications carry the resource id in a header.
     let resource = body.get("resourceId").and_then(Json::as_str).filter(|text| is_header_safe(text));
-    let Some(resource) = resource else {
-        // There may be a channel, and nothing can stop it before it speaks: not another one every hour.
-        let refused = Refused { retry_after: Some(A_DAY), ..RenewalFailure::GoogleRejected.into() };
-        return Err(WatchFailure::Doubtful(refused));
-    };
+    let Some(resource) = resource else { return Err(verdict::of_watch(response, now)) };
     let told = body.get("expiration").and_then(number).and_then(parse_epoch_millis);
     let expiration = told.filter(|expiration| *expiration > now).unwrap_or(now + CHANNEL_TTL);
     Ok(OpenedChannel { resource_id: ResourceId::new(resource), expiration })
@@ -77,7 +72,8 @@ pub fn stop_request(
 }
 
 pub fn parse_stop_response(response: &HttpResponse, now: Timestamp) -> Result<(), StopFailure> {
-    if response.is_success() { Ok(()) } else { Err(verdict::of_stop(response, now)) }
+    let is_stopped = response.is_success() && !verdict::is_error(&parse_json(response));
+    if is_stopped { Ok(()) } else { Err(verdict::of_stop(response, now)) }
 }
 
 pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken) -> HttpRequest {
@@ -128,7 +124,7 @@ fn suffices(scope: &str) -> bool {
 }
 
 /// A whole number, written as one, as a text or with a fraction, which is cut off.
-fn number(json: &Json) -> Option<u64> {
+pub(crate) fn number(json: &Json) -> Option<u64> {
     match json {
         // What is negative or too large is the nearest number that there is.
         Json::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()? as u64)),

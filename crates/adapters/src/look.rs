@@ -105,6 +105,9 @@ impl<'a> Reading<'a> {
         }
         self.left = self.left.checked_sub(response.body.len()).ok_or(LookFailure::TooLarge)?;
         let page: Json = serde_json::from_str(&response.body).map_err(|_| LookFailure::Doubtful)?;
+        if verdict::is_error(&page) {
+            return Err(verdict::of_list(response, now));
+        }
         let page_token = self.read_page(&page).ok_or(LookFailure::Doubtful)?;
         if !page_token.is_empty() {
             self.page_tokens.push(page_token.to_owned());

@@ -3,10 +3,12 @@
 //!
 //! Google says why in words, and one answer may hold several: `error.errors[].reason` and `error.details[].reason` of
 //! the Calendar API, `error` and `error_subtype` of the token endpoint. The first of them that is known decides; where
-//! none is, the HTTP status does. A word that decides nothing is told all the same.
+//! none is, the HTTP status does. A word that decides nothing is told all the same. An error that came with a success
+//! is judged as one that came with the status in its `error.code`.
 //!
 //! Sources: Calendar API guides "Handle API errors" and "Push notifications", Identity guide "Using OAuth 2.0 for Web
-//! Server Applications" ("Authorization errors"), `google.api.ErrorReason`, and the reports that stand beside a word.
+//! Server Applications" ("Authorization errors"), "Standard error messages" of the older Google APIs,
+//! `google.api.ErrorReason`, and the reports that stand beside a word.
 
 use std::time::Duration;
 
@@ -20,11 +22,14 @@ use protocol::failure::{Refused, StopFailure, WatchFailure, Word};
 use protocol::look::LookFailure;
 use serde_json::Value as Json;
 
+use crate::google::number;
 use crate::http::HttpResponse;
 use crate::timestamp::parse_http_date;
 
 #[cfg(test)]
 mod tests;
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a word means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +57,7 @@ use Speaker::{Both, CalendarApi, TokenEndpoint};
 /// Stands before some words of the Calendar API about channels.
 const PUSH: &str = "push.";
 
-/// `*` at the end of a word: and whatever follows.
+/// In upper or lower case; `*` at the end of a word: and whatever follows.
 const WORDS: &[(Speaker, Meaning, &[&str])] = &[
     (CalendarApi, AnotherId, &["channelIdNotUnique"]),
     (CalendarApi, AnotherToken, &["authError"]),
@@ -93,8 +98,13 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
             "accessNotConfigured",
             "SERVICE_DISABLED",
             "API_KEY_SERVICE_BLOCKED",
+            "BILLING_DISABLED",
             "CONSUMER_INVALID",
             "CONSUMER_SUSPENDED",
+            "GCP_SUSPENDED",
+            "RESOURCE_PROJECT_INVALID",
+            "SERVICE_NOT_VISIBLE",
+            "USER_PROJECT_DENIED",
         ],
     ),
     (CalendarApi, Fails(WebhookUrlRejected), &["webhookUrl*"]),
@@ -105,12 +115,19 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
         Fails(GoogleRateLimited),
         &[
             "rateLimitExceeded",
+            "rateLimitExceededUnreg",
             "userRateLimitExceeded",
+            "userRateLimitExceededUnreg",
             "quotaExceeded",
+            "quotaExceeded402",
             "dailyLimitExceeded",
+            "dailyLimitExceeded402",
+            "dailyLimitExceededUnreg",
+            "concurrentLimitExceeded",
+            "servingLimitExceeded",
             "variableTermLimitExceeded",
+            "variableTermExpiredDailyExceeded",
             "limitExceeded",
-            "rate_limit_exceeded",
             "RATE_LIMIT_EXCEEDED",
             "RESOURCE_QUOTA_EXCEEDED",
         ],
@@ -118,7 +135,15 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
     (
         Both,
         Fails(GoogleUnavailable),
-        &["backendError", "internalError", "internal_failure", "server_error", "temporarily_unavailable"],
+        &[
+            "backendError",
+            "backendNotConnected",
+            "internalError",
+            "internal_failure",
+            "notReady",
+            "server_error",
+            "temporarily_unavailable",
+        ],
     ),
     // Often stands beside what says more.
     (CalendarApi, FailsAtLeast(CalendarNotFound), &["forbidden"]),
@@ -127,6 +152,8 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
 /// What Google said.
 struct Said<'a> {
     words: Vec<&'a str>,
+    /// `error.code`, the HTTP status as the Calendar API says it.
+    code: Option<u16>,
     /// Tells more than the word that it stands beside.
     subtype: Option<&'a str>,
     /// `error.status`, mostly the HTTP status in words, or whatever else stands where an error is said.
@@ -143,6 +170,7 @@ impl<'a> Said<'a> {
         let error = body.get("error").unwrap_or(&Json::Null);
         let mut said = Self {
             words: Vec::new(),
+            code: error.get("code").and_then(number).and_then(|code| u16::try_from(code).ok()),
             subtype: text(body, "error_subtype"),
             status: text(error, "status").or(error.as_str()),
             is_of_api: error.is_object(),
@@ -181,11 +209,11 @@ impl<'a> Said<'a> {
 }
 
 fn meaning_of(said: &str, speaker: Speaker) -> Option<Meaning> {
-    let said = said.strip_prefix(PUSH).unwrap_or(said);
+    let said = if starts_with(said, PUSH) { said.get(PUSH.len()..).unwrap_or_default() } else { said };
     for (by, meaning, words) in WORDS {
         let is_said = |word: &&str| match word.strip_suffix('*') {
-            Some(start) => said.starts_with(start),
-            None => said == *word,
+            Some(start) => starts_with(said, start),
+            None => said.eq_ignore_ascii_case(word),
         };
         if (*by == speaker || *by == Both) && words.iter().any(is_said) {
             return Some(*meaning);
@@ -194,29 +222,42 @@ fn meaning_of(said: &str, speaker: Speaker) -> Option<Meaning> {
     None
 }
 
-/// The meaning of an answer, and what to tell of it.
-fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning, Refused) {
+fn starts_with(said: &str, start: &str) -> bool {
+    said.get(..start.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(start))
+}
+
+/// The meaning of an answer, what to tell of it, and the HTTP status that it is about.
+struct Verdict {
+    meaning: Meaning,
+    refused: Refused,
+    status: u16,
+}
+
+fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     let body = parse_json(response);
     let said = Said::read(&body, speaker);
     let known = said.known(speaker);
+    let code = said.code.filter(|code| response.is_success() && (400..600).contains(code));
+    let status = code.unwrap_or(response.status);
     // Our address is refused with a 401, too.
     let is_of_push = known.is_some_and(|(meaning, _)| meaning == Fails(WebhookUrlRejected))
-        || said.words.iter().any(|word| word.starts_with(PUSH));
-    let meaning = match (response.status, known, said.status) {
+        || said.words.iter().any(|word| starts_with(word, PUSH));
+    let is_forbidden = known.is_none_or(|(_, word)| word.eq_ignore_ascii_case("forbidden"));
+    let says = |status: &str| said.status.is_some_and(|said| said.eq_ignore_ascii_case(status));
+    let meaning = match (status, known) {
         // A failing server speaks of itself: it makes no person responsible.
-        (500.., Some((Fails(GoogleRateLimited), _)), _) => Fails(GoogleRateLimited),
-        (500.., ..) => Fails(GoogleUnavailable),
+        (500.., Some((Fails(GoogleRateLimited), _))) => Fails(GoogleRateLimited),
+        (500.., _) => Fails(GoogleUnavailable),
         // Whatever else is said of it.
-        (401, ..) if speaker == CalendarApi && !is_of_push => AnotherToken,
+        (401, _) if speaker == CalendarApi && !is_of_push => AnotherToken,
         // A limit blames no person, also where another word stands beside it.
-        (429, ..) | (_, Some((_, "forbidden")) | None, Some("RESOURCE_EXHAUSTED")) => {
-            Fails(GoogleRateLimited)
-        }
-        (_, Some((meaning, _)), _) => meaning,
-        (_, None, Some("UNAUTHENTICATED")) if speaker == CalendarApi => AnotherToken,
-        (404, ..) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
-        (410, ..) if speaker == CalendarApi => Fails(CalendarNotFound),
-        (404 | 408 | 412, ..) => Fails(GoogleUnavailable),
+        (429, _) => Fails(GoogleRateLimited),
+        _ if is_forbidden && says("RESOURCE_EXHAUSTED") => Fails(GoogleRateLimited),
+        (_, Some((meaning, _))) => meaning,
+        (_, None) if speaker == CalendarApi && says("UNAUTHENTICATED") => AnotherToken,
+        (404, _) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
+        (410, _) if speaker == CalendarApi => Fails(CalendarNotFound),
+        (404 | 408 | 412, _) => Fails(GoogleUnavailable),
         _ => Fails(GoogleRejected),
     };
     let failure = match meaning {
@@ -225,16 +266,26 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> (Meaning,
         Fails(failure) | FailsAtLeast(failure) => failure,
     };
     let retry_after = response.retry_after.as_deref().and_then(|text| parse_retry_after(text, now));
-    (meaning, Refused { failure, reason: said.word(known.map(|(_, word)| word)), retry_after })
+    let refused = Refused { failure, reason: said.word(known.map(|(_, word)| word)), retry_after };
+    Verdict { meaning, refused, status }
 }
 
-/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it.
+/// Whether a body says that something was refused, whatever the HTTP status says.
+pub(crate) fn is_error(body: &Json) -> bool {
+    let body = body.get(0).unwrap_or(body);
+    body.get("error").is_some_and(|error| !error.is_null())
+}
+
+/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success that says nothing
+/// of it.
 pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure {
-    let (meaning, refused) = judge(response, CalendarApi, now);
+    let Verdict { meaning, refused, .. } = judge(response, CalendarApi, now);
     match meaning {
         _ if response.status >= 500 => WatchFailure::Doubtful(refused),
         AnotherId => WatchFailure::ChannelIdNotUnique,
         AnotherToken => WatchFailure::Unauthorized(refused),
+        // Nothing can stop it before it speaks: not another one every hour.
+        _ if response.is_success() => WatchFailure::Doubtful(Refused { retry_after: Some(A_DAY), ..refused }),
         Fails(_) | FailsAtLeast(_) => WatchFailure::Refused(refused),
     }
 }
@@ -242,35 +293,35 @@ pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure 
 /// Of `events.list`.
 pub(crate) fn of_list(response: &HttpResponse, now: Timestamp) -> LookFailure {
     match judge(response, CalendarApi, now) {
-        (AnotherToken, refused) => LookFailure::Unauthorized(refused),
-        (_, refused) => LookFailure::Refused(refused),
+        Verdict { meaning: AnotherToken, refused, .. } => LookFailure::Unauthorized(refused),
+        Verdict { refused, .. } => LookFailure::Refused(refused),
     }
 }
 
 /// Of `channels.stop`, which knows channels and no calendars.
 pub(crate) fn of_stop(response: &HttpResponse, now: Timestamp) -> StopFailure {
-    match judge(response, CalendarApi, now) {
-        (AnotherToken, refused) => StopFailure::Unauthorized(refused),
-        (Fails(CalendarNotFound), _) if matches!(response.status, 404 | 410) => StopFailure::Unknown,
-        (Fails(CalendarNotFound), refused) => {
-            StopFailure::Refused(Refused { failure: GoogleRejected, ..refused })
-        }
-        (_, refused) => StopFailure::Refused(refused),
+    let Verdict { meaning, refused, status } = judge(response, CalendarApi, now);
+    match meaning {
+        AnotherToken => StopFailure::Unauthorized(refused),
+        Fails(CalendarNotFound) if matches!(status, 404 | 410) => StopFailure::Unknown,
+        Fails(CalendarNotFound) => StopFailure::Refused(Refused { failure: GoogleRejected, ..refused }),
+        _ => StopFailure::Refused(refused),
     }
 }
 
 /// Of the token endpoint.
 pub(crate) fn of_token(response: &HttpResponse, now: Timestamp) -> Refused {
-    judge(response, TokenEndpoint, now).1
+    judge(response, TokenEndpoint, now).refused
 }
 
 /// How long not to ask again: seconds, or until a date (RFC 9110, 10.2.3).
 fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => parse_http_date(text)?.signed_duration_since(now).to_std().ok(),
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than a number holds is the largest that there is.
+        return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
     }
+    parse_http_date(text)?.signed_duration_since(now).to_std().ok()
 }
 
 /// The body of a response; null where it is no JSON.

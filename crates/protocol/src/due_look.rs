@@ -87,9 +87,7 @@ async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueL
         update(ports, postpone_look(row, now + schedule::DAILY)).await;
         return if is_rejected { run_blindly(ports, row).await } else { DueLook::NoRun };
     }
-    let wait =
-        refused.retry_after.and_then(|wait| chrono::TimeDelta::from_std(wait).ok()).unwrap_or_default();
-    let look_at = now + wait.clamp(LOOK_INTERVAL_WITHOUT_CHANNEL, schedule::DAILY);
+    let look_at = now + schedule::asked_to_wait(&refused).max(LOOK_INTERVAL_WITHOUT_CHANNEL);
     ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
     update(ports, postpone_look(row, look_at)).await;
     run_blindly(ports, row).await

@@ -128,9 +128,15 @@ pub fn renewal_retry(now: Timestamp, attempts: i64, refused: Option<&Refused>, r
         Some(RenewalFailure::GoogleRejected) => DAILY,
         _ => LONGEST_BACKOFF,
     };
-    let asked_for = refused.and_then(|refused| TimeDelta::from_std(refused.retry_after?).ok());
-    let delay = doubled(RENEWAL_BACKOFF, attempts).min(longest);
-    now + with_jitter(delay.max(asked_for.unwrap_or_default().min(DAILY)), random)
+    let asked_for = refused.map_or(TimeDelta::zero(), asked_to_wait);
+    now + with_jitter(doubled(RENEWAL_BACKOFF, attempts).min(longest).max(asked_for), random)
+}
+
+/// How long Google asks not to be asked again; a day, whatever it says beyond.
+pub fn asked_to_wait(refused: &Refused) -> TimeDelta {
+    refused
+        .retry_after
+        .map_or(TimeDelta::zero(), |wait| TimeDelta::from_std(wait).unwrap_or(DAILY).min(DAILY))
 }
 
 /// When to try a run again after `attempts` without success, the one just ended included.
@@ -269,7 +275,7 @@ mod tests {
             (7200, 7200..=7200),
             (86_400, 86_400..=86_400),
             (9_000_000, 86_400..=86_400),
-            (u64::MAX, 60..=60), // No time that can be told.
+            (u64::MAX, 86_400..=86_400),
         ] {
             let retry_after = Some(Duration::from_secs(asked_for));
             let refused = Refused { retry_after, ..RenewalFailure::GoogleUnavailable.into() };

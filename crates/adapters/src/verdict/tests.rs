@@ -42,15 +42,18 @@ fn configuration() -> Configuration {
 }
 
 /// What becomes of an answer: a word of its own where it is not a failure that is booked, or not at once.
-fn meaning(ask: Ask, response: &HttpResponse) -> (&'static str, Refused) {
+fn meaning(ask: Ask, response: &HttpResponse) -> (String, Refused) {
     let plain = || Refused::new(GoogleRejected);
-    match ask {
+    let (code, refused) = match ask {
         Watch => match parse_watch_response(response, now()) {
             Ok(_) => ("opened", plain()),
             Err(WatchFailure::ChannelIdNotUnique) => ("another_id", plain()),
             Err(WatchFailure::Unauthorized(refused)) => ("another_token", refused),
             Err(WatchFailure::Refused(refused)) => (refused.failure.code(), refused),
-            Err(WatchFailure::Doubtful(refused)) => (doubtful(refused.failure), refused),
+            // A channel may exist.
+            Err(WatchFailure::Doubtful(refused)) => {
+                return (format!("{}?", refused.failure.code()), refused);
+            }
         },
         Stop => match parse_stop_response(response, now()) {
             Ok(()) => ("stopped", plain()),
@@ -73,17 +76,8 @@ fn meaning(ask: Ask, response: &HttpResponse) -> (&'static str, Refused) {
             Ok(_) => ("renewed", plain()),
             Err(refused) => (refused.failure.code(), refused),
         },
-    }
-}
-
-/// A channel may exist.
-fn doubtful(failure: Failure) -> &'static str {
-    match failure {
-        GoogleUnavailable => "google_unavailable?",
-        GoogleRateLimited => "google_rate_limited?",
-        GoogleRejected => "google_rejected?",
-        _ => "a person is made responsible",
-    }
+    };
+    (code.to_owned(), refused)
 }
 
 #[track_caller]
@@ -92,7 +86,7 @@ fn check(ask: Ask, response: &HttpResponse, code: &str, reason: &str, retry_in: 
     let told = refused.reason.as_ref().map_or("", Word::as_str);
     let delay = renewal_retry(now(), 0, Some(&refused), 0) - now();
     assert_eq!(
-        (actual, told, delay.num_seconds()),
+        (actual.as_str(), told, delay.num_seconds()),
         (code, reason, retry_in),
         "{ask:?} {} {}",
         response.status,
@@ -203,11 +197,35 @@ fn the_calendar_api_is_understood() {
             "API_KEY_SERVICE_BLOCKED",
             SOON,
         ),
+        (
+            403,
+            &[],
+            &["BILLING_DISABLED"],
+            "PERMISSION_DENIED",
+            "google_api_disabled",
+            "BILLING_DISABLED",
+            SOON,
+        ),
         // Nobody.
         (403, &["rateLimitExceeded"], &[], "", "google_rate_limited", "rateLimitExceeded", SOON),
         (403, &["userRateLimitExceeded"], &[], "", "google_rate_limited", "userRateLimitExceeded", SOON),
         (403, &["quotaExceeded"], &[], "", "google_rate_limited", "quotaExceeded", SOON),
         (403, &["dailyLimitExceeded"], &[], "", "google_rate_limited", "dailyLimitExceeded", SOON),
+        (403, &["concurrentLimitExceeded"], &[], "", "google_rate_limited", "concurrentLimitExceeded", SOON),
+        (403, &["servingLimitExceeded"], &[], "", "google_rate_limited", "servingLimitExceeded", SOON),
+        (403, &["dailyLimitExceededUnreg"], &[], "", "google_rate_limited", "dailyLimitExceededUnreg", SOON),
+        (403, &["rateLimitExceededUnreg"], &[], "", "google_rate_limited", "rateLimitExceededUnreg", SOON),
+        (
+            403,
+            &["userRateLimitExceededUnreg"],
+            &[],
+            "",
+            "google_rate_limited",
+            "userRateLimitExceededUnreg",
+            SOON,
+        ),
+        (403, &["USERRATELIMITEXCEEDED"], &[], "", "google_rate_limited", "USERRATELIMITEXCEEDED", SOON),
+        (402, &["dailyLimitExceeded402"], &[], "", "google_rate_limited", "dailyLimitExceeded402", SOON),
         (
             403,
             &["rateLimitExceeded"],
@@ -239,6 +257,10 @@ fn the_calendar_api_is_understood() {
         (400, &["invalid"], &[], "", "google_rejected", "invalid", SOON),
         (403, &["ada@example.com"], &["a sentence"], "", "google_rejected", "", SOON),
         (403, &["ada@example.com", "notNice"], &[], "", "google_rejected", "notNice", SOON),
+        // Several: the first that is known.
+        (403, &["somethingNew", "quotaExceeded"], &[], "", "google_rate_limited", "quotaExceeded", SOON),
+        (403, &["forbidden", "domainPolicy"], &[], "", "blocked_by_policy", "domainPolicy", DAILY),
+        (403, &["domainPolicy"], &["SERVICE_DISABLED"], "", "blocked_by_policy", "domainPolicy", DAILY),
         // Words of the token endpoint are none here.
         (400, &["invalid_grant"], &[], "", "google_rejected", "invalid_grant", SOON),
     ] {
@@ -425,7 +447,7 @@ fn google_is_not_asked_again_before_it_says() {
             ("Sun, 22 Nov 2026 15:00:00 GMT", SOON),
             ("0", SOON),
             ("31536000", DAILY),
-            ("99999999999999999999", SOON),
+            ("99999999999999999999", DAILY),
             ("-1", SOON),
             ("soon", SOON),
             ("", SOON),
@@ -480,6 +502,45 @@ fn a_channel_without_a_resource_is_not_followed_by_another_for_a_day() {
     {
         check(Watch, &response(200, body), "google_rejected?", "", DAILY);
     }
+}
+
+/// What Google says of it is told, and the status in the body counts; a channel may exist all the same.
+#[test]
+fn an_error_that_came_with_a_success_is_understood() {
+    for (code, reason, of_list, retry_in) in [
+        (json!(403), "insufficientPermissions", "permission_missing", DAILY),
+        (json!("403"), "INSUFFICIENTPERMISSIONS", "permission_missing", DAILY),
+        (json!(403), "userRateLimitExceeded", "google_rate_limited", SOON),
+        (json!(404), "notFound", "calendar_not_found", DAILY),
+        (json!(410), "somethingNew", "calendar_not_found", DAILY),
+        (json!(429), "somethingNew", "google_rate_limited", SOON),
+        (json!(503), "domainPolicy", "google_unavailable", SOON),
+        (json!(200), "somethingNew", "google_rejected", SOON),
+        (json!(null), "somethingNew", "google_rejected", SOON),
+        (json!(99_999), "somethingNew", "google_rejected", SOON),
+    ] {
+        let body = json!({ "error": { "code": code, "errors": [{ "reason": reason }] } }).to_string();
+        for status in [200, 206] {
+            let answer = response(status, &body);
+            check(Watch, &answer, &format!("{of_list}?"), reason, DAILY);
+            check(List, &answer, of_list, reason, retry_in);
+            match of_list {
+                "calendar_not_found" => check(Stop, &answer, "channel_unknown", "", SOON),
+                _ => check(Stop, &answer, of_list, reason, retry_in),
+            }
+        }
+    }
+    for (body, code, reason) in [
+        (r#"{"error":{"code":401}}"#, "another_token", ""),
+        (r#"{"error":{"code":401,"status":"UNAUTHENTICATED"}}"#, "another_token", "UNAUTHENTICATED"),
+        (r#"{"error":{"errors":[{"reason":"authError"}]}}"#, "another_token", "authError"),
+    ] {
+        for ask in [Watch, List, Stop] {
+            check(ask, &response(200, body), code, reason, DAILY);
+        }
+    }
+    check(Watch, &response(200, r#"{"error":"somethingNew"}"#), "google_rejected?", "somethingNew", DAILY);
+    check(Token, &response(200, r#"{"error":{"code":503}}"#), "google_unavailable", "", SOON);
 }
 
 #[test]
