@@ -21,7 +21,8 @@ use crate::schedule::{
 use crate::stop::{Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
-    Update, confirm_current, confirm_pending, hasten_run, note_change, note_orphan, note_pending, of_hash,
+    Update, confirm_current, confirm_pending, hasten_run, note_change, note_orphan, note_pending,
+    note_resource, of_hash,
 };
 
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
@@ -82,6 +83,11 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::Late(row) => {
             run(ports, invocation, *row, Reason::Owed, Beforehand::Nothing).await;
+        }
+        Verdict::Opened(Some(row))
+            if row.webhook_id.is_none() && row.webhook_pending_id.as_ref() == Some(&notification.channel) =>
+        {
+            let _ = ports.update(note_resource(notification, ports.now()), DATABASE_TIMEOUT).await;
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }

@@ -192,7 +192,10 @@ impl<P: Ports> Opening<'_, P> {
                 Err(WatchFailure::ChannelIdNotUnique) => {
                     let reason = Word::parse("channelIdNotUnique");
                     let refused = Refused { reason, ..RenewalFailure::GoogleRejected.into() };
-                    return Err(self.fail(refused, Channel::NotOpened).await);
+                    // Google knows both ids.
+                    let end = self.fail(refused, Channel::MayExist).await;
+                    self.stop_abandoned(&access).await;
+                    return Err(end);
                 }
                 Err(WatchFailure::Unauthorized(refused)) => {
                     return Err(self.fail(refused, Channel::NotOpened).await);

@@ -4,7 +4,7 @@
 //!
 //! | of | steps |
 //! |---|---|
-//! | a notification | [`confirm_pending`], [`confirm_current`], [`note_change`], [`note_orphan`], [`note_pending`] |
+//! | a notification | [`confirm_pending`], [`confirm_current`], [`note_resource`], [`note_change`], [`note_orphan`], [`note_pending`] |
 //! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`settle_run`], [`await_consent`], [`hasten_run`] |
 //! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
@@ -43,6 +43,7 @@ macro_rules! transitions {
 transitions! {
     ConfirmPending "confirm_pending",
     ConfirmCurrent "confirm_current",
+    NoteResource "note_resource",
     NoteChange "note_change",
     NoteOrphan "note_orphan",
     NotePending "note_pending",
@@ -102,6 +103,16 @@ pub(crate) fn confirm_current(notification: &Notification, now: Timestamp) -> Up
         .when_eq(Column::WebhookId, &notification.channel)
         .when(Filter::Lt(Column::WebhookMessageNumber, 1.into()))
         .set(Column::WebhookMessageNumber, 1)
+}
+
+/// The resource of the channel that is being opened, of which its `sync` tells: should Google's answer be lost, or not
+/// tell of it, the channel can be stopped all the same. No row: there is a current channel, whose resource stays, or
+/// the pending one was committed or given up meanwhile.
+pub(crate) fn note_resource(notification: &Notification, now: Timestamp) -> Update {
+    of_token(Transition::NoteResource, notification, now)
+        .when_eq(Column::WebhookPendingId, &notification.channel)
+        .when(Filter::IsNull(Column::WebhookId))
+        .set(Column::WebhookResourceId, &notification.resource)
 }
 
 /// A change told by the current channel with a new number, paused or not: it may be resumed before the row is read

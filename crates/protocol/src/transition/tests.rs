@@ -147,6 +147,10 @@ fn cases() -> Vec<Case> {
             of { WebhookMessageNumber 0 }
             unless { WebhookToken "other", Provider "outlook", WebhookId NULL, WebhookMessageNumber 1 }
             sets { WebhookMessageNumber 1, WebhookNotifiedAt at(1) }
+        |_| note_resource(&said("pending", 1), at(1)),
+            of { WebhookId NULL, WebhookResourceId NULL }
+            unless { WebhookToken "other", Provider "outlook", WebhookPendingId NULL, WebhookId "current" }
+            sets { WebhookResourceId "resource", WebhookNotifiedAt at(1) }
         |_| note_change(&said("current", 6), at(1), NEW),
             unless { WebhookToken "other", Provider "outlook", WebhookId "next", WebhookMessageNumber 6 }
             sets { WebhookMessageNumber 6, SyncRequestId NEW, WebhookNotifiedAt at(1) }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::world::{Fate, RESOURCE, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
-use protocol::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
+use protocol::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId, TokenHash};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure, WatchFailure, Word};
 use protocol::grant::OpenedChannel;
+use protocol::notification::{Notification, State};
 use protocol::recalculation::Reason;
+use protocol::receive::{follow_up, receive};
 use protocol::refresh::{follow_up as follow_up_refresh, refresh};
 use protocol::refusal::Refusal;
 use protocol::renew::{Renewal, renew_channel};
@@ -156,6 +158,34 @@ fn doubtful_channels_do_not_add_up() {
     }
 }
 
+/// Its first message tells the resource.
+#[test]
+fn a_doubtful_channel_that_has_spoken_is_stopped_by_the_next_renewal() {
+    for trigger in [Trigger::Setup, Trigger::Button] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        let doubtful = WatchFailure::Doubtful(RenewalFailure::GoogleRejected.into());
+        world.watch_answers.replace(vec![Err(doubtful); 9].into());
+        for _ in 0..9 {
+            renew_once(&world, id, trigger);
+            let sync = Notification {
+                channel: world.row(id).webhook_pending_id.unwrap(),
+                token_hash: TokenHash::new(format!("token of {id}")),
+                resource: ResourceId::new(RESOURCE),
+                state: State::Sync,
+                number: 1,
+            };
+            let verdict = finish(receive(&world, &world.targeted(), &sync));
+            finish(follow_up(&world, &world.targeted(), &sync, verdict));
+            world.pass(TimeDelta::seconds(11));
+        }
+        let asked = world.asked.borrow();
+        assert_eq!(asked.len(), 9);
+        assert_eq!(*world.stopped.borrow(), asked[..8], "{trigger:?}");
+        assert_eq!(world.row(id).webhook_pending_id.as_ref(), asked.last());
+    }
+}
+
 #[test]
 fn without_a_refresh_token_the_user_must_reconnect() {
     let world = World::new();
@@ -180,6 +210,7 @@ fn an_id_that_google_has_seen_is_replaced_once() {
     let twice = [Err(WatchFailure::ChannelIdNotUnique), Err(WatchFailure::ChannelIdNotUnique)];
     world.watch_answers.replace(twice.into());
     check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::GoogleRejected);
+    assert_eq!(world.row(id).webhook_pending_id.as_ref(), world.asked.borrow().last(), "Google knows it");
 }
 
 #[test]

@@ -285,6 +285,7 @@ impl Matter {
             Transition::ClaimLook | Transition::NoteUnchanged | Transition::PostponeLook => Self::Look,
             Transition::ConfirmPending
             | Transition::ConfirmCurrent
+            | Transition::NoteResource
             | Transition::NoteChange
             | Transition::ClaimRenewal
             | Transition::ReissueChannel
