@@ -109,7 +109,7 @@ pub fn event_line(event: &Event) -> (Level, String) {
             ("reason", reason.as_ref().map(Word::as_str).into()),
             ("retry_at", time(retry_at)),
         ],
-        Event::ChannelStopped { connection, channel } => {
+        Event::ChannelStopped { connection, channel } | Event::ChannelGone { connection, channel } => {
             vec![id(connection), ("channel_id", channel.as_str().into())]
         }
         Event::ChannelNotStopped { connection, channel, failure } => vec![

@@ -66,6 +66,11 @@ pub enum Event {
         connection: ConnectionId,
         channel: ChannelId,
     },
+    /// Google does not know a channel that may have expired, or may never have been opened.
+    ChannelGone {
+        connection: ConnectionId,
+        channel: ChannelId,
+    },
     ChannelNotStopped {
         connection: ConnectionId,
         channel: ChannelId,
@@ -149,6 +154,7 @@ impl Event {
             Self::RefreshTokenMissing { .. } => "refresh_token_missing",
             Self::ChannelRetired { .. } => "channel_retired",
             Self::ChannelStopped { .. } => "channel_stopped",
+            Self::ChannelGone { .. } => "channel_gone",
             Self::ChannelNotStopped { .. } => "channel_not_stopped",
             Self::NotificationMissed { .. } => "notification_missed",
             Self::LookFailed { .. } => "look_failed",
@@ -164,7 +170,8 @@ impl Event {
             | Self::RunSettled { .. }
             | Self::ChannelOpened { .. }
             | Self::ChannelRetired { .. }
-            | Self::ChannelStopped { .. } => Level::Info,
+            | Self::ChannelStopped { .. }
+            | Self::ChannelGone { .. } => Level::Info,
             Self::RunFailed { .. }
             | Self::RunLeaseLost { .. }
             | Self::RenewalSuperseded { .. }

@@ -1,9 +1,13 @@
 //! The channels of connections that were deleted: stopped with what the database kept of them, within a day.
 
+use chrono::TimeDelta;
+
 use crate::connection::{AccessToken, Farewell};
-use crate::failure::StopFailure;
+use crate::failure::{Refused, StopFailure};
 use crate::ports::Ports;
-use crate::schedule::{DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{
+    DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN, asked_to_wait,
+};
 use crate::stop::stop;
 
 /// Stops the channels, if the claim is granted, and forgets the connection once they are, or cannot be.
@@ -13,44 +17,56 @@ pub(crate) async fn see_off<P: Ports>(ports: &P, farewell: &Farewell) {
     if !matches!(ports.claim_farewell(farewell, next, DATABASE_TIMEOUT).await, Ok(true)) {
         return;
     }
+    let tried = stop_all(ports, farewell).await;
     let is_over = now.signed_duration_since(farewell.deleted_at) >= FAREWELLS_LAST;
-    if stop_all(ports, farewell).await || is_over {
-        let _ = ports.delete_farewell(farewell.id, DATABASE_TIMEOUT).await;
+    match tried {
+        Err(TryAgain { after }) if !is_over => {
+            if after > FAREWELL_INTERVAL {
+                let claimed = Farewell { not_before: next, ..farewell.clone() };
+                let _ = ports.claim_farewell(&claimed, now + after, DATABASE_TIMEOUT).await;
+            }
+        }
+        _ => {
+            let _ = ports.delete_farewell(farewell.id, DATABASE_TIMEOUT).await;
+        }
     }
 }
 
-/// Whether nothing is left to be tried.
-async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> bool {
-    let Some(resource) = &farewell.resource_id else { return true };
-    let token = match access_token(ports, farewell).await {
-        Ok(Some(token)) => token,
-        Ok(None) => return true,
-        Err(TryAgain) => return false,
-    };
-    let mut token = token;
+/// Google did not do it now.
+struct TryAgain {
+    after: TimeDelta,
+}
+
+impl TryAgain {
+    fn of(refused: &Refused) -> Self {
+        Self { after: asked_to_wait(refused) }
+    }
+}
+
+/// Until nothing is left to be tried.
+async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> Result<(), TryAgain> {
+    let Some(resource) = &farewell.resource_id else { return Ok(()) };
+    let Some(mut token) = access_token(ports, farewell).await? else { return Ok(()) };
     let mut is_renewed = false;
-    let mut is_done = true;
+    let mut result = Ok(());
     for channel in &farewell.channels {
         let mut answer = stop(ports, farewell.connection, &token, channel, resource).await;
         if matches!(answer, Err(StopFailure::Unauthorized(_))) && !is_renewed {
             is_renewed = true;
-            token = match renewed_token(ports, farewell).await {
-                Ok(Some(renewed)) => renewed,
-                Ok(None) => return true,
-                Err(TryAgain) => return false,
-            };
+            let Some(renewed) = renewed_token(ports, farewell).await? else { return Ok(()) };
+            token = renewed;
             answer = stop(ports, farewell.connection, &token, channel, resource).await;
         }
-        is_done &= match answer {
-            Err(StopFailure::Refused(refused)) => refused.failure.is_consent_dead(),
-            Err(StopFailure::Unauthorized(_)) => false,
-            Ok(()) | Err(StopFailure::Unknown) => true,
-        };
+        match answer {
+            Err(StopFailure::Refused(refused)) if refused.failure.is_consent_dead() => {}
+            Err(StopFailure::Refused(refused) | StopFailure::Unauthorized(refused)) => {
+                result = Err(TryAgain::of(&refused));
+            }
+            Ok(()) | Err(StopFailure::Unknown) => {}
+        }
     }
-    is_done
+    result
 }
-
-struct TryAgain;
 
 /// None where there is no consent left to stop a channel with. A token that is renewed is not kept: the row is gone.
 async fn access_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Option<AccessToken>, TryAgain> {
@@ -65,6 +81,6 @@ async fn renewed_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Optio
     match ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await {
         Ok(renewed) => Ok(Some(renewed.access_token)),
         Err(refused) if refused.failure.is_consent_dead() => Ok(None),
-        Err(_) => Err(TryAgain),
+        Err(refused) => Err(TryAgain::of(&refused)),
     }
 }

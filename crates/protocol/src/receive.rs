@@ -65,13 +65,8 @@ pub async fn follow_up<P: Ports>(
             retire(ports, &row).await;
         }
         Verdict::Orphan(row) => {
-            let stop = stop_with_access(
-                ports,
-                &row,
-                &notification.channel,
-                &notification.resource,
-                Unknown::Speaking,
-            );
+            let stop =
+                stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Alive);
             let run = run_for_change(ports, invocation, (*row).clone());
             if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
                 join!(stop, run);

@@ -14,7 +14,9 @@ pub async fn retire<P: Ports>(ports: &P, row: &Connection) -> bool {
     let Ok(Some(retired)) = disowned else { return false };
     ports.log(Event::ChannelRetired { connection: row.id, channel: row.webhook_id.clone() });
     if let (Some(channel), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id) {
-        stop_with_access(ports, &retired, channel, resource, Unknown::Gone).await;
+        let is_alive = row.webhook_expiration.is_none_or(|expiration| expiration > ports.now());
+        let unknown = if is_alive { Unknown::Alive } else { Unknown::Gone };
+        stop_with_access(ports, &retired, channel, resource, unknown).await;
     }
     true
 }

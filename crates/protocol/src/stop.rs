@@ -11,10 +11,11 @@ use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// It is gone, and needs no stopping.
+    /// It has expired, or was never opened, and needs no stopping.
     Gone,
-    /// It has just spoken, so it goes on speaking: the channel of another account, or of another OAuth client.
-    Speaking,
+    /// It has just spoken, or has not expired, so it may go on speaking: the channel of another account, or of another
+    /// OAuth client.
+    Alive,
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
@@ -77,9 +78,7 @@ fn log_stop<P: Ports>(
 ) {
     let channel = channel.clone();
     ports.log(match answer {
-        Err(StopFailure::Unknown) if unknown == Unknown::Gone => {
-            Event::ChannelStopped { connection, channel }
-        }
+        Err(StopFailure::Unknown) if unknown == Unknown::Gone => Event::ChannelGone { connection, channel },
         Ok(()) => Event::ChannelStopped { connection, channel },
         Err(failure) => Event::ChannelNotStopped { connection, channel, failure },
     });

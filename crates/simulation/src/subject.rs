@@ -195,6 +195,7 @@ pub(crate) fn connection_of(event: &Event) -> Option<usize> {
         | Event::RenewalSuperseded { connection }
         | Event::ChannelRetired { connection, .. }
         | Event::ChannelStopped { connection, .. }
+        | Event::ChannelGone { connection, .. }
         | Event::RefreshTokenMissing { connection }
         | Event::ChannelNotStopped { connection, .. }
         | Event::NotificationMissed { connection, .. }

@@ -1,10 +1,12 @@
 //! Channels of deleted connections.
 
+use std::time::Duration;
+
 use crate::world::{RESOURCE, START, World, finish};
 use chrono::TimeDelta;
 use protocol::connection::Farewell;
 use protocol::connection::{AccessToken, ChannelId, ConnectionId, RefreshToken, ResourceId};
-use protocol::failure::{RenewalFailure, StopFailure};
+use protocol::failure::{Refused, RenewalFailure, StopFailure};
 use protocol::sweep::{Part, sweep};
 use uuid::Uuid;
 
@@ -66,6 +68,32 @@ fn what_google_does_not_do_now_is_tried_hourly_for_a_day() {
         world.pass(TimeDelta::hours(1));
     }
     assert_eq!(world.farewells.borrow().len(), 0);
+}
+
+#[test]
+fn google_is_not_asked_again_before_it_says() {
+    let limited =
+        Refused { retry_after: Some(Duration::from_secs(7200)), ..RenewalFailure::GoogleRateLimited.into() };
+    let of_the_token = (Some(Err(limited.clone())), None, START);
+    let of_the_stop = (None, Some(Err(StopFailure::Refused(limited))), START + TimeDelta::hours(1));
+    for (token, stop, expires_at) in [of_the_token, of_the_stop] {
+        let world = World::new();
+        world.token_answers.replace(token.into_iter().collect());
+        world.stop_answers.replace(stop.into_iter().collect());
+        world.farewells.replace(vec![Farewell {
+            channels: vec![ChannelId::new("current")],
+            expires_at: Some(expires_at),
+            ..farewell()
+        }]);
+        for _ in 0..119 {
+            sweep_once(&world);
+            world.pass(TimeDelta::minutes(1));
+        }
+        assert_eq!((world.stopped.borrow().len(), world.farewells.borrow().len()), (0, 1));
+        world.pass(TimeDelta::minutes(1));
+        sweep_once(&world);
+        assert_eq!((world.stopped.borrow().len(), world.farewells.borrow().len()), (1, 0));
+    }
 }
 
 #[test]

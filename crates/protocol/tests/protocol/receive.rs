@@ -166,11 +166,21 @@ fn a_channel_that_has_just_spoken_and_that_google_does_not_know_was_not_stopped(
     assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
     let said = world.log.borrow().iter().map(Event::name).collect::<Vec<_>>();
     assert!(said.contains(&"channel_not_stopped") && !said.contains(&"channel_stopped"), "{said:?}");
-    // A channel that is replaced or given up may be gone already.
-    world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
-    world.stop_answers.replace([Err(StopFailure::Unknown)].into());
-    assert!(finish(protocol::retire::retire(&world, &world.row(id))));
-    assert_eq!(world.log.borrow().last().map(Event::name), Some("channel_stopped"));
+}
+
+#[test]
+fn a_channel_that_is_given_up_and_that_google_does_not_know_is_gone_only_if_it_has_expired() {
+    for (expires_in, said) in
+        [(TimeDelta::days(3), "channel_not_stopped"), (TimeDelta::zero(), "channel_gone")]
+    {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let expiration = (Column::WebhookExpiration, (START + expires_in).into());
+        world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false)), expiration]);
+        world.stop_answers.replace([Err(StopFailure::Unknown)].into());
+        assert!(finish(protocol::retire::retire(&world, &world.row(id))));
+        assert_eq!(world.log.borrow().last().map(Event::name), Some(said));
+    }
 }
 
 #[test]
