@@ -50,6 +50,8 @@ pub(crate) struct Fault {
     status: Option<u16>,
     reason: Option<String>,
     body: Option<Value>,
+    /// The header of that name, of the answer that a status makes.
+    pub(crate) retry_after: Option<String>,
     /// `None`: until cleared.
     #[serde(default = "once")]
     times: Option<u32>,

@@ -2,14 +2,14 @@
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::line::Line;
 use crate::model::clock::now;
 use crate::model::error::ApiError;
-use crate::model::fault::{self, Operation, Verdict};
+use crate::model::fault::{self, Fault, Operation, Verdict};
 use crate::model::form::Form;
 use crate::model::google::Google;
 use crate::model::record::LoggedRequest;
@@ -48,29 +48,35 @@ async fn handle(state: Shared, line: Line, request: Request, next: Next) -> Resp
         Some(fault) if fault.after => (None, Some(fault)),
         fault => (fault, None),
     };
-    let mut verdict = Verdict::Pass;
-    if let Some(fault) = early {
-        tokio::time::sleep(fault.delay()).await;
-        verdict = fault.verdict(operation);
-    }
-    let mut response = match verdict {
-        Verdict::Pass => next.run(request).await,
-        Verdict::Answer(instead) => instead.into_response(),
-        Verdict::Cut => cut(&line),
+    let early = match early {
+        Some(fault) => suffer(&fault, operation, &line).await,
+        None => None,
+    };
+    let mut response = match early {
+        Some(response) => response,
+        None => next.run(request).await,
     };
     if let Some(fault) = late {
-        tokio::time::sleep(fault.delay()).await;
-        match fault.verdict(operation) {
-            Verdict::Pass => {}
-            Verdict::Answer(instead) => response = instead.into_response(),
-            Verdict::Cut => response = cut(&line),
-        }
+        response = suffer(&fault, operation, &line).await.unwrap_or(response);
     }
     let status = if line.is_cut() { 0 } else { response.status().as_u16() };
     let (method, path) = (method.to_string(), uri.path().to_owned());
     let query = uri.query().map(str::to_owned);
     state.lock().requests.push(LoggedRequest { at, operation, method, path, query, email, status });
     response
+}
+
+/// What a fault has the call answered with; none = with the truth.
+async fn suffer(fault: &Fault, operation: Operation, line: &Line) -> Option<Response> {
+    tokio::time::sleep(fault.delay()).await;
+    let mut response = match fault.verdict(operation) {
+        Verdict::Pass => return None,
+        Verdict::Answer(instead) => instead.into_response(),
+        Verdict::Cut => return Some(cut(line)),
+    };
+    let retry_after = fault.retry_after.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+    response.headers_mut().extend(retry_after.map(|value| (header::RETRY_AFTER, value)));
+    Some(response)
 }
 
 /// What comes back never reaches the caller.

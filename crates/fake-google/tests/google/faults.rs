@@ -106,6 +106,10 @@ async fn the_body_of_an_answer_can_be_anything() {
     let response = world.api_request(Method::GET, EVENTS, &token).send().await.unwrap();
     assert_eq!(response.status(), 502);
     assert_eq!(response.text().await.unwrap(), "<h1>Bad</h1>");
+    let fault = json!({"operation": "events", "status": 429, "body": {}, "retry_after": "7200"});
+    world.control("faults", fault).await;
+    let response = world.api_request(Method::GET, EVENTS, &token).send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "7200");
 }
 
 #[tokio::test]

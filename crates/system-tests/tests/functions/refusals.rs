@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::case::cases;
 use crate::moment::{assert_between, seconds_ahead};
 use crate::scene::Scene;
+use crate::sweep::sweep;
 use crate::table::each;
 
 cases! {
@@ -15,7 +16,7 @@ cases! {
         a_channel_without_a_resource_is_a_refusal_for_a_day,
         the_pause_doubles_with_every_attempt_up_to_an_hour,
     ],
-    alone: [],
+    alone: [google_is_not_asked_again_before_it_says,],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -27,6 +28,44 @@ enum Pause {
 }
 use Pause::{Day, Short};
 use system_tests::{Caller, SETUP};
+
+/// Whatever was asked of it.
+async fn google_is_not_asked_again_before_it_says(scene: &mut Scene) {
+    let scene = &*scene;
+    let renewal = "webhook_not_before = now(), webhook_lease_until = 'epoch'";
+    let connections = "calendar_connections where id";
+    for (operation, change, column, of) in [
+        ("watch", renewal.to_owned(), "webhook_not_before", connections),
+        (
+            "token",
+            format!("{renewal}, expires_at = now() - interval '1 minute'"),
+            "webhook_not_before",
+            connections,
+        ),
+        ("list", "sync_look_at = now() - interval '1 second'".to_owned(), "sync_look_at", connections),
+        ("stop", String::new(), "not_before", "calendar_webhook_farewells where connection_id"),
+    ] {
+        let connection = scene.open().await;
+        scene.settled(&connection).await;
+        let asked = scene.asked_google(&connection, operation).await;
+        let fault =
+            json!({ "operation": operation, "status": 429, "retry_after": "7200", "body": {}, "times": 9 });
+        scene.fault(&connection, fault).await;
+        if change.is_empty() {
+            scene.sql("delete from calendar_connections where id = $1", &[&connection.id]).await.unwrap();
+        } else {
+            scene.set(&connection, &change).await;
+        }
+        for _ in 0..3 {
+            sweep(scene).await;
+        }
+        assert_eq!(scene.asked_google(&connection, operation).await, asked + 1, "{operation}");
+        let booked = format!("select extract(epoch from {column} - now())::float8 from {of} = $1");
+        let booked = scene.sql(&booked, &[&connection.id]).await.unwrap()[0].get::<_, f64>(0);
+        // With jitter.
+        assert_between(booked, 7190.0, 7400.0, operation);
+    }
+}
 
 struct Row {
     fault: Value,
