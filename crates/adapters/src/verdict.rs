@@ -27,6 +27,8 @@ use crate::http::HttpResponse;
 use crate::timestamp::parse_http_date;
 
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod tests;
 
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -276,16 +278,18 @@ pub(crate) fn is_error(body: &Json) -> bool {
     body.get("error").is_some_and(|error| !error.is_null())
 }
 
-/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success that says nothing
-/// of it.
+/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success without a resource:
+/// nothing can stop that one before it speaks, so that not another one follows every hour.
 pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure {
     let Verdict { meaning, refused, .. } = judge(response, CalendarApi, now);
     match meaning {
         _ if response.status >= 500 => WatchFailure::Doubtful(refused),
+        _ if response.is_success() => {
+            let failure = if meaning == AnotherToken { GoogleRejected } else { refused.failure };
+            WatchFailure::Doubtful(Refused { failure, retry_after: Some(A_DAY), ..refused })
+        }
         AnotherId => WatchFailure::ChannelIdNotUnique,
         AnotherToken => WatchFailure::Unauthorized(refused),
-        // Nothing can stop it before it speaks: not another one every hour.
-        _ if response.is_success() => WatchFailure::Doubtful(Refused { retry_after: Some(A_DAY), ..refused }),
         Fails(_) | FailsAtLeast(_) => WatchFailure::Refused(refused),
     }
 }
