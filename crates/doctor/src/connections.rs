@@ -60,7 +60,7 @@ fn overview(health: &Health) -> String {
 }
 
 fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &Group) -> Check {
-    let (what, next) = explain_reason(health, code, number, members).unwrap_or_else(|| explain(code));
+    let (what, next) = explain_all(health, code, number, members);
     let line = format!("{code}: {}, {what}{}", count(number, "connection"), members.said(code));
     let check = match next {
         Some(next) => Check::wrong(Id::Connections, code, line, next),
@@ -71,32 +71,28 @@ fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &
 
 type Explained = (&'static str, Option<&'static str>);
 
-/// Where it depends on what Google said, and on whether it meets one user or everybody.
-fn explain_reason(health: &Health, code: &str, number: u64, members: &Members) -> Option<Explained> {
+/// By what Google said, where that is the same for all of them; else generally, with what else is to be done where Google
+/// gives a reason of its own.
+fn explain_all(
+    health: &Health,
+    code: &str,
+    number: u64,
+    members: &Members,
+) -> (&'static str, Option<String>) {
     let is_live = |status: &&String| !matches!(status.as_str(), "paused" | "disconnected");
     let live: u64 =
         health.connections.iter().filter(|(status, _)| is_live(status)).map(|(_, number)| number).sum();
     let is_everybody = number > 1 && number == live;
-    let told = |words: &[&str]| members.were_told(code, words);
-    Some(match code {
-        "reconnect_required" if told(&["invalid_rapt", "rapt_required"]) => (
-            "the user's organisation ends sessions after a time that its administrator has set",
-            Some(
-                "the user connects the calendar again; so that it lasts, the user's administrator exempts the app (Google \
-                 Admin, Security, Google Cloud session control)",
-            ),
-        ),
-        "reconnect_required" if told(&["unauthorized_client"]) && is_everybody => (
-            "the refresh tokens belong to another OAuth client than the functions'",
-            Some(
-                "set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, and run `supabase \
-                 secrets set --env-file supabase/.env`, then scripts/doctor --fix",
-            ),
-        ),
-        "reconnect_required" if told(&["unauthorized_client"]) => (
-            "the refresh token belongs to another OAuth client",
-            Some("the user connects the calendar again"),
-        ),
+    let reasons: Vec<&String> = members.reasons.get(code).into_iter().flatten().collect();
+    let is_only_reason = reasons.len() == 1;
+    let explained: Vec<Option<Explained>> =
+        reasons.iter().map(|reason| explain_reason(code, reason, is_everybody && is_only_reason)).collect();
+    if let Some(Some((what, next))) = explained.first()
+        && explained.iter().all(|other| other == &Some((*what, *next)))
+    {
+        return (what, next.map(str::to_owned));
+    }
+    let (what, next) = match code {
         "reconnect_required" if die_after_a_week(&members.consents_lived) => (
             "Google no longer accepts consents about 7 days after they were given, as while the OAuth consent screen is \
              in \"Testing\"",
@@ -112,7 +108,38 @@ fn explain_reason(health: &Health, code: &str, number: u64, members: &Members) -
                  users connect the calendar again",
             ),
         ),
-        "blocked_by_policy" if told(&["org_internal"]) => (
+        _ => explain(code),
+    };
+    let of_reasons = reasons.iter().zip(&explained).filter_map(|(reason, explained)| {
+        let (_, next) = explained.as_ref()?;
+        Some(format!("where Google says {reason}: {}", (*next)?))
+    });
+    let all: Vec<String> = next.into_iter().map(str::to_owned).chain(of_reasons).collect();
+    (what, (!all.is_empty()).then(|| all.join("; ")))
+}
+
+/// What a reason of Google's says beyond the code; `is_everybodys`: every connection that is live has it.
+fn explain_reason(code: &str, reason: &str, is_everybodys: bool) -> Option<Explained> {
+    Some(match (code, reason) {
+        ("reconnect_required", "invalid_rapt" | "rapt_required") => (
+            "the user's organisation ends sessions after a time that its administrator has set",
+            Some(
+                "the user connects the calendar again; so that it lasts, the user's administrator exempts the app (Google \
+                 Admin, Security, Google Cloud session control)",
+            ),
+        ),
+        ("reconnect_required", "unauthorized_client") if is_everybodys => (
+            "the refresh tokens belong to another OAuth client than the functions'",
+            Some(
+                "set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, and run `supabase \
+                 secrets set --env-file supabase/.env`, then scripts/doctor --fix",
+            ),
+        ),
+        ("reconnect_required", "unauthorized_client") => (
+            "the refresh token belongs to another OAuth client",
+            Some("the user connects the calendar again"),
+        ),
+        ("blocked_by_policy", "org_internal") => (
             "the OAuth consent screen is \"Internal\", for accounts of its own organisation",
             Some("set the user type to \"External\" (Google Cloud, Google Auth Platform, Audience)"),
         ),
@@ -292,6 +319,30 @@ mod tests {
         let members = told("reconnect_required", &["unauthorized_client"]);
         let check = judged("reconnect_required", 2, &[], &members);
         assert!(check.next.unwrap().contains("GOOGLE_CLIENT_ID"));
+    }
+
+    #[test]
+    fn several_reasons_are_told_each_with_its_next_step() {
+        let members = told("reconnect_required", &["invalid_grant", "invalid_rapt", "unauthorized_client"]);
+        let check = judged("reconnect_required", 3, &[], &members);
+        assert!(check.line.contains("as after access was revoked"), "{check:?}");
+        assert!(check.line.ends_with("(Google says invalid_grant, invalid_rapt, unauthorized_client)"));
+        let next = check.next.unwrap();
+        assert!(next.starts_with("the user connects the calendar again; where Google says invalid_rapt: "));
+        assert!(
+            next.ends_with("where Google says unauthorized_client: the user connects the calendar again")
+        );
+        // All of them are dead, but not all for the operator's client.
+        assert!(!next.contains("GOOGLE_CLIENT_ID"), "{next}");
+
+        let members = told("blocked_by_policy", &["admin_policy_enforced", "org_internal"]);
+        let next = judged("blocked_by_policy", 2, &[("active", 1)], &members).next.unwrap();
+        assert!(next.starts_with("the user's administrator allows"), "{next}");
+        assert!(next.contains("where Google says org_internal: set the user type to \"External\""), "{next}");
+
+        let members = told("reconnect_required", &["invalid_rapt", "rapt_required"]);
+        let check = judged("reconnect_required", 2, &[("active", 1)], &members);
+        assert!(check.line.contains("organisation ends sessions"), "{check:?}");
     }
 
     #[test]

@@ -144,12 +144,6 @@ impl Members {
         Affected { count, ids: self.ids.get(group).cloned().unwrap_or_default() }
     }
 
-    /// Whether Google said one of these words to each of them, and no other to any.
-    pub fn were_told(&self, code: &str, words: &[&str]) -> bool {
-        let all = |said: &BTreeSet<String>| said.iter().all(|word| words.contains(&word.as_str()));
-        self.reasons.get(code).is_some_and(|said| !said.is_empty() && all(said))
-    }
-
     /// Google's own words for a failure, in brackets; nothing where there is none.
     pub fn said(&self, code: &str) -> String {
         match self.reasons.get(code) {
