@@ -268,6 +268,14 @@ begin
     else old.sync_owed_since
   end;
 
+  -- Nor does a run that was never put off, or that a host wrote a time of long ago for, go before those that have waited
+  -- for their turn.
+  if new.sync_request_id is not null and (
+    tg_op = 'INSERT' or old.sync_request_id is null or new.sync_not_before is distinct from old.sync_not_before)
+  then
+    new.sync_not_before := greatest(new.sync_not_before, now() - interval '1 minute');
+  end if;
+
   -- Due now: at the epoch it would go before every connection that waits.
   if tg_op = 'INSERT' and new.webhook_not_before = 'epoch' then
     new.webhook_not_before := now();

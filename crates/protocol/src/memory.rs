@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::Timestamp;
@@ -31,6 +32,7 @@ impl Table {
         let mut row = defaults(id, self.now.get());
         row.extend(values);
         keep_digests(&mut row);
+        keep_turn(&mut row, None, self.now.get());
         self.rows.borrow_mut().insert(id.0, row);
     }
 
@@ -105,6 +107,7 @@ fn defaults(id: ConnectionId, now: Timestamp) -> Row {
 fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     let before = row.clone();
     row.extend(set.iter().cloned());
+    keep_turn(row, Some(&before), now);
     let rotated = *value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
     keep_digests(row);
     let changed = |column| value(row, column) != value(&before, column);
@@ -128,6 +131,21 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
             row.insert(Column::SyncAttempts, Value::Integer(0));
             row.insert(Column::SyncNotBefore, Value::Time(now));
         }
+    }
+}
+
+/// A run that was never put off does not go before those that have waited for their turn.
+fn keep_turn(row: &mut Row, before: Option<&Row>, now: Timestamp) {
+    let is_new = |before: &Row| {
+        *value(before, Column::SyncRequestId) == Value::Null
+            || value(before, Column::SyncNotBefore) != value(row, Column::SyncNotBefore)
+    };
+    let earliest = Value::Time(now - TimeDelta::minutes(1));
+    if *value(row, Column::SyncRequestId) != Value::Null
+        && before.is_none_or(is_new)
+        && compare(value(row, Column::SyncNotBefore), &earliest) == Some(Ordering::Less)
+    {
+        row.insert(Column::SyncNotBefore, earliest);
     }
 }
 

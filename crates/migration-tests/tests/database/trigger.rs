@@ -278,6 +278,36 @@ async fn a_reconnected_or_resumed_connection_is_due_at_once_and_nothing_else_is(
     }
 }
 
+/// At the epoch it would go before every run that waits for its turn.
+#[tokio::test]
+async fn a_run_that_is_owed_is_due_since_a_minute_at_most() {
+    let project = permissive_host().await;
+    let old = "2020-01-01T00:00:00+00:00";
+    let (request, another) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    for (name, before, change, lifted) in [
+        ("asked for", json!({}), json!({ "sync_request_id": request }), true),
+        (
+            "put off",
+            json!({ "sync_not_before": "2100-01-01T00:00:00+00:00" }),
+            json!({ "sync_request_id": request }),
+            false,
+        ),
+        ("written back", json!({ "sync_request_id": request }), json!({ "sync_not_before": old }), true),
+        ("not owed", json!({}), json!({ "sync_not_before": old }), false),
+    ] {
+        let id = connection(&project, before).await;
+        assert_eq!(project.update(Service, id, &change).await, Rows(1), "{name}");
+        let since = "select now() - sync_not_before between '59 s' and '70 s' from public.calendar_connections where id = $1";
+        assert_eq!(project.value::<bool>(since, &[&id]).await, lifted, "{name}");
+        if lifted {
+            // Its turn stays, however often it is asked for.
+            let due = project.row(id).await["sync_not_before"].clone();
+            project.update(Service, id, &json!({ "sync_request_id": another })).await;
+            assert_eq!(project.row(id).await["sync_not_before"], due, "{name}");
+        }
+    }
+}
+
 /// What a new consent changes of a connection that was put off while no run was going on.
 const RESET: [&str; 10] = [
     "calendar_name",

@@ -67,16 +67,27 @@ fn a_sweep_does_as_much_as_the_readme_says() {
 }
 
 #[test]
+fn what_was_just_asked_for_does_not_go_before_what_has_waited_for_its_turn() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    let waiting = owing(&world, 1000..=1000, TimeDelta::minutes(2))[0];
+    for number in 1..=2 * u128::from(RUNS_PER_INVOCATION) {
+        let id = world.connect(number, channel("c"));
+        world.table.write(id, [(Column::SyncRequestId, world.request())]);
+        // A host writes back what it has read.
+        world.table.write(id, [(Column::SyncNotBefore, protocol::Timestamp::default().into())]);
+    }
+    finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+    assert_eq!(world.runs.borrow().first().map(|run| run.connection), Some(waiting));
+}
+
+#[test]
 fn runs_that_a_dead_consent_prevents_leave_a_sweep_its_runs() {
     let world = World::new();
     let dead = RUNS_PER_INVOCATION + 5;
     for number in 1..=u128::from(dead) {
         let id = world.connect(number, channel("dead"));
-        let longest = (Column::SyncNotBefore, (START - TimeDelta::hours(1)).into());
-        world.table.write(
-            id,
-            [(Column::SyncRequestId, world.request()), longest, (Column::ExpiresAt, START.into())],
-        );
+        world.table.write(id, [(Column::SyncRequestId, world.request()), (Column::ExpiresAt, START.into())]);
         world.token_answers.borrow_mut().push_back(Err(RenewalFailure::ReconnectRequired.into()));
     }
     let good = world.connect(1000, channel("good"));
@@ -120,7 +131,11 @@ fn owing(world: &World, numbers: RangeInclusive<u128>, since: TimeDelta) -> Vec<
         world.table.write(id, [(Column::SyncRequestId, world.request()), due]);
         id
     };
-    numbers.map(owe).collect()
+    // Asked for then.
+    world.table.set_now(START - since);
+    let owing = numbers.map(owe).collect();
+    world.table.set_now(START);
+    owing
 }
 
 #[test]
