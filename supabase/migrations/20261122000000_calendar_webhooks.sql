@@ -271,7 +271,9 @@ begin
   -- Nor does a run that was never put off, or that a host wrote a time of long ago for, go before those that have waited
   -- for their turn.
   if new.sync_request_id is not null and (
-    tg_op = 'INSERT' or old.sync_request_id is null or new.sync_not_before is distinct from old.sync_not_before)
+    tg_op = 'INSERT' or old.sync_request_id is null
+    -- What a run books comes with its lease.
+    or new.sync_not_before is distinct from old.sync_not_before and new.sync_lease_until = old.sync_lease_until)
   then
     new.sync_not_before := greatest(new.sync_not_before, now() - interval '1 minute');
   end if;

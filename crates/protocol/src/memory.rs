@@ -137,8 +137,10 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
 /// A run that was never put off does not go before those that have waited for their turn.
 fn keep_turn(row: &mut Row, before: Option<&Row>, now: Timestamp) {
     let is_new = |before: &Row| {
+        let changed = |column| value(before, column) != value(row, column);
         *value(before, Column::SyncRequestId) == Value::Null
-            || value(before, Column::SyncNotBefore) != value(row, Column::SyncNotBefore)
+            // What a run books comes with its lease.
+            || changed(Column::SyncNotBefore) && !changed(Column::SyncLeaseUntil)
     };
     let earliest = Value::Time(now - TimeDelta::minutes(1));
     if *value(row, Column::SyncRequestId) != Value::Null
