@@ -18,6 +18,7 @@ use crate::recalculation::Reason;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
     self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN,
+    lease_after_watches,
 };
 use crate::stop::stop;
 use crate::transition::{
@@ -92,6 +93,7 @@ pub async fn renew_channel<P: Ports>(
         ports,
         invocation,
         attempts: row.webhook_attempts,
+        watches: 0,
         lease_until,
         abandoned: row.webhook_pending_id.clone().into_iter().collect(),
         pending,
@@ -141,6 +143,8 @@ struct Opening<'a, P> {
     /// As the claim returned it: the only place that still knows the previous channel after the commit.
     claimed: Connection,
     attempts: i64,
+    /// How often Google was asked for a channel.
+    watches: i32,
     lease_until: Timestamp,
     /// Channels that may have been opened, by another renewal or by a request that the runtime repeated.
     abandoned: Vec<ChannelId>,
@@ -167,6 +171,7 @@ impl<P: Ports> Opening<'_, P> {
             if self.time_left() < TIME_TO_WATCH {
                 return Err(self.release().await);
             }
+            self.watches += 1;
             let answer = self
                 .ports
                 .watch(
@@ -261,7 +266,16 @@ impl<P: Ports> Opening<'_, P> {
     async fn commit(&self, opened: &OpenedChannel, access_token: &AccessToken) -> Result<Connection, End> {
         let now = self.ports.now();
         let request = RequestId::fresh(now, self.ports.random());
-        let answer = self.update(commit_channel(self.opening(), &self.source, opened, now, request)).await;
+        let answer = self
+            .update(commit_channel(
+                self.opening(),
+                &self.source,
+                opened,
+                now,
+                lease_after_watches(now, self.watches),
+                request,
+            ))
+            .await;
         if let Ok(Some(committed)) = answer {
             return Ok(committed);
         }
@@ -288,7 +302,8 @@ impl<P: Ports> Opening<'_, P> {
     /// Gives the pending id up before its channel is stopped. Looked up by a write, never by a read: a lagging read
     /// or a lost answer would make us stop the channel just stored.
     async fn disown(&self) -> Result<Disowned, DatabaseUnavailable> {
-        if self.insist(disown_channel(self.opening(), self.ports.now())).await?.is_some() {
+        let lease_until = lease_after_watches(self.ports.now(), self.watches);
+        if self.insist(disown_channel(self.opening(), lease_until)).await?.is_some() {
             return Ok(Disowned::Gone { row_deleted: false });
         }
         if let Some(row) = self.insist(look_up_channel(self.opening())).await? {
@@ -301,7 +316,8 @@ impl<P: Ports> Opening<'_, P> {
     async fn fail(&self, refused: Refused, channel: Channel) -> End {
         let now = self.ports.now();
         let retry_at = schedule::renewal_retry(now, self.attempts, Some(&refused), self.ports.random());
-        let failed = Failed { refused: &refused, lease_until: now + LEASE_AFTER_FAILURE, retry_at };
+        let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
+        let failed = Failed { refused: &refused, lease_until, retry_at };
         let update = match channel {
             Channel::NotOpened => fail_renewal(self.opening(), &self.source, failed),
             Channel::MayExist => doubt_channel(self.opening(), &self.source, failed),

@@ -19,7 +19,8 @@ pub const RUN_TIMEOUT: Duration = Duration::from_secs(50);
 pub const RENEWAL_LEASE: TimeDelta = TimeDelta::seconds(90);
 /// After a renewal failed, nobody tries again for so long, the user's button included.
 pub const LEASE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(10);
-/// And after Google opened a channel: 12 a minute at most, however often the consent or the calendar is changed.
+/// And for each time that it asked Google for a channel: 12 a minute at most, however often the consent or the calendar is
+/// changed.
 pub const LEASE_AFTER_WATCH: TimeDelta = TimeDelta::seconds(5);
 /// What must be left of the lease and of the invocation when Google is asked for a channel.
 pub const TIME_TO_WATCH: TimeDelta = TimeDelta::seconds(25);
@@ -112,6 +113,11 @@ pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
+
+/// Until when nobody tries again after a renewal that asked Google for a channel so many times.
+pub fn lease_after_watches(now: Timestamp, watches: i32) -> Timestamp {
+    now + LEASE_AFTER_WATCH * watches.max(1)
+}
 
 /// When an invocation ends at the latest in a worker that lives so long.
 pub fn invocation_end(wall_clock: Duration) -> TimeDelta {

@@ -16,7 +16,7 @@ use crate::failure::{Refused, RenewalFailure, RunFailure, consenting};
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::Look;
 use crate::notification::Notification;
-use crate::schedule::{self, LEASE_AFTER_WATCH, REFRESH_INTERVAL};
+use crate::schedule::{self, REFRESH_INTERVAL};
 use crate::table::{Column, Filter, Value, google, live};
 
 #[cfg(test)]
@@ -431,6 +431,7 @@ pub(crate) fn commit_channel(
     source: &Source,
     opened: &OpenedChannel,
     now: Timestamp,
+    lease_until: Timestamp,
     request: RequestId,
 ) -> Update {
     opening
@@ -443,7 +444,7 @@ pub(crate) fn commit_channel(
         .set(Column::WebhookOpenedAt, now)
         .set(Column::WebhookMessageNumber, 0)
         .set_null(Column::WebhookPendingId)
-        .set(Column::WebhookLeaseUntil, now + LEASE_AFTER_WATCH)
+        .set(Column::WebhookLeaseUntil, lease_until)
         .set(Column::WebhookAttempts, 0)
         .set_null(Column::WebhookError)
         .set_null(Column::WebhookErrorReason)
@@ -455,11 +456,11 @@ pub(crate) fn commit_channel(
 
 /// Gives the pending id up before its channel is stopped. No row: it was committed after all, or another renewal took
 /// it over; look it up.
-pub(crate) fn disown_channel(opening: Pending<'_>, now: Timestamp) -> Update {
+pub(crate) fn disown_channel(opening: Pending<'_>, lease_until: Timestamp) -> Update {
     opening
         .update(Transition::DisownChannel)
         .set_null(Column::WebhookPendingId)
-        .set(Column::WebhookLeaseUntil, now + LEASE_AFTER_WATCH)
+        .set(Column::WebhookLeaseUntil, lease_until)
 }
 
 /// Finds the channel committed, by a write that changes nothing: a read may lag. No row: the channel is not stored.

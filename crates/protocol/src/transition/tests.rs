@@ -299,7 +299,7 @@ fn cases() -> Vec<Case> {
         |_| pending(|opening| reissue_channel(opening, &ChannelId::new("next"))),
             unless { Id ANOTHER, WebhookPendingId "other" }
             sets { WebhookPendingId "next" }
-        |_| pending(|opening| commit_channel(opening, &consent(), &opened(), at(1), NEW)),
+        |_| pending(|opening| commit_channel(opening, &consent(), &opened(), at(1), at(6), NEW)),
             unless {
                 Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
                 Provider "outlook", IsActive NULL, SyncEnabled FALSE,
@@ -310,7 +310,7 @@ fn cases() -> Vec<Case> {
                 WebhookAttempts 0, WebhookError NULL, WebhookErrorReason NULL,
                 WebhookNotBefore at(28 * DAY), SyncRequestId NEW, SyncLookAt at(901),
             }
-        |_| pending(|opening| disown_channel(opening, at(1))),
+        |_| pending(|opening| disown_channel(opening, at(6))),
             unless { Id ANOTHER, WebhookPendingId "other" }
             sets { WebhookPendingId NULL, WebhookLeaseUntil at(6) }
         |_| pending(look_up_channel),

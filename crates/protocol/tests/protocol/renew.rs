@@ -645,3 +645,26 @@ fn a_time_that_never_comes_is_too_soon_for_thirty_seconds_more() {
         assert_eq!(refreshed.result, Err(Refusal::TooSoon { retry_after }), "{column:?}");
     }
 }
+
+#[test]
+fn google_is_asked_for_twelve_channels_a_minute_at_most() {
+    let unauthorized = || Err(WatchFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
+    let opened =
+        || Ok(OpenedChannel { resource_id: ResourceId::new(RESOURCE), expiration: Timestamp::MAX_UTC });
+    let failed = || Err(WatchFailure::Refused(RenewalFailure::CalendarNotFound.into()));
+    for last in [opened, failed] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        for second in 0..120 {
+            world
+                .watch_answers
+                .replace([unauthorized(), Err(WatchFailure::ChannelIdNotUnique), last()].into());
+            // The calendar is changed again and again.
+            world.table.write(id, [(Column::CalendarId, format!("calendar {second}").as_str().into())]);
+            renew_once(&world, id, Trigger::Setup);
+            world.pass(TimeDelta::seconds(1));
+        }
+        let asked = world.asked.borrow().len();
+        assert!((18..=24 + 3).contains(&asked), "{asked} in two minutes");
+    }
+}

@@ -20,6 +20,8 @@ use crate::fact::{Deed, Fact, Step};
 use crate::subject::{Purpose, Row};
 use crate::time::{Instant, MINUTE, SECOND, delta, instant, micros};
 
+/// How often a renewal asks for a channel: with the token that it finds, with a fresh one, with a fresh id.
+const MOST_WATCHES: Instant = 3;
 /// What requests may have taken between two looks at a clock.
 const SLOW: Instant = 3 * micros(DATABASE_TIMEOUT);
 
@@ -55,7 +57,7 @@ fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
     for (connection, pending) in &life.pending {
         let row = record.row(*connection);
         let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
-        let is_doubtful = life.heard(*connection, |said| said.doubtful);
+        let is_doubtful = life.heard(*connection, |said| said.doubtful) || life.is_known_twice(*connection);
         if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
             let what = format!("{} ends, and its pending id stays behind", life.invocation);
             found.broken(*connection, what);
@@ -163,7 +165,9 @@ impl Entry<'_, '_> {
             && row.webhook_error.is_none()
             && (row.webhook_message_number, row.webhook_attempts) == (0, 0);
         let left = instant(row.webhook_lease_until) - self.clock;
-        let keeps_out = (left - delta(LEASE_AFTER_WATCH)).abs() <= SECOND;
+        // As long for each watch.
+        let keeps_out =
+            (1..=MOST_WATCHES).any(|watches| (left - watches * delta(LEASE_AFTER_WATCH)).abs() <= SECOND);
         self.demand(keeps_out, &format!("keeps others out for {} s after a watch", left / SECOND));
         self.demand(fresh, "stores a channel, and something of what was before stays behind");
         let opened_at = instant(row.webhook_opened_at);
@@ -216,13 +220,16 @@ impl Entry<'_, '_> {
         self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
         let counted = after.webhook_attempts == before.webhook_attempts;
         self.demand(counted, "changes the attempts that its claim counted");
-        let doubtful = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
+        let has_doubt = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
+        let doubtful =
+            has_doubt || self.life.is_known_twice(self.step.connection) && error == "google_rejected";
         self.demand(
             after.webhook_pending_id.is_some() == doubtful,
             "gives up a channel that may exist, or keeps the id of one that does not",
         );
         let left = instant(after.webhook_lease_until) - self.clock;
-        let keeps_out = (left - delta(LEASE_AFTER_FAILURE)).abs() <= SECOND;
+        let longest = delta(LEASE_AFTER_FAILURE).max(MOST_WATCHES * delta(LEASE_AFTER_WATCH));
+        let keeps_out = (delta(LEASE_AFTER_FAILURE) - SECOND..=longest + SECOND).contains(&left);
         self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
     }
 

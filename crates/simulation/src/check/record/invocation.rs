@@ -150,6 +150,12 @@ impl Conduct {
         self.said.get(&connection).is_some_and(|said| said.iter().any(what))
     }
 
+    /// Whether Google knew the id of a channel, and the one after it.
+    pub(in crate::check) fn is_known_twice(&self, connection: usize) -> bool {
+        let said = self.said.get(&connection).into_iter().flatten();
+        said.filter(|said| said.wants_another_id).count() > 1
+    }
+
     /// Whether it wrote the lease that a row holds.
     pub(in crate::check) fn holds(&self, connection: usize, lease_until: Instant) -> bool {
         self.claims.get(&connection).is_some_and(|claim| claim.lease_until == lease_until)
