@@ -275,7 +275,9 @@ begin
     -- What a run books comes with its lease.
     or new.sync_not_before is distinct from old.sync_not_before and new.sync_lease_until = old.sync_lease_until)
   then
-    new.sync_not_before := greatest(new.sync_not_before, now() - interval '1 minute');
+    new.sync_not_before := greatest(
+      new.sync_not_before,
+      case tg_op when 'INSERT' then new.sync_owed_since else now() end - interval '1 minute');
   end if;
 
   -- Due now: at the epoch it would go before every connection that waits.

@@ -57,7 +57,13 @@ create or replace view public.calendar_webhook_backlog with (security_invoker = 
       select count(*) as due, min(webhook_not_before) as since
         from public.calendar_connections
         where provider = 'google' and is_active is true and sync_enabled is not false
-          and webhook_not_before <= now() and webhook_lease_until < now())
+          and webhook_not_before <= now() and webhook_lease_until < now()),
+    retirements as (
+      select count(*) as due
+        from public.calendar_connections
+        where provider = 'google' and (is_active is not true or sync_enabled is false)
+          and (webhook_id is not null or webhook_pending_id is not null)),
+    farewells as (select count(*) as due from public.calendar_webhook_farewells where not_before <= now())
   select
     looks.due as due_looks,
     now() - looks.since as oldest_due_look_age,
@@ -65,8 +71,10 @@ create or replace view public.calendar_webhook_backlog with (security_invoker = 
     now() - runs.since as oldest_due_run_age,
     -- At the end: a view that is there takes new columns nowhere else.
     renewals.due as due_renewals,
-    now() - renewals.since as oldest_due_renewal_age
-  from looks, runs, renewals;
+    now() - renewals.since as oldest_due_renewal_age,
+    retirements.due as due_retirements,
+    farewells.due as due_farewells
+  from looks, runs, renewals, retirements, farewells;
 revoke all on public.calendar_webhook_backlog from public, anon, authenticated, service_role;
 grant select on public.calendar_webhook_backlog to service_role;
 
@@ -133,7 +141,9 @@ declare
     select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
   -- What one sweep does of each at most.
   sweeps constant integer := (
-    select least(parallel, greatest(1, ceil(due_runs / 25.0), ceil(due_looks / 50.0), ceil(due_renewals / 200.0)))
+    select least(parallel, greatest(
+        1, ceil(due_runs / 25.0), ceil(due_looks / 50.0), ceil(due_renewals / 200.0), ceil(due_retirements / 200.0),
+        ceil(due_farewells / 200.0)))
       from public.calendar_webhook_backlog);
 begin
   if project_url is null or secret_key is null then
@@ -189,6 +199,9 @@ declare
   minutes integer;
   missing text;
   secret record;
+  level_of_statements constant text := current_setting('log_min_error_statement');
+  level constant text := current_setting('log_min_messages');
+  job bigint;
 begin
   -- PostgreSQL's log quotes a statement that fails, and with it the key. Of these two settings a superuser may change
   -- the first, and the owner of a hosted project the second, with which errors are not logged at all.
@@ -286,10 +299,19 @@ begin
   end if;
   -- Not over the one that is there, which may have been deactivated.
   perform cron.unschedule(jobid) from cron.job where jobname = 'refresh-calendar-webhook';
-  return cron.schedule(
+  job := cron.schedule(
     'refresh-calendar-webhook',
     case when minutes = 1 then '* * * * *' else format('*/%s * * * *', minutes) end,
     format('select public.request_calendar_webhook_refresh(%s)', parallel));
+
+  -- What follows in this transaction is logged as before.
+  if current_setting('log_min_error_statement') <> level_of_statements then
+    perform set_config('log_min_error_statement', level_of_statements, true);
+  end if;
+  if current_setting('log_min_messages') <> level then
+    perform set_config('log_min_messages', level, true);
+  end if;
+  return job;
 end
 $$;
 
@@ -466,9 +488,17 @@ begin
         left join pg_catalog.pg_trigger on tgrelid = to_regclass('public.' || relation) and tgname = name
       where tgname is null or tgenabled not in ('O', 'A');
 
-  -- What is not allowed has been told.
-  if try_write and has_any_column_privilege('public.calendar_connections', 'update') then
+  if try_write then
     begin
+      -- What is not allowed has been told.
+      if exists (
+        select from (values ('id', 'select'), ('provider', 'select'), ('webhook_message_number', 'select'),
+                            ('webhook_message_number', 'update'), ('sync_request_id', 'update'),
+                            ('webhook_notified_at', 'update')) as used (name, privilege)
+          where not has_column_privilege('public.calendar_connections', name, privilege))
+      then
+        raise exception using errcode = 'CWOK0';
+      end if;
       update public.calendar_connections
         set webhook_message_number = webhook_message_number + 1, sync_request_id = gen_random_uuid(),
             webhook_notified_at = now()
@@ -544,7 +574,12 @@ create or replace view public.calendar_webhook_health with (security_invoker = t
     public.calendar_webhook_schedule() as schedule,
     (select to_jsonb(sweep) from public.calendar_webhook_sweeps as sweep order by id desc limit 1) as last_sweep,
     -- At the end: a view that is there takes new columns nowhere else.
-    backlog.*
+    backlog.due_looks,
+    backlog.oldest_due_look_age,
+    backlog.due_runs,
+    backlog.oldest_due_run_age,
+    backlog.due_renewals,
+    backlog.oldest_due_renewal_age
   from oldest, public.calendar_webhook_backlog as backlog,
     (select
         count(*) filter (where webhook_expiration <= now() + interval '1 hour') as within_1h,

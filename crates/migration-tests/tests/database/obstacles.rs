@@ -92,6 +92,19 @@ async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
 }
 
 #[tokio::test]
+async fn a_missing_privilege_is_the_only_cause_that_is_told() {
+    for privilege in ["select", "update", "select, update"] {
+        let project = connected().await;
+        project.sql(&format!("revoke {privilege} on public.calendar_connections from service_role")).await;
+        let told = project.select(Service, OBSTACLES).await;
+        assert!(!told.is_empty());
+        for obstacle in told {
+            assert_eq!(obstacle["obstacle"], "privilege_missing", "{privilege}: {obstacle}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_trigger_of_the_hosts_that_raises_is_told_by_its_own_words() {
     let project = connected().await;
     project

@@ -271,6 +271,21 @@ async fn a_call_that_is_refused_leaves_no_key_in_postgresqls_log() {
             .sql(&format!("reset role; revoke set on parameter {setting} from owner; set role owner"))
             .await;
     }
+    // What follows in the transaction of a call that succeeds is logged as ever.
+    for setting in ["log_min_error_statement", "log_min_messages"] {
+        project
+            .sql(&format!("reset role; grant set on parameter {setting} to owner; set role owner; begin"))
+            .await;
+        let level = format!("select current_setting('{setting}')");
+        let before: String = project.value(&level, &[]).await;
+        schedule(&project, &format!("'{URL}', 'sb_secret_three'")).await;
+        assert_eq!(project.value::<String>(&level, &[]).await, before);
+        project
+            .sql(&format!(
+                "rollback; reset role; revoke set on parameter {setting} from owner; set role owner"
+            ))
+            .await;
+    }
     // What is logged later is there: so is what was logged before.
     refusal(&project, "select 'the last statement' from nothing").await;
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -367,10 +382,14 @@ async fn a_run_asks_for_a_sweep_with_the_keys_of_now() {
     assert_eq!(requests(&project).await, json!([]));
 }
 
+/// With a channel, and then deleted.
+const DELETED: &str = "webhook_id = 'channel'";
+
 /// Has so many connections that need nothing but what is `due`.
 async fn be_due(project: &Project, rows: usize, due: &str) {
     let sql = format!(
         "delete from public.calendar_connections;
+         delete from public.calendar_webhook_farewells;
          insert into public.calendar_connections (user_id, provider, is_active)
            select gen_random_uuid(), 'google', true from generate_series(1, {rows});
          update public.calendar_connections set webhook_not_before = 'infinity', sync_look_at = 'infinity';
@@ -392,9 +411,14 @@ async fn a_run_asks_for_as_many_sweeps_as_the_backlog_needs_each_for_its_part() 
         (runs + 1, "sync_request_id = gen_random_uuid(), sync_lease_until = now() + interval '1 minute'", 1),
         (2 * looks + 1, "sync_look_at = now()", 3),
         (RENEWALS_PER_SWEEP + 1, "webhook_not_before = now()", 2),
+        (RENEWALS_PER_SWEEP + 1, "webhook_id = 'channel', sync_enabled = false", 2),
+        (2 * RENEWALS_PER_SWEEP + 1, DELETED, 3),
         (100 * runs, "sync_request_id = gen_random_uuid()", 4),
     ] {
         be_due(&project, rows, due).await;
+        if due == DELETED {
+            project.sql("delete from public.calendar_connections").await;
+        }
         run_job(&project).await.unwrap();
         let requests = requests(&project).await;
         let bodies: Vec<&Value> =
