@@ -36,7 +36,7 @@ pub struct HttpRequest {
 }
 
 /// As much as comes, which costs less than to count it: for what is bounded by what is asked.
-pub(crate) const ANY_LENGTH: usize = usize::MAX;
+pub const ANY_LENGTH: usize = usize::MAX;
 
 /// What is read of an answer of Google or Auth, in bytes: they send a few hundred.
 const LONGEST_ANSWER: usize = 1024 * 1024;

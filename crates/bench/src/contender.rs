@@ -59,7 +59,7 @@ pub(crate) async fn contenders(directory: &Path, against: Option<&Path>) -> Resu
 /// The receiver of a directory like `supabase/functions`.
 fn receiver(name: &'static str, functions: &Path) -> Result<Contender> {
     let entry = functions.join("google-calendar-webhook/index.ts");
-    let shared = ["serve.ts", "decode.js", "wasm/calendar_webhooks.js", "wasm/module.js"];
+    let shared = ["serve.ts", "exchange.ts", "decode.js", "wasm/calendar_webhooks.js", "wasm/module.js"];
     let uploaded: Vec<PathBuf> = shared.iter().map(|file| functions.join("_shared").join(file)).collect();
     let uploaded: Vec<&Path> = uploaded.iter().map(PathBuf::as_path).chain([entry.as_path()]).collect();
     Ok(Contender { name, upload: bytes_of(&uploaded)?, entry, runs: true })

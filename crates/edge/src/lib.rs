@@ -17,7 +17,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response, ResponseInit};
 
 use crate::incoming::DenoRequest;
-use crate::platform::{Deno, now, print};
+use crate::platform::{Caller, Deno, now, print};
 
 /// 7 KB smaller than the standard one. Memory that grows is one pool, for a sweep's rows need more than a page.
 #[cfg(target_arch = "wasm32")]
@@ -52,13 +52,13 @@ pub fn start(environment: &Object, on_panic: js_sys::Function) {
     });
 }
 
-/// Answers a request to the function of this name. All calls on its behalf are made by `fetch`. `wait_until` is given
+/// Answers a request to the function of this name. All calls on its behalf are made by `caller`. `wait_until` is given
 /// a promise of everything that is done, so that the runtime lets it finish.
 #[wasm_bindgen]
 pub async fn handle(
     function: String,
     request: Request,
-    fetch: js_sys::Function,
+    caller: Caller,
     wait_until: js_sys::Function,
 ) -> Result<Response, JsValue> {
     let started_at = now();
@@ -66,7 +66,7 @@ pub async fn handle(
     let project =
         PROJECT.with(|project| project.get().cloned()).ok_or("the instance has not been started")?;
     let waiters = WAITERS.with(Waiters::clone);
-    let deployment = project.map(|project| Rc::new(Deployment::new(Deno { fetch, waiters }, project)));
+    let deployment = project.map(|project| Rc::new(Deployment::new(Deno { caller, waiters }, project)));
     let (answer, answered) = oneshot::channel();
     let everything = future_to_promise(async move {
         #[cfg(feature = "panic-on-request")]

@@ -1,19 +1,17 @@
 //! What only the runtime can do: fetch, tell and wait for the time, make random numbers, print.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use adapters::http::{Http, HttpFailure, HttpRequest, HttpResponse};
-use js_sys::{Date, Function, Object, Promise, Reflect, Uint8Array};
+use adapters::http::{ANY_LENGTH, Http, HttpFailure, HttpRequest, HttpResponse};
+use js_sys::{Date, Function, Promise, Reflect};
 use protocol::Timestamp;
 use protocol::event::{Event, Level};
 use protocol::ports::{Clock, Entropy, Instance, Log};
 use protocol::waiters::Waiters;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair, RequestInit,
-    RequestRedirect, Response, TransformStream, console,
-};
+use web_sys::console;
 
 #[wasm_bindgen]
 extern "C" {
@@ -25,103 +23,67 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]);
+
+    /// Makes the calls of a request, in its asynchronous context, by which Supabase counts calls to other functions.
+    pub type Caller;
+
+    #[wasm_bindgen(method)]
+    fn exchange(
+        this: &Caller,
+        head: &str,
+        body: Option<&str>,
+        at_most_once: bool,
+        milliseconds: f64,
+        longest: f64,
+    ) -> Promise;
+
+    /// Of `exchange.ts`.
+    type Answer;
+
+    #[wasm_bindgen(method, getter)]
+    fn status(this: &Answer) -> u16;
+
+    #[wasm_bindgen(method, getter, js_name = contentType)]
+    fn content_type(this: &Answer) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentRange)]
+    fn content_range(this: &Answer) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = retryAfter)]
+    fn retry_after(this: &Answer) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    fn body(this: &Answer) -> Option<String>;
 }
 
 /// Deno, as one request sees it.
 pub(crate) struct Deno {
-    /// In the asynchronous context of the request, by which Supabase counts calls to other functions.
-    pub(crate) fetch: Function,
+    pub(crate) caller: Caller,
     pub(crate) waiters: Waiters,
 }
 
 impl Http for Deno {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFailure> {
-        let answer = exchange(&self.fetch, request, timeout).await.map_err(|error| http_failure(&error))?;
-        answer.ok_or(HttpFailure::TooLong)
+        let mut head = format!("{}\n{}", request.method.name(), request.url);
+        for (name, value) in &request.headers {
+            // Neither holds a line break. Writing to a string does not fail.
+            let _ = write!(head, "\n{name}:{value}");
+        }
+        let longest =
+            if request.longest_answer == ANY_LENGTH { f64::INFINITY } else { request.longest_answer as f64 };
+        let milliseconds = timeout.as_millis() as f64;
+        let body = request.body.as_deref();
+        let answer = self.caller.exchange(&head, body, request.at_most_once, milliseconds, longest);
+        let answer = JsFuture::from(answer).await.map_err(|error| http_failure(&error))?;
+        let answer: Answer = answer.unchecked_into();
+        Ok(HttpResponse {
+            status: answer.status(),
+            content_type: answer.content_type(),
+            content_range: answer.content_range(),
+            retry_after: answer.retry_after(),
+            body: answer.body().ok_or(HttpFailure::TooLong)?,
+        })
     }
-}
-
-/// The one fetch. Its time limit covers the body too. None where the body is longer than the request would have it.
-async fn exchange(
-    fetch: &Function,
-    request: HttpRequest,
-    timeout: Duration,
-) -> Result<Option<HttpResponse>, JsValue> {
-    let init = RequestInit::new();
-    init.set_method(request.method.name());
-    // A plain object costs less than `Headers`.
-    let headers = Object::new();
-    for (name, value) in &request.headers {
-        Reflect::set(&headers, &name.into(), &value.into())?;
-    }
-    init.set_headers(&headers);
-    match &request.body {
-        Some(body) if request.at_most_once => {
-            init.set_body_opt_readable_stream(Some(&unrepeatable(body)?));
-            Reflect::set(&init, &JsValue::from_str("duplex"), &JsValue::from_str("half"))?;
-        }
-        Some(body) => init.set_body(&JsValue::from_str(body)),
-        None => {}
-    }
-    // A redirect would carry the key to wherever it points.
-    init.set_redirect(RequestRedirect::Manual);
-    // Not `AbortSignal.timeout`: its timer outlives the answer, and keeps the request with it.
-    let controller = AbortController::new()?;
-    init.set_signal(Some(&controller.signal()));
-    let abort: Function = Reflect::get(&controller, &JsValue::from_str("abort"))?.unchecked_into();
-    let _timer = Timer(set_timeout(&abort.bind0(&controller), timeout.as_millis() as f64));
-    let answer: Promise = fetch.call2(&JsValue::NULL, &request.url.into(), &init)?.unchecked_into();
-    let response: Response = JsFuture::from(answer).await?.unchecked_into();
-    let header = |name| response.headers().get(name);
-    let length = header("content-length")?.and_then(|length| length.parse::<usize>().ok());
-    let body = match (request.longest_answer, response.body()) {
-        (_, None) => Some(String::new()),
-        (0, Some(stream)) => {
-            // Awaited, for a rejection that nobody sees would end the process.
-            let _ = JsFuture::from(stream.cancel()).await;
-            Some(String::new())
-        }
-        // At once, and 5 ms sooner than by Deno's first reader.
-        (limit, Some(_)) if length.unwrap_or(usize::MAX) <= limit => {
-            Some(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default())
-        }
-        (limit, Some(stream)) => read(&stream, limit).await?,
-    };
-    let Some(body) = body else { return Ok(None) };
-    Ok(Some(HttpResponse {
-        status: response.status(),
-        content_type: header("content-type")?,
-        content_range: header("content-range")?,
-        retry_after: header("retry-after")?,
-        body,
-    }))
-}
-
-/// A body of at most `limit` bytes, none where it is longer; empty where it is no text.
-async fn read(stream: &ReadableStream, limit: usize) -> Result<Option<String>, JsValue> {
-    let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
-    let mut body = Vec::new();
-    loop {
-        let step = JsFuture::from(reader.read()).await?;
-        if Reflect::get(&step, &JsValue::from_str("done"))?.is_truthy() {
-            return Ok(Some(String::from_utf8(body).unwrap_or_default()));
-        }
-        let chunk: Uint8Array = Reflect::get(&step, &JsValue::from_str("value"))?.dyn_into()?;
-        if chunk.length() as usize > limit.saturating_sub(body.len()) {
-            // The rest is not wanted. Awaited, for a rejection that nobody sees would end the process.
-            let _ = JsFuture::from(reader.cancel()).await;
-            return Ok(None);
-        }
-        body.extend(chunk.to_vec());
-    }
-}
-
-/// A body that can be read once, so that the runtime has nothing to send again. Piped, for Deno sees through the
-/// stream of a text.
-fn unrepeatable(body: &str) -> Result<ReadableStream, JsValue> {
-    let pipe = TransformStream::new()?;
-    let text = Response::new_with_opt_str(Some(body))?.body().ok_or("a response with a text has a body")?;
-    Ok(text.pipe_through(&ReadableWritablePair::new(&pipe.readable(), &pipe.writable())))
 }
 
 fn http_failure(error: &JsValue) -> HttpFailure {

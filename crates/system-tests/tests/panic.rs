@@ -19,7 +19,8 @@ fn functions_that_panic() -> TempDir {
     let shipped = repository().join("supabase");
     let functions = project.path().join("functions");
     let index = format!("functions/{RECEIVE}/index.ts");
-    for file in ["config.toml", "functions/_shared/serve.ts", "functions/_shared/decode.js", &index] {
+    let shared = ["serve.ts", "exchange.ts", "decode.js"].map(|file| format!("functions/_shared/{file}"));
+    for file in shared.iter().chain([&"config.toml".to_owned(), &index]) {
         let copy = project.path().join(file);
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(shipped.join(file), copy).unwrap();

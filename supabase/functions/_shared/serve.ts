@@ -3,6 +3,7 @@
 // deno-fmt-ignore-file
 
 import { decode } from "./decode.js";
+import { exchange } from "./exchange.ts";
 import { __wbg_reset_state, handle, initSync, start } from "./wasm/calendar_webhooks.js";
 import { base64 } from "./wasm/module.js";
 
@@ -111,7 +112,7 @@ export function serve(name: string): { fetch(request: Request): Promise<Response
         };
         try {
           run(module);
-          handle(name, request, inThisContext(fetch), waitUntil).then(answer, fail);
+          handle(name, request, { exchange: inThisContext(exchange) }, waitUntil).then(answer, fail);
         } catch (error) {
           fail(error);
         }
