@@ -1,5 +1,6 @@
 //! A look that is due: silence is not trusted. What it finds is either that nothing changed, or that a run is owed.
 
+use crate::Timestamp;
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{Mender, Refused, RenewalFailure};
@@ -33,12 +34,15 @@ pub enum DueLook {
 /// Looks at the calendar of `row`, as read, if the claim is granted.
 pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     let now = ports.now();
-    let next = schedule::next_look(row, now, ports.look_interval(), ports.random());
-    let Some(mut row) = update(ports, claim_look(row, next)).await else { return DueLook::NotOurs };
+    let retry_at = schedule::next_look_after_crash(now, ports.random());
+    let Some(mut row) = update(ports, claim_look(row, retry_at)).await else { return DueLook::NotOurs };
     match read_calendar(ports, &mut row, now + LONGEST_DUE_LOOK).await {
         Ok(look) => judge(ports, &row, look).await,
         // It may have changed.
-        Err(Unread::Unknown) => ask_for_run(ports, &row, None, false).await,
+        Err(Unread::Unknown) => {
+            update(ports, postpone_look(&row, next_look(ports, &row))).await;
+            ask_for_run(ports, &row, None, false).await
+        }
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
         // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.
         Err(Unread::Superseded) => {
@@ -48,12 +52,16 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     }
 }
 
+fn next_look<P: Ports>(ports: &P, row: &Connection) -> Timestamp {
+    schedule::next_look(row, ports.now(), ports.look_interval(), ports.random())
+}
+
 async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
     let seen = row.seen();
     let is_settled = row.sync_streak == 0;
     let found = Found::new(row, look);
     if found.look.shows_no_change(seen.as_ref()) && is_settled {
-        update(ports, note_unchanged(row, &found, ports.now())).await;
+        update(ports, note_unchanged(row, &found, ports.now(), next_look(ports, row))).await;
         return DueLook::NoRun;
     }
     // From another anchor it is not known whether anything changed.

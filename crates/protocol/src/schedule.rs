@@ -185,15 +185,24 @@ pub fn may_be_echo(arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>)
 /// When a calendar looked at now is looked at again: `usual` from now while its channel is well, and soon after it is
 /// not any more. With a tenth of jitter either way, or what was connected together would be looked at together for ever.
 pub fn next_look(row: &Connection, now: Timestamp, usual: Duration, random: u128) -> Timestamp {
-    let permille = i32::try_from(random % 201).unwrap_or(0);
-    let jittered = |interval: TimeDelta| now + interval / 10 * 9 + interval / 1000 * permille;
-    let without_channel = jittered(LOOK_INTERVAL_WITHOUT_CHANNEL);
+    let without_channel = jittered(now, LOOK_INTERVAL_WITHOUT_CHANNEL, random);
     if !row.hears_of_changes(now) {
         return without_channel;
     }
     let expires = row.webhook_expiration.unwrap_or(now);
-    let usual = jittered(TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX));
+    let usual = jittered(now, TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX), random);
     usual.min(expires + LOOK_INTERVAL_WITHOUT_CHANNEL).max(without_channel)
+}
+
+/// When a calendar whose look has begun is looked at again should its worker die.
+pub fn next_look_after_crash(now: Timestamp, random: u128) -> Timestamp {
+    jittered(now, LOOK_INTERVAL_WITHOUT_CHANNEL, random)
+}
+
+/// So long from now, a tenth more or less.
+fn jittered(now: Timestamp, interval: TimeDelta, random: u128) -> Timestamp {
+    let permille = i32::try_from(random % 201).unwrap_or(0);
+    now + interval / 10 * 9 + interval / 1000 * permille
 }
 
 /// How long the next run waits after `streak` echoes. Bounds a `recalculate-schedule` that writes to the watched

@@ -312,24 +312,25 @@ pub(crate) fn hasten_run(row: &Connection, now: Timestamp) -> Update {
 
 // Looks.
 
-/// Takes a look that is due, and says when the next one is. No row: another was faster, a run is owed, the row was
+/// Takes a look that is due, and says when it is made again should this worker die. No row: another was faster, a run is owed, the row was
 /// paused, or its consent died.
-pub(crate) fn claim_look(row: &Connection, next: Timestamp) -> Update {
+pub(crate) fn claim_look(row: &Connection, retry_at: Timestamp) -> Update {
     Update::of(Transition::ClaimLook, row.id)
         .when_eq(Column::SyncLookAt, row.sync_look_at)
         .when(Filter::IsNull(Column::SyncRequestId))
         .when_live()
         .when_consenting()
-        .set(Column::SyncLookAt, next)
+        .set(Column::SyncLookAt, retry_at)
 }
 
-/// The calendar is as the last run found it. No row: a change was told meanwhile, or another look was made.
-pub(crate) fn note_unchanged(row: &Connection, found: &Found, now: Timestamp) -> Update {
+/// The calendar is as the last run found it, and is looked at again then. No row: a change was told meanwhile, or another look was made.
+pub(crate) fn note_unchanged(row: &Connection, found: &Found, now: Timestamp, next: Timestamp) -> Update {
     let update = Update::of(Transition::NoteUnchanged, row.id)
         .when_eq(Column::SyncLookAt, row.sync_look_at)
         .when(Filter::IsNull(Column::SyncRequestId))
         .when_eq(Column::WebhookSource, &found.source)
-        .set(Column::LastSyncAt, now);
+        .set(Column::LastSyncAt, now)
+        .set(Column::SyncLookAt, next);
     found.name_calendar(update)
 }
 

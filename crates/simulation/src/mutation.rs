@@ -141,6 +141,10 @@ mutations! {
     CountedWaits "counted-waits",
     /// Rows of other providers are taken for Google's.
     EveryProvider "every-provider",
+    /// The channels of deleted rows are stopped by nobody.
+    UnseenFarewells "unseen-farewells",
+    /// What was kept of a deleted row is forgotten before Google has answered.
+    HastyFarewells "hasty-farewells",
 }
 
 impl FromStr for Mutation {

@@ -33,6 +33,8 @@ pub enum Promise {
     IdsNeverComeBack,
     /// Once every live channel has spoken there is one, and the row names it.
     OneLiveChannel,
+    /// The channels that a row named when it was deleted are stopped within a day, as long as its consent lives.
+    DeletedRowsAreSeenOff,
     /// Tokens, errors and channels of an old consent or calendar are not written over a new one's.
     ConsentsAreNotMixed,
     /// A connection that nothing is wrong with is well and owes nothing a few hours after the faults stopped.

@@ -252,10 +252,10 @@ fn cases() -> Vec<Case> {
                 WebhookError "blocked_by_policy",
             }
             sets { SyncLookAt at(DAY) }
-        |row| note_unchanged(row, &found(), at(1)),
+        |row| note_unchanged(row, &found(), at(1), at(DAY)),
             of { SyncRequestId NULL }
             unless { Id ANOTHER, SyncLookAt at(1), SyncRequestId OLD, RefreshToken "another consent" }
-            sets { LastSyncAt at(1), CalendarName "Work" }
+            sets { LastSyncAt at(1), SyncLookAt at(DAY), CalendarName "Work" }
         |_| reconcile(ID, NEW, None),
             of { SyncRequestId NULL }
             unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }

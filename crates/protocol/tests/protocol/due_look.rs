@@ -43,6 +43,18 @@ fn an_unchanged_calendar_needs_no_run() {
 }
 
 #[test]
+fn a_look_whose_worker_dies_is_made_again_soon() {
+    let world = World::new();
+    let id = due(&world, []);
+    world.during_look.replace(Some(Box::new(move |world| {
+        let minutes = minutes_to_next_look(world, id);
+        assert!((13..=16).contains(&minutes), "{minutes} minutes");
+    })));
+    sweep_once(&world);
+    assert!(world.during_look.borrow().is_none() && minutes_to_next_look(&world, id) > 5 * 60);
+}
+
+#[test]
 fn a_change_that_nobody_told_is_run_for_and_its_channel_replaced() {
     for (opened_ago, replaced) in [(TimeDelta::minutes(59), false), (TimeDelta::hours(2), true)] {
         let world = World::new();

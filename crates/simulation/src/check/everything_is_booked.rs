@@ -105,6 +105,7 @@ impl Entry<'_, '_> {
             }
             Transition::HastenRun => self.hastens_a_run(),
             Transition::ClaimLook => self.claims_a_look(),
+            Transition::NoteUnchanged => self.books_the_next_look(),
             Transition::PostponeLook => self.postpones_a_look(),
             Transition::StoreToken => self.stores_an_access_token(),
             _ => {}
@@ -314,6 +315,14 @@ impl Entry<'_, '_> {
         let (before, after) = (self.before, self.after);
         self.demand(is_live(before) && is_consenting(before), "looks where nothing is to be looked at");
         self.demand(before.sync_request_id.is_none(), "looks where a run is owed");
+        let wait = instant(after.sync_look_at) - self.clock;
+        let usual = delta(LOOK_INTERVAL_WITHOUT_CHANNEL);
+        let is_soon = (usual / 10 * 9..=usual / 10 * 11).contains(&wait);
+        self.demand(is_soon, &format!("looks again {} s later should it crash", wait / SECOND));
+    }
+
+    fn books_the_next_look(&mut self) {
+        let (before, after) = (self.before, self.after);
         let interval = instant(after.sync_look_at) - self.clock;
         let usual = if hears(self.after, self.clock) {
             micros(LOOK_INTERVAL)

@@ -6,6 +6,7 @@ mod answers_are_true;
 mod changes_are_seen_promptly;
 mod checker;
 mod consents_are_not_mixed;
+mod deleted_rows_are_seen_off;
 mod echoes_are_braked;
 mod everything_is_booked;
 mod everything_recovers;
@@ -69,6 +70,7 @@ impl Checks {
                 of::<no_gap::NoGap>(Promise::NoGap),
                 of::<ids_never_come_back::IdsNeverComeBack>(Promise::IdsNeverComeBack),
                 of::<one_live_channel::OneLiveChannel>(Promise::OneLiveChannel),
+                of::<deleted_rows_are_seen_off::DeletedRowsAreSeenOff>(Promise::DeletedRowsAreSeenOff),
                 of::<consents_are_not_mixed::ConsentsAreNotMixed>(Promise::ConsentsAreNotMixed),
                 of::<everything_recovers::EverythingRecovers>(Promise::EverythingRecovers),
                 of::<everything_is_booked::EverythingIsBooked>(Promise::EverythingIsBooked),

@@ -92,7 +92,10 @@ fn connections(record: &Record, at: Instant) -> (usize, usize) {
     if at < record.quiet_from.saturating_add(HOUR) {
         return (all, all);
     }
-    (record.rows().filter(|(_, row)| due_at(row) <= at + SKEW + SECOND).count(), all)
+    let due = record.rows().filter(|(_, row)| due_at(row) <= at + SKEW + SECOND).count();
+    // Of a row that was deleted the channels are to be stopped.
+    let deleted = record.cases().iter().filter(|case| case.row.is_none()).count();
+    (due + deleted, all)
 }
 
 impl Work {

@@ -27,6 +27,6 @@ pub(crate) async fn cron(world: Rc<World>) {
 /// When the next sweep has something to do, by any clock: those before it are left out.
 pub(crate) fn next_sweep(world: &World) -> Instant {
     let rows = (0..world.connections()).filter_map(|connection| world.row(connection));
-    let due = rows.map(|row| due_at(&row)).min();
+    let due = rows.map(|row| due_at(&row)).chain(world.database.next_farewell()).min();
     due.unwrap_or(Instant::MAX).saturating_add(SKEW + SECOND).max(world.now() + MINUTE)
 }

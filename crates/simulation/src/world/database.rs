@@ -4,18 +4,21 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use protocol::connection::{Connection, ConnectionId, UnreadableRow};
+use protocol::Timestamp;
+use protocol::connection::{Connection, ConnectionId, Farewell, UnreadableRow};
 use protocol::memory::Table;
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::Update;
 
 use crate::subject::{Row, connection_id, connection_number};
-use crate::time::{Instant, timestamp};
+use crate::time::{Instant, instant, timestamp};
 
 pub(crate) struct Database {
     table: Table,
     /// The table's rows, by number of the connection.
     rows: RefCell<Vec<Option<Rc<Row>>>>,
+    /// What is kept of rows that were deleted.
+    farewells: RefCell<Vec<Farewell>>,
     /// Where reads may be answered from a replica.
     replica: Option<Replica>,
 }
@@ -36,7 +39,8 @@ enum Change {
 impl Database {
     pub(crate) fn new(replicated: bool) -> Self {
         let replica = replicated.then(|| Replica { table: Table::default(), behind: RefCell::default() });
-        Self { table: Table::default(), rows: RefCell::default(), replica }
+        let (rows, farewells) = (RefCell::default(), RefCell::default());
+        Self { table: Table::default(), rows, farewells, replica }
     }
 
     pub(crate) fn is_replicated(&self) -> bool {
@@ -57,7 +61,54 @@ impl Database {
     }
 
     pub(crate) fn delete(&self, now: Instant, connection: usize) {
+        self.keep_farewell(now, connection);
         self.make(now, Change::Delete(connection_id(connection)));
+    }
+
+    /// What the migration's trigger keeps of a row that is deleted.
+    fn keep_farewell(&self, now: Instant, connection: usize) {
+        let Some(row) = self.row(connection) else { return };
+        let now = timestamp(now);
+        let current = row.webhook_id.clone();
+        let current = current.filter(|_| row.webhook_expiration.is_none_or(|expiration| expiration > now));
+        if current.is_none() && row.webhook_pending_id.is_none() {
+            return;
+        }
+        let mut farewells = self.farewells.borrow_mut();
+        let channels = current.into_iter().chain(row.webhook_pending_id.clone()).collect();
+        farewells.push(Farewell {
+            id: i64::try_from(connection).unwrap_or(i64::MAX),
+            connection: row.id,
+            deleted_at: now,
+            not_before: now,
+            channels,
+            resource_id: row.webhook_resource_id.clone(),
+            access_token: row.access_token.clone(),
+            refresh_token: row.refresh_token.clone(),
+            expires_at: row.expires_at,
+        });
+    }
+
+    /// When one is due next.
+    pub(crate) fn next_farewell(&self) -> Option<Instant> {
+        self.farewells.borrow().iter().map(|farewell| instant(farewell.not_before)).min()
+    }
+
+    pub(crate) fn due_farewells(&self, now: Timestamp, offset: usize, limit: usize) -> Vec<Farewell> {
+        let farewells = self.farewells.borrow();
+        let due = farewells.iter().filter(|farewell| farewell.not_before <= now);
+        due.skip(offset).take(limit).cloned().collect()
+    }
+
+    /// Whether it is as it was read.
+    pub(crate) fn claim_farewell(&self, read: &Farewell, next: Timestamp) -> bool {
+        let mut farewells = self.farewells.borrow_mut();
+        let kept = farewells.iter_mut().find(|kept| *kept == read);
+        kept.map(|kept| kept.not_before = next).is_some()
+    }
+
+    pub(crate) fn delete_farewell(&self, id: i64) {
+        self.farewells.borrow_mut().retain(|kept| kept.id != id);
     }
 
     /// The number of the connection whose row met every filter.

@@ -128,25 +128,38 @@ impl Connections for Isolate {
 
     async fn farewells(
         &self,
-        _now: Timestamp,
-        _offset: usize,
-        _limit: usize,
-        _timeout: Duration,
+        now: Timestamp,
+        offset: usize,
+        limit: usize,
+        timeout: Duration,
     ) -> Result<Vec<Farewell>, DatabaseUnavailable> {
-        Ok(Vec::new())
+        if self.mutation() == Some(Mutation::UnseenFarewells) {
+            return Ok(Vec::new());
+        }
+        let due = self.call(timeout, move |world| world.database.due_farewells(now, offset, limit)).await;
+        due.ok_or(DatabaseUnavailable)
     }
 
     async fn claim_farewell(
         &self,
-        _farewell: &Farewell,
-        _next: Timestamp,
-        _timeout: Duration,
+        farewell: &Farewell,
+        next: Timestamp,
+        timeout: Duration,
     ) -> Result<bool, DatabaseUnavailable> {
-        Ok(false)
+        let (farewell, is_last) = (farewell.clone(), self.mutation() == Some(Mutation::HastyFarewells));
+        let claimed = self.call(timeout, move |world| {
+            let claimed = world.database.claim_farewell(&farewell, next);
+            if claimed && is_last {
+                world.database.delete_farewell(farewell.id);
+            }
+            claimed
+        });
+        claimed.await.ok_or(DatabaseUnavailable)
     }
 
-    async fn delete_farewell(&self, _id: i64, _timeout: Duration) -> Result<(), DatabaseUnavailable> {
-        Ok(())
+    async fn delete_farewell(&self, id: i64, timeout: Duration) -> Result<(), DatabaseUnavailable> {
+        let deleted = self.call(timeout, move |world| world.database.delete_farewell(id)).await;
+        deleted.ok_or(DatabaseUnavailable)
     }
 
     async fn count(&self, filters: Vec<Filter>, timeout: Duration) -> Result<u64, DatabaseUnavailable> {
