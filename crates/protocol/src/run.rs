@@ -24,7 +24,7 @@ use crate::recalculation::{Reason, Run};
 use crate::refused::book;
 use crate::schedule::{self, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
 use crate::transition::{self, Found, Success, Update};
-use crate::waiters::Wait;
+use crate::waiters::{Place, Wait};
 
 /// What became of a connection's owed run, as far as this invocation saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub async fn run<P: Ports>(
         // Of a burst one claims: it takes whatever was asked for before.
         let place = ports.waiters().take(Wait::Claim(row.id), 1);
         if place.is_none() && invocation.kind() == Kind::Targeted {
+            ports.waiters().leave(row);
             return outcome;
         }
         if !invocation.take_run(now, previous) {
@@ -88,7 +89,10 @@ pub async fn run<P: Ports>(
         }
         let Ok(Some(holder)) = claim(ports, invocation, &row, reason).await else {
             invocation.give_run_back();
-            return outcome;
+            // Others may have read a newer row meanwhile, and left the run to this claim.
+            let Some(newer) = place.and_then(Place::left) else { return outcome };
+            row = newer;
+            continue;
         };
         drop(place);
         let held = holder.hold(std::mem::replace(&mut beforehand, Beforehand::Nothing)).await;

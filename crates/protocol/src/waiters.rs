@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, abortable};
 
-use crate::connection::{ConnectionId, UserId};
+use crate::connection::{Connection, ConnectionId, UserId};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct Waiters(Rc<RefCell<State>>);
 /// Lists, for they are short.
 #[derive(Debug, Default)]
 struct State {
-    taken: Vec<Wait>,
+    /// With the row that was left there.
+    taken: Vec<(Wait, Option<Box<Connection>>)>,
     sleepers: Vec<(ConnectionId, AbortHandle)>,
 }
 
@@ -31,11 +32,19 @@ impl Waiters {
     /// A place among the `most` that may wait; it is free again when what is returned is dropped.
     pub(crate) fn take(&self, wait: Wait, most: usize) -> Option<Place> {
         let taken = &mut self.0.borrow_mut().taken;
-        if taken.iter().filter(|other| **other == wait).count() >= most {
+        if taken.iter().filter(|(other, _)| *other == wait).count() >= most {
             return None;
         }
-        taken.push(wait);
+        taken.push((wait, None));
         Some(Place { waiters: self.clone(), wait })
+    }
+
+    /// Leaves a row for the invocation that claims its run: should the row that it claims be older, it has this one.
+    pub(crate) fn leave(&self, row: Connection) {
+        let taken = &mut self.0.borrow_mut().taken;
+        if let Some((_, left)) = taken.iter_mut().find(|(wait, _)| *wait == Wait::Claim(row.id)) {
+            *left = Some(Box::new(row));
+        }
     }
 
     /// Sleeps until the connection's run is due. An invocation that comes later has read a newer row, and takes over:
@@ -71,10 +80,19 @@ pub(crate) struct Place {
     wait: Wait,
 }
 
+impl Place {
+    /// Gives the place up. → what was left for it
+    pub(crate) fn left(self) -> Option<Connection> {
+        let taken = &mut self.waiters.0.borrow_mut().taken;
+        let (_, left) = taken.iter_mut().find(|(wait, _)| *wait == self.wait)?;
+        left.take().map(|row| *row)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let taken = &mut self.waiters.0.borrow_mut().taken;
-        if let Some(place) = taken.iter().position(|other| *other == self.wait) {
+        if let Some(place) = taken.iter().position(|(wait, _)| *wait == self.wait) {
             taken.swap_remove(place);
         }
     }

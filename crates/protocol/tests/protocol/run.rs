@@ -258,6 +258,26 @@ fn a_run_that_was_put_off_since_the_row_was_read_is_not_claimed() {
 }
 
 #[test]
+fn a_run_that_was_left_to_a_claim_of_an_older_row_is_made() {
+    let world = World::new();
+    let id = owing(&world);
+    world.table.write(id, [(Column::SyncAttempts, Value::Integer(1))]);
+    let read = world.row(id);
+    world.table.write(id, [(Column::SyncAttempts, Value::Integer(0))]);
+    world.after_update.replace(Some((
+        1,
+        Box::new(move |world| {
+            assert_eq!(run_once(world, id), Outcome::NotRun, "of a burst one claims");
+        }),
+    )));
+    assert_eq!(
+        finish(run(&world, &world.targeted(), read, Reason::Owed, Beforehand::Nothing)),
+        Outcome::Synced
+    );
+    assert_eq!((world.runs.borrow().len(), world.row(id).sync_request_id), (1, None));
+}
+
+#[test]
 fn a_newer_holders_lease_is_not_touched() {
     let world = World::new();
     let id = owing(&world);

@@ -1,7 +1,7 @@
 //! A change in a quiet time is looked at within seconds. So an invocation that asks for a run that may be made at once
 //! makes it, and one that gives a lease back waits for the next run where that is due soon. Of several one does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
@@ -29,8 +29,8 @@ pub(super) struct ChangesAreSeenPromptly {
     asked: BTreeMap<(usize, usize), Asked>,
     /// When invocations gave back the lease of a run that is still owed, and the row then.
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
-    /// When the claims of runs were made that are not answered yet, by invocation and connection.
-    claims: BTreeMap<(usize, usize), Instant>,
+    /// The claims of runs that are not answered yet, by invocation and connection.
+    claims: BTreeSet<(usize, usize)>,
 }
 
 struct Asked {
@@ -105,19 +105,15 @@ impl ChangesAreSeenPromptly {
             {
                 self.released.remove(&(number, connection));
                 if transition == Transition::ClaimRun {
-                    self.claims.insert((number, connection), at);
+                    self.claims.insert((number, connection));
                 }
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
                 transition: Transition::ClaimRun,
-                row,
+                ..
             }) => {
-                let claimed_at = self.claims.remove(&(number, connection));
-                // Those that left the run to a claim do not learn that it was never answered.
-                if let (Some(claimed_at), None) = (claimed_at, row) {
-                    self.asked.retain(|asker, asked| asker.1 != connection || asked.at < claimed_at);
-                }
+                self.claims.remove(&(number, connection));
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
@@ -133,7 +129,7 @@ impl ChangesAreSeenPromptly {
             }
             Deed::Ends | Deed::Crashes => {
                 let of_this = |asker: &(usize, usize)| asker.0 == number;
-                self.claims.retain(|claim, _| !of_this(claim));
+                self.claims.retain(|claim| !of_this(claim));
                 let asked: Vec<_> = self.asked.extract_if(.., |asker, _| of_this(asker)).collect();
                 let released: Vec<_> = self.released.extract_if(.., |asker, _| of_this(asker)).collect();
                 if life.frozen || matches!(deed, Deed::Crashes) {
@@ -163,7 +159,7 @@ impl ChangesAreSeenPromptly {
     fn is_anothers(&self, at: Instant, connection: usize) -> bool {
         let waits = |asked: &Asked| asked.due_at - at < delta(LONGEST_SLEEP);
         let asked = self.asked.iter().filter(|(_, asked)| waits(asked)).map(|(asker, _)| asker);
-        asked.chain(self.released.keys()).chain(self.claims.keys()).any(|asker| asker.1 == connection)
+        asked.chain(self.released.keys()).chain(&self.claims).any(|asker| asker.1 == connection)
     }
 }
 

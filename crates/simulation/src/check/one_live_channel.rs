@@ -171,7 +171,10 @@ impl OneLiveChannel {
             let Some((case, row)) = record.rows().find(|(case, _)| case.number == connection) else {
                 continue;
             };
-            let stops = case.broken.is_none() && record.google.is_usable(row);
+            // Of another calendar's channel the resource is not known.
+            let channel = record.google.channel(&id);
+            let is_known = channel.is_some_and(|it| record.google.calendar_of(row) == Some(it.calendar));
+            let stops = case.broken.is_none() && record.google.is_usable(row) && is_known;
             // What crashes the sweep keeps it from stopping what it gave up: that is stopped when it next speaks.
             if stops
                 && !record.has_crashing()
