@@ -145,6 +145,8 @@ mutations! {
     UnseenFarewells "unseen-farewells",
     /// What was kept of a deleted row is forgotten before Google has answered.
     HastyFarewells "hasty-farewells",
+    /// A sweep reads no further once the database has refused it an update.
+    DiscouragedSweeps "discouraged-sweeps",
 }
 
 impl FromStr for Mutation {

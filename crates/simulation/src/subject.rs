@@ -131,6 +131,8 @@ pub(crate) enum Broken {
     NoPush,
     /// No look ever tells what is in the calendar.
     Unreadable,
+    /// The host's own trigger refuses every update of its row; only in a crowd.
+    Refusing,
 }
 
 /// What the host app does to the calendar that it plans around.

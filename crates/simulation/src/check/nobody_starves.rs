@@ -11,10 +11,11 @@ use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
+use crate::check::record::connection::Case;
 use crate::check::record::invocation::Conduct;
 use crate::check::row::{PERMANENT, after_refusal, doubled, is_owed_and_due};
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
-use crate::subject::{Purpose, connection_number};
+use crate::subject::{Broken, Purpose, connection_number};
 use crate::time::{Instant, SECOND, START, delta, instant};
 
 /// So many delays in a row do not lack jitter by chance.
@@ -76,7 +77,9 @@ impl Check for NobodyStarves {
                 }
             }
             Fact::Reached(Moment::SweepsTogether { sweeps }) => {
-                let owed = record.rows().filter(|(_, row)| is_owed_and_due(row, at)).count();
+                let is_run = |case: &Case| case.broken != Some(Broken::Refusing);
+                let owed =
+                    record.rows().filter(|(case, row)| is_run(case) && is_owed_and_due(row, at)).count();
                 self.together = Some((at, *sweeps, owed));
             }
             Fact::Reached(Moment::SweepsServed) => {
@@ -203,7 +206,8 @@ impl Queues {
             Some(before) => self.ended.get(before).copied(),
         };
         self.renewals += 1;
-        if free_at.is_some_and(|free_at| free_at < at) {
+        // Or waits until the next page is read.
+        if free_at.is_some_and(|free_at| free_at.max(self.due_read_at) < at) {
             let what = format!("{} keeps a renewal waiting for what it need not", life.invocation);
             found.broken(connection, what);
         }

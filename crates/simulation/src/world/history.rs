@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use protocol::schedule::{DAILY, LOOK_INTERVAL, RUNS_PER_INVOCATION};
+use protocol::schedule::{DAILY, LOOK_INTERVAL, ROWS_PER_PAGE, RUNS_PER_INVOCATION};
 use protocol::sweep::Part;
 
 use crate::fact::{Fact, Moment};
@@ -119,11 +119,17 @@ fn play_usual(world: &Rc<World>) {
 /// Many connections that have nothing to gain, and then a few that come after them.
 fn play_crowd(world: &Rc<World>) {
     const LATE: usize = RUNS_PER_INVOCATION as usize / 2;
-    let broken = world.dice.pick(&[None, Some(Broken::RunsFail), Some(Broken::RunsHang)]).flatten();
+    let kinds = [None, Some(Broken::RunsFail), Some(Broken::RunsHang), Some(Broken::Refusing)];
+    let broken = world.dice.pick(&kinds).flatten();
+    // More than a sweep reads at a time.
+    let many = if broken == Some(Broken::Refusing) { ROWS_PER_PAGE + 5 } else { MANY };
     let paused = world.dice.chance(0.5);
     let at = world.now();
-    for connection in 0..MANY {
+    for connection in 0..many {
         host::connect(world, connection, broken);
+        if broken == Some(Broken::Refusing) {
+            host::ask_for_a_run(world, connection);
+        }
     }
     // Or everybody waits for the same sweep.
     if world.dice.chance(0.7) {
@@ -131,16 +137,16 @@ fn play_crowd(world: &Rc<World>) {
     }
     run_until(world, at + 30 * SECOND);
     if paused {
-        (0..MANY).for_each(|connection| host::pause(world, connection));
+        (0..many).for_each(|connection| host::pause(world, connection));
     }
-    for connection in MANY..MANY + LATE {
+    for connection in many..many + LATE {
         host::connect(world, connection, None);
     }
     world.phase.set(Phase::Failing);
     run_until(world, at + MINUTE);
     world.start(Start::Sweep(Part::default()));
     run_until(world, at + 75 * SECOND);
-    reach(world, Moment::CrowdServed { first: MANY, run: false });
+    reach(world, Moment::CrowdServed { first: many, run: false });
     world.phase.set(Phase::Steady);
     for minute in [2, 3] {
         run_until(world, at + minute * MINUTE);
@@ -153,7 +159,7 @@ fn play_crowd(world: &Rc<World>) {
         reach(world, Moment::SweepsServed);
     }
     run_until(world, at + 195 * SECOND);
-    reach(world, Moment::CrowdServed { first: MANY, run: true });
+    reach(world, Moment::CrowdServed { first: many, run: true });
 }
 
 /// Many connections, renewed so slowly that no sweep has the time for all of them.

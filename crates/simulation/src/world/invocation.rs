@@ -59,6 +59,7 @@ fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) +
         leases: Default::default(),
         renewals: Default::default(),
         looked_up: Default::default(),
+        is_refused: Default::default(),
     };
     let isolate = Isolate { world: Rc::clone(world), life: Rc::new(life) };
     isolate.tell(Deed::Starts { skew: isolate.life.skew });

@@ -23,6 +23,8 @@ pub(crate) struct Life {
     pub(crate) renewals: RefCell<BTreeSet<usize>>,
     /// The connections whose new channel it looked up and did not find.
     pub(crate) looked_up: RefCell<BTreeSet<usize>>,
+    /// Whether the database refused it an update.
+    pub(crate) is_refused: Cell<bool>,
 }
 
 impl Life {

@@ -84,13 +84,17 @@ impl Connections for Isolate {
         self.tell(Deed::Asks(Request::Update { connection, transition }));
         let (life, sent_at) = (Rc::clone(&self.life), self.world.now());
         let answer = self.call(timeout, move |world| {
+            if world.broken(connection) == Some(Broken::Refusing) {
+                life.is_refused.set(true);
+                return None;
+            }
             if mutation.is_some_and(|mutation| mutation.reads_instead(&update)) {
                 let query = Query::first(1, update.filters, Column::Id);
-                return rest::select(world, &query).into_iter().find_map(Result::ok);
+                return Some(rest::select(world, &query).into_iter().find_map(Result::ok));
             }
-            rest::update(world, &life, sent_at, update)
+            Some(rest::update(world, &life, sent_at, update))
         });
-        let answer = answer.await;
+        let answer = answer.await.flatten();
         let row = answer.as_ref().map(Option::as_ref);
         self.tell(Deed::Hears(Answer::Update { connection, transition, row }));
         if let Some(connection) = connection {
@@ -113,7 +117,8 @@ impl Connections for Isolate {
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
         let mutation = self.mutation();
         if let Some(mutation) = mutation {
-            if mutation.hides(&query) {
+            let is_discouraged = mutation == Mutation::DiscouragedSweeps && self.life.is_refused.get();
+            if mutation.hides(&query) || is_discouraged {
                 return Ok(Vec::new());
             }
             mutation.rewrite_query(&mut query);
