@@ -139,6 +139,8 @@ struct Feed(Mutex<Pages>);
 
 struct Pages {
     queries: Vec<Query>,
+    /// Others come before this part, and begin at the front.
+    has_others_before: bool,
     page: std::vec::IntoIter<Connection>,
     /// A row that still meets the query after its turn is put off until the next sweep.
     had_their_turn: BTreeSet<ConnectionId>,
@@ -154,7 +156,8 @@ impl Feed {
             queries.extend([first].into_iter().chain(own));
         }
         let page = Vec::new().into_iter();
-        Self(Mutex::new(Pages { queries, page, had_their_turn: BTreeSet::new() }))
+        let (has_others_before, had_their_turn) = (offset > 0, BTreeSet::new());
+        Self(Mutex::new(Pages { queries, has_others_before, page, had_their_turn }))
     }
 
     /// None where there is no other, or `may_go_on` says so.
@@ -165,7 +168,7 @@ impl Feed {
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
         // While one reads a page, the others wait for it here.
         let mut pages = self.0.lock().await;
-        let Pages { queries, page, had_their_turn } = &mut *pages;
+        let Pages { queries, has_others_before, page, had_their_turn } = &mut *pages;
         loop {
             if !may_go_on() {
                 return Ok(None);
@@ -174,7 +177,12 @@ impl Feed {
                 return Ok(Some(row));
             }
             let Some(query) = queries.last_mut() else { return Ok(None) };
-            let Ok(rows) = ports.select(query.clone(), DATABASE_TIMEOUT).await else {
+            let mut rows = ports.select(query.clone(), DATABASE_TIMEOUT).await;
+            if *has_others_before && query.offset == 0 && rows.as_ref().is_ok_and(|rows| !rows.is_empty()) {
+                // The parts before this one may be claiming these: what they leave is there after another round trip.
+                rows = ports.select(query.clone(), DATABASE_TIMEOUT).await;
+            }
+            let Ok(rows) = rows else {
                 queries.clear();
                 return Err(DatabaseUnavailable);
             };

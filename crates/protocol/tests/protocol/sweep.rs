@@ -198,6 +198,26 @@ fn a_part_that_comes_late_takes_what_is_left() {
 }
 
 #[test]
+fn a_part_for_which_nothing_is_left_takes_no_claim_from_those_before_it() {
+    let world = World::new();
+    world.run_takes.set(TimeDelta::zero());
+    owing(&world, 1..=20, TimeDelta::zero());
+    // The first begins at the front when the second, which has found nothing of its own, has just read it.
+    let first = |world: &World| {
+        let swept = finish(sweep(world, &world.sweeping(), Part::new(0, 2).unwrap())).unwrap();
+        assert_eq!(swept.synced, 20);
+    };
+    let own = move |world: &World| {
+        world.after_select.replace(Some((Column::SyncNotBefore, Box::new(first))));
+    };
+    world.after_select.replace(Some((Column::SyncNotBefore, Box::new(own))));
+    let swept = finish(sweep(&world, &world.sweeping(), Part::new(1, 2).unwrap())).unwrap();
+    assert_eq!(swept.synced, 0);
+    // A claim and an end of each: none was lost to the other.
+    assert_eq!(world.updates.get(), 2 * 20);
+}
+
+#[test]
 fn there_are_20_parts_at_most() {
     for (part, parts, is_one) in
         [(0, 1, true), (19, 20, true), (0, 0, false), (1, 1, false), (20, 20, false), (0, 21, false)]
