@@ -268,8 +268,8 @@ begin
     else old.sync_owed_since
   end;
 
-  -- Nor does a run that was never put off, or that a host wrote a time of long ago for, go before those that have waited
-  -- for their turn.
+  -- A run that was never put off, or for which a host writes a time of long ago, must not go before the runs that have
+  -- waited for their turn.
   if new.sync_request_id is not null and (
     tg_op = 'INSERT' or old.sync_request_id is null
     -- What a run books comes with its lease.

@@ -14,6 +14,8 @@ cases! {
         every_refusal_of_a_token_has_its_code_and_its_backoff,
         an_end_that_makes_no_sense_is_when_it_was_asked_to_be,
         a_channel_without_a_resource_is_a_refusal_for_a_day,
+        an_error_that_came_with_a_success_is_told,
+        channels_whose_resource_is_not_told_do_not_add_up,
         the_pause_doubles_with_every_attempt_up_to_an_hour,
     ],
     alone: [google_is_not_asked_again_before_it_says,],
@@ -27,7 +29,7 @@ enum Pause {
     Day,
 }
 use Pause::{Day, Short};
-use system_tests::{Caller, SETUP};
+use system_tests::{Caller, SETUP, until};
 
 /// Whatever was asked of it.
 async fn google_is_not_asked_again_before_it_says(scene: &mut Scene) {
@@ -331,6 +333,47 @@ async fn a_channel_without_a_resource_is_a_refusal_for_a_day(scene: &Scene) {
         scene.open_channel(&connection).await;
     })
     .await;
+}
+
+async fn an_error_that_came_with_a_success_is_told(scene: &Scene) {
+    let rows = [
+        ("quotaExceeded", (502, "google_rate_limited")),
+        ("insufficientPermissions", (409, "permission_missing")),
+        ("somethingNew", (502, "google_rejected")),
+    ];
+    each(rows.map(|row| (row.0, row)), |(reason, expected)| async move {
+        let connection = scene.connection().await;
+        let body = json!({ "error": { "code": 403, "errors": [{ "reason": reason }] } });
+        scene.fault(&connection, json!({ "operation": "watch", "status": 200, "body": body })).await;
+        let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+        assert_eq!(answer.outcome(), expected, "{}", answer.text);
+        let row = scene.row(&connection).await;
+        assert_eq!(
+            (&row["webhook_error"], &row["webhook_error_reason"]),
+            (&json!(expected.1), &json!(reason))
+        );
+        assert_between(seconds_ahead(&row["webhook_not_before"]), 86_390.0, 90_000.0, "the pause");
+    })
+    .await;
+}
+
+async fn channels_whose_resource_is_not_told_do_not_add_up(scene: &Scene) {
+    let connection = scene.connection().await;
+    let fault = json!({ "operation": "watch", "status": 200, "body": {}, "after": true, "times": 3 });
+    scene.fault(&connection, fault).await;
+    for _ in 0..3 {
+        scene.set(&connection, "webhook_lease_until = 'epoch'").await;
+        let answer = scene.call(SETUP, Caller::Service, connection.target()).await;
+        assert_eq!(answer.outcome(), (502, "google_rejected"), "{}", answer.text);
+        until("the resource of the pending channel", || async {
+            let row = scene.row(&connection).await;
+            let is_heard = row["webhook_confirmed_id"] == row["webhook_pending_id"];
+            (is_heard && row["webhook_resource_id"].is_string()).then_some(())
+        })
+        .await;
+    }
+    let pending = scene.row(&connection).await["webhook_pending_id"].as_str().unwrap().to_owned();
+    assert_eq!(scene.live_channels(&connection).await, [pending]);
 }
 
 async fn the_pause_doubles_with_every_attempt_up_to_an_hour(scene: &Scene) {
