@@ -10,11 +10,10 @@ mod patience;
 mod person;
 
 use anyhow::{Context, Result, ensure};
-use axum::extract::Query;
 use dev_stack::Stack;
 use futures_util::try_join;
 use local_supabase::Keys;
-use sample_app::host_app::{Callback, HostApp};
+use sample_app::host_app::HostApp;
 
 use backend::Backend;
 use google::Google;
@@ -61,7 +60,7 @@ struct Story<'a> {
 impl Story<'_> {
     async fn cast(stack: &Stack, keys: Keys) -> Result<Story<'_>> {
         let (frontend_key, backend_key) = match keys {
-            Keys::Current => (stack.keys().publishable.as_str(), stack.keys().secret.as_str()),
+            Keys::Current | Keys::Both => (stack.keys().publishable.as_str(), stack.keys().secret.as_str()),
             Keys::Legacy => (stack.keys().legacy_anon.as_str(), stack.keys().legacy_service_role.as_str()),
         };
         let google = Google::new(stack.google().url())?;
@@ -83,11 +82,9 @@ impl Story<'_> {
 
     async fn connects_a_calendar(&self, person: &Person) -> Result<String> {
         let name = person.name;
-        let user_id = person.user_id().await?.parse()?;
-        let page = self.host_app.consent_page(user_id, name, Some(&person.email))?;
-        let callback = browser::agree(page, &person.email).await?;
-        let Query(callback) = Query::<Callback>::try_from_uri(&callback.as_str().parse()?)?;
-        self.host_app.connect(&callback, name).await?;
+        let page = person.consent_page(&self.google).await?;
+        let returned = browser::agree(page, &person.email).await?;
+        person.returns_from_google(&returned).await?;
 
         let set_up = person.set_up_webhook().await?;
         ensure!(set_up.status == "active", "expected {name}'s connection to be active; saw {set_up:?}");

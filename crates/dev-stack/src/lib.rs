@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a development program: it reads the environment")]
 
+pub mod project;
 mod shipped;
 mod stack;
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use dev_stack::{Config, Stack};
-use local_supabase::{Backend, Deno, Keys, repository};
+use dev_stack::{Config, Stack, project};
+use local_supabase::{Backend, Deno, Keys};
 use sample_app::HostWrites;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -31,7 +31,8 @@ use tokio::time::Instant;
   scripts/dev --backend postgrest      the same on PostgreSQL and the real PostgREST
   scripts/dev --port 0 --deno floor    on any free port, with the oldest Deno that counts
   scripts/dev --host-writes recreate   with an app that writes to the calendar in every run
-  scripts/dev --demo                   the whole job once, without a person"
+  scripts/dev --demo                   the whole job once, without a person
+  scripts/dev --project ../my-app      your project, in which scripts/install was used"
 )]
 struct Arguments {
     /// Play the story of two users and their calendars, then stop; the exit code tells whether all of it held
@@ -46,8 +47,8 @@ struct Arguments {
     /// The Deno that runs the functions
     #[arg(long, value_enum, default_value_t)]
     deno: Deno,
-    /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS or SUPABASE_SERVICE_ROLE_KEY
-    #[arg(long, value_enum, default_value_t)]
+    /// The keys that the functions find in their environment: SUPABASE_SECRET_KEYS, SUPABASE_SERVICE_ROLE_KEY or both
+    #[arg(long, value_enum, default_value_t = Keys::Both)]
     keys: Keys,
     /// How the app's recalculate-schedule writes its sessions into the calendar that is watched
     #[arg(long, value_enum, default_value_t, conflicts_with = "demo", value_name = "STYLE")]
@@ -61,7 +62,8 @@ struct Arguments {
         value_name = "SECONDS"
     )]
     sweep_every: u64,
-    /// The project whose functions and migrations run: the directory that holds supabase/; without it, this repository
+    /// Your project: its functions and migrations run, with the variables of its supabase/functions/.env. The directory that
+    /// holds supabase/; without it, this repository
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
 }
@@ -80,11 +82,13 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<()> {
     let mut signals = Signals::new()?;
     let started = Instant::now();
-    let progress = |what: &str| println!("{:>7.2} s  {what}", started.elapsed().as_secs_f64());
-    let config = config(&arguments);
+    let progress = |what: &str| {
+        println!("{:>7.2} s  {}", started.elapsed().as_secs_f64(), what.replace('\n', "\n           "))
+    };
+    let config = config(&arguments, progress)?;
     let keys = config.keys;
     let stack = tokio::select! {
-        stack = Stack::start(config, progress) => stack?,
+        stack = Stack::start(config, &progress) => stack?,
         // Dropping what has started so far kills it.
         () = signals.next() => return if arguments.demo { Err(anyhow!("interrupted")) } else { Ok(()) },
     };
@@ -99,6 +103,9 @@ async fn run(arguments: Arguments) -> Result<()> {
         return Ok(());
     }
     print_addresses(&stack);
+    if let Some(hint) = project::hint(&stack, arguments.project.is_some()) {
+        println!("{hint}\n");
+    }
     signals.next().await;
     println!("\nstopping; Ctrl-C again to kill");
     if stop(stack, &mut signals).await {
@@ -115,11 +122,12 @@ async fn stop(stack: Stack, signals: &mut Signals) -> bool {
     }
 }
 
-fn config(arguments: &Arguments) -> Config {
-    let supabase = arguments.project.clone().unwrap_or_else(repository).join("supabase");
-    Config {
-        functions_dir: supabase.join("functions"),
-        migrations_dir: supabase.join("migrations"),
+fn config(arguments: &Arguments, progress: impl Fn(&str)) -> Result<Config> {
+    let project = match &arguments.project {
+        Some(directory) => project::config(directory, progress)?,
+        None => Config::default(),
+    };
+    Ok(Config {
         backend: arguments.backend,
         deno: arguments.deno,
         keys: arguments.keys,
@@ -127,8 +135,8 @@ fn config(arguments: &Arguments) -> Config {
         port: arguments.port,
         sweep_every: (arguments.sweep_every > 0).then(|| Duration::from_secs(arguments.sweep_every)),
         show_output: !arguments.demo,
-        ..Config::default()
-    }
+        ..project
+    })
 }
 
 fn print_addresses(stack: &Stack) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fake_google::FakeGoogle;
-use local_supabase::schema::{self, Migration};
-use local_supabase::{Backend, Cron, Deno, Entrance, Keys, Supabase, repository};
+use local_supabase::schema::{self, Migration, OnFailure};
+use local_supabase::{Backend, Cron, Deno, Entrance, Functions, Keys, Supabase, repository};
 use sample_app::host_app::HostApp;
 use sample_app::{HostWrites, SampleApp, Services};
 use tokio::net::TcpListener;
@@ -24,7 +24,11 @@ pub struct Config {
     /// Like `supabase/functions`; a `config.toml` beside it counts too.
     pub functions_dir: PathBuf,
     pub migrations_dir: PathBuf,
-    /// More of the functions' environment; wins over what the stack sets.
+    /// What becomes of a statement of the migrations that fails here.
+    pub on_failure: OnFailure,
+    /// What is told of each of these functions when it has started.
+    pub note: &'static str,
+    /// More of the environment of these functions; wins over what the stack sets.
     pub extra_env: Vec<(String, String)>,
     pub google: fake_google::Config,
     /// How the app's runs write to the calendar.
@@ -46,6 +50,8 @@ impl Default for Config {
             port: 0,
             functions_dir: shipped_directory(),
             migrations_dir: repository().join("supabase/migrations"),
+            on_failure: OnFailure::default(),
+            note: "",
             extra_env: Vec::new(),
             google: fake_google::Config::default(),
             host_writes: HostWrites::default(),
@@ -92,14 +98,19 @@ impl Stack {
         };
         let app = SampleApp::new(services, config.host_writes);
 
-        let mut migrations = schema::migrations(&config.migrations_dir)?;
-        // Its name sorts behind those of all others.
-        let sessions = Migration {
-            name: "99991231235959_sessions.sql".to_owned(),
-            sql: sample_app::MIGRATION.to_owned(),
-        };
-        migrations.push(sessions);
-        let mut environment = [
+        let sample = repository().join(sample_app::SUPABASE);
+        let has_migrations = config.on_failure == OnFailure::Stop || config.migrations_dir.is_dir();
+        let mut migrations =
+            if has_migrations { schema::migrations(&config.migrations_dir)? } else { Vec::new() };
+        if !migrations.iter().any(makes_sessions) {
+            let own = schema::migrations(&sample.join("migrations"))?.into_iter().enumerate();
+            // Names that sort behind those of all others.
+            migrations.extend(own.map(|(number, Migration { sql, .. })| Migration {
+                name: format!("999912312359{number:02}_sample_app.sql"),
+                sql,
+            }));
+        }
+        let environment = [
             ("GOOGLE_CLIENT_ID", client_id),
             ("GOOGLE_CLIENT_SECRET", client_secret),
             ("GOOGLE_CALENDAR_API_URL", google.calendar_api_url()),
@@ -107,15 +118,27 @@ impl Stack {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
-        environment.extend(config.extra_env);
+        let functions = vec![
+            Functions {
+                directory: config.functions_dir,
+                environment: [environment.clone(), config.extra_env].concat(),
+                note: config.note,
+            },
+            Functions { directory: sample.join("functions"), environment, note: ", the sample app's" },
+        ];
+        let before_recalculate_schedule = app.clone();
         let config = local_supabase::Config {
             backend: config.backend,
             deno: config.deno,
             keys: config.keys,
-            functions_dir: config.functions_dir,
+            functions,
             migrations,
-            environment,
-            functions_inside: vec![("recalculate-schedule".to_owned(), app.recalculate_schedule())],
+            on_failure: config.on_failure,
+            diversions: google_addresses(&google),
+            fronts: vec![(
+                "recalculate-schedule".to_owned(),
+                Box::new(move |function| before_recalculate_schedule.before_recalculate_schedule(function)),
+            )],
             site: app.page(&repository()),
             cron: config
                 .sweep_every
@@ -138,7 +161,7 @@ impl Stack {
         &self.google
     }
 
-    /// The backend of the app that the demo page is the front of.
+    /// The backend of the page.
     pub fn host_app(&self) -> &HostApp {
         self.app.host_app()
     }
@@ -152,6 +175,30 @@ impl Stack {
         self.control.abort();
         tokio::join!(self.supabase.stop(), self.google.stop());
     }
+}
+
+/// Where code reaches Google, and where the fake answers instead.
+fn google_addresses(google: &FakeGoogle) -> Vec<(String, String)> {
+    let token = google.oauth_token_url();
+    [
+        ("https://www.googleapis.com/calendar/v3", google.calendar_api_url()),
+        ("https://oauth2.googleapis.com/token", token.clone()),
+        ("https://www.googleapis.com/oauth2/v4/token", token.clone()),
+        ("https://accounts.google.com/o/oauth2/token", token),
+        ("https://oauth2.googleapis.com/revoke", format!("{}/revoke", google.url())),
+    ]
+    .map(|(from, to)| (from.to_owned(), to))
+    .to_vec()
+}
+
+/// Whether a migration makes a table of the name that the sample app's has.
+fn makes_sessions(migration: &Migration) -> bool {
+    let sql =
+        migration.sql.to_lowercase().replace("if not exists ", "").replace(['"'], "").replace("public.", "");
+    sql.split_whitespace()
+        .collect::<Vec<_>>()
+        .windows(3)
+        .any(|words| matches!(words, ["create", "table", name] if name.trim_end_matches('(') == "sessions"))
 }
 
 /// A stack is a Supabase with something beside it.

@@ -47,3 +47,12 @@ begin
   return request;
 end
 $$;
+
+create function net.http_get(
+    url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds integer default 5000)
+  returns bigint language sql
+  as $$
+    insert into net.http_request_queue (method, url, headers, timeout_milliseconds)
+      values ('GET', url, headers, timeout_milliseconds)
+      returning id
+  $$;

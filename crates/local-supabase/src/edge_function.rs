@@ -1,12 +1,14 @@
 //! A function of `supabase/functions`, served by a Deno process of its own and restarted when that ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::process::Command;
@@ -19,40 +21,64 @@ use crate::output::Output;
 use crate::process::{Process, accepts_connections, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const DOWNLOADED_WITHIN: Duration = Duration::from_secs(120);
+/// What Deno says of an import that it would have to download.
+const NOT_DOWNLOADED: &str = "--cached-only is specified";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A directory of `supabase/functions` that is a function.
+/// A function of a directory such as `supabase/functions`.
 pub(crate) struct Source {
     pub name: String,
     /// Whether the gateway lets only requests with a valid token pass.
     pub verify_jwt: bool,
-    index: PathBuf,
+    /// The file that is run.
+    entrypoint: PathBuf,
+    /// A `deno.json` or an import map.
+    imports: Option<PathBuf>,
+    /// The directory of all of them, which it may read.
+    pub functions: PathBuf,
 }
 
-/// The functions of a directory, and what `config.toml` beside it says about them.
+/// The functions of a directory, as `config.toml` beside it says; without those that it disables.
 pub(crate) fn sources(functions: &Path) -> Result<Vec<Source>> {
     let functions =
         functions.canonicalize().with_context(|| format!("no functions in {}", functions.display()))?;
-    let project = match functions.parent().map(|parent| fs::read_to_string(parent.join("config.toml"))) {
-        Some(Ok(text)) => toml::from_str(&text).context("supabase/config.toml")?,
-        _ => Project::default(),
+    let supabase = functions.parent().unwrap_or(&functions);
+    let project = match fs::read_to_string(supabase.join("config.toml")) {
+        Ok(text) => toml::from_str(&text).context("supabase/config.toml")?,
+        Err(_) => Project::default(),
     };
-    let mut sources: Vec<Source> = functions
+    let mut names: BTreeSet<String> = functions
         .read_dir()?
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let name = entry.file_name().into_string().ok()?;
-            let index = entry.path().join("index.ts");
-            // A leading underscore marks shared code, for the Supabase CLI too.
-            (!name.starts_with('_') && index.is_file()).then(|| {
-                let settings = project.functions.get(&name);
-                let verify_jwt = settings.and_then(|settings| settings.verify_jwt).unwrap_or(true);
-                Source { name, verify_jwt, index }
-            })
-        })
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        // A leading underscore marks shared code, for the Supabase CLI too.
+        .filter(|name| !name.starts_with('_') && functions.join(name).join("index.ts").is_file())
         .collect();
-    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    let elsewhere = project.functions.iter().filter(|(_, settings)| settings.entrypoint.is_some());
+    names.extend(elsewhere.map(|(name, _)| name.clone()));
+
+    let nothing = Settings::default();
+    let mut sources = Vec::new();
+    for name in names {
+        let settings = project.functions.get(&name).unwrap_or(&nothing);
+        if settings.enabled == Some(false) {
+            continue;
+        }
+        let directory = functions.join(&name);
+        let index = directory.join("index.ts");
+        let entrypoint = settings.entrypoint.as_ref().map_or(index, |path| supabase.join(path));
+        let imports = match &settings.import_map {
+            Some(path) => Some(supabase.join(path)),
+            None => {
+                [directory.join("deno.json"), directory.join("deno.jsonc"), functions.join("import_map.json")]
+                    .into_iter()
+                    .find(|path| path.is_file())
+            }
+        };
+        let verify_jwt = settings.verify_jwt.unwrap_or(true);
+        sources.push(Source { name, verify_jwt, entrypoint, imports, functions: functions.clone() });
+    }
     Ok(sources)
 }
 
@@ -62,19 +88,25 @@ struct Project {
     functions: BTreeMap<String, Settings>,
 }
 
-#[derive(Deserialize)]
+/// Paths are below the directory of `config.toml`.
+#[derive(Default, Deserialize)]
 struct Settings {
     verify_jwt: Option<bool>,
+    enabled: Option<bool>,
+    entrypoint: Option<PathBuf>,
+    import_map: Option<PathBuf>,
 }
 
 /// How the functions of one stack are run.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     pub deno: PathBuf,
-    /// For Deno's cache and the entry points; outlives the processes.
+    /// For the entry points; outlives the processes.
     pub directory: PathBuf,
     /// All that a function finds in its environment, Deno's own settings aside.
     pub environment: Vec<(String, String)>,
+    /// What functions fetch below the first of two addresses comes from the second.
+    pub diversions: Vec<(String, String)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,8 +139,7 @@ pub(crate) struct EdgeFunction {
 impl EdgeFunction {
     pub(crate) async fn start(runtime: &Runtime, source: &Source, output: Output) -> Result<Self> {
         let command = Launch::new(runtime, source)?;
-        let process =
-            command.launch(&output).await.with_context(|| format!("{} did not start", source.name))?;
+        let process = command.launch(&output).await?;
         let (report, running) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
         let launch = Arc::new(Mutex::new(command));
@@ -153,40 +184,110 @@ impl EdgeFunction {
 struct Launch {
     runtime: Runtime,
     working_directory: PathBuf,
+    /// What of Deno's options says where imports lead.
+    imports: Vec<OsString>,
+    readable: PathBuf,
     entry: PathBuf,
 }
 
 impl Launch {
     fn new(runtime: &Runtime, source: &Source) -> Result<Self> {
         let entry = runtime.directory.join(format!("{}.ts", source.name));
-        let globals = npm_tools::repository().join("crates/local-supabase/edge_runtime.ts");
+        let globals = runtime.directory.join(format!("{}.globals.ts", source.name));
+        let shared = npm_tools::repository().join("crates/local-supabase/edge_runtime.ts");
+        let diversions = serde_json::to_string(&runtime.diversions)?;
+        fs::write(&globals, format!("import {{ divert }} from {shared:?};\ndivert({diversions});\n"))?;
         // Static imports, which are evaluated in this order and need no permission to read files.
+        let index = &source.entrypoint;
         fs::write(
             &entry,
-            format!("import {globals:?};\nexport {{ default }} from {index:?};\n", index = source.index),
+            format!(
+                "import {globals:?};\nimport {{ handlerOf }} from {shared:?};\nimport * as index from {index:?};\n\
+                 export default {{ fetch: await handlerOf(index) }};\n"
+            ),
         )?;
-        let working_directory = source.index.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Self { runtime: runtime.clone(), working_directory, entry })
+        let imports = match &source.imports {
+            None => vec!["--no-config".into()],
+            Some(path) => {
+                let is_map = path.file_name().is_some_and(|name| name == "import_map.json");
+                vec![if is_map { "--import-map" } else { "--config" }.into(), path.into()]
+            }
+        };
+        let working_directory = source.entrypoint.parent().map(Path::to_owned).unwrap_or_default();
+        let readable = source.functions.clone();
+        Ok(Self { runtime: runtime.clone(), working_directory, imports, readable, entry })
     }
 
+    /// Starts the function; what it imports from elsewhere is downloaded once.
     async fn launch(&self, output: &Output) -> Result<(Process, Running)> {
+        match self.serve(output).await {
+            Err(error) if format!("{error:#}").contains(NOT_DOWNLOADED) => {
+                self.download(output).await?;
+                self.serve(output).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn serve(&self, output: &Output) -> Result<(Process, Running)> {
         let port = free_port().await?;
-        let mut command = Command::new(&self.runtime.deno);
+        let mut command = self.deno("serve");
+        let mut readable = OsString::from("--allow-read=");
+        readable.push(&self.readable);
         command
-            .args(["serve", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"])
+            .args(["--cached-only", "--allow-net", "--allow-env", "--allow-sys"])
+            .arg(readable)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .arg(&self.entry)
-            .current_dir(&self.working_directory)
             .env_clear()
-            .env("DENO_DIR", self.runtime.directory.join("deno"))
-            .env("DENO_NO_UPDATE_CHECK", "1")
             .env("NO_COLOR", "1")
             .envs(self.runtime.environment.iter().map(|(name, value)| (name, value)));
+        self.configure(&mut command);
+        // Where packages come from is a part of where they are kept.
+        if let Some(registry) = std::env::var_os("NPM_CONFIG_REGISTRY") {
+            command.env("NPM_CONFIG_REGISTRY", registry);
+        }
         // Hosted functions end without notice; Deno would first wait for everything that is under way.
         let mut process = Process::spawn(command, output)?.ended_by(Signal::KILL, Signal::KILL);
         process.wait_until(READY_WITHIN, || accepts_connections(port)).await?;
         let pid = process.pid().context("it has ended already")?;
         Ok((process, Running { port, pid }))
+    }
+
+    /// With the developer's own environment, in which proxies and registries are configured.
+    async fn download(&self, output: &Output) -> Result<()> {
+        output.line("downloading what it imports");
+        let mut command = self.deno("cache");
+        command.arg("--allow-import").arg(&self.entry);
+        if std::env::var_os("DENO_TLS_CA_STORE").is_none() {
+            command.env("DENO_TLS_CA_STORE", "system,mozilla");
+        }
+        self.configure(&mut command);
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).kill_on_drop(true);
+        let result = timeout(DOWNLOADED_WITHIN, command.output()).await;
+        let result = result.context("what it imports was not downloaded in time")??;
+        let text = String::from_utf8_lossy(&result.stderr);
+        let error = text.lines().skip_while(|line| !line.starts_with("error")).take(5);
+        ensure!(result.status.success(), "{}", error.collect::<Vec<_>>().join("\n"));
+        Ok(())
+    }
+
+    fn deno(&self, command: &str) -> Command {
+        let mut deno = Command::new(&self.runtime.deno);
+        // Not even a package.json in a directory above is theirs to deploy.
+        deno.arg(command).args(["--quiet", "--no-lock", "--node-modules-dir=none"]).args(&self.imports);
+        if command == "serve" {
+            deno.arg("--no-prompt");
+        }
+        deno.current_dir(&self.working_directory);
+        deno
+    }
+
+    fn configure(&self, command: &mut Command) {
+        command
+            .env("DENO_DIR", npm_tools::repository().join("target/deno"))
+            .env("DENO_NO_PACKAGE_JSON", "1")
+            .env("DENO_NO_UPDATE_CHECK", "1");
     }
 }
 

@@ -8,10 +8,63 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::statements::Statement;
 use crate::supabase::Supabase;
 
+const PG_CRON: &str = include_str!("../sql/pg_cron.sql");
 pub const PG_NET: &str = include_str!("../sql/pg_net.sql");
 pub const VAULT: &str = include_str!("../sql/vault.sql");
+
+/// An extension that is simulated, the schema that it makes, and the SQL for that.
+const STAND_INS: [(&str, &str, &str); 3] =
+    [("pg_cron", "cron", PG_CRON), ("pg_net", "net", PG_NET), ("supabase_vault", "vault", VAULT)];
+
+/// Which of the stand-ins a database has so far.
+#[derive(Default)]
+pub(crate) struct StandIns(Vec<&'static str>);
+
+impl StandIns {
+    /// What makes the extensions that a statement uses, or enables, as far as they are not there yet. In a hosted project
+    /// a dashboard has enabled them.
+    pub(crate) fn needed_by(&mut self, statement: &Statement<'_>) -> Vec<&'static str> {
+        let enabled = enabled_by(statement);
+        let mut missing = Vec::new();
+        for (extension, schema, sql) in STAND_INS {
+            let is_needed = enabled.as_deref() == Some(extension) || names_schema(statement.code(), schema);
+            if is_needed && !self.0.contains(&extension) {
+                self.0.push(extension);
+                missing.push(sql);
+            }
+        }
+        missing
+    }
+
+    /// Whether all that a statement does is to enable one of them.
+    pub(crate) fn is_done_by(&self, statement: &Statement<'_>) -> bool {
+        enabled_by(statement).is_some_and(|extension| self.0.contains(&extension.as_str()))
+    }
+}
+
+/// The extension that `create extension` enables.
+pub(crate) fn enabled_by(statement: &Statement<'_>) -> Option<String> {
+    let mut words = statement.code().split_whitespace().map(str::to_lowercase);
+    if words.next()? != "create" || words.next()? != "extension" {
+        return None;
+    }
+    let mut name = words.next()?;
+    if name == "if" {
+        name = words.nth(2)?;
+    }
+    Some(name.trim_matches('"').to_owned())
+}
+
+fn names_schema(sql: &str, schema: &str) -> bool {
+    let name = format!("{schema}.");
+    sql.match_indices(&name).any(|(at, _)| {
+        let before = sql.get(..at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|before| !before.is_alphanumeric() && !matches!(before, '_' | '.'))
+    })
+}
 
 /// Restarts the database, which ends every connection to it.
 pub async fn enable(supabase: &mut Supabase) -> Result<()> {
@@ -44,4 +97,31 @@ pub async fn send_requests(database: &Client, http: &reqwest::Client) -> Result<
         statuses.push(status);
     }
     Ok(statuses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statements::statements;
+
+    #[test]
+    fn a_stand_in_is_made_once_and_before_what_uses_it() {
+        let mut stand_ins = StandIns::default();
+        for (sql, made, is_done) in [
+            ("select internet.www.net.x, my_cron.y", vec![], false),
+            ("CREATE EXTENSION IF NOT EXISTS \"pg_cron\" WITH SCHEMA pg_catalog", vec![PG_CRON], true),
+            (
+                "select cron.schedule('nightly', '0 3 * * *', $$select net.http_post('https://x')$$)",
+                vec![PG_NET],
+                false,
+            ),
+            ("create extension pg_net", vec![], true),
+            ("select (vault.create_secret('s'))", vec![VAULT], false),
+            ("create extension postgis", vec![], false),
+        ] {
+            let found = statements(sql);
+            assert_eq!(stand_ins.needed_by(&found[0]), made, "{sql}");
+            assert_eq!(stand_ins.is_done_by(&found[0]), is_done, "{sql}");
+        }
+    }
 }

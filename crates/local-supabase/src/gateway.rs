@@ -24,11 +24,15 @@ use tower::ServiceExt;
 use crate::caller::{Caller, Refusal, bearer, identify};
 use crate::edge_function::Address;
 use crate::keys::{ApiKeys, Role};
+use crate::users::Users;
 
 /// How long a request waits for a function that is being restarted; hosted workers start on demand.
 const RESTART_PATIENCE: Duration = Duration::from_secs(10);
 /// When hosted Supabase gives up on a function.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// Bytes of an answer of Auth that is looked into.
+const ANSWER_LIMIT: usize = 1 << 20;
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
@@ -50,33 +54,51 @@ pub(crate) enum Upstream {
 pub(crate) enum Function {
     /// A process, and whether requests need a valid token.
     Process { address: Address, verify_jwt: bool },
-    /// Part of this program.
-    Inside(Router),
+    /// Its process did not start.
+    NotStarted,
 }
+
+/// What stands before a function: it gets the requests to it, and passes on to the function what it likes.
+pub type Front = Box<dyn FnOnce(Router) -> Router + Send>;
 
 pub(crate) struct Routes {
     pub keys: Arc<ApiKeys>,
     pub rest: Upstream,
     pub auth: Upstream,
     pub functions: HashMap<String, Function>,
+    /// Where Auth's users are copied to.
+    pub users: Option<Users>,
 }
 
-pub(crate) fn router(routes: Routes) -> Router {
+pub(crate) fn router(routes: Routes, fronts: Vec<(String, Front)>) -> Router {
     let mut connector = HttpConnector::new();
     // Nagle's algorithm would hold a request's body back until its head is acknowledged, for 40 ms.
     connector.set_nodelay(true);
     // Less than the 5 s after which node, and so lite, closes a connection that a request may just be sent on.
     let client =
         Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build(connector);
+    let gateway = Arc::new(Gateway { routes, client });
+    let fronts = fronts.into_iter().map(|(name, front)| {
+        let gateway = gateway.clone();
+        let function = any(async move |request| gateway.function(request).await);
+        (name, front(Router::new().fallback_service(function)))
+    });
+    let fronts: HashMap<String, Router> = fronts.collect();
+    let function = any(async move |State(gateway): State<Arc<Gateway>>, request: Request| {
+        match fronts.get(function_name(&request)) {
+            Some(front) => front.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+            None => gateway.function(request).await,
+        }
+    });
     Router::new()
         .route("/rest/v1/{*path}", any(rest))
         .route("/rest/v1/", any(rest))
         .route("/auth/v1/{*path}", any(auth))
-        .route("/functions/v1/{name}", any(function))
-        .route("/functions/v1/{name}/", any(function))
-        .route("/functions/v1/{name}/{*path}", any(function))
+        .route("/functions/v1/{name}", function.clone())
+        .route("/functions/v1/{name}/", function.clone())
+        .route("/functions/v1/{name}/{*path}", function)
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no Route matched with those values") })
-        .with_state(Arc::new(Gateway { routes, client }))
+        .with_state(gateway)
 }
 
 struct Gateway {
@@ -89,37 +111,68 @@ async fn rest(State(gateway): State<Arc<Gateway>>, request: Request) -> Response
 }
 
 async fn auth(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    gateway.data_api(gateway.routes.auth, "/auth/v1", request).await
+    let writes = matches!(*request.method(), Method::POST | Method::PUT);
+    let answer = gateway.data_api(gateway.routes.auth, "/auth/v1", request).await;
+    match &gateway.routes.users {
+        Some(users) if writes && answer.status().is_success() => with_user_kept(users, answer).await,
+        _ => answer,
+    }
 }
 
-async fn function(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
-    let name = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let (mut address, verify_jwt) = match gateway.routes.functions.get(name) {
-        None => return refuse(StatusCode::NOT_FOUND, "Requested function was not found"),
-        Some(Function::Inside(router)) => {
-            return router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+/// The answer, once the user whom it is about is in the project's database too.
+async fn with_user_kept(users: &Users, answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, ANSWER_LIMIT).await else {
+        return refuse(StatusCode::BAD_GATEWAY, "Auth's answer broke off");
+    };
+    match users.keep(&serde_json::from_slice(&body).unwrap_or_default()).await {
+        Ok(()) => Response::from_parts(parts, Body::from(body)),
+        Err(error) => {
+            let told = json!({
+                "code": 500,
+                "error_code": "unexpected_failure",
+                "msg": format!("Database error saving new user: {error:#}"),
+            });
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(told)).into_response()
         }
-        Some(Function::Process { address, verify_jwt }) => (address.clone(), *verify_jwt),
-    };
-    let keys = &gateway.routes.keys;
-    let token = header(request.headers(), &AUTHORIZATION).and_then(bearer);
-    if verify_jwt
-        && request.method() != Method::OPTIONS
-        && !token.is_some_and(|token| keys.accepts_jwt(token, Utc::now()))
-    {
-        return refuse(StatusCode::UNAUTHORIZED, "Invalid JWT");
     }
-    let Some(port) = address.port(RESTART_PATIENCE).await else {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the function's process is not running");
-    };
-    let query = request.uri().query().map(str::to_owned);
-    timeout(FUNCTION_TIMEOUT, gateway.forward(port, &path, query.as_deref(), request))
-        .await
-        .unwrap_or_else(|_| refuse(StatusCode::GATEWAY_TIMEOUT, "Request idle timeout limit (150s) reached"))
+}
+
+fn function_name(request: &Request) -> &str {
+    let path = request.uri().path().strip_prefix("/functions/v1/").unwrap_or_default();
+    path.split('/').next().unwrap_or_default()
 }
 
 impl Gateway {
+    async fn function(&self, request: Request) -> Response {
+        let (mut address, verify_jwt) = match self.routes.functions.get(function_name(&request)) {
+            None => return refuse(StatusCode::NOT_FOUND, "Requested function was not found"),
+            Some(Function::NotStarted) => {
+                let told = json!({
+                    "code": "BOOT_ERROR",
+                    "message": "Function failed to start (please check logs)",
+                });
+                return (StatusCode::SERVICE_UNAVAILABLE, Json(told)).into_response();
+            }
+            Some(Function::Process { address, verify_jwt }) => (address.clone(), *verify_jwt),
+        };
+        let token = header(request.headers(), &AUTHORIZATION).and_then(bearer);
+        if verify_jwt
+            && request.method() != Method::OPTIONS
+            && !token.is_some_and(|token| self.routes.keys.accepts_jwt(token, Utc::now()))
+        {
+            return refuse(StatusCode::UNAUTHORIZED, "Invalid JWT");
+        }
+        let Some(port) = address.port(RESTART_PATIENCE).await else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "the function's process is not running");
+        };
+        let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
+        let query = request.uri().query().map(str::to_owned);
+        timeout(FUNCTION_TIMEOUT, self.forward(port, &path, query.as_deref(), request)).await.unwrap_or_else(
+            |_| refuse(StatusCode::GATEWAY_TIMEOUT, "Request idle timeout limit (150s) reached"),
+        )
+    }
+
     async fn data_api(&self, upstream: Upstream, prefix: &str, request: Request) -> Response {
         let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let preflight = request.method() == Method::OPTIONS

@@ -23,9 +23,12 @@ pub mod postgres;
 pub mod postgrest;
 mod process;
 pub mod schema;
+mod statements;
 mod supabase;
+mod users;
 
 pub use cron::Cron;
+pub use gateway::Front;
 pub use keys::{ApiKeys, Role};
 pub use npm_tools::{Deno, deno, repository};
-pub use supabase::{Backend, Config, Entrance, Keys, Supabase};
+pub use supabase::{Backend, Config, Entrance, Functions, Keys, Supabase};

@@ -59,6 +59,7 @@ impl Postgrest {
             .env_clear()
             .env("PGRST_DB_URI", &self.database_url)
             .env("PGRST_DB_SCHEMAS", "public")
+            .env("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions")
             .env("PGRST_DB_ANON_ROLE", "anon")
             .env("PGRST_DB_CHANNEL_ENABLED", "false")
             .env("PGRST_JWT_SECRET", &self.jwt_secret)

@@ -1,6 +1,6 @@
 //! Everything together: starts in order, stops in the reverse one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::serve::ListenerExt;
 use clap::ValueEnum;
+use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -18,15 +19,16 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::cron::{self, Cron};
-use crate::edge_function::{self, EdgeFunction, Runtime};
-use crate::gateway::{self, Function, Routes, Upstream};
+use crate::edge_function::{self, EdgeFunction, Runtime, Source};
+use crate::gateway::{self, Front, Function, Routes, Upstream};
 use crate::keys::ApiKeys;
 use crate::lite::Lite;
 use crate::npm_tools::{self, Deno};
 use crate::output::Output;
 use crate::postgres::Cluster;
 use crate::postgrest::Postgrest;
-use crate::schema::{self, Migration};
+use crate::schema::{self, Migration, OnFailure};
+use crate::users::Users;
 
 /// What serves REST. Auth is lite's with either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -44,6 +46,18 @@ pub enum Keys {
     #[default]
     Current,
     Legacy,
+    /// As in hosted projects that have both.
+    Both,
+}
+
+/// A directory of functions.
+pub struct Functions {
+    /// Like `supabase/functions`; a `config.toml` beside it counts too.
+    pub directory: PathBuf,
+    /// What they find in their environment besides what Supabase sets, over which it wins.
+    pub environment: Vec<(String, String)>,
+    /// What is told of each of them when it has started.
+    pub note: &'static str,
 }
 
 /// The gateway's address and the keys that it accepts, known before anything is behind it: apps are configured with
@@ -81,13 +95,14 @@ pub struct Config {
     pub backend: Backend,
     pub deno: Deno,
     pub keys: Keys,
-    /// Like `supabase/functions`; a `config.toml` beside it counts too.
-    pub functions_dir: PathBuf,
+    /// Of two functions of one name the first directory's is served.
+    pub functions: Vec<Functions>,
     pub migrations: Vec<Migration>,
-    /// What the functions find in their environment besides what Supabase sets, over which it wins.
-    pub environment: Vec<(String, String)>,
-    /// Functions that are part of this program, by name.
-    pub functions_inside: Vec<(String, Router)>,
+    pub on_failure: OnFailure,
+    /// What functions fetch below the first of two addresses comes from the second.
+    pub diversions: Vec<(String, String)>,
+    /// What stands before functions, by their names.
+    pub fronts: Vec<(String, Front)>,
     /// What the gateway's address serves besides Supabase.
     pub site: Router,
     pub cron: Option<Cron>,
@@ -104,6 +119,8 @@ pub struct Supabase {
     generation: Keys,
     runtime: Runtime,
     functions: HashMap<String, EdgeFunction>,
+    sources: HashMap<String, Source>,
+    left_out: Vec<String>,
     postgrest: Option<Postgrest>,
     cluster: Option<Cluster>,
     database: Option<Client>,
@@ -118,25 +135,20 @@ impl Supabase {
         let Entrance { listener, url, keys } = entrance;
         let deno = npm_tools::deno(config.deno)?;
         let directory = tempfile::Builder::new().prefix("local-supabase-").tempdir()?;
-        let mut environment = vec![
-            ("SUPABASE_URL".to_owned(), url.clone()),
-            match config.keys {
-                Keys::Current => {
-                    ("SUPABASE_SECRET_KEYS".to_owned(), json!({ "default": keys.secret }).to_string())
-                }
-                Keys::Legacy => ("SUPABASE_SERVICE_ROLE_KEY".to_owned(), keys.legacy_service_role.clone()),
-            },
-        ];
-        environment.extend(config.environment);
-        let runtime = Runtime { deno, directory: directory.path().to_owned(), environment };
+        let runtime = Runtime {
+            deno,
+            directory: directory.path().to_owned(),
+            environment: environment(&url, &keys, config.keys),
+            diversions: config.diversions,
+        };
 
         let migrations = config.migrations;
         let backend = async {
             Ok::<_, anyhow::Error>(match config.backend {
                 Backend::Lite => {
-                    let lite = Lite::auth_and_rest(&keys, &migrations).await?;
+                    let (lite, left_out) = Lite::auth_and_rest(&keys, &migrations, config.on_failure).await?;
                     progress("REST and Auth: @supabase/lite on PGlite");
-                    (lite, None)
+                    (lite, None, left_out)
                 }
                 Backend::Postgrest => {
                     let lite = async {
@@ -151,47 +163,47 @@ impl Supabase {
                             Cluster::start().await?
                         };
                         let client = cluster.connect().await?;
-                        schema::create(&client, &migrations).await?;
+                        let left_out = schema::create_but(&client, &migrations, config.on_failure).await?;
                         progress("PostgreSQL");
                         let postgrest = Postgrest::start(&cluster, &keys).await?;
                         progress("REST: PostgREST");
-                        Ok::<_, anyhow::Error>((cluster, client, postgrest))
+                        Ok::<_, anyhow::Error>(((cluster, client, postgrest), left_out))
                     };
-                    let (lite, rest) = tokio::try_join!(lite, rest)?;
-                    (lite, Some(rest))
+                    let (lite, (rest, left_out)) = tokio::try_join!(lite, rest)?;
+                    (lite, Some(rest), left_out)
                 }
             })
         };
-        let functions = async {
-            let mut functions = HashMap::new();
-            let mut routes = HashMap::new();
-            for source in edge_function::sources(&config.functions_dir)? {
-                let output = Output::shown_if(&source.name, config.show_output);
-                let function = EdgeFunction::start(&runtime, &source, output).await?;
-                progress(&format!("function {}", source.name));
-                let route = Function::Process { address: function.address(), verify_jwt: source.verify_jwt };
-                routes.insert(source.name.clone(), route);
-                functions.insert(source.name, function);
-            }
-            let inside = config.functions_inside.into_iter();
-            routes.extend(inside.map(|(name, router)| (name, Function::Inside(router))));
-            Ok((functions, routes))
-        };
-        let ((lite, rest), (functions, routes)) = tokio::try_join!(backend, functions)?;
+        let functions = start_functions(&runtime, &config.functions, config.show_output, &progress);
+        let ((lite, rest, refused), started) = tokio::try_join!(backend, functions)?;
+        let Started { functions, sources, routes, errors } = started;
+        let mut runtime = runtime;
+        runtime
+            .environment
+            .extend(config.functions.into_iter().next().into_iter().flat_map(|first| first.environment));
+        let left_out: Vec<String> =
+            refused.iter().map(|refused| format!("left out of {refused}")).chain(errors).collect();
+        for line in &left_out {
+            progress(line);
+        }
 
         let auth = Upstream::Lite { port: lite.port() };
         let (cluster, database, postgrest) = match rest {
             Some((cluster, database, postgrest)) => (Some(cluster), Some(database), Some(postgrest)),
             None => (None, None, None),
         };
+        let users = cluster.as_ref().map(|cluster: &Cluster| Users { database_url: cluster.url() });
         let rest = postgrest.as_ref().map_or(auth, |rest| Upstream::Postgrest { port: rest.port() });
-        let gateway =
-            gateway::router(Routes { keys: keys.clone(), rest, auth, functions: routes }).merge(config.site);
+        let gateway = gateway::router(
+            Routes { keys: keys.clone(), rest, auth, functions: routes, users },
+            config.fronts,
+        )
+        .merge(config.site);
         let mut servers = JoinSet::new();
         serve(&mut servers, listener, gateway);
         if let Some(job) = config.cron {
             let key = match config.keys {
-                Keys::Current => keys.secret.clone(),
+                Keys::Current | Keys::Both => keys.secret.clone(),
                 Keys::Legacy => keys.legacy_service_role.clone(),
             };
             let output = Output::shown_if("cron", config.show_output);
@@ -205,6 +217,8 @@ impl Supabase {
             generation: config.keys,
             runtime,
             functions,
+            sources,
+            left_out,
             postgrest,
             cluster,
             database,
@@ -253,8 +267,23 @@ impl Supabase {
         self.functions.keys().map(String::as_str)
     }
 
-    /// Goes on with the functions of another directory and with these variables in their environment, as after
-    /// `supabase functions deploy` and `supabase secrets set`. A variable set to nothing counts as not set.
+    /// The directory that a function was taken from.
+    pub fn function_directory(&self, name: &str) -> Option<&Path> {
+        self.sources.get(name)?.functions.parent()
+    }
+
+    /// Whether the gateway lets only requests with a valid JWT pass to a function.
+    pub fn verifies_jwt(&self, name: &str) -> bool {
+        self.sources.get(name).is_some_and(|source| source.verify_jwt)
+    }
+
+    /// What could not be run here: functions, and statements of migrations.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    /// Goes on with the functions of another directory in the place of the first one, and with these variables in their
+    /// environment, as after `supabase functions deploy` and `supabase secrets set`. A variable set to nothing counts as not set.
     pub async fn deploy(&mut self, functions_dir: &Path, environment: &[(&str, &str)]) -> Result<()> {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.runtime.environment.extend(environment);
@@ -291,6 +320,90 @@ impl Supabase {
             cluster.stop().await;
         }
         while stopping.join_next().await.is_some() {}
+    }
+}
+
+/// What Supabase sets.
+fn environment(url: &str, keys: &ApiKeys, generation: Keys) -> Vec<(String, String)> {
+    let current = [
+        ("SUPABASE_PUBLISHABLE_KEYS", json!({ "default": keys.publishable }).to_string()),
+        ("SUPABASE_SECRET_KEYS", json!({ "default": keys.secret }).to_string()),
+    ];
+    let legacy = [
+        ("SUPABASE_ANON_KEY", keys.legacy_anon.clone()),
+        ("SUPABASE_SERVICE_ROLE_KEY", keys.legacy_service_role.clone()),
+    ];
+    let keys = match generation {
+        Keys::Current => current.to_vec(),
+        Keys::Legacy => legacy.to_vec(),
+        Keys::Both => [current, legacy].concat(),
+    };
+    let url = ("SUPABASE_URL", url.to_owned());
+    [url].into_iter().chain(keys).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[derive(Default)]
+struct Started {
+    functions: HashMap<String, EdgeFunction>,
+    sources: HashMap<String, Source>,
+    routes: HashMap<String, Function>,
+    /// Of those that did not start.
+    errors: Vec<String>,
+}
+
+async fn start_functions(
+    runtime: &Runtime,
+    directories: &[Functions],
+    show_output: bool,
+    progress: &impl Fn(&str),
+) -> Result<Started> {
+    let mut started = Started::default();
+    let mut starting = Vec::new();
+    let mut names = HashSet::new();
+    for Functions { directory, environment, note } in directories {
+        let mut runtime = runtime.clone();
+        runtime.environment.extend(environment.iter().cloned());
+        for source in edge_function::sources(directory)? {
+            if !names.insert(source.name.clone()) {
+                continue;
+            }
+            let (runtime, output) = (runtime.clone(), Output::shown_if(&source.name, show_output));
+            starting.push(async move {
+                let function = EdgeFunction::start(&runtime, &source, output).await;
+                if function.is_ok() {
+                    progress(&format!("function {}{note}", source.name));
+                }
+                (source, function)
+            });
+        }
+    }
+    for (source, function) in join_all(starting).await {
+        let (name, verify_jwt) = (source.name.clone(), source.verify_jwt);
+        let route = match function {
+            Ok(function) => {
+                let route = Function::Process { address: function.address(), verify_jwt };
+                started.functions.insert(name.clone(), function);
+                route
+            }
+            Err(error) => {
+                let reason = reason(&format!("{error:#}"));
+                started.errors.push(format!("left out, function {name} did not start: {reason}"));
+                Function::NotStarted
+            }
+        };
+        started.routes.insert(name.clone(), route);
+        started.sources.insert(name, source);
+    }
+    Ok(started)
+}
+
+/// Deno's error, and where it says that it arose, of all that a process printed; all where there is none.
+fn reason(printed: &str) -> String {
+    let mut lines = printed.lines().skip_while(|line| !line.starts_with("error"));
+    let Some(error) = lines.next() else { return printed.to_owned() };
+    match lines.find(|line| line.trim_start().starts_with("at file://")) {
+        Some(place) => format!("{error}, {}", place.trim()),
+        None => error.to_owned(),
     }
 }
 

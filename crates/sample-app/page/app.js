@@ -95,7 +95,7 @@ export class App {
     this.#integration = document.createElement("google-calendar-integration");
     this.#integration.client = this.#supabase;
     this.#integration.addEventListener("calendar-connect", ({ detail }) => {
-      this.#attempt(async () => location.assign(await this.#host.consentPage(detail.reason)));
+      this.#attempt(async () => location.assign(await this.#host.consentPage(detail)));
     });
     this.#integration.addEventListener("calendar-status-change", ({ detail }) => {
       this.#controls.statusChanged(detail.connections[0]?.status);

@@ -6,7 +6,7 @@ const element = (id) => document.getElementById(id);
 const RETURNED = {
   connected: "Connected. From now on nobody has to click anything.",
   denied: "Google was told no: nothing was connected.",
-  expired: "That consent was asked for too long ago, or by another browser. Connect again.",
+  expired: "That consent was asked for too long ago, or by somebody else. Connect again.",
   failed: "Google did not complete the consent. Connect again.",
 };
 

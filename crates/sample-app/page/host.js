@@ -1,4 +1,5 @@
-// The host app's backend. It knows who asks by the token of Supabase Auth; Google's tokens stay with it.
+// The app's Edge Functions, and the backend of this page. Both know who asks by the token of Supabase Auth; Google's tokens
+// stay with them.
 
 /** What a user can make something of; everything else is told in the backend's words. */
 const WORDS = {
@@ -19,14 +20,30 @@ export class HostError extends Error {
 
 export class Host {
   #supabase;
+  #consentUrl;
 
-  constructor(supabase) {
+  constructor(supabase, consentUrl) {
     this.#supabase = supabase;
+    this.#consentUrl = consentUrl;
   }
 
-  /** Where Google asks the user for consent. `reason` is the element's word for what the user wants. */
-  async consentPage(reason) {
-    return (await this.#call("POST", "calendar/connect", { reason })).url;
+  /** Where Google asks the user for consent. `wish` is what the element says that the user wants. */
+  async consentPage(wish) {
+    const redirect_uri = location.origin + location.pathname;
+    const { url } = await this.#invoke("google-oauth-start", { redirect_uri, ...wish });
+    // Here it is a fake Google's page.
+    return url.replace("https://accounts.google.com/o/oauth2/v2/auth", this.#consentUrl);
+  }
+
+  /** After Google sent the browser back, with this in the address. How it went: `connected`, `denied`, `expired`, `failed`. */
+  async completeConsent({ code, state, error }) {
+    try {
+      await this.#invoke("google-oauth-callback", { code, state, error });
+      return "connected";
+    } catch (problem) {
+      const outcomes = { consent_denied: "denied", state_invalid: "expired", another_user: "expired" };
+      return outcomes[problem.code] ?? "failed";
+    }
   }
 
   events(from, to) {
@@ -50,8 +67,24 @@ export class Host {
   }
 
   /** After the user changed sessions, of which Google knows nothing. */
-  planSessions() {
-    return this.#call("POST", "sessions/plan");
+  async planSessions() {
+    try {
+      await this.#invoke("recalculate-schedule");
+    } catch (error) {
+      if (error.code === "access_token_expired") return this.#refresh();
+      // Without a calendar there is nothing to plan around.
+      if (error.code !== "no_connection") throw error;
+    }
+  }
+
+  /** Has the access token renewed, and the sessions planned with it. */
+  async #refresh() {
+    try {
+      await this.#invoke("refresh-calendar-webhook");
+    } catch (error) {
+      // Somebody has just asked for the same.
+      if (error.code !== "too_soon") throw error;
+    }
   }
 
   revokeAccess() {
@@ -97,6 +130,15 @@ export class Host {
 
   endOutage() {
     return this.#call("DELETE", "faults/outage");
+  }
+
+  /** Calls an Edge Function. */
+  async #invoke(name, body = {}) {
+    const { data, error } = await this.#supabase.functions.invoke(name, { body });
+    if (!error) return data;
+    // The function's own answer, where there is one: `error` itself says no more than that it was not a 2xx.
+    const answer = await error.context?.json?.().catch(() => null);
+    throw new HostError(answer?.error?.code ?? "failed", answer?.error?.message ?? error.message);
   }
 
   async #call(method, path, body) {

@@ -5,23 +5,23 @@ import { offerSignIn } from "./sign_in.js";
 
 const element = (id) => document.getElementById(id);
 
-const { supabaseUrl, supabaseKey } = await (await fetch("/app/configuration")).json();
+const { supabaseUrl, supabaseKey, consentUrl } = await (await fetch("/app/configuration")).json();
 // A user for each window. The key is the window's own too: clients with the same one tell each other who is signed in.
 const storageKey = (sessionStorage.window ??= crypto.randomUUID());
 const supabase = window.supabase.createClient(supabaseUrl, supabaseKey, {
   auth: { storage: sessionStorage, storageKey, detectSessionInUrl: false },
 });
-const host = new Host(supabase);
+const host = new Host(supabase, consentUrl);
 
 // Google's redirect ends here; what it brought is told once and does not stay in the address.
 const address = new URL(location.href);
-let outcome = address.searchParams.get("calendar");
+let returned = address.searchParams.has("state") ? Object.fromEntries(address.searchParams) : null;
 history.replaceState(null, "", address.pathname);
 
 let app = null;
 let shown = null;
 
-function show(user) {
+async function show(user) {
   if (shown === (user?.id ?? "nobody")) return;
   shown = user?.id ?? "nobody";
   app?.close();
@@ -30,9 +30,12 @@ function show(user) {
   for (const id of ["app", "who", "sign-out"]) element(id).hidden = !user;
   element("who").textContent = user?.email ?? "";
   if (!user) return;
+  const answer = returned;
+  returned = null;
+  const outcome = answer && await host.completeConsent(answer);
+  if (shown !== user.id) return;
   app = new App(supabase, host, user);
   app.start(outcome);
-  outcome = null;
 }
 
 offerSignIn(supabase);

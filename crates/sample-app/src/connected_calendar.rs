@@ -11,8 +11,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::plan::Slot;
 use crate::services::{Services, rows};
+
+/// A stretch of time, its end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+}
 
 pub(crate) struct ConnectedCalendar<'a> {
     services: &'a Services,
@@ -79,8 +85,6 @@ pub(crate) struct Event {
     pub updated: Option<DateTime<Utc>>,
     #[serde(default)]
     status: String,
-    #[serde(default)]
-    transparency: String,
     start: Option<EventTime>,
     end: Option<EventTime>,
     #[serde(default, rename = "extendedProperties")]
@@ -107,11 +111,6 @@ impl Event {
             return None;
         }
         Some(Slot { start: self.start.as_ref()?.time()?, end: self.end.as_ref()?.time()? })
-    }
-
-    /// The time that it takes of its owner's.
-    pub(crate) fn busy(&self) -> Option<Slot> {
-        self.slot().filter(|_| self.transparency != "transparent")
     }
 
     pub(crate) fn private_property(&self, name: &str) -> Option<&str> {
@@ -270,27 +269,4 @@ fn events_url(services: &Services, calendar: &str) -> anyhow::Result<Url> {
 
 pub(crate) fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn only_events_that_take_time_are_in_the_way() {
-        let timed = json!({ "dateTime": "2026-01-02T10:00:00+01:00" });
-        let until = json!({ "dateTime": "2026-01-02T10:00:00Z" });
-        for (event, busy) in [
-            (json!({ "status": "confirmed", "start": timed, "end": until }), true),
-            (json!({ "start": { "date": "2026-01-02" }, "end": { "date": "2026-01-03" } }), true),
-            (json!({ "status": "cancelled", "start": timed, "end": until }), false),
-            (json!({ "transparency": "transparent", "start": timed, "end": until }), false),
-            (json!({ "status": "cancelled" }), false),
-        ] {
-            let parsed: Event = serde_json::from_value(event.clone()).unwrap();
-            assert_eq!(parsed.busy().is_some(), busy, "{event}");
-        }
-    }
 }

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::connected_calendar::{CalendarError, ConnectedCalendar, Event, Which, format_time};
-use crate::plan::Slot;
+use crate::connected_calendar::{CalendarError, ConnectedCalendar, Event, Slot, Which, format_time};
 
 /// How a run writes the sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
@@ -36,11 +35,11 @@ pub(crate) struct Planned {
 
 /// A private extended property that all of the app's events have, and no other.
 const OWN: (&str, &str) = ("app", "sessions-around-a-calendar");
-/// And one that names the session.
+/// And one that names the session, by which `recalculate-schedule` knows that it is not to make way.
 const SESSION: &str = "session";
 
-/// Whether the app has written the event itself: it is not in the way of its own sessions.
-pub(crate) fn is_own(event: &Event) -> bool {
+/// Whether the app has written the event itself.
+fn is_own(event: &Event) -> bool {
     event.private_property(OWN.0) == Some(OWN.1)
 }
 

@@ -1,5 +1,5 @@
-//! A host app around the shipped functions: what an app brings itself. The OAuth flow, its tables, its
-//! `recalculate-schedule`, and a page to use it with.
+//! A host app around the shipped functions: what an app brings itself. Its Edge Functions and tables are in `supabase/`, as
+//! they would be in a project; here are the backend of its page, and what makes `recalculate-schedule` misbehave.
 
 #![allow(
     clippy::disallowed_macros,
@@ -9,10 +9,9 @@
 
 mod connected_calendar;
 pub mod host_app;
+mod host_writer;
 mod host_writes;
 mod page;
-mod plan;
-mod planner;
 mod recalculate;
 mod services;
 
@@ -22,14 +21,15 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::host_app::HostApp;
+use crate::host_writer::HostWriter;
 pub use crate::host_writes::HostWrites;
-use crate::planner::Planner;
 use crate::recalculate::Recalculate;
 pub use crate::services::Services;
 
-/// The migration that makes the app's own tables.
-pub const MIGRATION: &str = include_str!("../sessions.sql");
+/// The directory of its Supabase project, below that of the repository.
+pub const SUPABASE: &str = "crates/sample-app/supabase";
 
+#[derive(Clone)]
 pub struct SampleApp {
     host_app: Arc<HostApp>,
     recalculate: Arc<Recalculate>,
@@ -38,8 +38,8 @@ pub struct SampleApp {
 impl SampleApp {
     /// Whose runs write to the calendar like this, as long as nobody asks for something else for a user.
     pub fn new(services: Services, host_writes: HostWrites) -> Self {
-        let planner = Arc::new(Planner::new(Arc::new(services), host_writes));
-        Self { host_app: Arc::new(HostApp::new(planner.clone())), recalculate: Recalculate::new(planner) }
+        let writer = Arc::new(HostWriter::new(Arc::new(services), host_writes));
+        Self { host_app: Arc::new(HostApp::new(writer.clone())), recalculate: Recalculate::new(writer) }
     }
 
     pub fn host_app(&self) -> &HostApp {
@@ -52,9 +52,9 @@ impl SampleApp {
         page::router(self.host_app.clone(), self.recalculate.clone(), repository)
     }
 
-    /// The Edge Function that the app deploys itself, whatever path it is asked at.
-    pub fn recalculate_schedule(&self) -> Router {
-        self.recalculate.function()
+    /// What stands before `recalculate-schedule`.
+    pub fn before_recalculate_schedule(&self, function: Router) -> Router {
+        self.recalculate.before(function)
     }
 
     /// What makes `recalculate-schedule` misbehave, and tells how it was called.

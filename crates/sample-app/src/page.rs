@@ -1,7 +1,6 @@
 //! The demo page: a small host app around the functions, at the root of the gateway.
 
 mod calendar;
-mod consent;
 mod faults;
 mod files;
 mod refusal;
@@ -17,11 +16,12 @@ use axum::routing::{get, patch, post};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
-use crate::host_app::{self, HostApp, User};
+use crate::host_app::HostApp;
 use crate::host_writes::HostWrites;
 use crate::page::faults::Outage;
 use crate::page::refusal::Refusal;
 use crate::recalculate::Recalculate;
+use crate::services::User;
 
 /// No inline script or style, and nothing from anywhere else; the element's WASM may be compiled.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
@@ -36,11 +36,8 @@ pub(crate) fn router(host_app: Arc<HostApp>, recalculate: Arc<Recalculate>, repo
     let runs = async move |State(_): State<Arc<HostApp>>, user: User| Json(recalculate.runs_of(user.id));
     Router::new()
         .route("/app/configuration", get(configuration))
-        .route("/app/calendar/connect", post(consent::ask))
-        .route(host_app::CALLBACK, get(consent::answered))
         .route("/app/calendar/events", get(calendar::list).post(calendar::insert).delete(calendar::clear))
         .route("/app/calendar/events/{id}", patch(calendar::change).delete(calendar::delete))
-        .route("/app/sessions/plan", post(plan_sessions))
         .route("/app/sessions/runs", get(runs))
         .route("/app/sessions/host-writes", get(host_writes).post(choose_host_writes))
         .route("/app/faults/revoke", post(faults::revoke))
@@ -70,11 +67,11 @@ async fn with_security_headers(mut response: Response) -> Response {
 
 async fn configuration(State(host_app): State<Arc<HostApp>>) -> Json<Value> {
     let services = host_app.services();
-    Json(json!({ "supabaseUrl": services.supabase_url, "supabaseKey": services.publishable_key }))
-}
-
-async fn plan_sessions(State(host_app): State<Arc<HostApp>>, user: User) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({ "moved": host_app.replan(user.id).await? })))
+    Json(json!({
+        "supabaseUrl": services.supabase_url,
+        "supabaseKey": services.publishable_key,
+        "consentUrl": services.consent_url,
+    }))
 }
 
 async fn host_writes(State(host_app): State<Arc<HostApp>>, user: User) -> Json<HostWrites> {

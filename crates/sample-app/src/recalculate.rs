@@ -1,14 +1,15 @@
-//! The app's own `recalculate-schedule`, and a control API that makes it misbehave.
+//! What stands before `recalculate-schedule`, whosever that is: it records the runs, and makes them misbehave when told to.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,12 +18,16 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::sleep;
+use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::host_writer::HostWriter;
 use crate::host_writes::HostWrites;
-use crate::planner::Planner;
 
-/// The body that a run is called with.
+/// Bytes of a body that is passed on.
+const BODY_LIMIT: usize = 10 << 20;
+
+/// The body that the webhooks call with; others send no request id.
 #[derive(Deserialize)]
 struct Call {
     user_id: Uuid,
@@ -54,7 +59,7 @@ struct Behaviour {
     cut: bool,
 }
 
-/// One call that was let in.
+/// One call of the webhooks that was let in.
 #[derive(Clone, Serialize)]
 pub(crate) struct Run {
     user_id: Uuid,
@@ -66,22 +71,25 @@ pub(crate) struct Run {
     status: Option<u16>,
     /// Whether another run of the same connection was going on when this one started.
     overlapped: bool,
+    #[serde(skip)]
+    let_in: bool,
 }
 
 pub(crate) struct Recalculate {
-    planner: Arc<Planner>,
+    writer: Arc<HostWriter>,
     behaviours: Mutex<Vec<Behaviour>>,
     runs: Mutex<Vec<Run>>,
 }
 
 impl Recalculate {
-    pub(crate) fn new(planner: Arc<Planner>) -> Arc<Self> {
-        Arc::new(Self { planner, behaviours: Mutex::default(), runs: Mutex::default() })
+    pub(crate) fn new(writer: Arc<HostWriter>) -> Arc<Self> {
+        Arc::new(Self { writer, behaviours: Mutex::default(), runs: Mutex::default() })
     }
 
-    /// The function itself, whatever path it is asked at.
-    pub(crate) fn function(self: &Arc<Self>) -> Router {
-        Router::new().fallback(recalculate).with_state(self.clone())
+    pub(crate) fn before(self: &Arc<Self>, function: Router) -> Router {
+        let pass =
+            async move |State(this): State<Arc<Self>>, request: Request| this.pass(function, request).await;
+        Router::new().fallback(pass).with_state(self.clone())
     }
 
     /// `POST /control/behaviour` adds one, `DELETE` forgets all; `GET /control/runs?user_id=` lists;
@@ -96,7 +104,7 @@ impl Recalculate {
 
     /// The calls for this user so far.
     pub(crate) fn runs_of(&self, user: Uuid) -> Vec<Run> {
-        lock(&self.runs).iter().filter(|run| run.user_id == user).cloned().collect()
+        lock(&self.runs).iter().filter(|run| run.let_in && run.user_id == user).cloned().collect()
     }
 
     /// From now on until then the function answers the runs of this user with 500.
@@ -114,15 +122,6 @@ impl Recalculate {
             sleep(time).await;
             lock(&self.behaviours).retain(|behaviour| behaviour.user_id != Some(user));
         });
-    }
-
-    fn is_service(&self, headers: &HeaderMap) -> bool {
-        let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-        let services = self.planner.services();
-        text("apikey").is_some_and(|key| key == services.secret_key)
-            || text(AUTHORIZATION.as_str())
-                .and_then(|header| header.strip_prefix("Bearer "))
-                .is_some_and(|token| token == services.legacy_service_role_key)
     }
 
     fn behaviour_for(&self, user: Uuid) -> Option<Behaviour> {
@@ -147,6 +146,7 @@ impl Recalculate {
             finished_at: None,
             status: None,
             overlapped,
+            let_in: true,
         });
         runs.len() - 1
     }
@@ -158,7 +158,61 @@ impl Recalculate {
         }
     }
 
-    async fn run(self: Arc<Self>, call: Call) -> Response {
+    /// Whoever was not let in by the function has not run it.
+    fn forget(&self, run: usize) {
+        if let Some(run) = lock(&self.runs).get_mut(run) {
+            run.let_in = false;
+        }
+    }
+
+    async fn pass(self: Arc<Self>, function: Router, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+            return answer(StatusCode::BAD_REQUEST, json!({ "error": "the body broke off" }));
+        };
+        let Ok(call) = serde_json::from_slice::<Call>(&body) else {
+            return self.call_by_others(function, parts, body).await;
+        };
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        if text("idempotency-key").and_then(|key| key.parse().ok()) != Some(call.request_id) {
+            return answer(
+                StatusCode::BAD_REQUEST,
+                json!({ "error": "Idempotency-Key is not the request_id" }),
+            );
+        }
+        if call.user_id != call.user_id_in_camel_case {
+            return answer(StatusCode::BAD_REQUEST, json!({ "error": "user_id and userId differ" }));
+        }
+        // Like a hosted function, a run goes on when its caller hangs up.
+        tokio::spawn(self.run(function, call, parts, body)).await.unwrap_or_else(|_| {
+            answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "the run crashed" }))
+        })
+    }
+
+    /// A page after its user has changed something, or the app's own backend: nobody makes that misbehave.
+    async fn call_by_others(&self, function: Router, parts: Parts, body: Bytes) -> Response {
+        let authorization = parts.headers.get(AUTHORIZATION).cloned();
+        let response = ask(function, parts, body).await;
+        let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
+        if let Some(authorization) = authorization.filter(|_| response.status().is_success())
+            && self.writer.is_in_use()
+            && let Err(error) = self.write_for(authorization).await
+        {
+            return failed(&error);
+        }
+        response
+    }
+
+    async fn write_for(&self, authorization: &str) -> Result<()> {
+        let services = self.writer.services();
+        let Some(user) = services.user(authorization).await? else { return Ok(()) };
+        match services.connection(user.id).await? {
+            Some(connection) => self.writer.write(user.id, connection).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run(self: Arc<Self>, function: Router, call: Call, parts: Parts, body: Bytes) -> Response {
         let run = self.begin(&call);
         let behaviour = self.behaviour_for(call.user_id);
         if let Some(behaviour) = &behaviour {
@@ -170,12 +224,19 @@ impl Recalculate {
                 json!({ "error": "as told by the control API" }),
             ),
             None => {
-                match self.work(&call, behaviour.as_ref().is_some_and(|behaviour| behaviour.echo)).await {
-                    Ok(moved) => answer(StatusCode::OK, json!({ "moved": moved })),
-                    // As of a function that throws: nothing of it goes on.
-                    Err(error) => {
-                        answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": format!("{error:#}") }))
+                let response = ask(function, parts, body).await;
+                let echo = behaviour.as_ref().is_some_and(|behaviour| behaviour.echo);
+                match response.status() {
+                    status if status.is_success() => match self.write(&call, echo).await {
+                        Ok(()) => response,
+                        // As of a function that throws: nothing of it goes on.
+                        Err(error) => failed(&error),
+                    },
+                    StatusCode::UNAUTHORIZED => {
+                        self.forget(run);
+                        response
                     }
+                    _ => response,
                 }
             }
         };
@@ -188,42 +249,30 @@ impl Recalculate {
         response
     }
 
-    async fn work(&self, call: &Call, echo: bool) -> Result<usize> {
-        let moved = self.planner.run(call.user_id, call.connection_id).await?;
+    async fn write(&self, call: &Call, echo: bool) -> Result<()> {
+        self.writer.write(call.user_id, call.connection_id).await?;
         if echo {
-            self.planner.write_event(call.user_id, call.connection_id).await?;
+            self.writer.write_event(call.user_id, call.connection_id).await?;
         }
-        Ok(moved)
+        Ok(())
     }
 }
 
-async fn recalculate(
-    State(this): State<Arc<Recalculate>>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if method != Method::POST {
-        return answer(StatusCode::METHOD_NOT_ALLOWED, json!({ "error": "POST only" }));
+/// The function's answer, once it is there to its end.
+async fn ask(function: Router, mut parts: Parts, body: Bytes) -> Response {
+    // It may have come in chunks.
+    parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    let request = Request::from_parts(parts, Body::from(body));
+    let response = function.oneshot(request).await.unwrap_or_else(|never| match never {});
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, BODY_LIMIT).await {
+        Ok(body) => Response::from_parts(parts, Body::from(body)),
+        Err(error) => answer(StatusCode::BAD_GATEWAY, json!({ "error": error.to_string() })),
     }
-    if !this.is_service(&headers) {
-        return answer(StatusCode::UNAUTHORIZED, json!({ "error": "not called with the service key" }));
-    }
-    let call: Call = match serde_json::from_slice(&body) {
-        Ok(call) => call,
-        Err(error) => return answer(StatusCode::BAD_REQUEST, json!({ "error": error.to_string() })),
-    };
-    let idempotency_key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
-    if idempotency_key.and_then(|key| key.parse().ok()) != Some(call.request_id) {
-        return answer(StatusCode::BAD_REQUEST, json!({ "error": "Idempotency-Key is not the request_id" }));
-    }
-    if call.user_id != call.user_id_in_camel_case {
-        return answer(StatusCode::BAD_REQUEST, json!({ "error": "user_id and userId differ" }));
-    }
-    // Like a hosted function, a run goes on when its caller hangs up.
-    tokio::spawn(this.run(call))
-        .await
-        .unwrap_or_else(|_| answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "the run crashed" })))
+}
+
+fn failed(error: &anyhow::Error) -> Response {
+    answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": format!("{error:#}") }))
 }
 
 async fn add_behaviour(State(this): State<Arc<Recalculate>>, Json(behaviour): Json<Behaviour>) -> StatusCode {
@@ -247,7 +296,7 @@ async fn choose_host_writes(
     State(this): State<Arc<Recalculate>>,
     Json(Choice { user_id, style }): Json<Choice>,
 ) -> StatusCode {
-    this.planner.choose_host_writes(user_id, style);
+    this.writer.choose(user_id, style);
     StatusCode::NO_CONTENT
 }
 
@@ -258,8 +307,10 @@ struct Filter {
 
 async fn list_runs(State(this): State<Arc<Recalculate>>, Query(filter): Query<Filter>) -> Response {
     let runs = lock(&this.runs);
-    let matching: Vec<&Run> =
-        runs.iter().filter(|run| filter.user_id.is_none_or(|user| run.user_id == user)).collect();
+    let matching: Vec<&Run> = runs
+        .iter()
+        .filter(|run| run.let_in && filter.user_id.is_none_or(|user| run.user_id == user))
+        .collect();
     Json(matching).into_response()
 }
 

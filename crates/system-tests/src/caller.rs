@@ -29,7 +29,7 @@ impl Caller<'_> {
         let headers = match self {
             Caller::Nobody => vec![],
             Caller::Service => match generation {
-                Keys::Current => vec![("apikey", keys.secret.clone())],
+                Keys::Current | Keys::Both => vec![("apikey", keys.secret.clone())],
                 Keys::Legacy => {
                     let key = &keys.legacy_service_role;
                     vec![("apikey", key.clone()), bearer(key)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use reqwest::Client;
+use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -29,6 +29,12 @@ impl Google {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The fake's page where an app would send the browser to Google's.
+    pub(super) fn instead_of(&self, page: &str) -> Result<Url> {
+        let query = page.strip_prefix("https://accounts.google.com").context("not Google's consent page")?;
+        Ok(Url::parse(&format!("{}{query}", self.url))?)
     }
 
     /// Signs in to an account, which is created if there is none.

@@ -1,11 +1,17 @@
 //! A user of the host app: in its frontend, and in Google Calendar.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::google::Google;
 use super::official_clients::OfficialClients;
+
+/// A page of the app; nobody opens it here.
+const PAGE: &str = "http://127.0.0.1/calendar/connected";
 
 pub(super) struct Person {
     pub name: &'static str,
@@ -63,6 +69,26 @@ impl Person {
         let Session { starts_at } = self.only_row_of("sessions").await?;
         // Formats differ between backends, but the time of day is always here.
         starts_at.get(11..16).map(str::to_owned).with_context(|| format!("{starts_at:?} is no timestamp"))
+    }
+
+    /// Where the app's function sends the browser.
+    pub(super) async fn consent_page(&self, google: &Google) -> Result<Url> {
+        #[derive(Deserialize)]
+        struct Answer {
+            url: String,
+        }
+        let body = json!({ "redirect_uri": PAGE, "reason": "connect" });
+        let call = json!({ "name": "google-oauth-start", "body": body });
+        let Answer { url } = self.clients.call("invokeFunction", call).await?;
+        google.instead_of(&url)
+    }
+
+    /// What the app's page does then.
+    pub(super) async fn returns_from_google(&self, returned: &Url) -> Result<()> {
+        let query: BTreeMap<_, _> = returned.query_pairs().collect();
+        let call = json!({ "name": "google-oauth-callback", "body": query });
+        self.clients.call::<Value>("invokeFunction", call).await?;
+        Ok(())
     }
 
     pub(super) async fn set_up_webhook(&self) -> Result<Connection> {

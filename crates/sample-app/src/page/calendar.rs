@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::connected_calendar::{Event, Which, format_time};
-use crate::host_app::{HostApp, User};
+use crate::connected_calendar::{Event, Slot, Which, format_time};
+use crate::host_app::HostApp;
 use crate::host_writes::session_of;
 use crate::page::refusal::Refusal;
-use crate::plan::Slot;
+use crate::services::User;
 
 /// An event, named like a row of `sessions`.
 #[derive(Serialize)]

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use crate::host_app::{HostApp, User};
+use crate::host_app::HostApp;
 use crate::page::refusal::Refusal;
+use crate::services::User;
 
 pub(super) const OUTAGE: Duration = Duration::from_secs(30);
 

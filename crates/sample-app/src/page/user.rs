@@ -6,8 +6,9 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use crate::host_app::{HostApp, User};
+use crate::host_app::HostApp;
 use crate::page::refusal::Refusal;
+use crate::services::User;
 
 impl FromRequestParts<Arc<HostApp>> for User {
     type Rejection = Refusal;
@@ -15,6 +16,6 @@ impl FromRequestParts<Arc<HostApp>> for User {
     async fn from_request_parts(parts: &mut Parts, host_app: &Arc<HostApp>) -> Result<Self, Refusal> {
         let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let authorization = authorization.ok_or_else(Refusal::unauthenticated)?;
-        host_app.user(authorization).await?.ok_or_else(Refusal::unauthenticated)
+        host_app.services().user(authorization).await?.ok_or_else(Refusal::unauthenticated)
     }
 }

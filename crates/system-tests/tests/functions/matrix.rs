@@ -344,7 +344,7 @@ impl Stage {
         let keys = &scene.keys;
         let publishable = keys.publishable.as_str();
         let (key, other_key) = match scene.generation {
-            Keys::Current => (&keys.secret, &keys.legacy_service_role),
+            Keys::Current | Keys::Both => (&keys.secret, &keys.legacy_service_role),
             Keys::Legacy => (&keys.legacy_service_role, &keys.secret),
         };
         let owner = self.owner.token.as_str();

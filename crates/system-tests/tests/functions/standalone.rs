@@ -115,7 +115,9 @@ fn environment(scene: &Scene) -> Vec<(&'static str, String)> {
     vec![
         ("SUPABASE_URL", scene.backdrop.tap.url().to_owned()),
         match scene.generation {
-            Keys::Current => ("SUPABASE_SECRET_KEYS", json!({ "default": scene.keys.secret }).to_string()),
+            Keys::Current | Keys::Both => {
+                ("SUPABASE_SECRET_KEYS", json!({ "default": scene.keys.secret }).to_string())
+            }
             Keys::Legacy => ("SUPABASE_SERVICE_ROLE_KEY", scene.keys.legacy_service_role.clone()),
         },
         ("GOOGLE_CLIENT_ID", "fake-client-id".to_owned()),

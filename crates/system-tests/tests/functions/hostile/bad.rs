@@ -85,7 +85,7 @@ impl Cast {
         scene.set(&paused, "sync_enabled = false").await;
         scene.set(&foreign, "provider = 'outlook'").await;
         let key = match scene.generation {
-            Keys::Current => &scene.keys.secret,
+            Keys::Current | Keys::Both => &scene.keys.secret,
             Keys::Legacy => &scene.keys.legacy_service_role,
         };
         Self {

@@ -1,5 +1,5 @@
--- What a hosted Supabase project has before its first migration, as far as REST and row level security
--- depend on it. lite brings its own; this is for PostgreSQL with the real PostgREST.
+-- Roles, and Auth as far as migrations and row level security depend on it, for PostgreSQL with the real PostgREST: lite
+-- brings its own.
 
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
@@ -21,3 +21,29 @@ create function auth.uid() returns uuid language sql stable as
   $$ select nullif(auth.jwt() ->> 'sub', '')::uuid $$;
 create function auth.role() returns text language sql stable as
   $$ select auth.jwt() ->> 'role' $$;
+create function auth.email() returns text language sql stable as
+  $$ select auth.jwt() ->> 'email' $$;
+
+-- Users sign up at lite; the gateway copies them.
+create table auth.users (
+  id uuid primary key,
+  instance_id uuid,
+  aud varchar(255),
+  role varchar(255),
+  email varchar(255),
+  phone text,
+  encrypted_password varchar(255),
+  email_confirmed_at timestamptz,
+  phone_confirmed_at timestamptz,
+  confirmed_at timestamptz,
+  last_sign_in_at timestamptz,
+  raw_app_meta_data jsonb,
+  raw_user_meta_data jsonb,
+  is_super_admin boolean,
+  is_sso_user boolean not null default false,
+  is_anonymous boolean not null default false,
+  banned_until timestamptz,
+  deleted_at timestamptz,
+  created_at timestamptz,
+  updated_at timestamptz
+);

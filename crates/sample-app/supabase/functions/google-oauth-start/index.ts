@@ -1,0 +1,52 @@
+// Where to send the browser so that the user may allow the app to see the calendar.
+//
+//   const { data } = await supabase.functions.invoke("google-oauth-start", {
+//     body: { redirect_uri: `${location.origin}/calendar/connected`, ...event.detail },
+//   });
+//   location.assign(data.url);
+//
+// The OAuth client (Google Cloud console, Credentials) has to list redirect_uri, a page of yours. That page gives what
+// Google adds to its address to google-oauth-callback.
+import { answering, fieldsOf, Problem } from "../_calendar-app/answer.ts";
+import { callerOf, variable } from "../_calendar-app/caller.ts";
+import { sign } from "../_calendar-app/state.ts";
+
+const CONSENT_PAGE = "https://accounts.google.com/o/oauth2/v2/auth";
+
+Deno.serve(answering(async (request) => {
+  const user = await callerOf(request);
+  if (user === "service") {
+    throw new Problem(
+      403,
+      "user_required",
+      "Only a user can consent: send the user's JWT",
+    );
+  }
+  const { redirect_uri, connection_id, reason } = await fieldsOf(request);
+  if (typeof redirect_uri !== "string") {
+    throw new Problem(
+      400,
+      "invalid_request",
+      "redirect_uri is missing: the page that Google sends the browser back to",
+    );
+  }
+  // Another account can only be had by letting the user choose.
+  const choose = reason === "add" || reason === "choose_calendar";
+  const page = new URL(CONSENT_PAGE);
+  page.search = new URLSearchParams({
+    client_id: variable("GOOGLE_CLIENT_ID", "…apps.googleusercontent.com"),
+    redirect_uri,
+    response_type: "code",
+    scope: "https://www.googleapis.com/auth/calendar.events",
+    // A refresh token comes only with `offline`, and only when the user is asked.
+    access_type: "offline",
+    prompt: choose ? "select_account consent" : "consent",
+    ...(!choose && user.email ? { login_hint: user.email } : {}),
+    state: await sign({
+      user_id: user.id,
+      connection_id: typeof connection_id === "string" ? connection_id : null,
+      redirect_uri,
+    }),
+  }).toString();
+  return { url: page.href };
+}));
