@@ -25,9 +25,9 @@ const served = Promise.withResolvers<Handler>();
 const serve = Deno.serve;
 
 /** Takes what a function would serve by itself, on a port of its own. */
-function take(...given: [Handler] | [Options] | [Options, Handler]): unknown {
-  const options = typeof given[0] === "function" ? {} : given[0];
-  const handler = given.find((one) => typeof one === "function") ?? options.handler;
+function take(first: Handler | Options, second?: Handler): unknown {
+  const options = typeof first === "function" ? {} : first;
+  const handler = typeof first === "function" ? first : second ?? first.handler;
   if (!handler) throw new TypeError("Deno.serve was called without a handler");
   const { onError } = options;
   served.resolve(
@@ -59,7 +59,7 @@ export async function handlerOf(module: { default?: { fetch?: unknown } }): Prom
   if (typeof exported?.fetch === "function") {
     handler = (request, info) => exported.fetch!(request, info);
   } else {
-    let timer: number | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       const error = "it neither calls Deno.serve(handler) nor exports default { fetch }";
       timer = setTimeout(() => reject(error), PATIENCE_MS);

@@ -177,7 +177,7 @@ async fn is_run(backend: Backend, deno: Deno, expected: &[&str]) {
             "email": "ada@example.com", "password": "correct horse", "data": { "name": "Ada" }
         }));
     let signed_up: Value = sign_up.send().await.unwrap().json().await.unwrap();
-    let Some(token) = signed_up["access_token"].as_str() else { unreachable!("{signed_up}") };
+    let token = signed_up["access_token"].as_str().unwrap();
     let profiles = get(&stack, "/rest/v1/profiles?select=name,secret,tag", key, token).await;
     assert_eq!(profiles[0]["name"], "Ada", "{profiles}");
     assert_eq!(profiles[0]["secret"].as_str().map(str::len), Some(8), "{profiles}");

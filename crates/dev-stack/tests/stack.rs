@@ -536,7 +536,8 @@ async fn a_function_that_does_not_start_is_left_out_and_says_why() {
     )
     .unwrap();
     let stack = start(config(project.path())).await;
-    let [message] = stack.left_out() else { unreachable!("{:?}", stack.left_out()) };
+    assert_eq!(stack.left_out().len(), 1, "{:?}", stack.left_out());
+    let message = &stack.left_out()[0];
     assert!(message.contains("function echo did not start") && message.contains("no module"), "{message}");
     let (status, answer) = json(request(&stack, Method::POST, "/functions/v1/echo")).await;
     assert_eq!((status, &answer["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("BOOT_ERROR")));
