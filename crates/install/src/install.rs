@@ -8,7 +8,7 @@ use similar::TextDiff;
 
 use crate::config_toml::{self, Override};
 use crate::migrations::{self, Fate};
-use crate::payload::Payload;
+use crate::payload::{Migration, Payload};
 use crate::plan::{Change, Plan, readable};
 use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
 use crate::record::{RECORD, Record, hash, is_same};
@@ -29,12 +29,14 @@ pub fn install(payload: &Payload, project: &Project, replace: bool, now: &str) -
         record: Record { files: BTreeMap::new(), writing: BTreeMap::new(), ..known.clone() },
         known,
         replaced: BTreeSet::new(),
+        lacking: Vec::new(),
         in_the_way: BTreeSet::new(),
         plan: Plan::default(),
         conflicts: Vec::new(),
     };
     installation.functions()?;
     installation.files()?;
+    installation.sample()?;
     installation.migrations(now)?;
     installation.config()?;
     installation.obsolete_files()?;
@@ -50,6 +52,8 @@ struct Installation<'a> {
     record: Record,
     /// The functions that take the place of the project's own.
     replaced: BTreeSet<String>,
+    /// The functions of the sample app that the project lacks, if it is to have them.
+    lacking: Vec<String>,
     /// The directories of the project's own functions that do not make way.
     in_the_way: BTreeSet<String>,
     plan: Plan,
@@ -139,7 +143,45 @@ impl Installation<'_> {
         Ok(())
     }
 
+    /// What the project lacks of the sample app; nothing that is there is changed.
+    fn sample(&mut self) -> Result<()> {
+        let Some(sample) = &self.payload.sample else { return Ok(()) };
+        for function in &sample.functions {
+            let directory = format!("{FUNCTIONS}/{function}");
+            if !self.project.path(&directory).exists() {
+                self.lacking.push(function.clone());
+            }
+        }
+        let is_shared = |path: &str| path.strip_prefix(FUNCTIONS).is_some_and(|path| path.starts_with("/_"));
+        for (path, content) in &sample.files {
+            let is_lacking = |name: &String| path.starts_with(&format!("{FUNCTIONS}/{name}/"));
+            if self.lacking.is_empty() || !is_shared(path) && !self.lacking.iter().any(is_lacking) {
+                continue;
+            }
+            match self.project.read(path)? {
+                None => {
+                    self.plan.write(path, None, content.clone());
+                    self.record.sample.insert(path.clone(), hash(content));
+                }
+                Some(current) if is_same(&current, content) => {}
+                Some(_) => {
+                    self.plan.notes.push(format!("{path} is another one than the sample app's, and stays"))
+                }
+            }
+        }
+        if !self.lacking.is_empty() {
+            self.plan.notes.push(format!(
+                "{} are yours from now on: edit them; no later installation touches them",
+                self.lacking.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     fn migrations(&mut self, now: &str) -> Result<()> {
+        let sample = self.payload.sample.iter().filter(|_| self.lacks(RECALCULATION));
+        let wanted = self.payload.migrations.iter().chain(sample.map(|sample| &sample.migration));
+        let wanted: Vec<Migration> = wanted.cloned().collect();
         let mut existing = BTreeMap::new();
         for file in self.project.entries(MIGRATIONS)? {
             if migrations::is_applied(&file) {
@@ -149,8 +191,8 @@ impl Installation<'_> {
         }
         let name = |path: &String| path.rsplit('/').next().unwrap_or(path).to_owned();
         let installed = self.known.migrations.iter().map(|(path, hash)| (name(path), hash.clone())).collect();
-        let steps = migrations::plan(&self.payload.migrations, existing, &installed, now)?;
-        for (migration, step) in self.payload.migrations.iter().zip(steps) {
+        let steps = migrations::plan(&wanted, existing, &installed, now)?;
+        for (migration, step) in wanted.iter().zip(steps) {
             let (Fate::Present { file } | Fate::Changed { file } | Fate::Add { file }) = &step;
             let path = format!("{MIGRATIONS}/{file}");
             match step {
@@ -172,8 +214,10 @@ impl Installation<'_> {
             let is_moved = self.replaced.iter().any(|name| path.starts_with(&format!("functions/{name}/")));
             is_ours || !is_moved && self.project.path("supabase").join(path).exists()
         };
-        let edit =
-            config_toml::add(&text, &self.payload.functions, &self.known.config, &self.replaced, is_there)?;
+        let functions = [self.payload.functions.as_slice(), self.lacking.as_slice()].concat();
+        let is_there =
+            |path: &str| is_there(path) || self.record.sample.contains_key(&format!("supabase/{path}"));
+        let edit = config_toml::add(&text, &functions, &self.known.config, &self.replaced, is_there)?;
         // Those of a function that is to make way go with it.
         if self.conflicts.is_empty() {
             self.conflicts.extend(edit.obstacles);
@@ -190,10 +234,12 @@ impl Installation<'_> {
     /// What the project's own function still needs to be called.
     fn recalculation(&self, config: &str) -> Result<Option<String>> {
         let is_there = self.project.path(&Payload::index(RECALCULATION)).exists();
-        Ok(if !is_there {
+        Ok(if self.lacks(RECALCULATION) {
+            None
+        } else if !is_there {
             Some(format!(
                 "{FUNCTIONS}/{RECALCULATION}: it is yours to write, and is called for each change (README, \"What \
-                 recalculate-schedule must accept\")"
+                 recalculate-schedule must accept\"); --with-sample writes one to start from"
             ))
         } else if config_toml::verify_jwt(config, RECALCULATION)? {
             Some(format!(
@@ -203,6 +249,11 @@ impl Installation<'_> {
         } else {
             None
         })
+    }
+
+    /// Whether the sample app's function is written.
+    fn lacks(&self, function: &str) -> bool {
+        self.lacking.iter().any(|lacking| lacking == function)
     }
 
     /// Those that an older version installed.

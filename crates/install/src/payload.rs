@@ -11,6 +11,9 @@ use crate::project::{FUNCTIONS, MIGRATIONS};
 /// What `scripts/build` makes, and nothing works without.
 pub(crate) const MODULE: &str = "supabase/functions/_shared/wasm/module.js";
 
+/// The project of the sample app, from the root of a repository.
+const SAMPLE: &str = "crates/sample-app";
+
 /// To a function without an import map of its own the CLI gives `supabase/functions/import_map.json`, and all that this
 /// names.
 const NO_IMPORTS: &[u8] = b"{ \"imports\": {} }\n";
@@ -22,8 +25,21 @@ pub struct Payload {
     pub files: BTreeMap<String, Vec<u8>>,
     /// In the order in which they are applied.
     pub migrations: Vec<Migration>,
+    /// What an app brings itself, for projects that lack it.
+    pub sample: Option<Sample>,
 }
 
+/// The functions of the sample app, which are the project's own once they are written.
+pub struct Sample {
+    /// The names of the functions, in order.
+    pub functions: Vec<String>,
+    /// Content by path within a project.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// What `recalculate-schedule` needs.
+    pub migration: Migration,
+}
+
+#[derive(Clone)]
 pub struct Migration {
     /// The file's name without its version: `calendar_webhooks.sql`.
     pub name: String,
@@ -56,18 +72,37 @@ impl Payload {
         }
         ensure!(files.contains_key(MODULE), "the module is not built: run scripts/build first");
 
-        let mut migrations = Vec::new();
-        for path in sorted(&repository.join(MIGRATIONS))? {
-            let file = file_name(&path);
-            let (_, name) = file.split_once('_').with_context(|| format!("{file} has no version"))?;
-            migrations.push(Migration { name: name.to_owned(), sql: fs::read(&path)? });
+        Ok(Self { functions, files, migrations: migrations(&repository.join(MIGRATIONS))?, sample: None })
+    }
+
+    /// With the sample app's functions, too.
+    pub fn with_sample(self, repository: &Path) -> Result<Self> {
+        let app = repository.join(SAMPLE);
+        let functions = function_names(&app)?;
+        let mut files = BTreeMap::new();
+        collect(&app, &app.join(FUNCTIONS), &mut files)?;
+        for function in &functions {
+            files.insert(format!("{FUNCTIONS}/{function}/deno.json"), NO_IMPORTS.to_vec());
         }
-        Ok(Self { functions, files, migrations })
+        let migration =
+            migrations(&app.join(MIGRATIONS))?.pop().context("the sample app has no migration")?;
+        Ok(Self { sample: Some(Sample { functions, files, migration }), ..self })
     }
 
     pub(crate) fn index(function: &str) -> String {
         format!("{FUNCTIONS}/{function}/index.ts")
     }
+}
+
+/// In the order in which they are applied.
+fn migrations(directory: &Path) -> Result<Vec<Migration>> {
+    let mut migrations = Vec::new();
+    for path in sorted(directory)? {
+        let file = file_name(&path);
+        let (_, name) = file.split_once('_').with_context(|| format!("{file} has no version"))?;
+        migrations.push(Migration { name: name.to_owned(), sql: fs::read(&path)? });
+    }
+    Ok(migrations)
 }
 
 /// Every file below a directory; hidden ones are the build's own.

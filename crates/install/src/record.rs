@@ -24,6 +24,9 @@ pub(crate) struct Record {
     /// As `files`, but the project's own from then on: never changed, for they may have been applied.
     #[serde(default)]
     pub migrations: BTreeMap<String, String>,
+    /// As `migrations`: what was written of the sample app is the project's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sample: BTreeMap<String, String>,
     /// What is being written. Something is left here only by an installation that was interrupted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub writing: BTreeMap<String, String>,
@@ -58,6 +61,7 @@ impl Record {
         ensure!(record.version == VERSION, "{RECORD} was written by a newer version: update this repository");
         let moved = record.moved.iter().flat_map(|(to, from)| [to, from]);
         let paths = record.files.keys().chain(record.migrations.keys()).chain(record.writing.keys());
+        let paths = paths.chain(record.sample.keys());
         for path in paths.chain(moved) {
             ensure!(is_inside(path), "{}", damaged());
         }
@@ -75,7 +79,9 @@ impl Record {
     /// Whether a file is one that was installed, or was being installed, and not edited since.
     pub(crate) fn owns(&self, path: &str, content: &[u8]) -> bool {
         let hash = hash(content);
-        [&self.files, &self.migrations, &self.writing].iter().any(|map| map.get(path) == Some(&hash))
+        [&self.files, &self.migrations, &self.sample, &self.writing]
+            .iter()
+            .any(|map| map.get(path) == Some(&hash))
     }
 
     pub(crate) fn knows(&self, path: &str) -> bool {

@@ -21,6 +21,7 @@ pub fn uninstall(project: &Project) -> Result<(Plan, Vec<String>)> {
     }
     let record = Record::read(project)?;
     let paths = record.files.keys().chain(record.writing.keys()).chain(record.migrations.keys());
+    let paths = paths.chain(record.sample.keys());
     let mut removed = BTreeSet::new();
     for path in paths.collect::<BTreeSet<_>>() {
         match project.read(path)? {

@@ -21,6 +21,7 @@ use install::{DROP, Payload, Project, function_names, install, repository, unins
     after_help = "Examples:
   scripts/install --into ../my-app --dry-run --diff     show what would be done, line by line
   scripts/install --into ../my-app               show it, ask, do it
+  scripts/install --into ../my-app --with-sample   with a recalculate-schedule and an OAuth flow to start from
   scripts/install --into ../my-app --uninstall   take it back
 
 What was installed is recorded in supabase/calendar-webhooks.lock; commit it with the rest."
@@ -42,8 +43,12 @@ struct InstallArguments {
     /// overwrite installed files that were edited since
     #[arg(long)]
     replace: bool,
+    /// Write the functions of the sample app that the project lacks: recalculate-schedule, google-oauth-start,
+    /// google-oauth-callback. They are yours from then on
+    #[arg(long)]
+    with_sample: bool,
     /// Remove what was installed, as far as it was not edited since
-    #[arg(long, conflicts_with = "replace")]
+    #[arg(long, conflicts_with_all = ["replace", "with_sample"])]
     uninstall: bool,
 }
 
@@ -67,7 +72,10 @@ fn run(arguments: &InstallArguments) -> Result<()> {
     let (mut plan, versions) = if arguments.uninstall {
         uninstall(&project)?
     } else {
-        let payload = Payload::read(&repository())?;
+        let mut payload = Payload::read(&repository())?;
+        if arguments.with_sample {
+            payload = payload.with_sample(&repository())?;
+        }
         let now = Utc::now().format("%Y%m%d%H%M%S").to_string();
         (install(&payload, &project, arguments.replace, &now)?, Vec::new())
     };
@@ -93,7 +101,7 @@ fn run(arguments: &InstallArguments) -> Result<()> {
     } else {
         println!(
             "\nDone. Commit it, and bring it online: scripts/deploy --workdir {}\n\
-             Your own recalculate-schedule is yours to deploy: supabase functions deploy recalculate-schedule",
+             What is yours, you deploy: supabase functions deploy recalculate-schedule",
             quoted(&arguments.into.to_string_lossy())
         );
     }

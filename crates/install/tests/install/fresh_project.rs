@@ -10,7 +10,7 @@ use crate::sandbox::{CONFIG, FUNCTIONS, RECORD, SERVE, SETUP, Sandbox, assert_sa
 fn a_fresh_project_gets_everything() {
     let sandbox = Sandbox::fresh();
     sandbox.install(&["--yes"]).succeeded();
-    let Payload { files, migrations, functions } = payload();
+    let Payload { files, migrations, functions, .. } = payload();
     assert_eq!(functions, FUNCTIONS);
     for (path, content) in files {
         assert_eq!(fs::read(sandbox.path(&path)).unwrap(), content, "{path}");

@@ -19,6 +19,7 @@ mod fresh_project;
 mod management_api;
 mod older_installation;
 mod own_functions;
+mod sample;
 mod sandbox;
 mod served;
 mod uninstallation;

@@ -1,4 +1,4 @@
--- The tables of the sample app: what its recalculate-schedule plans.
+-- The tables that the sample app plans with, see its recalculate-schedule.
 
 create table public.sessions (
   id uuid primary key default gen_random_uuid(),
