@@ -161,6 +161,8 @@ fn print_addresses(stack: &Stack) {
     for (name, value) in rows {
         println!("{name:>22}  {value}");
     }
+    let variables = stack.doctor_environment().into_iter().map(|(name, value)| format!("{name}={value} "));
+    println!("\nThe doctor looks at it by\n  {}scripts/doctor", variables.collect::<String>());
     println!("\nCtrl-C stops everything.\n");
 }
 

@@ -66,6 +66,7 @@ impl Default for Config {
 pub struct Stack {
     supabase: Supabase,
     google: FakeGoogle,
+    oauth_client: [(&'static str, String); 2],
     app: SampleApp,
     recalculate_url: String,
     /// Serves the control API of `recalculate-schedule`.
@@ -110,14 +111,13 @@ impl Stack {
                 sql,
             }));
         }
-        let environment = [
-            ("GOOGLE_CLIENT_ID", client_id),
-            ("GOOGLE_CLIENT_SECRET", client_secret),
+        let oauth_client = [("GOOGLE_CLIENT_ID", client_id), ("GOOGLE_CLIENT_SECRET", client_secret)];
+        let addresses = [
             ("GOOGLE_CALENDAR_API_URL", google.calendar_api_url()),
             ("GOOGLE_OAUTH_TOKEN_URL", google.oauth_token_url()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
+        ];
+        let environment = oauth_client.iter().cloned().chain(addresses);
+        let environment: Vec<_> = environment.map(|(name, value)| (name.to_owned(), value)).collect();
         let functions = vec![
             Functions {
                 directory: config.functions_dir,
@@ -154,7 +154,7 @@ impl Stack {
         let control = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { supabase, google, app, recalculate_url, control })
+        Ok(Self { supabase, google, oauth_client, app, recalculate_url, control })
     }
 
     pub fn google(&self) -> &FakeGoogle {
@@ -169,6 +169,16 @@ impl Stack {
     /// The control API of the app's `recalculate-schedule`.
     pub fn recalculate_url(&self) -> &str {
         &self.recalculate_url
+    }
+
+    /// What the doctor has to find in its environment to look at this stack.
+    pub fn doctor_environment(&self) -> Vec<(&'static str, String)> {
+        let addresses = [
+            ("SUPABASE_URL", self.url().to_owned()),
+            ("SUPABASE_SECRET_KEY", self.keys().secret.clone()),
+            ("GOOGLE_OAUTH_TOKEN_URL", self.google.oauth_token_url()),
+        ];
+        addresses.into_iter().chain(self.oauth_client.clone()).collect()
     }
 
     pub async fn stop(self) {

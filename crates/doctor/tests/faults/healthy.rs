@@ -1,6 +1,10 @@
 //! Projects that are well.
 
+use std::time::Duration;
+
 use dev_stack::Config;
+use local_supabase::{Backend, Keys};
+use system_tests::until;
 
 use crate::case::cases;
 use crate::world::World;
@@ -70,6 +74,23 @@ async fn a_project_that_nobody_has_connected_to_is_not_wrong(world: &mut World) 
     assert_eq!(report.code, 0, "{}", report.text);
     report.says("✓", "connections", "there are none yet");
     report.says("–", "recalculate-schedule", "not judged: it has not been called yet");
+}
+
+/// As `scripts/dev` starts it, with sweeps that come sooner.
+pub(crate) async fn local_stack(backend: Backend) {
+    let sweep_every = Some(Duration::from_secs(1));
+    let world = World::start(Config { backend, keys: Keys::Both, sweep_every, ..Config::default() }).await;
+    if backend == Backend::Postgrest {
+        world.open().await;
+    }
+    let report = until("a project that was swept", || async {
+        let report = world.run(&[], &[]).await;
+        (!report.text.contains("✗ schedule")).then_some(report)
+    })
+    .await;
+    assert_eq!(report.code, 0, "{}", report.text);
+    assert!(report.text.contains("All is well"), "{}", report.text);
+    world.stack.stop().await;
 }
 
 pub(crate) async fn on_lite() {

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
+use local_supabase::Backend;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
@@ -66,9 +67,11 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    let own: [Own; 3] = [
+    let own: [Own; 5] = [
         ("what_each_function_lacks_is_told_by_its_own_line", || Box::pin(deployment::spoilt_functions())),
         ("functions_with_a_key_of_yesterday_are_told", || Box::pin(database::stale_key())),
+        ("the_local_stack_is_well_on_lite", || Box::pin(healthy::local_stack(Backend::Lite))),
+        ("the_local_stack_is_well_on_postgresql", || Box::pin(healthy::local_stack(Backend::Postgrest))),
         ("a_backend_that_hides_its_types_is_judged_by_its_views", || Box::pin(healthy::on_lite())),
     ];
     trials.extend(own.map(|(name, case)| {

@@ -194,11 +194,8 @@ impl World {
             .args(arguments)
             .current_dir(self.directory.path())
             .env_clear()
+            .envs(self.stack.doctor_environment())
             .env("SUPABASE_URL", &self.detour.url)
-            .env("SUPABASE_SECRET_KEY", self.stack.keys().secret.as_str())
-            .env("GOOGLE_CLIENT_ID", "fake-client-id")
-            .env("GOOGLE_CLIENT_SECRET", &self.client_secret)
-            .env("GOOGLE_OAUTH_TOKEN_URL", self.stack.google().oauth_token_url())
             .envs(changes.iter().copied())
             .stdin(Stdio::null());
         command
