@@ -246,7 +246,8 @@ async fn sweeps_that_share_the_work_do_as_many_times_as_much(scene: &mut Scene) 
     // Five of each are kept for looks until it is known that none are due.
     assert_eq!(synced.iter().sum::<u64>(), 60, "{synced:?}");
     let claims = claims_of_runs(scene) - claims;
-    assert!(claims <= 2 * 60, "{claims} claims of 60 runs");
+    // Where runs take a while, a sweep that has made its own part tries those of the others, each once.
+    assert!(claims <= 3 * 60, "{claims} claims of 60 runs");
 }
 
 async fn a_page_of_any_size_is_no_functions_answer(scene: &mut Scene) {
