@@ -265,7 +265,7 @@ test("Google lets somebody choose the account who wants to add another, and nobo
   await ned.page.waitForURL(ned.url);
   await ned.isConnected();
   const another = await asks("Add another account");
-  assert.deepEqual([another.get("prompt"), another.get("login_hint")], ["select_account consent", ""]);
+  assert.deepEqual([another.get("prompt"), another.get("login_hint")], ["select_account consent", null]);
   await ned.context.close();
 });
 
