@@ -39,7 +39,12 @@ impl Rotation {
         };
         let mut stack = Stack::start(config, |_| {}).await?;
         extensions::enable(&mut stack).await?;
-        gateway.connect(stack.url(), stack.keys().secret.as_str());
+        // The key that the sample app's functions go on with.
+        let known = match keys {
+            Keys::Legacy => &stack.keys().legacy_service_role,
+            Keys::Current | Keys::Both => &stack.keys().secret,
+        };
+        gateway.connect(stack.url(), known);
         let project = Project::of(&stack);
         let connection = project.connection().await;
         schedule(&project, key).await?;
