@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use env_file::EnvFile;
 use local_supabase::schema::OnFailure;
 
@@ -52,7 +52,8 @@ fn environment(path: &Path, progress: impl Fn(&str)) -> Result<Vec<(String, Stri
     if !path.is_file() {
         return Ok(Vec::new());
     }
-    let file = EnvFile::read(path)?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = EnvFile::parse(&text);
     let is_set_here = |name: &str| SET_HERE.contains(&name) || name.starts_with("SUPABASE_");
     let (not_taken, taken): (Vec<_>, Vec<_>) = file.variables().partition(|(name, _)| is_set_here(name));
     let count = match taken.len() {

@@ -139,7 +139,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
     use crate::check::Verdict;
-    use crate::http::Silence;
+    use machine::http::Silence;
 
     const PROJECT: &str = "https://abc.supabase.co";
     const DEFAULT: &str = "https://abc.supabase.co/functions/v1/google-calendar-webhook";

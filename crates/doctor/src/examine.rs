@@ -1,13 +1,13 @@
 //! Gathers the facts, reading only, and has them judged in order.
 
-use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use adapters::google::token_request;
 use adapters::http::HttpRequest;
 use chrono::{DateTime, Utc};
+use machine::Machine;
+use machine::http::{Answer, Reply};
 use protocol::connection::RefreshToken;
 use protocol::failure::Word;
 use serde_json::{Value as Json, json};
@@ -22,7 +22,6 @@ use crate::database::{self, Obstacle, parse_obstacles};
 use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, consents_lived, parse_health};
-use crate::http::{ANSWER_WITHIN, Answer, Http, Reply};
 use crate::looks;
 use crate::owed_runs;
 use crate::project::{self, Access};
@@ -33,6 +32,7 @@ use crate::schema::{self, parse_description};
 use crate::variables::{Variables, shown};
 
 const FUNCTIONS: [Id; 3] = [Id::SetupCalendarWebhook, Id::GoogleCalendarWebhook, Id::RefreshCalendarWebhook];
+const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 /// RFC 9309, section 2.3.1.2.
 const ROBOTS_REDIRECTS: usize = 5;
@@ -55,11 +55,11 @@ impl Examination {
     }
 }
 
-pub fn examine(variables: &Variables, http: &Http) -> Examination {
-    let database = variables.has_project().then(|| Database::look(variables, http));
+pub fn examine(variables: &Variables, machine: &dyn Machine) -> Examination {
+    let database = variables.has_project().then(|| Database::look(variables, machine));
     let host_answers = database.as_ref().is_some_and(|database| project::answers(database.access));
     let is_open = database.as_ref().is_some_and(|database| database.access == Access::Open);
-    let outside = Outside::look(variables, http, host_answers, is_open);
+    let outside = Outside::look(variables, machine, host_answers, is_open);
 
     let mut checks = variables.judge();
     judge_project(variables, database.as_ref(), &mut checks);
@@ -71,7 +71,7 @@ pub fn examine(variables: &Variables, http: &Http) -> Examination {
     judge_google_client(variables, &outside, &mut checks);
     let health = health.map(|(health, members, _)| (health, members));
     judge_operation(variables, health.as_ref(), &mut checks);
-    Examination { checked_at: Utc::now(), checks, health }
+    Examination { checked_at: machine.now(), checks, health }
 }
 
 /// What the project's database shows to the service.
@@ -88,11 +88,11 @@ struct Database {
 }
 
 impl Database {
-    fn look(variables: &Variables, http: &Http) -> Self {
-        let view = rest(variables, http, "calendar_connection_status?select=id,status&limit=1");
-        let obstacles = variables.has_key().then(|| look_for_obstacles(variables, http)).flatten();
+    fn look(variables: &Variables, machine: &dyn Machine) -> Self {
+        let view = rest(variables, machine, "calendar_connection_status?select=id,status&limit=1");
+        let obstacles = variables.has_key().then(|| look_for_obstacles(variables, machine)).flatten();
         let access = project::access(&view, obstacles.is_some());
-        let root = (access == Access::Open).then(|| rest(variables, http, ""));
+        let root = (access == Access::Open).then(|| rest(variables, machine, ""));
         let mut database = Self {
             access,
             obstacles,
@@ -104,10 +104,10 @@ impl Database {
         };
         if access == Access::Open
             && variables.has_key()
-            && let Some((health, answer)) = look_at_health(variables, http)
+            && let Some((health, answer)) = look_at_health(variables, machine)
         {
             database.readings.1 = Some(Reading { shown: health.checked_at, here: answer.at });
-            database.members = members(variables, http, &health);
+            database.members = members(variables, machine, &health);
             database.health = Some(health);
         }
         database
@@ -115,14 +115,14 @@ impl Database {
 }
 
 /// The row of `calendar_webhook_health`.
-pub fn look_at_health(variables: &Variables, http: &Http) -> Option<(Health, Answer)> {
-    let answer = rest(variables, http, "calendar_webhook_health?select=*").ok()?;
+pub fn look_at_health(variables: &Variables, machine: &dyn Machine) -> Option<(Health, Answer)> {
+    let answer = rest(variables, machine, "calendar_webhook_health?select=*").ok()?;
     Some((parse_health(&answer.json())?, answer))
 }
 
-fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
+fn members(variables: &Variables, machine: &dyn Machine, health: &Health) -> Members {
     let mut members = Members::default();
-    let rows = |path: &str| match rest(variables, http, path) {
+    let rows = |path: &str| match rest(variables, machine, path) {
         Ok(answer) if answer.status() == 200 => answer.json(),
         _ => Json::Null,
     };
@@ -158,20 +158,20 @@ fn members(variables: &Variables, http: &Http, health: &Health) -> Members {
 }
 
 /// Tries a notification's update, too, of which nothing stays.
-fn look_for_obstacles(variables: &Variables, http: &Http) -> Option<Vec<Obstacle>> {
+fn look_for_obstacles(variables: &Variables, machine: &dyn Machine) -> Option<Vec<Obstacle>> {
     let url = format!("{}/rest/v1/rpc/calendar_webhook_obstacles", variables.configuration.supabase_url);
     let request = HttpRequest::post(url, "application/json", json!({ "try_write": true }).to_string());
     let request = request.header("content-profile", "public");
-    let answer = http.send(variables.configuration.key.authorize(request), ANSWER_WITHIN).ok()?;
+    let answer = machine.send(variables.configuration.key.authorize(request), ANSWER_WITHIN).ok()?;
     parse_obstacles(&answer.json()).filter(|_| answer.status() == 200)
 }
 
-fn rest(variables: &Variables, http: &Http, path: &str) -> Reply {
+fn rest(variables: &Variables, machine: &dyn Machine, path: &str) -> Reply {
     let configuration = &variables.configuration;
     let request = HttpRequest::get(format!("{}/rest/v1/{path}", configuration.supabase_url));
     // Named as the functions do, for a project may expose another schema first.
     let request = request.header("accept-profile", "public");
-    http.send(configuration.key.authorize(request), ANSWER_WITHIN)
+    machine.send(configuration.key.authorize(request), ANSWER_WITHIN)
 }
 
 fn reading(answer: &Answer) -> Option<Reading> {
@@ -180,7 +180,7 @@ fn reading(answer: &Answer) -> Option<Reading> {
 
 /// What the functions answer, and what anybody sees without a key.
 struct Outside {
-    functions: [(Id, Option<Probe>); 3],
+    functions: Vec<(Id, Option<Probe>)>,
     callback: Option<Probe>,
     addresses: Vec<IpAddr>,
     robots: Option<(String, Reply)>,
@@ -190,55 +190,57 @@ struct Outside {
 
 impl Outside {
     /// `key_opens`: whether the database accepts the key.
-    fn look(variables: &Variables, http: &Http, host_answers: bool, key_opens: bool) -> Self {
+    fn look(variables: &Variables, machine: &dyn Machine, host_answers: bool, key_opens: bool) -> Self {
         let configuration = &variables.configuration;
-        let knock = |url: &str| http.send(functions::knock(url), ANSWER_WITHIN);
-        // A key may be let in where nobody is without one: so the second time only.
-        let knock_and_ask = move |id: Id| {
-            let url = function_url(variables, id);
-            let reply = knock(&url);
-            match probe(&reply) {
-                Probe::Ours if key_opens && id != Id::GoogleCalendarWebhook => {
-                    http.send(functions::ask(&url, &configuration.key), ANSWER_WITHIN)
-                }
-                _ => reply,
-            }
+        let elsewhere = variables.has_callback() && !callback_is_default(variables);
+        let robots = if variables.has_callback() && (elsewhere || host_answers) {
+            robots_url(&configuration.webhook_url)
+        } else {
+            None
         };
-        thread::scope(|scope| {
-            let functions =
-                FUNCTIONS.map(|id| (id, host_answers.then(|| scope.spawn(move || knock_and_ask(id)))));
-            let elsewhere = variables.has_callback() && !callback_is_default(variables);
-            let callback = elsewhere.then(|| scope.spawn(|| knock(&configuration.webhook_url)));
-            let robots = (variables.has_callback() && (elsewhere || host_answers)).then(|| {
-                scope.spawn(|| {
-                    let url = robots_url(&configuration.webhook_url)?;
-                    Some((url.to_string(), get_following(http, url)))
-                })
-            });
-            let token = variables.has_google_client().then(|| {
-                let never_given = RefreshToken::new("doctor-asks-whether-the-client-is-known");
-                let request = token_request(configuration, &never_given);
-                scope.spawn(move || http.send(request, ANSWER_WITHIN))
-            });
-            let addresses =
-                if variables.has_callback() { addresses(&configuration.webhook_url) } else { vec![] };
+        let never_given = RefreshToken::new("doctor-asks-whether-the-client-is-known");
 
-            let mut project_clock = None;
-            let functions = functions.map(|(id, thread)| {
-                let reply = thread.and_then(joined);
-                project_clock =
-                    project_clock.or(reply.as_ref().and_then(|reply| reading(reply.as_ref().ok()?)));
-                (id, reply.as_ref().map(probe))
-            });
-            Self {
-                functions,
-                callback: callback.and_then(joined).as_ref().map(probe),
-                addresses,
-                robots: robots.and_then(joined).flatten(),
-                token: token.and_then(joined),
-                project_clock,
-            }
-        })
+        let mut calls = Calls::default();
+        let knock = |url: &str| functions::knock(url, machine);
+        let functions =
+            FUNCTIONS.map(|id| host_answers.then(|| calls.add(knock(&function_url(variables, id)))));
+        let callback = elsewhere.then(|| calls.add(knock(&configuration.webhook_url)));
+        let robots = robots.map(|url| (calls.add(HttpRequest::get(url.as_str())), url));
+        let token =
+            variables.has_google_client().then(|| calls.add(token_request(configuration, &never_given)));
+        let replies = calls.send(machine);
+
+        // A key may be let in where nobody is without one: so the second time only.
+        let mut calls = Calls::default();
+        let functions = FUNCTIONS.into_iter().zip(functions).map(|(id, knocked)| {
+            let knocked = knocked.and_then(|call| replies.get(call));
+            let is_ours = knocked.is_some_and(|reply| probe(reply) == Probe::Ours);
+            let asks = is_ours && key_opens && id != Id::GoogleCalendarWebhook;
+            let ask = || functions::ask(&function_url(variables, id), &configuration.key, machine);
+            (id, knocked, asks.then(|| calls.add(ask())))
+        });
+        let functions: Vec<_> = functions.collect();
+        let answers = calls.send(machine);
+        let answered = |(id, knocked, asked): (Id, Option<&Reply>, Option<usize>)| {
+            (id, asked.and_then(|call| answers.get(call)).or(knocked).cloned())
+        };
+        let functions: Vec<_> = functions.into_iter().map(answered).collect();
+
+        let shows_time = |(_, reply): &(Id, Option<Reply>)| reading(reply.as_ref()?.as_ref().ok()?);
+        Self {
+            project_clock: functions.iter().find_map(shows_time),
+            functions: functions.into_iter().map(|(id, reply)| (id, reply.as_ref().map(probe))).collect(),
+            callback: callback.and_then(|call| replies.get(call)).map(probe),
+            addresses: if variables.has_callback() {
+                addresses(&configuration.webhook_url, machine)
+            } else {
+                vec![]
+            },
+            robots: robots.and_then(|(call, url)| {
+                Some((url.to_string(), followed(machine, url, replies.get(call)?.clone())))
+            }),
+            token: token.and_then(|call| replies.get(call)).cloned(),
+        }
     }
 
     fn function(&self, id: Id) -> Option<&Probe> {
@@ -246,8 +248,20 @@ impl Outside {
     }
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Option<T> {
-    thread.join().ok()
+/// Requests that are sent at the same time.
+#[derive(Default)]
+struct Calls(Vec<(HttpRequest, Duration)>);
+
+impl Calls {
+    /// Returns the place of its reply among those of `send`.
+    fn add(&mut self, request: HttpRequest) -> usize {
+        self.0.push((request, ANSWER_WITHIN));
+        self.0.len() - 1
+    }
+
+    fn send(self, machine: &dyn Machine) -> Vec<Reply> {
+        if self.0.is_empty() { vec![] } else { machine.send_all(self.0) }
+    }
 }
 
 fn function_url(variables: &Variables, id: Id) -> String {
@@ -262,31 +276,21 @@ fn robots_url(callback: &str) -> Option<Url> {
     Url::parse(callback).ok()?.join("/robots.txt").ok()
 }
 
-fn get_following(http: &Http, mut url: Url) -> Reply {
-    let mut reply = http.send(HttpRequest::get(url.as_str()), ANSWER_WITHIN);
+fn followed(machine: &dyn Machine, mut url: Url, mut reply: Reply) -> Reply {
     for _ in 0..ROBOTS_REDIRECTS {
         let Ok(answer) = &reply else { break };
         let target = answer.location.as_deref().filter(|_| (300..400).contains(&answer.status()));
         let Some(target) = target.and_then(|target| url.join(target).ok()) else { break };
         url = target;
-        reply = http.send(HttpRequest::get(url.as_str()), ANSWER_WITHIN);
+        reply = machine.send(HttpRequest::get(url.as_str()), ANSWER_WITHIN);
     }
     reply
 }
 
-/// What the name in an address resolves to; the system's resolver has no time limit of its own.
-fn addresses(url: &str) -> Vec<IpAddr> {
-    let Some(host) = Url::parse(url).ok().and_then(|url| url.domain().map(str::to_owned)) else {
-        return vec![];
-    };
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let resolved = (host.as_str(), 443).to_socket_addrs();
-        let addresses = resolved.into_iter().flatten().map(|address| address.ip()).collect();
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(addresses);
-    });
-    receiver.recv_timeout(RESOLVE_WITHIN).unwrap_or_default()
+/// What the name in an address resolves to.
+fn addresses(url: &str, machine: &dyn Machine) -> Vec<IpAddr> {
+    let host = Url::parse(url).ok().and_then(|url| url.domain().map(str::to_owned));
+    host.map(|host| machine.resolve(&host, RESOLVE_WITHIN)).unwrap_or_default()
 }
 
 fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mut Vec<Check>) {

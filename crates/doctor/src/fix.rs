@@ -1,10 +1,11 @@
 //! What can be put right from here: broken channels are renewed, failing runs asked for again, a sweep made.
 
 use std::collections::BTreeSet;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adapters::http::HttpRequest;
+use chrono::TimeDelta;
+use machine::Machine;
 use protocol::failure::RenewalFailure;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -12,13 +13,12 @@ use uuid::Uuid;
 use crate::check::Id;
 use crate::examine::{Examination, look_at_health};
 use crate::health::{Group, Members, word};
-use crate::http::Http;
 use crate::variables::Variables;
 
 /// An invocation ends within 70 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(80);
 /// Runs go on after the answer.
-const RUNS_WITHIN: Duration = Duration::from_secs(20);
+const RUNS_WITHIN: TimeDelta = TimeDelta::seconds(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
@@ -109,12 +109,12 @@ fn to_refresh(members: &Members) -> BTreeSet<Uuid> {
 }
 
 /// Makes one change, as the service.
-pub fn make(repair: Repair, variables: &Variables, http: &Http) -> Outcome {
+pub fn make(repair: Repair, variables: &Variables, machine: &dyn Machine) -> Outcome {
     let configuration = &variables.configuration;
     let url = format!("{}/functions/v1/{}", configuration.supabase_url, repair.function());
     let body = repair.connection().map_or_else(|| json!({}), |id| json!({ "connection_id": id }));
     let request = HttpRequest::post(url, "application/json", body.to_string());
-    match http.send(configuration.key.authorize(request), ANSWER_WITHIN) {
+    match machine.send(configuration.key.authorize(request), ANSWER_WITHIN) {
         Ok(answer) => {
             let body = answer.json();
             let code = body.pointer("/error/code").and_then(Json::as_str).map(|code| word(code).to_owned());
@@ -125,12 +125,12 @@ pub fn make(repair: Repair, variables: &Variables, http: &Http) -> Outcome {
 }
 
 /// Waits until no run is owed any more, but not for long.
-pub fn settle(variables: &Variables, http: &Http) {
+pub fn settle(variables: &Variables, machine: &dyn Machine) {
     const PAUSE: Duration = Duration::from_millis(500);
-    let started = Instant::now();
-    while started.elapsed() < RUNS_WITHIN {
-        match look_at_health(variables, http) {
-            Some((health, _)) if health.owed_runs > 0 => thread::sleep(PAUSE),
+    let started = machine.now();
+    while machine.now() - started < RUNS_WITHIN {
+        match look_at_health(variables, machine) {
+            Some((health, _)) if health.owed_runs > 0 => machine.sleep(PAUSE),
             _ => return,
         }
     }
@@ -138,7 +138,7 @@ pub fn settle(variables: &Variables, http: &Http) {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
+    use chrono::DateTime;
 
     use super::*;
     use crate::check::Check;
@@ -147,7 +147,7 @@ mod tests {
     fn examination(members: &[(Group, u128)], wrong: &[Id]) -> Examination {
         let members = members.iter().map(|(group, id)| (group.clone(), vec![Uuid::from_u128(*id)])).collect();
         Examination {
-            checked_at: Utc::now(),
+            checked_at: DateTime::UNIX_EPOCH,
             checks: wrong.iter().map(|id| Check::wrong(*id, "x", "x", "x")).collect(),
             health: Some((healthy(), Members { ids: members, ..Members::default() })),
         }

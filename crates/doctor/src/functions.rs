@@ -3,17 +3,17 @@
 use adapters::configuration::{SecretKey, VARIABLES};
 use adapters::http::HttpRequest;
 use serde_json::{Value as Json, json};
-use uuid::Uuid;
 
 use crate::check::{Check, Id};
-use crate::http::{Reply, Silence};
+use machine::Machine;
+use machine::http::{Reply, Silence};
 
 /// As anybody without credentials, with a notification of a channel that nobody has: google-calendar-webhook looks for
 /// it by an update that matches no row and answers 404, the others 401, and nothing comes of it.
-pub fn knock(url: &str) -> HttpRequest {
-    let token = Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string();
+pub fn knock(url: &str, machine: &dyn Machine) -> HttpRequest {
+    let token = machine.uuid().simple().to_string() + &machine.uuid().simple().to_string();
     [
-        ("x-goog-channel-id", Uuid::new_v4().to_string()),
+        ("x-goog-channel-id", machine.uuid().to_string()),
         ("x-goog-channel-token", token),
         ("x-goog-resource-id", "doctor".to_owned()),
         ("x-goog-resource-state", "exists".to_owned()),
@@ -26,8 +26,8 @@ pub fn knock(url: &str) -> HttpRequest {
 }
 
 /// As the service, about a connection that does not exist: the function looks for it and answers 404.
-pub fn ask(url: &str, key: &SecretKey) -> HttpRequest {
-    let body = json!({ "connection_id": Uuid::new_v4() });
+pub fn ask(url: &str, key: &SecretKey, machine: &dyn Machine) -> HttpRequest {
+    let body = json!({ "connection_id": machine.uuid() });
     key.authorize(HttpRequest::post(url, "application/json", body.to_string()))
 }
 
@@ -185,7 +185,7 @@ pub fn judge(id: Id, probe: &Probe) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::answer;
+    use crate::answer::answer;
 
     #[test]
     fn the_gateways_401_is_told_from_ours() {

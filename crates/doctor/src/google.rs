@@ -6,8 +6,8 @@ use protocol::failure::{RenewalFailure, Word};
 
 use crate::check::{Affected, Check, Id, count};
 use crate::health::{Group, Health, Members, word};
-use crate::http::Reply;
 use crate::variables::shown;
+use machine::http::Reply;
 
 /// Judges the token endpoint's answer to a refresh token that nobody was ever given: a client that is accepted is told
 /// `invalid_grant`.
@@ -146,7 +146,9 @@ mod tests {
     use super::*;
     use crate::check::Verdict;
     use crate::health::healthy;
-    use crate::http::{Silence, answer};
+    use machine::http::Silence;
+
+    use crate::answer::answer;
 
     #[test]
     fn a_client_that_is_accepted_is_told_that_the_token_is_not() {

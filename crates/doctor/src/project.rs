@@ -1,8 +1,8 @@
 //! Whether the project answers at this address, and whether it accepts the key.
 
 use crate::check::{Check, Id};
-use crate::http::{Reply, Silence};
 use crate::variables::shown;
+use machine::http::{Reply, Silence};
 
 /// What stands between us and the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub fn judge(url: &str, access: Access) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::answer;
+    use crate::answer::answer;
 
     #[test]
     fn what_stands_in_the_way_is_told_apart() {

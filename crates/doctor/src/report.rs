@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::SecondsFormat;
+use machine::Program;
 use serde_json::{Value as Json, json};
 
 use crate::check::{Affected, Check, Verdict, count};
@@ -17,6 +18,7 @@ const ID_WIDTH: usize = 24;
 /// Says all of it; nothing goes out but through the redactor.
 pub struct Reporter {
     pub redactor: Redactor,
+    pub program: Program,
     pub coloured: bool,
 }
 
@@ -31,13 +33,12 @@ impl Reporter {
             };
             let sign = self.painted(sign, colour);
             // Writing to a string does not fail.
-            let _ =
-                writeln!(text, "{sign} {:ID_WIDTH$}  {}", check.id.name(), self.redactor.redact(&check.line));
+            let _ = writeln!(text, "{sign} {:ID_WIDTH$}  {}", check.id.name(), self.said(&check.line));
             if let Some(affected) = &check.affected {
                 text.push_str(&listed(affected));
             }
             if let Some(next) = &check.next {
-                let _ = writeln!(text, "    {} {}", self.painted("→", "36"), self.redactor.redact(next));
+                let _ = writeln!(text, "    {} {}", self.painted("→", "36"), self.said(next));
             }
         }
         let _ = writeln!(text, "\n{}", self.summary(examination));
@@ -88,10 +89,14 @@ impl Reporter {
             "id": check.id.name(),
             "verdict": check.verdict.name(),
             "code": check.code,
-            "line": self.redactor.redact(&check.line),
-            "next": check.next.as_deref().map(|next| self.redactor.redact(next)),
+            "line": self.said(&check.line),
+            "next": check.next.as_deref().map(|next| self.said(next)),
             "connections": check.affected.as_ref().map(|affected| json!({ "count": affected.count, "ids": affected.ids })),
         })
+    }
+
+    fn said(&self, text: &str) -> String {
+        self.program.as_typed(&self.redactor.redact(text))
     }
 
     fn painted(&self, text: &str, colour: &str) -> String {
@@ -118,6 +123,8 @@ fn counts(checks: &[Check]) -> [u64; 3] {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use chrono::DateTime;
     use uuid::Uuid;
 
@@ -130,8 +137,13 @@ mod tests {
             checked_at: DateTime::UNIX_EPOCH,
             checks: vec![
                 Check::ok(Id::Variables, "set"),
-                Check::wrong(Id::Connections, "expired", "expired: my-secret", "renew my-secret")
-                    .about(affected),
+                Check::wrong(
+                    Id::Connections,
+                    "expired",
+                    "expired: my-secret",
+                    "renew my-secret: scripts/doctor --fix",
+                )
+                .about(affected),
                 Check::after(Id::Schema, Id::Project),
             ],
             health: None,
@@ -139,7 +151,11 @@ mod tests {
     }
 
     fn reporter(coloured: bool) -> Reporter {
-        Reporter { redactor: Redactor::new(["my-secret".to_owned()]), coloured }
+        Reporter {
+            redactor: Redactor::new(["my-secret".to_owned()]),
+            program: Program::packaged(PathBuf::new()),
+            coloured,
+        }
     }
 
     #[test]
@@ -149,7 +165,7 @@ mod tests {
             "✓ variables                 set\n\
              ✗ connections               expired: [redacted]\n      \
              00000000-0000-0000-0000-000000000000\n      … and 2 more\n    \
-             → renew [redacted]\n\
+             → renew [redacted]: npx google-calendar-webhooks doctor --fix\n\
              – schema                    not judged: put project right first\n\n\
              1 problem: 1 well, 1 not judged.\n"
         );
@@ -173,7 +189,7 @@ mod tests {
                         "verdict": "wrong",
                         "code": "expired",
                         "line": "expired: [redacted]",
-                        "next": "renew [redacted]",
+                        "next": "renew [redacted]: npx google-calendar-webhooks doctor --fix",
                         "connections": { "count": 3, "ids": ["00000000-0000-0000-0000-000000000000"] },
                     },
                     {

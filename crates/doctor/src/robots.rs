@@ -4,7 +4,7 @@
 //! ignores the group for `*` ("List of Google's special-case crawlers"). Groups and rules are read as RFC 9309 says.
 
 use crate::check::{Check, Id};
-use crate::http::Reply;
+use machine::http::Reply;
 
 const AGENT: &str = "APIs-Google";
 
@@ -203,7 +203,9 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_file_is_read_as_rfc_9309_says() {
         use crate::check::Verdict;
-        use crate::http::{Silence, answer};
+        use machine::http::Silence;
+
+        use crate::answer::answer;
         for (robots, expected) in [
             (Ok(answer(200, "User-agent: APIs-Google\nDisallow: /")), Verdict::Wrong),
             (Ok(answer(200, "<html>")), Verdict::Ok),

@@ -5,6 +5,9 @@ use chrono::TimeDelta;
 use crate::check::{Check, Id, count};
 use crate::health::{Health, Schedule, duration};
 
+/// The one finding that is to be expected of a project after its first deployment.
+pub const NOT_SCHEDULED: &str = "not_scheduled";
+
 /// A sweep that is older says that nobody calls any more: the README asks for one a minute.
 const RECENT: TimeDelta = TimeDelta::minutes(10);
 /// The longest time between two runs of the job, and a bit.
@@ -27,7 +30,7 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             }
             None => Check::wrong(
                 id,
-                "not_scheduled",
+                NOT_SCHEDULED,
                 format!(
                     "nothing calls refresh-calendar-webhook: no job is installed, and there are no sweeps ({last})"
                 ),

@@ -1,23 +1,16 @@
 //! A file of environment variables, such as `supabase/.env`, as the Supabase CLI reads it: npm's dotenv.
 
 use std::collections::BTreeMap;
-use std::env::{self, VarError};
+use std::env::VarError;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 /// Has no `Debug`: the values are secrets.
 #[derive(Default)]
 pub struct EnvFile(BTreeMap<String, String>);
 
 impl EnvFile {
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self::parse(&text))
-    }
-
     /// `NAME=value`, with or without `export`. A value may be quoted by `'`, `"` or `` ` ``, and then go over several
     /// lines; only within `"` do `\n` and `\r` mean line ends. What is no assignment is passed over.
     pub fn parse(text: &str) -> Self {
@@ -61,12 +54,7 @@ impl EnvFile {
     }
 
     /// These variables and no others: from the environment, else from the file. An empty value is none.
-    #[allow(clippy::disallowed_methods, reason = "for programs of the terminal, which are configured by it")]
-    pub fn with_environment<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        self.below(|name| env::var(name), names)
-    }
-
-    fn below<'a>(
+    pub fn with_environment<'a>(
         mut self,
         environment: impl Fn(&str) -> Result<String, VarError>,
         names: impl IntoIterator<Item = &'a str>,
@@ -147,7 +135,7 @@ mod tests {
             "SECRET" => Ok(String::new()),
             _ => Err(VarError::NotPresent),
         };
-        let variables = file().below(environment, NAMES).unwrap();
+        let variables = file().with_environment(environment, NAMES).unwrap();
         let expected = [("ID", "of the environment"), ("SECRET", "of the file")];
         assert_eq!(variables.variables().collect::<Vec<_>>(), expected);
     }
@@ -155,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_not_utf_8_is_named_and_the_file_is_not_taken_instead() {
         let environment = |_: &str| Err(VarError::NotUnicode("hunter2".into()));
-        let Err(error) = file().below(environment, NAMES) else { panic!("taken") };
+        let Err(error) = file().with_environment(environment, NAMES) else { panic!("taken") };
         assert_eq!(error.to_string(), "ID is not UTF-8");
     }
 

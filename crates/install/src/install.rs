@@ -20,7 +20,7 @@ const REPLACED: &str = "supabase/functions/_replaced";
 
 /// What an installation changes. With `replace`, functions of these names and files edited since they were installed
 /// make way; otherwise the former are an error, and the latter stay. `now` is the time as a migration's version.
-pub fn install(payload: &Payload, project: &Project, replace: bool, now: &str) -> Result<Plan> {
+pub fn install(payload: &Payload, project: &Project<'_>, replace: bool, now: &str) -> Result<Plan> {
     let known = Record::read(project)?;
     let mut installation = Installation {
         payload,
@@ -45,7 +45,7 @@ pub fn install(payload: &Payload, project: &Project, replace: bool, now: &str) -
 
 struct Installation<'a> {
     payload: &'a Payload,
-    project: &'a Project,
+    project: &'a Project<'a>,
     replace: bool,
     known: Record,
     /// As it will be.
@@ -76,7 +76,7 @@ impl Installation<'_> {
                         || self.payload.files.get(&index).is_some_and(|ours| is_same(current, ours))
                 }
             };
-            if is_ours || !self.project.path(&directory).exists() {
+            if is_ours || !self.project.exists(&directory) {
                 continue;
             }
             let to = format!("{REPLACED}/{function}");
@@ -86,7 +86,7 @@ impl Installation<'_> {
                      --uninstall moves it back)"
                 ));
                 self.in_the_way.insert(directory);
-            } else if self.project.path(&to).exists() {
+            } else if self.project.exists(&to) {
                 self.conflicts.push(format!("{to} is in the way of {directory}: remove or rename it"));
                 self.in_the_way.insert(directory);
             } else {
@@ -148,7 +148,7 @@ impl Installation<'_> {
         let Some(sample) = &self.payload.sample else { return Ok(()) };
         for function in &sample.functions {
             let directory = format!("{FUNCTIONS}/{function}");
-            if !self.project.path(&directory).exists() {
+            if !self.project.exists(&directory) {
                 self.lacking.push(function.clone());
             }
         }
@@ -212,7 +212,7 @@ impl Installation<'_> {
         let is_there = |path: &str| {
             let is_ours = self.payload.files.contains_key(&format!("supabase/{path}"));
             let is_moved = self.replaced.iter().any(|name| path.starts_with(&format!("functions/{name}/")));
-            is_ours || !is_moved && self.project.path("supabase").join(path).exists()
+            is_ours || !is_moved && self.project.exists(&format!("supabase/{path}"))
         };
         let functions = [self.payload.functions.as_slice(), self.lacking.as_slice()].concat();
         let is_there =
@@ -233,7 +233,7 @@ impl Installation<'_> {
 
     /// What the project's own function still needs to be called.
     fn recalculation(&self, config: &str) -> Result<Option<String>> {
-        let is_there = self.project.path(&Payload::index(RECALCULATION)).exists();
+        let is_there = self.project.exists(&Payload::index(RECALCULATION));
         Ok(if self.lacks(RECALCULATION) {
             None
         } else if !is_there {

@@ -4,25 +4,20 @@
 //! An installation is planned completely before the first byte is written. What it wrote is recorded in the
 //! project, with hashes, so that it can be told from what is the project's own.
 
-#![allow(
-    clippy::disallowed_macros,
-    clippy::disallowed_methods,
-    reason = "a program for the terminal: it prints, reads the environment, and tells how long a step took"
-)]
-
+pub mod commands;
 mod config_toml;
-pub mod deploy;
+mod deploy;
 mod install;
 mod migrations;
 mod payload;
 mod plan;
 mod project;
 mod record;
-pub mod terminal;
+mod supabase_cli;
 mod uninstall;
 
 pub use install::install;
-pub use payload::{Payload, function_names, repository};
+pub use payload::Payload;
 pub use plan::Plan;
 pub use project::Project;
-pub use uninstall::{DROP, uninstall};
+pub use uninstall::DROP;

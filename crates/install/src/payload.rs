@@ -1,18 +1,16 @@
-//! What is installed: the functions with the built module, and the migrations, as they stand in a repository.
+//! What is installed: the functions with the built module, and the migrations, as they stand in a clone or in the npm
+//! package.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use machine::{Kind, Machine};
 
 use crate::project::{FUNCTIONS, MIGRATIONS};
 
 /// What `scripts/build` makes, and nothing works without.
 pub(crate) const MODULE: &str = "supabase/functions/_shared/wasm/module.js";
-
-/// The project of the sample app, from the root of a repository.
-const SAMPLE: &str = "crates/sample-app";
 
 /// To a function without an import map of its own the CLI gives `supabase/functions/import_map.json`, and all that this
 /// names.
@@ -46,46 +44,38 @@ pub struct Migration {
     pub sql: Vec<u8>,
 }
 
-/// The checkout whose script has started this program. Cargo says so when it runs one; what a program was built from may
-/// be another checkout, if the directory was copied since.
-pub fn repository() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-    package.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
-}
-
-/// The names of the functions, in order.
-pub fn function_names(repository: &Path) -> Result<Vec<String>> {
-    let directories = sorted(&repository.join(FUNCTIONS))?;
-    let functions = directories.iter().filter(|directory| directory.join("index.ts").is_file());
-    Ok(functions.map(|directory| file_name(directory)).collect())
+/// The names of the functions, in order. `root` holds `supabase/`.
+pub(crate) fn function_names(machine: &dyn Machine, root: &Path) -> Result<Vec<String>> {
+    let mut names = sorted(machine, &root.join(FUNCTIONS))?;
+    names.retain(|name| machine.is_file(&root.join(Payload::index(name))));
+    Ok(names)
 }
 
 impl Payload {
-    pub fn read(repository: &Path) -> Result<Self> {
-        let functions = function_names(repository)?;
+    /// `root` holds `supabase/`.
+    pub fn read(machine: &dyn Machine, root: &Path) -> Result<Self> {
+        let functions = function_names(machine, root)?;
         let mut files = BTreeMap::new();
         for directory in functions.iter().map(String::as_str).chain(["_shared"]) {
-            collect(repository, &repository.join(FUNCTIONS).join(directory), &mut files)?;
+            collect(machine, root, &format!("{FUNCTIONS}/{directory}"), &mut files)?;
         }
         for function in &functions {
             files.insert(format!("{FUNCTIONS}/{function}/deno.json"), NO_IMPORTS.to_vec());
         }
         ensure!(files.contains_key(MODULE), "the module is not built: run scripts/build first");
 
-        Ok(Self { functions, files, migrations: migrations(&repository.join(MIGRATIONS))?, sample: None })
+        Ok(Self { functions, files, migrations: migrations(machine, root)?, sample: None })
     }
 
-    /// With the sample app's functions, too.
-    pub fn with_sample(self, repository: &Path) -> Result<Self> {
-        let app = repository.join(SAMPLE);
-        let functions = function_names(&app)?;
+    /// With the sample app's functions, too. `app` holds its `supabase/`.
+    pub fn with_sample(self, machine: &dyn Machine, app: &Path) -> Result<Self> {
+        let functions = function_names(machine, app)?;
         let mut files = BTreeMap::new();
-        collect(&app, &app.join(FUNCTIONS), &mut files)?;
+        collect(machine, app, FUNCTIONS, &mut files)?;
         for function in &functions {
             files.insert(format!("{FUNCTIONS}/{function}/deno.json"), NO_IMPORTS.to_vec());
         }
-        let migration =
-            migrations(&app.join(MIGRATIONS))?.pop().context("the sample app has no migration")?;
+        let migration = migrations(machine, app)?.pop().context("the sample app has no migration")?;
         Ok(Self { sample: Some(Sample { functions, files, migration }), ..self })
     }
 
@@ -95,42 +85,40 @@ impl Payload {
 }
 
 /// In the order in which they are applied.
-fn migrations(directory: &Path) -> Result<Vec<Migration>> {
+fn migrations(machine: &dyn Machine, root: &Path) -> Result<Vec<Migration>> {
     let mut migrations = Vec::new();
-    for path in sorted(directory)? {
-        let file = file_name(&path);
+    for file in sorted(machine, &root.join(MIGRATIONS))? {
         let (_, name) = file.split_once('_').with_context(|| format!("{file} has no version"))?;
-        migrations.push(Migration { name: name.to_owned(), sql: fs::read(&path)? });
+        let sql = machine.read(&root.join(MIGRATIONS).join(&file))?;
+        migrations.push(Migration { name: name.to_owned(), sql });
     }
     Ok(migrations)
 }
 
-/// Every file below a directory; hidden ones are the build's own.
-fn collect(repository: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
-    for path in sorted(directory)? {
-        if path.is_dir() {
-            collect(repository, &path, files)?;
+/// Every file below a directory.
+fn collect(
+    machine: &dyn Machine,
+    root: &Path,
+    directory: &str,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<()> {
+    for name in sorted(machine, &root.join(directory))? {
+        let path = format!("{directory}/{name}");
+        if machine.kind(&root.join(&path)) == Some(Kind::Directory) {
+            collect(machine, root, &path, files)?;
         } else {
-            let name = path.strip_prefix(repository)?.to_str().context("a file name is not UTF-8")?;
-            files.insert(name.to_owned(), fs::read(&path)?);
+            let content = machine.read(&root.join(&path)).with_context(|| format!("cannot read {path}"))?;
+            files.insert(path, content);
         }
     }
     Ok(())
 }
 
-fn sorted(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = directory.read_dir().with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if !file_name(&path).starts_with('.') {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// The names in a directory, in order; hidden ones are the build's own.
+fn sorted(machine: &dyn Machine, directory: &Path) -> Result<Vec<String>> {
+    let names = machine.entries(directory);
+    let mut names = names.with_context(|| format!("cannot read {}", directory.display()))?;
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    Ok(names)
 }

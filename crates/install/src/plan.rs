@@ -38,7 +38,12 @@ impl Plan {
     }
 
     /// Secrets are not to be committed.
-    pub fn ignore_secrets(&mut self, project: &Project) -> Result<()> {
+    pub fn ignore_secrets(&mut self, project: &Project<'_>) -> Result<()> {
+        if project.has_committed_secrets() {
+            self.notes.push(format!(
+                "{SECRETS} holds secrets, and Git has it: `git rm --cached {SECRETS}`, commit that, and replace the secrets"
+            ));
+        }
         if project.exposes_secrets() {
             let before = project.read(IGNORED)?;
             let mut text = before.clone().unwrap_or_default();
@@ -52,7 +57,7 @@ impl Plan {
         Ok(())
     }
 
-    pub fn carry_out(&self, project: &Project) -> Result<()> {
+    pub fn carry_out(&self, project: &Project<'_>) -> Result<()> {
         if let Some((path, content)) = &self.first {
             project.write(path, content)?;
         }

@@ -1,12 +1,10 @@
 //! A Supabase project on disk: the directory that holds `supabase/`.
 
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use machine::{Machine, Process};
 
 pub(crate) const CONFIG: &str = "supabase/config.toml";
 pub(crate) const FUNCTIONS: &str = "supabase/functions";
@@ -16,14 +14,15 @@ pub(crate) const SECRETS: &str = "supabase/.env";
 pub(crate) const IGNORED: &str = "supabase/.gitignore";
 
 /// Paths within it are relative to its root, with `/`.
-pub struct Project {
+pub struct Project<'a> {
+    machine: &'a dyn Machine,
     root: PathBuf,
 }
 
-impl Project {
-    pub fn open(directory: &Path) -> Result<Self> {
-        if !directory.join(CONFIG).is_file() {
-            let parent = directory.parent().filter(|parent| parent.join(CONFIG).is_file());
+impl<'a> Project<'a> {
+    pub fn open(machine: &'a dyn Machine, directory: &Path) -> Result<Self> {
+        if !machine.is_file(&directory.join(CONFIG)) {
+            let parent = directory.parent().filter(|parent| machine.is_file(&parent.join(CONFIG)));
             let parent = parent.map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
             match parent {
                 Some(parent) => bail!(
@@ -39,8 +38,8 @@ impl Project {
             }
         }
         let root =
-            directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
-        Ok(Self { root })
+            machine.real_path(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+        Ok(Self { machine, root })
     }
 
     pub fn root(&self) -> &Path {
@@ -53,7 +52,7 @@ impl Project {
 
     /// The content of a file, if there is one.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        match fs::read(self.real(path)?) {
+        match self.machine.read(&self.real(path)?) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.refuse_dangling_link(path)?;
@@ -64,33 +63,48 @@ impl Project {
     }
 
     pub(crate) fn read_text(&self, path: &str) -> Result<String> {
-        fs::read_to_string(self.real(path)?).with_context(|| format!("cannot read {path}"))
+        self.machine.read_text(&self.real(path)?).with_context(|| format!("cannot read {path}"))
     }
 
-    /// Whether there are secrets that Git would commit. Where it cannot be asked, for it is not there or this is no
-    /// repository yet, the file that `supabase init` writes tells.
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.machine.exists(&self.path(path))
+    }
+
+    pub(crate) fn is_file(&self, path: &str) -> bool {
+        self.machine.is_file(&self.path(path))
+    }
+
+    /// Whether there is a file with secrets that Git does not ignore. Where Git cannot be asked, for it is not there or
+    /// this is no repository yet, the file that `supabase init` writes tells.
     pub(crate) fn exposes_secrets(&self) -> bool {
-        if !self.path(SECRETS).is_file() {
-            return false;
-        }
-        let mut git = Command::new("git");
-        git.arg("-C").arg(&self.root).args(["check-ignore", "--quiet", SECRETS]).stderr(Stdio::null());
-        match git.status().ok().and_then(|status| status.code()) {
-            Some(0) => false,
-            Some(1) => true,
+        // Without `--no-index` nothing that is committed counts as ignored.
+        let is_ignored = || match self.git(&["check-ignore", "--quiet", "--no-index", SECRETS]) {
+            Some(0) => true,
+            Some(1) => false,
             _ => {
-                let ignored = fs::read_to_string(self.path(IGNORED)).unwrap_or_default();
-                !ignored.lines().any(|line| [".env", "/.env", ".env*"].contains(&line.trim()))
+                let ignored = self.machine.read_text(&self.path(IGNORED)).unwrap_or_default();
+                ignored.lines().any(|line| [".env", "/.env", ".env*"].contains(&line.trim()))
             }
-        }
+        };
+        self.is_file(SECRETS) && !is_ignored()
+    }
+
+    /// Whether Git has the file with the secrets, and goes on having it whatever it ignores.
+    pub(crate) fn has_committed_secrets(&self) -> bool {
+        self.is_file(SECRETS) && self.git(&["ls-files", "--error-unmatch", SECRETS]) == Some(0)
+    }
+
+    /// Git's exit code.
+    fn git(&self, arguments: &[&str]) -> Option<i32> {
+        let git = Process::new("git").argument("-C").argument(self.root.to_string_lossy());
+        let ended = self.machine.run(&git.arguments(arguments.iter().copied()).captured());
+        ended.ok()?.code
     }
 
     /// The names of what is in a directory, in order; nothing if there is no such directory.
     pub(crate) fn entries(&self, directory: &str) -> Result<Vec<String>> {
-        match self.real(directory)?.read_dir().and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            Ok(entries) => {
-                let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-                let mut names: Vec<_> = names.collect();
+        match self.machine.entries(&self.real(directory)?) {
+            Ok(mut names) => {
                 names.sort();
                 Ok(names)
             }
@@ -106,24 +120,14 @@ impl Project {
     pub(crate) fn write(&self, path: &str, content: &[u8]) -> Result<()> {
         let target = self.real(path)?;
         let directory = target.parent().with_context(|| format!("{path} is not a file"))?;
-        let write = || {
-            fs::create_dir_all(directory)?;
-            // Made anew under a name that nobody knows beforehand: one that is there may be a link to somewhere else.
-            let mut partial = tempfile::Builder::new()
-                .prefix(".calendar-webhooks-")
-                .permissions(Permissions::from_mode(0o666))
-                .tempfile_in(directory)?;
-            partial.write_all(content)?;
-            if let Ok(replaced) = fs::metadata(&target) {
-                partial.as_file().set_permissions(replaced.permissions())?;
-            }
-            partial.persist(&target).map(|_| ()).map_err(|failed| failed.error)
-        };
-        write().with_context(|| format!("cannot write {path}"))
+        self.machine
+            .create_directories(directory)
+            .and_then(|()| self.machine.replace(&target, content))
+            .with_context(|| format!("cannot write {path}"))
     }
 
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
-        match fs::remove_file(self.entry(path)?) {
+        match self.machine.remove_file(&self.entry(path)?) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {path}"));
             }
@@ -136,8 +140,9 @@ impl Project {
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (source, target) = (self.entry(from)?, self.entry(to)?);
         let directory = target.parent().with_context(|| format!("{to} is not a file"))?;
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::rename(source, &target))
+        self.machine
+            .create_directories(directory)
+            .and_then(|()| self.machine.rename(&source, &target))
             .with_context(|| format!("cannot move {from} to {to}"))?;
         self.remove_empty_parents(from);
         Ok(())
@@ -146,8 +151,8 @@ impl Project {
     /// Where a path leads, links followed: never out of the project.
     fn real(&self, path: &str) -> Result<PathBuf> {
         let whole = self.path(path);
-        let there = whole.ancestors().find(|path| path.exists()).unwrap_or(&self.root);
-        let real = there.canonicalize().with_context(|| format!("cannot open {path}"))?;
+        let there = whole.ancestors().find(|path| self.machine.exists(path)).unwrap_or(&self.root);
+        let real = self.machine.real_path(there).with_context(|| format!("cannot open {path}"))?;
         ensure!(
             real.starts_with(&self.root),
             "{path} leads out of the project, by a symbolic link: replace the link by what it stands for"
@@ -167,8 +172,8 @@ impl Project {
 
     /// For a path at which nothing was found: a link to nothing on the way to it is no place to write to.
     fn refuse_dangling_link(&self, path: &str) -> Result<()> {
-        match Path::new(path).ancestors().find(|path| self.root.join(path).is_symlink()) {
-            Some(link) if !self.root.join(link).exists() => {
+        match Path::new(path).ancestors().find(|path| self.machine.is_link(&self.root.join(path))) {
+            Some(link) if !self.machine.exists(&self.root.join(link)) => {
                 bail!("{} is a symbolic link to nothing: remove or mend it", link.display())
             }
             _ => Ok(()),
@@ -179,7 +184,7 @@ impl Project {
         for directory in Path::new(path).ancestors().skip(1).take_while(|path| path.components().count() > 1)
         {
             // Fails where something is left in it.
-            if fs::remove_dir(self.root.join(directory)).is_err() {
+            if self.machine.remove_empty_directory(&self.root.join(directory)).is_err() {
                 break;
             }
         }

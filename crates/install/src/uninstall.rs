@@ -13,7 +13,7 @@ use crate::record::{RECORD, Record};
 pub const DROP: &str = include_str!("drop.sql");
 
 /// What an uninstallation changes, and the versions of the migrations that it removes.
-pub fn uninstall(project: &Project) -> Result<(Plan, Vec<String>)> {
+pub(crate) fn uninstall(project: &Project<'_>) -> Result<(Plan, Vec<String>)> {
     let mut plan = Plan::default();
     let mut versions = Vec::new();
     if !Record::exists(project) {
@@ -38,7 +38,7 @@ pub fn uninstall(project: &Project) -> Result<(Plan, Vec<String>)> {
         }
     }
     for (to, from) in &record.moved {
-        if !project.path(to).exists() {
+        if !project.exists(to) {
             continue;
         }
         let is_free =

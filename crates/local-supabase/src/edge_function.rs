@@ -16,7 +16,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::npm_tools;
 use crate::output::Output;
 use crate::process::{Process, accepts_connections, free_port};
 
@@ -194,7 +193,7 @@ impl Launch {
     fn new(runtime: &Runtime, source: &Source) -> Result<Self> {
         let entry = runtime.directory.join(format!("{}.ts", source.name));
         let globals = runtime.directory.join(format!("{}.globals.ts", source.name));
-        let shared = npm_tools::repository().join("crates/local-supabase/edge_runtime.ts");
+        let shared = crate::repository().join("crates/local-supabase/edge_runtime.ts");
         let diversions = serde_json::to_string(&runtime.diversions)?;
         fs::write(&globals, format!("import {{ divert }} from {shared:?};\ndivert({diversions});\n"))?;
         // Static imports, which are evaluated in this order and need no permission to read files.
@@ -285,7 +284,7 @@ impl Launch {
 
     fn configure(&self, command: &mut Command) {
         command
-            .env("DENO_DIR", npm_tools::repository().join("target/deno"))
+            .env("DENO_DIR", crate::repository().join("target/deno"))
             .env("DENO_NO_PACKAGE_JSON", "1")
             .env("DENO_NO_UPDATE_CHECK", "1");
     }

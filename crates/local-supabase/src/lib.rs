@@ -27,8 +27,9 @@ mod statements;
 mod supabase;
 mod users;
 
+pub use checkout::repository;
 pub use cron::Cron;
 pub use gateway::Front;
 pub use keys::{ApiKeys, Role};
-pub use npm_tools::{Deno, deno, repository};
+pub use npm_tools::{Deno, deno};
 pub use supabase::{Backend, Config, Entrance, Functions, Keys, Supabase};

@@ -1,8 +1,9 @@
 //! The programs that `scripts/setup` installs with npm.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use checkout::repository;
 use clap::ValueEnum;
 
 /// Which Deno runs the functions.
@@ -12,13 +13,6 @@ pub enum Deno {
     Newest,
     /// The version that hosted Edge Functions are compatible with.
     Floor,
-}
-
-/// The checkout that this program is run from. Cargo says so when it runs a program or a test; what a program was built
-/// from may be another one, if the directory was copied since.
-pub fn repository() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-    package.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
 }
 
 pub fn deno(version: Deno) -> Result<PathBuf> {

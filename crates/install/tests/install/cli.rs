@@ -14,6 +14,10 @@ pub(crate) fn install() -> PathBuf {
     program("install")
 }
 
+pub(crate) fn uninstall() -> PathBuf {
+    program("uninstall")
+}
+
 pub(crate) fn deploy() -> PathBuf {
     program("deploy")
 }

@@ -1,4 +1,4 @@
-//! What `--uninstall` says to do in the database does it.
+//! What `scripts/uninstall` says to do in the database does it.
 
 use local_supabase::postgres::Cluster;
 use local_supabase::schema;

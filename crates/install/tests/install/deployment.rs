@@ -44,7 +44,7 @@ impl Deploying {
 
     fn to_project(&self, steps: &[&str]) -> Said {
         let mut arguments = vec!["--yes", "--project-ref", PROJECT];
-        for step in ["build", "secrets", "migrations", "functions", "doctor"] {
+        for step in ["files", "secrets", "migrations", "functions", "doctor"] {
             if !steps.contains(&step) {
                 arguments.extend(["--skip", step]);
             }
@@ -101,7 +101,7 @@ fn the_environment_wins_over_the_file() {
     let mut command = deployment.command();
     command.env("GOOGLE_CLIENT_ID", "another").env("GOOGLE_CLIENT_SECRET", "");
     command.args(["--yes", "--project-ref", PROJECT]);
-    for step in ["build", "migrations", "functions", "doctor"] {
+    for step in ["files", "migrations", "functions", "doctor"] {
         command.args(["--skip", step]);
     }
     said(&mut command).succeeded();
@@ -116,7 +116,7 @@ fn a_file_of_variables_can_be_named() {
     let file = deployment.sandbox.path("production.env");
     fs::write(&file, "GOOGLE_CLIENT_ID=production\nGOOGLE_CLIENT_SECRET=secret\n").unwrap();
     let file = file.to_str().unwrap();
-    let skip = ["--skip", "build", "--skip", "migrations", "--skip", "functions", "--skip", "doctor"];
+    let skip = ["--skip", "files", "--skip", "migrations", "--skip", "functions", "--skip", "doctor"];
     let to = |file| [["--yes", "--project-ref", PROJECT, "--env-file", file].as_slice(), &skip].concat();
     deployment.run(&to(file)).succeeded();
     assert_eq!(deployment.api.secrets()["GOOGLE_CLIENT_ID"], "production");
@@ -138,7 +138,7 @@ fn missing_secrets_are_named_before_anything_is_done() {
 #[test]
 fn the_linked_project_is_deployed_to() {
     let deployment = Deploying::installed();
-    let skip = ["--yes", "--skip", "build", "--skip", "migrations", "--skip", "doctor", "--skip", "secrets"];
+    let skip = ["--yes", "--skip", "files", "--skip", "migrations", "--skip", "doctor", "--skip", "secrets"];
     deployment.run(&skip).failed().with("--project-ref").with("supabase link");
     deployment.sandbox.write("supabase/.temp/project-ref", PROJECT);
     deployment.run(&skip).succeeded();
@@ -192,7 +192,7 @@ fn the_first_step_that_fails_is_the_last_and_says_how_to_go_on() {
 #[test]
 fn somebody_who_is_not_logged_in_is_told_so_before_anything_else() {
     let deployment = Deploying::installed();
-    let skip = ["--project-ref", PROJECT, "--skip", "build", "--skip", "doctor"];
+    let skip = ["--project-ref", PROJECT, "--skip", "files", "--skip", "doctor"];
     for token in ["", "sbp_ffffffffffffffffffffffffffffffffffffffff"] {
         let said = said(deployment.command().env("SUPABASE_ACCESS_TOKEN", token).args(skip));
         said.failed()
@@ -237,7 +237,7 @@ fn secrets_that_git_would_commit_are_told() {
 #[test]
 fn an_unhealthy_project_fails_the_deployment() {
     let deployment = Deploying::installed();
-    let skip = ["--skip", "build", "--skip", "secrets", "--skip", "migrations", "--skip", "functions"];
+    let skip = ["--skip", "files", "--skip", "secrets", "--skip", "migrations", "--skip", "functions"];
     let url = "http://127.0.0.1:1";
     let arguments = [["--yes", "--url", url].as_slice(), &skip].concat();
     deployment
@@ -250,7 +250,7 @@ fn an_unhealthy_project_fails_the_deployment() {
 #[test]
 fn something_else_than_an_address_is_refused_before_anything_is_done() {
     let deployment = Deploying::installed();
-    let arguments = ["--yes", "--project-ref", PROJECT, "--skip", "build", "--skip", "migrations", "--url"];
+    let arguments = ["--yes", "--project-ref", PROJECT, "--skip", "files", "--skip", "migrations", "--url"];
     for url in ["example.com", "postgres://127.0.0.1:5432", ""] {
         let arguments = [arguments.as_slice(), &[url]].concat();
         deployment.run(&arguments).failed().with(&format!("{url} is not an address of a project"));
@@ -261,14 +261,14 @@ fn something_else_than_an_address_is_refused_before_anything_is_done() {
 #[test]
 fn an_outdated_project_is_told_to_update() {
     let deployment = Deploying::installed();
-    deployment.to_project(&["build"]).succeeded().with("✓ build, ");
+    deployment.to_project(&["files"]).succeeded().with("✓ files, ");
     let sandbox = &deployment.sandbox;
     fs::remove_dir_all(sandbox.path("supabase/functions")).unwrap();
     fs::remove_file(sandbox.path(crate::sandbox::RECORD)).unwrap();
     let mut older = crate::sandbox::payload();
     older.files.insert(SERVE.to_owned(), b"// older\n".to_vec());
     sandbox.install_version(&older, "20990101000000");
-    deployment.to_project(&["build"]).failed().with("has another version").with("scripts/install --into");
+    deployment.to_project(&["files"]).failed().with("has another version").with("scripts/install --into");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn on_a_terminal_it_tells_what_it_will_do_and_asks() {
     }
     let deploy = cli::deploy().display().to_string();
     command_line +=
-        &format!("{deploy} --workdir {root} --project-ref {PROJECT} --skip build --skip migrations");
+        &format!("{deploy} --workdir {root} --project-ref {PROJECT} --skip files --skip migrations");
     command_line += " --skip doctor";
     said_on_terminal(&deployment.sandbox.home, &command_line, "n\n")
         .failed()
@@ -304,7 +304,7 @@ async fn migrations_are_pushed_to_a_database_once() {
     let push = || {
         let mut command = sandbox.home.command(cli::deploy());
         command.arg("--workdir").arg(sandbox.root()).args(["--yes", "--db-url", &url]);
-        for step in ["build", "secrets", "functions", "doctor"] {
+        for step in ["files", "secrets", "functions", "doctor"] {
             command.args(["--skip", step]);
         }
         said(&mut command)
@@ -347,7 +347,7 @@ async fn migrations_are_pushed_to_the_projects_own_database_with_its_password_or
     let push = |password: &str| {
         let mut command = deployment.command();
         command.env("SUPABASE_DB_PASSWORD", password).args(["--yes", "--project-ref", PROJECT]);
-        for step in ["build", "secrets", "functions", "doctor"] {
+        for step in ["files", "secrets", "functions", "doctor"] {
             command.args(["--skip", step]);
         }
         said(&mut command)

@@ -56,7 +56,7 @@ fn a_table_keeps_its_other_keys_and_their_comments() {
     sandbox.install(&["--yes"]).succeeded();
     let changed = table.replace("verify_jwt = true", "verify_jwt = false");
     assert!(sandbox.read(CONFIG).contains(&changed), "{}", sandbox.read(CONFIG));
-    sandbox.install(&["--uninstall", "--yes"]).succeeded();
+    sandbox.uninstall(&["--yes"]).succeeded();
     assert_eq!(sandbox.read(CONFIG), config);
 }
 
@@ -80,7 +80,7 @@ fn other_ways_to_write_the_tables_are_understood() {
         }
         assert_eq!(sandbox.read(CONFIG).matches("\r\n").count() > 0, own.contains("\r\n"), "{own}");
         sandbox.install(&[]).succeeded().with("Nothing to do");
-        sandbox.install(&["--uninstall", "--yes"]).succeeded();
+        sandbox.uninstall(&["--yes"]).succeeded();
         assert_eq!(sandbox.read(CONFIG), own);
     }
 }
@@ -132,8 +132,8 @@ fn a_damaged_record_or_configuration_is_named() {
     let record = sandbox.read("supabase/calendar-webhooks.lock");
     for damaged in ["no TOML", &record.replace("supabase/functions/_shared/serve.ts", "supabase/../../x")] {
         sandbox.write("supabase/calendar-webhooks.lock", damaged);
-        for arguments in [["--yes"].as_slice(), &["--yes", "--uninstall"]] {
-            sandbox.install(arguments).failed().with("calendar-webhooks.lock is damaged");
+        for said in [sandbox.install(&["--yes"]), sandbox.uninstall(&["--yes"])] {
+            said.failed().with("calendar-webhooks.lock is damaged");
         }
     }
     sandbox.write("supabase/calendar-webhooks.lock", &record);
@@ -174,7 +174,7 @@ fn a_checkout_with_the_line_ends_of_windows_counts_as_not_edited() {
     let before = sandbox.tree();
     sandbox.install(&[]).succeeded().with("Nothing to do").without("was edited");
     assert_same(&sandbox.tree(), &before);
-    sandbox.install(&["--uninstall", "--yes"]).succeeded().without("was edited");
+    sandbox.uninstall(&["--yes"]).succeeded().without("was edited");
     assert!(!sandbox.has(SERVE) && !sandbox.has(RECORD) && sandbox.migrations().is_empty());
 
     let sandbox = Sandbox::fresh();
@@ -201,8 +201,8 @@ fn nothing_is_written_or_removed_through_a_link_that_leads_out_of_the_project() 
     let shared = sandbox.path("supabase/functions/_shared");
     std::fs::rename(&shared, elsewhere.path().join("_shared")).unwrap();
     symlink(elsewhere.path().join("_shared"), &shared).unwrap();
-    for arguments in [["--yes"].as_slice(), &["--yes", "--uninstall"]] {
-        sandbox.install(arguments).failed().with("leads out of the project, by a symbolic link");
+    for said in [sandbox.install(&["--yes"]), sandbox.uninstall(&["--yes"])] {
+        said.failed().with("leads out of the project, by a symbolic link");
     }
     assert!(elsewhere.path().join("_shared/serve.ts").is_file());
     assert!(sandbox.has(SETUP) && sandbox.has(RECORD));
@@ -265,4 +265,18 @@ fn secrets_that_git_would_commit_are_ignored_from_then_on() {
         assert_eq!(after.strip_prefix(before), Some(".env\n"));
         sandbox.install(&[]).succeeded().with("Nothing to do").without("holds secrets");
     }
+}
+
+#[test]
+fn of_secrets_that_are_committed_it_is_told_how_they_get_out_of_git() {
+    let sandbox = Sandbox::fresh();
+    sandbox.write("supabase/.env", "GOOGLE_CLIENT_SECRET=x\n");
+    for arguments in [["init", "--quiet"].as_slice(), &["add", "--force", "supabase/.env"]] {
+        let mut git = std::process::Command::new("git");
+        assert!(git.args(arguments).current_dir(sandbox.root()).status().unwrap().success());
+    }
+    sandbox.install(&["--yes"]).succeeded().with("git rm --cached supabase/.env");
+    let ignored = sandbox.read("supabase/.gitignore");
+    sandbox.install(&["--yes"]).succeeded().with("git rm --cached supabase/.env").with("Nothing to do");
+    assert_eq!(sandbox.read("supabase/.gitignore"), ignored);
 }

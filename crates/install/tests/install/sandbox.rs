@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use dev_stack::shipped_functions;
 use install::{Payload, Project};
 use local_supabase::repository;
+use machine::Native;
 use tempfile::TempDir;
 
 use crate::cli::{self, Home, Said, said};
@@ -18,6 +19,8 @@ pub(crate) const SERVE: &str = "supabase/functions/_shared/serve.ts";
 pub(crate) const SETUP: &str = "supabase/functions/setup-calendar-webhook/index.ts";
 pub(crate) const FUNCTIONS: [&str; 3] =
     ["google-calendar-webhook", "refresh-calendar-webhook", "setup-calendar-webhook"];
+
+pub(crate) static MACHINE: LazyLock<Native> = LazyLock::new(Native::new);
 
 /// Content by path; a directory's path ends with a slash.
 pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
@@ -85,12 +88,16 @@ impl Sandbox {
         self.directory.path()
     }
 
-    pub(crate) fn project(&self) -> Project {
-        Project::open(self.root()).unwrap()
+    pub(crate) fn project(&self) -> Project<'static> {
+        Project::open(&*MACHINE, self.root()).unwrap()
     }
 
     pub(crate) fn install(&self, arguments: &[&str]) -> Said {
         said(self.home.command(cli::install()).arg("--into").arg(self.root()).args(arguments))
+    }
+
+    pub(crate) fn uninstall(&self, arguments: &[&str]) -> Said {
+        said(self.home.command(cli::uninstall()).arg("--from").arg(self.root()).args(arguments))
     }
 
     /// Installs what a repository of another version holds, at that time.
@@ -158,7 +165,7 @@ fn collect(root: &Path, directory: &Path, tree: &mut Tree) {
 
 pub(crate) fn payload() -> Payload {
     shipped_functions().unwrap();
-    Payload::read(&repository()).unwrap()
+    Payload::read(&*MACHINE, &repository()).unwrap()
 }
 
 /// As it was some versions ago: other code, a file that is needed no longer, the first migration alone and shorter.

@@ -19,7 +19,7 @@ fn deployed() -> TempDir {
     let api = ManagementApi::start();
     let mut command = sandbox.home.command(cli::deploy());
     command.arg("--workdir").arg(sandbox.root()).args(["--yes", "--project-ref", PROJECT]);
-    for step in ["build", "secrets", "migrations", "doctor"] {
+    for step in ["files", "secrets", "migrations", "doctor"] {
         command.args(["--skip", step]);
     }
     said(command.envs(api.environment(&sandbox.home))).succeeded();

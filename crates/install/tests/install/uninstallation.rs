@@ -6,7 +6,7 @@ fn a_project_is_as_it_was_before() {
         let before = sandbox.tree();
         sandbox.install(&["--yes"]).succeeded();
         assert_ne!(sandbox.tree(), before);
-        sandbox.install(&["--uninstall", "--yes"]).succeeded();
+        sandbox.uninstall(&["--yes"]).succeeded();
         assert_same(&sandbox.tree(), &before);
     }
 }
@@ -16,7 +16,7 @@ fn what_stays_online_is_said() {
     let sandbox = Sandbox::installed();
     let version = sandbox.migrations()[0].split('_').next().unwrap().to_owned();
     let said = sandbox
-        .install(&["--uninstall", "--yes"])
+        .uninstall(&["--yes"])
         .succeeded()
         .with(&format!("supabase migration repair --status reverted {version}"))
         .with("RECALCULATE_SCHEDULE_LEASE_SECONDS")
@@ -30,7 +30,7 @@ fn what_stays_online_is_said() {
 fn what_was_edited_stays() {
     let sandbox = Sandbox::installed();
     sandbox.write(SERVE, "// mine\n");
-    sandbox.install(&["--uninstall", "--yes"]).succeeded().with(&format!("{SERVE} was edited"));
+    sandbox.uninstall(&["--yes"]).succeeded().with(&format!("{SERVE} was edited"));
     assert_eq!(sandbox.read(SERVE), "// mine\n");
     assert!(!sandbox.has(SETUP));
     assert!(!sandbox.has(RECORD));
@@ -40,8 +40,8 @@ fn what_was_edited_stays() {
 fn a_dry_run_shows_it_and_removes_nothing() {
     let sandbox = Sandbox::installed();
     let before = sandbox.tree();
-    sandbox.install(&["--uninstall", "--dry-run"]).succeeded().with(&format!("  remove  {SETUP}"));
-    sandbox.install(&["--uninstall"]).failed().with("--yes");
+    sandbox.uninstall(&["--dry-run"]).succeeded().with(&format!("  remove  {SETUP}"));
+    sandbox.uninstall(&[]).failed().with("--yes");
     assert_same(&sandbox.tree(), &before);
 }
 
@@ -49,6 +49,6 @@ fn a_dry_run_shows_it_and_removes_nothing() {
 fn where_nothing_was_installed_there_is_nothing_to_do() {
     let sandbox = Sandbox::fresh();
     let before = sandbox.tree();
-    sandbox.install(&["--uninstall", "--yes"]).succeeded().with("Nothing to do");
+    sandbox.uninstall(&["--yes"]).succeeded().with("Nothing to do");
     assert_same(&sandbox.tree(), &before);
 }

@@ -143,7 +143,7 @@ async fn it_ends_healthy_after_what_the_first_one_has_asked_for() {
     assert!(run["lag_ms"].as_u64().unwrap() >= run["duration_ms"].as_u64().unwrap(), "{run}");
 
     let second = hosted.deploy().await.succeeded();
-    for step in ["build", "secrets", "migrations", "functions", "doctor"] {
+    for step in ["files", "secrets", "migrations", "functions", "doctor"] {
         assert!(second.text.contains(&format!("\n✓ {step}, ")), "{step}: {}", second.text);
     }
     let second = second.with("pg_cron calls refresh-calendar-webhook").with("1 connection in all: 1 active");

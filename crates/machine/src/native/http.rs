@@ -3,76 +3,19 @@
 use std::io;
 use std::time::Duration;
 
-use adapters::http::{HttpRequest, HttpResponse};
-use chrono::{DateTime, TimeDelta, Utc};
+use adapters::http::HttpRequest;
+use chrono::Utc;
 use ureq::Agent;
 use ureq::http::Response;
 
+use crate::http::{Answer, LONGEST_BODY, Reply, Silence, USER_AGENT};
+
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(12);
-/// In bytes. The largest answer is PostgREST's description of a database.
-const LONGEST_BODY: u64 = 16 << 20;
 
-/// An answer, and what its server takes for the time.
-#[derive(Clone)]
-pub struct Answer {
-    pub response: HttpResponse,
-    pub date: Option<DateTime<Utc>>,
-    /// Where it sends its caller instead.
-    pub location: Option<String>,
-    /// The middle of the time that the call took, by the clock of this machine.
-    pub at: DateTime<Utc>,
-}
-
-impl Answer {
-    pub fn status(&self) -> u16 {
-        self.response.status
-    }
-
-    /// The body; null where it is no JSON.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.response.body).unwrap_or_default()
-    }
-}
-
-/// Why there is no answer. Never a library's own text, which may quote what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    NoSuchHost,
-    Refused,
-    NotTrusted,
-    TimedOut,
-    Broken,
-}
-
-impl Silence {
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::NoSuchHost => "no_such_host",
-            Self::Refused => "connection_refused",
-            Self::NotTrusted => "tls_failed",
-            Self::TimedOut => "timed_out",
-            Self::Broken => "connection_broken",
-        }
-    }
-
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::NoSuchHost => "its name does not resolve",
-            Self::Refused => "it refuses connections",
-            Self::NotTrusted => "no TLS connection to it can be made, or its certificate is not valid",
-            Self::TimedOut => "it did not answer in time",
-            Self::Broken => "the connection broke",
-        }
-    }
-}
-
-pub type Reply = Result<Answer, Silence>;
-
-pub struct Http(Agent);
+pub(super) struct Http(Agent);
 
 impl Http {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -81,28 +24,19 @@ impl Http {
             // Who refuses a request before reading its body closes the connection after the answer, and the next
             // request on it would seem to find a broken server.
             .max_idle_connections(0)
-            .user_agent("calendar-webhooks-doctor");
+            .user_agent(USER_AGENT);
         Self(config.build().into())
     }
 
     /// The time limit covers the whole answer, body included.
-    pub fn send(&self, request: HttpRequest, timeout: Duration) -> Reply {
+    pub(super) fn send(&self, request: HttpRequest, timeout: Duration) -> Reply {
         let before = Utc::now();
         let mut response = self.call(request, timeout).map_err(silence)?;
         let body = response.body_mut().with_config().limit(LONGEST_BODY).lossy_utf8(true).read_to_string();
+        let body = body.map_err(silence)?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        Ok(Answer {
-            response: HttpResponse {
-                status: response.status().as_u16(),
-                body: body.map_err(silence)?,
-                ..HttpResponse::default()
-            },
-            date: header("date")
-                .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
-                .map(|date| date.to_utc()),
-            location: header("location").map(str::to_owned),
-            at: midpoint(before, Utc::now()),
-        })
+        let status = response.status().as_u16();
+        Ok(Answer::new((status, body), header("date"), header("location"), (before, Utc::now())))
     }
 
     fn call(&self, request: HttpRequest, timeout: Duration) -> Result<Response<ureq::Body>, ureq::Error> {
@@ -113,16 +47,6 @@ impl Http {
         let request = builder.body(request.body.unwrap_or_default())?;
         self.0.run(self.0.configure_request(request).timeout_global(Some(timeout)).build())
     }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn midpoint(before: DateTime<Utc>, after: DateTime<Utc>) -> DateTime<Utc> {
-    before + (after - before).max(TimeDelta::zero()) / 2
 }
 
 fn silence(error: ureq::Error) -> Silence {
@@ -141,17 +65,6 @@ fn silence(error: ureq::Error) -> Silence {
             _ => Silence::Broken,
         },
         _ => Silence::Broken,
-    }
-}
-
-/// An answer as tests of verdicts need it.
-#[cfg(test)]
-pub(crate) fn answer(status: u16, body: &str) -> Answer {
-    Answer {
-        response: HttpResponse { status, body: body.to_owned(), ..HttpResponse::default() },
-        date: None,
-        location: None,
-        at: DateTime::UNIX_EPOCH,
     }
 }
 
@@ -182,7 +95,7 @@ mod tests {
         let http = Http::new();
         for _ in 0..3 {
             let request = HttpRequest::get(url.as_str());
-            assert!(http.send(request, ANSWER_WITHIN).is_ok_and(|answer| answer.status() == 401));
+            assert!(http.send(request, Duration::from_secs(12)).is_ok_and(|answer| answer.status() == 401));
         }
     }
 

@@ -1,21 +1,19 @@
-//! Asking the person at the terminal.
-
-use std::io::{IsTerminal, Write, stdin, stdout};
+//! The person at the terminal.
 
 use anyhow::{Result, bail};
 
+use crate::{Machine, Stream};
+
 /// Whether to go on. Without a terminal somebody must have said so beforehand.
-pub fn confirm(question: &str, is_agreed: bool) -> Result<bool> {
+pub fn confirm(machine: &dyn Machine, question: &str, is_agreed: bool) -> Result<bool> {
     if is_agreed {
         return Ok(true);
     }
-    if !stdin().is_terminal() {
+    if !machine.is_terminal(Stream::Input) {
         bail!("there is no terminal to ask on: to confirm in advance, add --yes");
     }
-    print!("{question} [y/N] ");
-    stdout().flush()?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
+    machine.say(format_args!("{question} [y/N] "));
+    let answer = machine.read_line()?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

@@ -1,0 +1,10 @@
+//! Behind scripts/uninstall.
+
+use std::process::ExitCode;
+
+use machine::{Native, Program};
+
+fn main() -> ExitCode {
+    let program = Program::in_a_clone(checkout::repository());
+    install::commands::uninstall(&Native::new(), &program, std::env::args_os().skip(1)).into()
+}

@@ -1,0 +1,64 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use machine::{Machine, Program};
+
+use super::{Manner, exit_code, refuse_clone};
+use crate::deploy::secret_names;
+use crate::payload::function_names;
+use crate::project::Project;
+use crate::uninstall::DROP;
+
+/// Removes from a Supabase project what was installed, as far as it was not edited since, and says what to remove online
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  scripts/uninstall --dry-run --diff       show what would be done, line by line
+  scripts/uninstall                        show it, ask, do it")]
+struct Arguments {
+    /// The project: the directory that holds supabase/; by default the current one
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    from: PathBuf,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+pub fn uninstall(
+    machine: &dyn Machine,
+    program: &Program,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> u8 {
+    exit_code(machine, program, "uninstall", arguments, |arguments| run(machine, program, &arguments))
+}
+
+fn run(machine: &dyn Machine, program: &Program, arguments: &Arguments) -> Result<()> {
+    let project = Project::open(machine, &machine.typed_path(&arguments.from))?;
+    refuse_clone(&project, machine, program)?;
+    let (plan, versions) = crate::uninstall::uninstall(&project)?;
+    if arguments.manner.carry_out(&plan, &project, machine)? {
+        say_what_stays(machine, program, &versions)?;
+    }
+    Ok(())
+}
+
+fn say_what_stays(machine: &dyn Machine, program: &Program, versions: &[String]) -> Result<()> {
+    machine.say(format_args!("\nDone. What was deployed stays online. To remove it there too:\n\n"));
+    for function in function_names(machine, program.root())? {
+        machine.say(format_args!("  supabase functions delete {function}\n"));
+    }
+    let secrets: Vec<&str> = secret_names().collect();
+    machine.say(format_args!(
+        "  supabase secrets unset {}    # those that no function of yours reads\n",
+        secrets.join(" ")
+    ));
+    if !versions.is_empty() {
+        let versions = versions.join(" ");
+        machine.say(format_args!("  supabase migration repair --status reverted {versions}\n"));
+    }
+    machine.say(format_args!("\nand in the SQL editor:\n\n"));
+    for line in DROP.lines() {
+        machine.say(format_args!("  {line}\n"));
+    }
+    Ok(())
+}
