@@ -1,7 +1,9 @@
-//! Builds what is shipped: the module that the Edge Functions load, and the npm package of the custom element.
+//! Builds what is shipped: the module that the Edge Functions load, the custom element, and the npm package with both
+//! and the command line.
 
 #![allow(clippy::disallowed_macros, reason = "a program that prints")]
 
+mod element;
 mod functions;
 mod module;
 mod package;
@@ -12,17 +14,20 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
-/// Builds supabase/functions/_shared/wasm from the crate `edge`, and crates/element/package from the crate `element`.
+/// Builds supabase/functions/_shared/wasm from the crate `edge`, and crates/element/package from the crate `element`
 #[derive(Parser)]
 #[command(name = "scripts/build", bin_name = "scripts/build")]
 struct Options {
-    /// Build again even where nothing changed.
+    /// Build the npm package, too: crates/cli/package, with the crate `cli`
+    #[arg(long, conflicts_with = "out")]
+    pack: bool,
+    /// Build again even where nothing changed
     #[arg(long)]
     force: bool,
-    /// Build the Edge Functions' module alone, with these features of the crate `edge`: for tests.
+    /// Build the Edge Functions' module alone, with these features of the crate `edge`: for tests
     #[arg(long, value_delimiter = ',', requires = "out")]
     features: Vec<String>,
-    /// Build the Edge Functions' module alone, and write it there, relative to the repository.
+    /// Build the Edge Functions' module alone, and write it there, relative to the repository
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -45,5 +50,6 @@ fn run(options: Options) -> Result<()> {
         return functions::build(root, &root.join(out), &options.features, options.force);
     }
     functions::build(root, &root.join("supabase/functions/_shared/wasm"), &[], options.force)?;
-    package::build(root, options.force)
+    element::build(root, options.force)?;
+    if options.pack { package::build(root, options.force) } else { Ok(()) }
 }

@@ -1,5 +1,7 @@
 //! Where the checkout is that a program is run from.
 
+#![allow(clippy::disallowed_methods, reason = "for programs that Cargo runs: nothing that becomes WASM asks")]
+
 use std::path::{Path, PathBuf};
 
 /// Cargo says so when it runs a program or a test; what a program was built from may be another one, if the directory

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL("./", import.meta.url));
-export const packageDirectory = join(here, "../package");
+export const packageDirectory = join(here, "../../cli/package");
 export const tools = join(here, "../../../scripts/node_modules");
 
 export class Projects {
@@ -32,7 +32,7 @@ export class Projects {
     const project = new Project();
     project.directory = join(this.directory, name);
     const modules = join(project.directory, "node_modules");
-    const into = join(modules, "google-calendar-integration");
+    const into = join(modules, "google-calendar-webhooks");
     await mkdir(into, { recursive: true });
     await run("tar", ["-xzf", join(this.directory, this.packed.filename), "--strip-components=1", "-C", into]);
     for (const dependency of dependencies) {

@@ -11,7 +11,7 @@ use crate::migrations::{self, Fate};
 use crate::payload::{Migration, Payload};
 use crate::plan::{Change, Plan, readable};
 use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
-use crate::record::{RECORD, Record, hash, is_same};
+use crate::record::{PACKAGE, RECORD, Record, hash, is_same};
 
 /// The project's own function that ours call.
 const RECALCULATION: &str = "recalculate-schedule";
@@ -26,7 +26,12 @@ pub fn install(payload: &Payload, project: &Project<'_>, replace: bool, now: &st
         payload,
         project,
         replace,
-        record: Record { files: BTreeMap::new(), writing: BTreeMap::new(), ..known.clone() },
+        record: Record {
+            package: PACKAGE.to_owned(),
+            files: BTreeMap::new(),
+            writing: BTreeMap::new(),
+            ..known.clone()
+        },
         known,
         replaced: BTreeSet::new(),
         lacking: Vec::new(),

@@ -1,7 +1,7 @@
 // A page without React.
 
 import { createClient } from "@supabase/supabase-js";
-import { GoogleCalendarIntegration } from "google-calendar-integration";
+import { GoogleCalendarIntegration } from "google-calendar-webhooks/element";
 
 const element = document.querySelector("google-calendar-integration");
 if (element) {

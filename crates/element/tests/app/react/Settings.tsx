@@ -2,8 +2,8 @@
 
 import { useRef, useState } from "react";
 
-import "google-calendar-integration";
-import type { CalendarConnection, GoogleCalendarIntegration } from "google-calendar-integration";
+import "google-calendar-webhooks/element";
+import type { CalendarConnection, GoogleCalendarIntegration } from "google-calendar-webhooks/element";
 
 import { supabase } from "./supabase";
 

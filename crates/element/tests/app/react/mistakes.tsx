@@ -1,6 +1,6 @@
 // What the types must refuse.
 
-import type { GoogleCalendarIntegration } from "google-calendar-integration";
+import type { GoogleCalendarIntegration } from "google-calendar-webhooks/element";
 
 export const mistakes = [
   // @ts-expect-error There is no such text.

@@ -5,7 +5,7 @@ import { renderToString as renderReact } from "react-dom/server";
 import { createSSRApp, h } from "vue";
 import { renderToString as renderVue } from "vue/server-renderer";
 
-import { GoogleCalendarIntegration } from "google-calendar-integration";
+import { GoogleCalendarIntegration } from "google-calendar-webhooks/element";
 
 const properties = { client: {}, class: "settings" };
 console.log(typeof GoogleCalendarIntegration);
