@@ -42,7 +42,7 @@ export function replace(path, content) {
   const partial = join(dirname(path), `.calendar-webhooks-${randomUUID()}`);
   const { mode } = fs.statSync(path, { throwIfNoEntry: false }) ?? {};
   try {
-    fs.writeFileSync(partial, content, { flag: "wx" });
+    fs.writeFileSync(partial, content, { flag: "wx", mode: mode ?? 0o666 });
     if (mode !== undefined) fs.chmodSync(partial, mode);
     fs.renameSync(partial, path);
   } catch (error) {
@@ -136,7 +136,7 @@ export function run(json) {
   try {
     const outputs = isCaptured ? "pipe" : "inherit";
     const ended = spawnSync(
-      program === "node" ? node() : program,
+      program,
       given.map(({ text }) => text ?? file.path),
       {
         stdio: [file?.descriptor ?? "ignore", outputs, outputs],
@@ -151,11 +151,6 @@ export function run(json) {
   } finally {
     file?.remove();
   }
-}
-
-/** The one that runs this, unless it is Deno or Bun. */
-function node() {
-  return process.versions.deno || process.versions.bun ? "node" : process.execPath;
 }
 
 /** A file that nobody else can read. Where it can be had, one without a name, of which nothing is left whatever happens. */

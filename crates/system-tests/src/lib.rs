@@ -30,6 +30,6 @@ pub use connection::{Connection, is_epoch, time};
 pub use function::{FUNCTIONS, RECEIVE, REFRESH, SETUP};
 pub use google::Channel;
 pub use patience::{until, within};
-pub use program::program;
+pub use program::{command, node, package_in, typed};
 pub use project::Project;
 pub use recalculate::Run;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dev_stack::{Config, Stack};
 use local_supabase::Backend;
 use serde_json::{Value, json};
-use system_tests::{Caller, Connection, Project, REFRESH, program, until};
+use system_tests::{Caller, Connection, Project, REFRESH, command, until};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -189,7 +189,7 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str], changes: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(program("doctor"));
+        let mut command = Command::from(command("doctor"));
         command
             .args(arguments)
             .current_dir(self.directory.path())

@@ -1,25 +1,25 @@
 //! Programs under test and the real Supabase CLI, away from this machine's own settings.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use local_supabase::repository;
-use system_tests::program;
+use machine::terminal::quoted;
+use system_tests::{command, node, package_in};
 use tempfile::TempDir;
 
-pub(crate) fn install() -> PathBuf {
-    program("install")
+pub(crate) fn install() -> Command {
+    command("install")
 }
 
-pub(crate) fn uninstall() -> PathBuf {
-    program("uninstall")
+pub(crate) fn uninstall() -> Command {
+    command("uninstall")
 }
 
-pub(crate) fn deploy() -> PathBuf {
-    program("deploy")
+pub(crate) fn deploy() -> Command {
+    command("deploy")
 }
 
 /// A home directory of its own, and a `node` that notes with which arguments it is called.
@@ -46,11 +46,13 @@ impl Home {
         self.directory.path().join(name)
     }
 
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let path = std::env::var("PATH").unwrap();
-        let mut command = Command::new(program);
+    /// Keeps a command away from this machine's settings; the one of the package also from Rust.
+    pub(crate) fn command(&self, mut command: Command) -> Command {
+        let path = std::env::var_os("PATH").unwrap();
+        let is_for_all = |directory: &PathBuf| package_in().is_none() || !directory.join("cargo").exists();
+        let path = [self.path("bin")].into_iter().chain(std::env::split_paths(&path).filter(is_for_all));
         command
-            .env("PATH", format!("{}:{path}", self.path("bin").display()))
+            .env("PATH", std::env::join_paths(path).unwrap())
             .env("SUPABASE_HOME", self.directory.path())
             .env("SUPABASE_TELEMETRY_DISABLED", "1")
             .env("SUPABASE_NO_UPDATE_NOTIFIER", "1")
@@ -70,7 +72,7 @@ impl Home {
 
     /// The real CLI.
     pub(crate) fn supabase(&self, workdir: &Path, arguments: &[&str]) -> Said {
-        let mut command = self.command(repository().join("scripts/node_modules/.bin/supabase"));
+        let mut command = self.command(supabase());
         said(command.args(arguments).arg("--workdir").arg(workdir))
     }
 
@@ -85,12 +87,15 @@ impl Home {
     }
 }
 
-fn node() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join("node"))
-        .find(|node| node.is_file())
-        .expect("node")
+/// The real CLI.
+pub(crate) fn supabase() -> Command {
+    Command::new(repository().join("scripts/node_modules/.bin/supabase"))
+}
+
+/// A command line as it is to be typed.
+fn command_line(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// What a program printed, on both channels.
@@ -131,11 +136,14 @@ pub(crate) fn said(command: &mut Command) -> Said {
     Said { code: status.code(), text }
 }
 
-/// As a person at a terminal who types this.
-pub(crate) fn said_on_terminal(home: &Home, command_line: &str, typed: &str) -> Said {
+/// As a person at a terminal who types this command, with the variables that it was given besides, and then this.
+pub(crate) fn said_on_terminal(home: &Home, command: &Command, typed: &str) -> Said {
     use std::io::Write as _;
-    let mut command = home.command("script");
-    command.args(["--quiet", "--return", "--command", command_line, "/dev/null"]);
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command_line(command), "/dev/null"]);
+    let variables: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut command = home.command(script);
+    command.envs(variables);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
     let Output { status, stdout, .. } = child.wait_with_output().unwrap();

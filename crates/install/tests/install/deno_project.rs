@@ -1,5 +1,7 @@
 //! A project whose own Deno checks, lints and formats everything below `supabase/functions`.
 
+use std::process::Command;
+
 use local_supabase::{Deno, deno};
 
 use crate::cli::said;
@@ -31,7 +33,7 @@ fn nothing_of_ours_is_found_or_refused() {
                     "supabase/functions/setup-calendar-webhook",
                 ],
             ] {
-                let mut command = sandbox.home.command(deno(version).unwrap());
+                let mut command = sandbox.home.command(Command::new(deno(version).unwrap()));
                 // Nothing may have to be fetched.
                 command
                     .args(arguments)

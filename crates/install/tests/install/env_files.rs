@@ -34,7 +34,7 @@ fn read_by_the_cli(file: &str) -> BTreeMap<String, String> {
     let home = Home::new();
     let api = ManagementApi::start();
     std::fs::write(home.path("env"), file).unwrap();
-    let mut command = home.command(local_supabase::repository().join("scripts/node_modules/.bin/supabase"));
+    let mut command = home.command(crate::cli::supabase());
     command.args(["secrets", "set", "--yes", "--workdir"]).arg(home.path("bin"));
     command.arg(format!("--remote={PROJECT}")).arg("--env-file").arg(home.path("env"));
     crate::cli::said(command.envs(api.environment(&home))).succeeded();

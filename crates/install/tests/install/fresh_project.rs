@@ -1,6 +1,7 @@
 use std::fs;
 
 use install::Payload;
+use system_tests::{package_in, typed};
 use toml_edit::DocumentMut;
 
 use crate::cli::{self, said, said_on_terminal};
@@ -34,7 +35,7 @@ fn a_path_with_a_space_is_told_as_it_is_to_be_typed() {
     sandbox.write("my app/supabase/config.toml", &sandbox.read(CONFIG));
     let app = sandbox.path("my app");
     let mut command = sandbox.home.command(cli::install());
-    let typed = format!("scripts/deploy --workdir '{}'", app.display());
+    let typed = format!("{} --workdir '{}'", typed("deploy"), app.display());
     said(command.arg("--into").arg(&app).arg("--yes")).succeeded().with(&typed);
 }
 
@@ -104,13 +105,14 @@ fn without_a_terminal_somebody_must_have_agreed() {
 fn on_a_terminal_it_asks() {
     let sandbox = Sandbox::fresh();
     let before = sandbox.tree();
-    let command_line = format!("{} --into {}", cli::install().display(), sandbox.root().display());
-    said_on_terminal(&sandbox.home, &command_line, "\n")
+    let mut install = cli::install();
+    install.arg("--into").arg(sandbox.root());
+    said_on_terminal(&sandbox.home, &install, "\n")
         .failed()
         .with("Do this? --diff shows every line. [y/N]")
         .with("nothing was written");
     assert_same(&sandbox.tree(), &before);
-    said_on_terminal(&sandbox.home, &command_line, "y\n").succeeded().with("Done.");
+    said_on_terminal(&sandbox.home, &install, "y\n").succeeded().with("Done.");
     assert!(sandbox.has(SETUP));
 }
 
@@ -190,6 +192,10 @@ fn a_directory_that_is_no_project_is_refused() {
     let mut inside = sandbox.home.command(cli::install());
     said(inside.args(["--into", "supabase"]).current_dir(sandbox.root())).failed().with("name its root, .");
     into("supabase/functions").failed().with("supabase init");
-    let repository = local_supabase::repository();
-    said(sandbox.home.command(cli::install()).arg("--into").arg(repository)).failed().with("this repository");
+    if package_in().is_none() {
+        let repository = local_supabase::repository();
+        said(sandbox.home.command(cli::install()).arg("--into").arg(repository))
+            .failed()
+            .with("this repository");
+    }
 }

@@ -3,18 +3,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use dev_stack::{Config, Stack};
 use local_supabase::{Backend, extensions, repository};
 use serde_json::Value;
-use system_tests::Project;
+use system_tests::{Project, package_in};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::{Said, said};
+use crate::cli::{self, Said, said};
 use crate::management_api::{ManagementApi, PROJECT};
 use crate::sandbox::{FUNCTIONS, Sandbox};
 
@@ -79,7 +80,11 @@ impl Hosted {
 
     /// Runs the whole script, and puts online what the CLI publishes meanwhile.
     async fn deploy(&mut self) -> Said {
-        let mut command = self.sandbox.home.command(repository().join("scripts/deploy"));
+        let deploy = match package_in() {
+            Some(_) => cli::deploy(),
+            None => Command::new(repository().join("scripts/deploy")),
+        };
+        let mut command = self.sandbox.home.command(deploy);
         let database = format!("{}?sslmode=disable", self.stack.database_url().unwrap());
         command
             .arg("--workdir")
