@@ -18,6 +18,7 @@ const DIRECTORIES: [(&str, &str); 3] = [
 ];
 /// What npm shows of the package, which is not part of its command line.
 const DESCRIPTION: [&str; 2] = ["package.json", "README.md"];
+const TEXTS: [&str; 2] = ["LICENSE", "CHANGELOG.md"];
 /// In bytes.
 const LARGEST: usize = 3_000_000;
 
@@ -44,7 +45,12 @@ pub(crate) fn build(root: &Path, force: bool) -> Result<()> {
     for file in DESCRIPTION {
         fs::rename(out.join("cli").join(file), out.join(file))?;
     }
-    fs::copy(root.join("LICENSE"), out.join("LICENSE"))?;
+    for file in TEXTS {
+        // There are no changes to tell before the first release.
+        if root.join(file).exists() {
+            fs::copy(root.join(file), out.join(file))?;
+        }
+    }
     fs::write(out.join("cli/cli.js"), glue)?;
     fs::write(out.join("cli/cli.wasm"), &wasm)?;
 

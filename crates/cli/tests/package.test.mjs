@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
 import { promisify } from "node:util";
@@ -81,6 +82,20 @@ it("it starts within 0.4 s", () => {
     return performance.now() - started;
   });
   assert.ok(Math.min(...times) <= 400, `${times} ms`);
+});
+
+it("under Deno it does the same", (test) => {
+  const tools = new URL("../../../scripts/node_modules/@deno/", import.meta.url);
+  const deno = readdirSync(tools).map((platform) => new URL(`${platform}/deno`, tools).pathname)[0];
+  const project = mkdtempSync(join(tmpdir(), "of deno "));
+  test.after(() => rmSync(project, { recursive: true }));
+  mkdirSync(join(project, "supabase"));
+  writeFileSync(join(project, "supabase/config.toml"), 'project_id = "x"\n');
+  const run = (...words) => spawnSync(deno, ["run", "--allow-all", program, ...words], { cwd: project, encoding: "utf8" });
+  assert.match(run("install", "--yes").stdout, /\nDone\./);
+  assert.match(run("doctor", "--url", "http://127.0.0.1:1").stdout, /✗ project .* it refuses connections\n/);
+  assert.match(run("uninstall", "--yes").stdout, /\nDone\./);
+  assert.deepEqual(readdirSync(join(project, "supabase")), ["config.toml"]);
 });
 
 it("help is as wide as the terminal, and no wider than is easy to read", async () => {

@@ -92,7 +92,7 @@ impl Problem {
             Self::Misconfigured(misconfigured) => return misconfigured.to_string(),
             Self::AuthUnavailable => "Supabase Auth did not answer; try again",
             Self::DatabaseRefused => {
-                "the database refuses what this function asks of it; the function's log and scripts/doctor say why"
+                "the database refuses what this function asks of it; the function's log and the doctor say why"
             }
             Self::AnotherProject => {
                 "another database asks for this sweep, as a copy of this project's does: schedule sweeps there with the \

@@ -63,9 +63,9 @@ impl Record {
         let record: Self = toml_edit::de::from_slice(&content).with_context(damaged)?;
         ensure!(
             record.version == VERSION && !is_newer(&record.package, PACKAGE),
-            "{} was installed by a newer version than this one, {PACKAGE}: \
+            "{RECORD} says that a newer version than this one, {PACKAGE}, was installed: {}. Take that one: \
              npx google-calendar-webhooks@latest, or in a clone `git pull`",
-            if record.package.is_empty() { "this" } else { &record.package }
+            record.package
         );
         let moved = record.moved.iter().flat_map(|(to, from)| [to, from]);
         let paths = record.files.keys().chain(record.migrations.keys()).chain(record.writing.keys());

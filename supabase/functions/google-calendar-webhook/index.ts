@@ -1,4 +1,4 @@
-// Put here by scripts/install, in a style of its own.
+// Put here by google-calendar-webhooks, in a style of its own.
 // deno-lint-ignore-file
 // deno-fmt-ignore-file
 import { serve } from "../_shared/serve.ts";

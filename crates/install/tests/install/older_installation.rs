@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::sandbox::{CONFIG, SERVE, Sandbox, older_payload, payload};
+use crate::sandbox::{CONFIG, RECORD, SERVE, Sandbox, older_payload, payload};
 
 const RETIRED: &str = "supabase/functions/_shared/old/retired.ts";
 
@@ -74,4 +74,38 @@ fn an_update_adds_no_table_twice() {
     let sandbox = older();
     sandbox.install(&["--yes"]).succeeded();
     assert_eq!(sandbox.read(CONFIG).matches("[functions.setup-calendar-webhook]").count(), 1);
+}
+
+/// The record as a package of another version has left it.
+fn recorded_by(sandbox: &Sandbox, version: &str) -> String {
+    let ours = format!("package = \"{}\"", env!("CARGO_PKG_VERSION"));
+    let record = sandbox.read(RECORD);
+    assert!(record.contains(&ours), "{record}");
+    record.replace(&ours, &format!("package = \"{version}\""))
+}
+
+#[test]
+fn the_record_tells_the_version_from_then_on() {
+    let sandbox = older();
+    let before = recorded_by(&sandbox, "0.0.9");
+    sandbox.write(RECORD, &before);
+    sandbox.install(&["--yes"]).succeeded().with(&format!("  change  {RECORD}"));
+    recorded_by(&sandbox, "");
+    sandbox.install(&[]).succeeded().with("Nothing to do");
+
+    // As it was before it told.
+    sandbox.write(RECORD, &recorded_by(&sandbox, "").replace("package = \"\"\n", ""));
+    sandbox.install(&["--yes"]).succeeded().with(&format!("  change  {RECORD}"));
+    recorded_by(&sandbox, "");
+}
+
+#[test]
+fn what_a_newer_version_has_installed_is_left_alone() {
+    let sandbox = Sandbox::installed();
+    sandbox.write(RECORD, &recorded_by(&sandbox, "99.0.0"));
+    let before = sandbox.tree();
+    for said in [sandbox.install(&["--yes", "--replace"]), sandbox.uninstall(&["--yes"])] {
+        said.failed().with("was installed: 99.0.0.").with("@latest");
+    }
+    assert_eq!(sandbox.tree(), before);
 }
