@@ -77,8 +77,8 @@ begin
   if unfit is not null then
     raise exception 'public.calendar_connections exists, but its columns do not fit: %', unfit
       using hint = 'Add what is missing, convert the rest, and rename columns of your own that have a name of ours (see '
-        'the README, "The table"), then apply this migration again. Seconds since 1970: alter table '
-        'public.calendar_connections alter column expires_at type timestamptz using to_timestamp(expires_at). '
+        'supabase/README.md of google-calendar-webhooks, "The table"), then apply this migration again. Seconds since '
+        '1970: alter table public.calendar_connections alter column expires_at type timestamptz using to_timestamp(expires_at). '
         'Milliseconds: using to_timestamp(expires_at / 1000.0). A timestamp without time zone: using expires_at at time '
         'zone ''UTC''.';
   end if;

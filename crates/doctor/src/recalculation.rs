@@ -61,7 +61,7 @@ fn explain(code: &str) -> (&'static str, &'static str) {
         ),
         "recalculate_400" | "recalculate_422" => (
             "it does not understand what it is asked",
-            "compare what it expects with the README: user_id, userId, connection_id, reason, request_id",
+            "compare what it expects with what it is sent: user_id, userId, connection_id, reason, request_id",
         ),
         "recalculate_503" => {
             ("it does not start", "read its log in the dashboard: Edge Functions, recalculate-schedule, Logs")

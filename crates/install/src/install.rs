@@ -243,8 +243,9 @@ impl Installation<'_> {
             None
         } else if !is_there {
             Some(format!(
-                "{FUNCTIONS}/{RECALCULATION}: it is yours to write, and is called for each change (README, \"What \
-                 recalculate-schedule must accept\"); --with-sample writes one to start from"
+                "{FUNCTIONS}/{RECALCULATION}: it is yours to write, and is called for each change \
+                 (supabase/README.md of google-calendar-webhooks, \"What recalculate-schedule must accept\"); \
+                 --with-sample writes one to start from"
             ))
         } else if config_toml::verify_jwt(config, RECALCULATION)? {
             Some(format!(

@@ -598,9 +598,9 @@ async fn the_newest_answer_to_the_schedule_is_shown_and_no_other() {
     assert_eq!(kept, 2);
 }
 
-/// The README's recipe, as it stands there: the statements that are indented.
+/// The recipe of supabase/README.md, as it stands there: the statements that are indented.
 fn recipe() -> String {
-    let readme = std::fs::read_to_string(local_supabase::repository().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(local_supabase::repository().join("supabase/README.md")).unwrap();
     let start = readme.find("    create function tell_of_dead_consent()").expect("the recipe");
     let lines = readme[start..].lines().take_while(|line| line.starts_with("    "));
     lines.collect::<Vec<_>>().join("\n")

@@ -63,7 +63,7 @@ fn a_sweep_does_as_much_as_the_readme_says() {
     let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     let Swept { synced, looked, renewed, .. } = swept;
     let limit = format!("A sweep makes at most {synced} runs, {looked} looks and {renewed} renewals");
-    assert!(include_str!("../../../../README.md").contains(&limit), "{limit}");
+    assert!(include_str!("../../../../supabase/README.md").contains(&limit), "{limit}");
 }
 
 #[test]
