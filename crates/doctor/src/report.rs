@@ -60,7 +60,7 @@ impl Reporter {
         format!("{sign} {}{code}", outcome.repair.describe())
     }
 
-    /// One object; the README documents it.
+    /// One object; scripts/README.md documents it.
     pub fn json(&self, url: &str, examination: &Examination, outcomes: Option<&[Outcome]>) -> Json {
         let [well, wrong, unknown] = counts(&examination.checks);
         let mut report = json!({
