@@ -44,8 +44,8 @@ it("the package holds all that the element loads, and nothing that is larger tha
   assert.ok(WebAssembly.validate(wasm));
   const kilobytes = (bytes) => Math.round(gzipSync(bytes, { level: 9 }).length / 1000);
   const told = `${kilobytes(javascript)} KB after gzip and draws the panel at once; behind it comes \`module.js\` with the WASM, ${kilobytes(module)} KB after gzip, ${kilobytes(wasm)} of them WASM`;
-  const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
-  assert.ok(readme.replace(/\s+/g, " ").includes(told), `README.md does not say: ${told}`);
+  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
+  assert.ok(readme.replace(/\s+/g, " ").includes(told), `crates/element/README.md does not say: ${told}`);
   assert.ok(kilobytes(module) <= 45, `${kilobytes(module)} KB`);
 });
 

@@ -442,7 +442,7 @@ it("a theme's class or data-theme makes it as dark as the page, unless color-sch
   assert.equal(await html({ class: "light" }, { main: { style: "color-scheme: dark" } }), dark);
 });
 
-/** What shadcn/ui writes into a new app's globals.css, in its default theme, and the mapping of the README. */
+/** What shadcn/ui writes into a new app's globals.css, in its default theme, and the mapping of crates/element/README.md. */
 const shadcn = `
   :root {
     --radius: 0.625rem; --background: oklch(1 0 0); --foreground: oklch(0.145 0 0);
@@ -459,8 +459,8 @@ const shadcn = `
   body { background: var(--background); color: var(--foreground); }
 `;
 
-it("shadcn/ui's variables theme it as the README says, light and dark", async (test) => {
-  const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
+it("shadcn/ui's variables theme it as its README says, light and dark", async (test) => {
+  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
   const [mapping] = readme.match(/google-calendar-integration \{[^}]*--primary[^}]*\}/);
   for (const theme of ["light", "dark"]) {
     const scene = await Scene.open(test, browser, {
