@@ -40,7 +40,8 @@ fn every_script_that_is_named_is_there() {
             }
             let name = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
             let path = after.split(|letter: char| !name(letter)).next().unwrap().trim_end_matches('.');
-            assert!(root().join(path).exists(), "{page}: {path}");
+            let is_installed = path.starts_with("scripts/node_modules/");
+            assert!(is_installed || root().join(path).exists(), "{page}: {path}");
         }
     }
 }
