@@ -285,6 +285,16 @@ mod tests {
         ("GOOGLE_CLIENT_SECRET", "secret"),
     ];
 
+    #[test]
+    fn the_readme_explains_every_variable() {
+        let readme = include_str!("../../../supabase/README.md");
+        let (_, rest) = readme.split_once("\n## Environment\n").unwrap();
+        let (environment, _) = rest.split_once("\n## ").unwrap();
+        for name in VARIABLES {
+            assert!(environment.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
     fn parse(more: &[(&str, &str)]) -> Result<Configuration, Misconfigured> {
         let mut environment = Environment::from(ENVIRONMENT);
         environment.0.extend(more.iter().map(|(name, value)| (name.to_string(), value.to_string())));

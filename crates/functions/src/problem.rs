@@ -162,8 +162,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_says_who_can_mend_a_failure() {
+    fn a_status_says_who_can_mend_a_failure_and_is_the_one_in_the_readme() {
         use RenewalFailure as Failure;
+        let readme = include_str!("../../../supabase/README.md");
         for (failure, status) in [
             (Failure::ReconnectRequired, 409),
             (Failure::PermissionMissing, 409),
@@ -182,6 +183,8 @@ mod tests {
             let answer = Problem::Refused(Refusal::Failed(failure)).answer();
             assert_eq!(answer.status, status, "{failure:?}");
             assert!(answer.body.unwrap().contains(failure.code()), "{failure:?}");
+            let (row, code) = (format!("| {status} | "), format!("`{}`", failure.code()));
+            assert!(readme.lines().any(|line| line.starts_with(&row) && line.contains(&code)), "{failure:?}");
         }
     }
 }
