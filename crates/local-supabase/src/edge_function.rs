@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::imports;
 use crate::output::Output;
 use crate::process::{Process, accepts_connections, free_port};
 
@@ -185,6 +186,8 @@ struct Launch {
     working_directory: PathBuf,
     /// What of Deno's options says where imports lead.
     imports: Vec<OsString>,
+    /// An import map for machines that do not reach jsr.io, if that helps.
+    without_jsr: Option<PathBuf>,
     readable: PathBuf,
     entry: PathBuf,
 }
@@ -212,17 +215,31 @@ impl Launch {
                 vec![if is_map { "--import-map" } else { "--config" }.into(), path.into()]
             }
         };
+        let without_jsr = match imports::from_npm(source.imports.as_deref(), index) {
+            Some(map) => {
+                let path = runtime.directory.join(format!("{}.imports.json", source.name));
+                fs::write(&path, map.to_string())?;
+                Some(path)
+            }
+            None => None,
+        };
         let working_directory = source.entrypoint.parent().map(Path::to_owned).unwrap_or_default();
         let readable = source.functions.clone();
-        Ok(Self { runtime: runtime.clone(), working_directory, imports, readable, entry })
+        Ok(Self { runtime: runtime.clone(), working_directory, imports, without_jsr, readable, entry })
     }
 
     /// Starts the function; what it imports from elsewhere is downloaded once.
     async fn launch(&self, output: &Output) -> Result<(Process, Running)> {
         match self.serve(output).await {
             Err(error) if format!("{error:#}").contains(NOT_DOWNLOADED) => {
-                self.download(output).await?;
-                self.serve(output).await
+                let Err(error) = self.download(output).await else { return self.serve(output).await };
+                let is_of_jsr = format!("{error:#}").contains("jsr.io");
+                let Some(map) = &self.without_jsr.as_ref().filter(|_| is_of_jsr) else { return Err(error) };
+                output.line("jsr.io is not reached: what it has of Supabase is taken from npm");
+                let imports = vec!["--no-config".into(), "--import-map".into(), map.into()];
+                let instead = Self { imports, ..self.clone() };
+                instead.download(output).await?;
+                instead.serve(output).await
             }
             outcome => outcome,
         }

@@ -15,6 +15,7 @@ mod cron;
 mod edge_function;
 pub mod extensions;
 mod gateway;
+mod imports;
 mod keys;
 mod lite;
 mod npm_tools;

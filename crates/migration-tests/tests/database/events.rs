@@ -334,12 +334,10 @@ async fn a_user_sees_what_befell_their_own_connections_and_nobody_elses() {
 
 /// How Supabase Auth deletes a user: a role that has no business in the schema `public`.
 const AUTH: &str = "
-create table auth.users (id uuid primary key);
-create role supabase_auth_admin noinherit;
 grant usage on schema auth to supabase_auth_admin;
 grant all on auth.users to supabase_auth_admin;
 revoke usage on schema public from public;
-insert into auth.users select unnest(array['00000000-0000-0000-0000-000000000007',
+insert into auth.users (id) select unnest(array['00000000-0000-0000-0000-000000000007',
                                            '00000000-0000-0000-0000-000000000008']::uuid[]);
 alter table public.calendar_connections add foreign key (user_id) references auth.users on delete cascade;";
 
