@@ -19,7 +19,7 @@ pub(crate) fn from_npm(own: Option<&Path>, entrypoint: &Path) -> Option<Value> {
 
     let mut imports = Map::new();
     let mut is_changed = false;
-    for (name, target) in own["imports"].as_object().into_iter().flatten() {
+    for (name, target) in own.get("imports").and_then(Value::as_object).into_iter().flatten() {
         let target = target.as_str().unwrap_or_default();
         let replaced = at_npm(target);
         is_changed |= replaced.is_some();

@@ -267,7 +267,6 @@ async fn a_host_table_that_lacks_a_column_is_named_with_it_and_left_alone() {
 
 /// Types that a host may have made.
 const TYPES: &str = "
-create schema extensions;
 create extension citext schema extensions;
 create type public.provider as enum ('google', 'outlook');
 create domain public.token as text check (value <> '');
