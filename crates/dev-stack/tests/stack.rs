@@ -7,12 +7,14 @@
     reason = "in a test a panic is the report, and a deadline needs the clock"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use dev_stack::{Config, Stack};
 use local_supabase::{Backend, Deno, Keys};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -388,6 +390,93 @@ async fn the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(stack: 
     );
 }
 
+/// What a browser does on the fake's consent page, whose address an attacker or a bad app may have changed.
+async fn consent(stack: &Stack, url: &str, decision: &str, changes: &[(&str, &str)]) -> Value {
+    let fake = url.replace("https://accounts.google.com", &stack.google().url());
+    let mut form: BTreeMap<String, String> = Url::parse(&fake).unwrap().query_pairs().into_owned().collect();
+    let given = [("email", "zoe@example.com"), ("decision", decision)];
+    form.extend(given.iter().chain(changes).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    let answer = client.post(fake).form(&form).send().await.unwrap();
+    let returned = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+    assert!(returned.as_str().starts_with("http://127.0.0.1/calendar/connected?"), "{returned}");
+    let query: BTreeMap<String, String> = returned.query_pairs().into_owned().collect();
+    json!(query)
+}
+
+async fn the_sample_app_connects_calendars(stack: &Stack) {
+    let (zoe, eve) = (sign_up(stack, "zoe@example.com").await, sign_up(stack, "mallory@example.com").await);
+    let call = async |function: &str, user: &User, body: &Value| {
+        let request = request(stack, Method::POST, &format!("/functions/v1/google-oauth-{function}"))
+            .header("apikey", stack.keys().publishable.as_str())
+            .bearer_auth(&user.token)
+            .json(body);
+        json(request).await
+    };
+    let start = async |reason: &str| {
+        let body = json!({ "redirect_uri": "http://127.0.0.1/calendar/connected", "reason": reason });
+        let (status, answer) = call("start", &zoe, &body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["url"].as_str().unwrap().to_owned()
+    };
+    let rows = async || {
+        let path = format!("/rest/v1/calendar_connections?user_id=eq.{}", zoe.id);
+        json(request(stack, Method::GET, &path).header("apikey", service_key(stack))).await.1
+    };
+
+    let url = start("connect").await;
+    for part in
+        ["access_type=offline", "prompt=consent&", "login_hint=zoe%40example.com", "auth%2Fcalendar.events"]
+    {
+        assert!(url.contains(part), "{part} is not in {url}");
+    }
+    assert!(start("add").await.contains("prompt=select_account+consent"));
+    let refused = async |user: &User, returned: &Value, status: u16, code: &str| {
+        let (seen, answer) = call("callback", user, returned).await;
+        assert_eq!((seen.as_u16(), answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
+    };
+    refused(&zoe, &consent(stack, &url, "deny", &[]).await, 409, "consent_denied").await;
+    refused(&zoe, &consent(stack, &url, "allow", &[("scope", "openid")]).await, 409, "permission_missing")
+        .await;
+    let online = consent(stack, &url, "allow", &[("access_type", "online")]).await;
+    refused(&zoe, &online, 502, "refresh_token_missing").await;
+    let good = consent(stack, &url, "allow", &[]).await;
+    refused(&eve, &good, 403, "another_user").await;
+    let mut forged = good.clone();
+    forged["state"] = json!(good["state"].as_str().unwrap().replacen("ey", "fy", 1));
+    refused(&zoe, &forged, 400, "state_invalid").await;
+    refused(&zoe, &json!({ "code": "4/any" }), 400, "state_invalid").await;
+    assert_eq!(rows().await, json!([]));
+
+    let (status, answer) = call("callback", &zoe, &good).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let first = rows().await;
+    assert_eq!(
+        (first[0]["id"].clone(), first[0]["user_id"].clone()),
+        (answer["connection_id"].clone(), json!(zoe.id))
+    );
+    // A code counts once; another consent is written over the first.
+    refused(&zoe, &good, 502, "google_rejected").await;
+    let again = consent(stack, &start("reconnect").await, "allow", &[]).await;
+    assert_eq!(call("callback", &zoe, &again).await.0, StatusCode::OK);
+    let second = rows().await;
+    assert_eq!((second[0]["id"].clone(), second[1].clone()), (first[0]["id"].clone(), Value::Null));
+    assert_ne!(second[0]["refresh_token"], first[0]["refresh_token"]);
+
+    // After the user has changed sessions the page calls as the user, and acts on that user alone.
+    let recalculate = request(stack, Method::POST, "/functions/v1/recalculate-schedule")
+        .header("apikey", stack.keys().publishable.as_str())
+        .bearer_auth(&zoe.token)
+        .json(&json!({ "user_id": eve.id }));
+    assert_eq!(json(recalculate).await, (StatusCode::OK, json!({ "moved": 0 })));
+    for function in ["start", "callback"] {
+        let service = request(stack, Method::POST, &format!("/functions/v1/google-oauth-{function}"))
+            .header("apikey", service_key(stack))
+            .json(&json!({}));
+        assert_eq!(json(service).await.1["error"]["code"], "user_required");
+    }
+}
+
 /// The calendar as its owner sees it: ids, and what else there is to see.
 async fn seen_by(planned: &Planned) -> (Vec<String>, Vec<String>) {
     let list = Client::new().get(&planned.events).bearer_auth(&planned.access_token);
@@ -451,6 +540,7 @@ async fn the_lite_backend_serves_users_functions_and_the_sample_app() {
     the_sample_app_tells_runs_that_overlap(&stack).await;
     the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
     the_sample_app_writes_sessions_into_the_calendar_in_either_style(&stack).await;
+    the_sample_app_connects_calendars(&stack).await;
     a_killed_function_comes_back(&stack).await;
     assert!(stack.sql("select 1", &[]).await.is_err());
     stack.stop().await;
@@ -472,6 +562,7 @@ async fn the_postgrest_backend_serves_users_functions_and_the_sample_app() {
     the_sample_app_tells_runs_that_overlap(&stack).await;
     the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(&stack).await;
     the_sample_app_writes_sessions_into_the_calendar_in_either_style(&stack).await;
+    the_sample_app_connects_calendars(&stack).await;
     a_killed_function_comes_back(&stack).await;
 
     let rows = stack.sql("select text from notes where text = $1", &[&"mine"]).await.unwrap();
