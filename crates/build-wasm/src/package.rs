@@ -16,7 +16,7 @@ const DIRECTORIES: [(&str, &str); 3] = [
     ("supabase/migrations", "supabase/migrations"),
     (element::OUT, "element"),
 ];
-/// What npm shows of the package, which is not part of its command line.
+/// What npm shows of the package, which is not part of its command line. Both tell the version, as 0.0.0.
 const DESCRIPTION: [&str; 2] = ["package.json", "README.md"];
 const TEXTS: [&str; 2] = ["LICENSE", "CHANGELOG.md"];
 /// In bytes.
@@ -54,10 +54,11 @@ pub(crate) fn build(root: &Path, force: bool) -> Result<()> {
     fs::write(out.join("cli/cli.js"), glue)?;
     fs::write(out.join("cli/cli.wasm"), &wasm)?;
 
-    let manifest = fs::read_to_string(out.join("package.json"))?;
-    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
-    ensure!(manifest.contains("\"version\": \"0.0.0\""), "package.json has no version to fill in");
-    fs::write(out.join("package.json"), manifest.replace("\"version\": \"0.0.0\"", &version))?;
+    for file in DESCRIPTION {
+        let text = fs::read_to_string(out.join(file))?;
+        ensure!(text.contains("0.0.0"), "{file} has no version to fill in");
+        fs::write(out.join(file), text.replace("0.0.0", env!("CARGO_PKG_VERSION")))?;
+    }
 
     let size = size(&out)?;
     ensure!(size <= LARGEST, "the npm package has {size} bytes, and at most {LARGEST} are allowed");

@@ -97,7 +97,7 @@ export function write(descriptor, text) {
     try {
       rest = rest.subarray(fs.writeSync(descriptor, rest));
     } catch (error) {
-      // Whoever reads it is slow, or has gone.
+      // EAGAIN: the reader is slow. Anything else: it has gone.
       if (error.code !== "EAGAIN") return;
       sleep(5);
     }
@@ -154,16 +154,16 @@ export function run(json) {
 }
 
 /** A file that nobody else can read. Where it can be had, one without a name, of which nothing is left whatever happens. */
-function secretFile(content) {
+export function secretFile(content, windows = isWindows) {
   const directory = createTemporaryDirectory();
   const path = join(directory, "secrets");
-  if (isWindows) {
+  if (windows) {
     fs.writeFileSync(path, content, { flag: "wx" });
     return { path, remove: () => removeTemporaryDirectory(directory) };
   }
   const descriptor = fs.openSync(path, "wx+", 0o600);
   removeTemporaryDirectory(directory);
-  // At this place, so that who reads it starts at its beginning.
+  // Written at a place, which leaves the reader at the beginning.
   fs.writeSync(descriptor, content, 0);
   return { path: "/dev/stdin", descriptor, remove: () => fs.closeSync(descriptor) };
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, it } from "node:test";
@@ -52,6 +52,14 @@ it("a program gets a secret in a file that has no name, and its variables beside
   assert.deepEqual(JSON.parse(machine.run(JSON.stringify(process_))), { code: 0, output: "x true GOCSPX-secret\n", errors: "" });
   assert.throws(() => machine.run(JSON.stringify({ ...process_, program: "there-is-no-such-program" })), { code: "ENOENT" });
   assert.deepEqual(readdirSync(tmpdir()).filter((name) => name.startsWith("calendar-webhooks-")), []);
+});
+
+it("on Windows, where every file has a name, a secret is in one of a directory of its own, and gone afterwards", () => {
+  const file = machine.secretFile("GOCSPX-secret", true);
+  assert.equal(readFileSync(file.path, "utf8"), "GOCSPX-secret");
+  assert.equal(statSync(join(file.path, "..")).mode & 0o077, 0, "others may not look into it");
+  file.remove();
+  assert.ok(!existsSync(join(file.path, "..")));
 });
 
 it("a line that is typed is read to its end, and the end of the input is one", () => {

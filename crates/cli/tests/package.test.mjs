@@ -30,6 +30,15 @@ async function shown(columns, command, variables = {}) {
   return stdout.replaceAll("\r", "");
 }
 
+/** A project that is in no folder of the package. */
+function emptyProject(test) {
+  const project = mkdtempSync(join(tmpdir(), "a project "));
+  test.after(() => rmSync(project, { recursive: true }));
+  mkdirSync(join(project, "supabase"));
+  writeFileSync(join(project, "supabase/config.toml"), 'project_id = "x"\n');
+  return project;
+}
+
 function files(directory) {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -84,13 +93,26 @@ it("it starts within 0.4 s", () => {
   assert.ok(Math.min(...times) <= 400, `${times} ms`);
 });
 
+it("the Supabase CLI of the PATH is taken where npm has installed none, if it is new enough", (test) => {
+  const project = emptyProject(test);
+  const deploy = () => {
+    const words = ["deploy", "--yes", "--project-ref", "abcdefghijklmnopqrst", "--skip", "secrets"];
+    const env = { ...process.env, PATH: `${project}/bin:/bin` };
+    return spawnSync(process.execPath, [program, ...words], { cwd: project, env, encoding: "utf8" }).stderr;
+  };
+  assert.match(deploy(), /neither in node_modules nor in the PATH: npm install --save-dev supabase/);
+  mkdirSync(join(project, "bin"));
+  const cli = (version) => writeFileSync(join(project, "bin/supabase"), `#!/bin/sh\necho ${version}\n`, { mode: 0o755 });
+  cli("2.122.1");
+  assert.match(deploy(), /of version 2\.122\.1, and 3 or newer is needed/);
+  cli("3.1.0");
+  assert.match(deploy(), /index\.ts is missing: run npx google-calendar-webhooks install/);
+});
+
 it("under Deno it does the same", (test) => {
   const tools = new URL("../../../scripts/node_modules/@deno/", import.meta.url);
   const deno = readdirSync(tools).map((platform) => new URL(`${platform}/deno`, tools).pathname)[0];
-  const project = mkdtempSync(join(tmpdir(), "of deno "));
-  test.after(() => rmSync(project, { recursive: true }));
-  mkdirSync(join(project, "supabase"));
-  writeFileSync(join(project, "supabase/config.toml"), 'project_id = "x"\n');
+  const project = emptyProject(test);
   const run = (...words) => spawnSync(deno, ["run", "--allow-all", program, ...words], { cwd: project, encoding: "utf8" });
   assert.match(run("install", "--yes").stdout, /\nDone\./);
   assert.match(run("doctor", "--url", "http://127.0.0.1:1").stdout, /✗ project .* it refuses connections\n/);

@@ -88,7 +88,7 @@ impl Installation<'_> {
             if !self.replace {
                 self.conflicts.push(format!(
                     "{directory} is a function of your own: with --replace it makes way (it is moved to {to}, and \
-                     --uninstall moves it back)"
+                     uninstalling moves it back)"
                 ));
                 self.in_the_way.insert(directory);
             } else if self.project.exists(&to) {

@@ -22,8 +22,9 @@ pub struct Project<'a> {
 impl<'a> Project<'a> {
     pub fn open(machine: &'a dyn Machine, directory: &Path) -> Result<Self> {
         if !machine.is_file(&directory.join(CONFIG)) {
-            let parent = directory.parent().filter(|parent| machine.is_file(&parent.join(CONFIG)));
-            let parent = parent.map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
+            let real = machine.real_path(directory).ok();
+            let parent = real.as_deref().and_then(Path::parent);
+            let parent = parent.filter(|parent| machine.is_file(&parent.join(CONFIG)));
             match parent {
                 Some(parent) => bail!(
                     "{} is inside a Supabase project: name its root, {}",

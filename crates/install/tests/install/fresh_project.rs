@@ -190,7 +190,8 @@ fn a_directory_that_is_no_project_is_refused() {
     let into = |path: &str| said(sandbox.home.command(cli::install()).arg("--into").arg(sandbox.path(path)));
     into("supabase").failed().with("name its root");
     let mut inside = sandbox.home.command(cli::install());
-    said(inside.args(["--into", "supabase"]).current_dir(sandbox.root())).failed().with("name its root, .");
+    let root = format!("name its root, {}", sandbox.project().root().display());
+    said(inside.current_dir(sandbox.path("supabase"))).failed().with(&root);
     into("supabase/functions").failed().with("supabase init");
     if package_in().is_none() {
         let repository = local_supabase::repository();
