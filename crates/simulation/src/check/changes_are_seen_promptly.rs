@@ -209,7 +209,9 @@ fn is_made(
     let tried = life.claims.contains_key(&connection) || life.refused_at.is_some();
     // A pause and a resumption meanwhile may have kept it from its claim.
     let undisturbed = record.disturbed_at < asked.at;
-    if in_time && is_owed && undisturbed && !doubts && !tried {
+    // What opened the channel may learn of it late, and sleep for the same run.
+    let relieved = at < life.sleeps_until;
+    if in_time && is_owed && undisturbed && !doubts && !tried && !relieved {
         let what = format!("{} asked for a run that could be made, and made none", life.invocation);
         found.broken(connection, what);
     }

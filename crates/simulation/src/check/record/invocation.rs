@@ -23,6 +23,8 @@ pub(in crate::check) struct Conduct {
     pub(in crate::check) over: bool,
     /// When it was last left without an answer.
     pub(in crate::check) unanswered_at: Option<Instant>,
+    /// Until when it would sleep, unless another in its instance took over.
+    pub(in crate::check) sleeps_until: Instant,
     /// When it was told that nested calls are refused.
     pub(in crate::check) refused_at: Option<Instant>,
     pub(in crate::check) requests: usize,
@@ -104,6 +106,7 @@ impl Conduct {
             crashed: false,
             over: false,
             unanswered_at: None,
+            sleeps_until: Instant::MIN,
             refused_at: None,
             requests: 0,
             runs: 0,
@@ -165,6 +168,7 @@ impl Conduct {
         match deed {
             Deed::Asks(request) => self.asks(at, request),
             Deed::Hears(answer) => self.hears(at, answer),
+            Deed::Sleeps(duration) => self.sleeps_until = at + duration,
             Deed::HearsNothing => self.unanswered_at = Some(at),
             Deed::StandsStill(_) => self.frozen = true,
             Deed::Crashes => self.crashed = true,
