@@ -57,6 +57,13 @@ pub async fn follow_up<P: Ports>(
     notification: &Notification,
     verdict: Verdict,
 ) {
+    if let Verdict::Opened(Some(row)) | Verdict::Changed(row) = &verdict
+        && row.webhook_id.is_none()
+        && row.webhook_resource_id.as_ref() != Some(&notification.resource)
+        && row.webhook_pending_id.as_ref() == Some(&notification.channel)
+    {
+        let _ = ports.update(note_resource(notification, ports.now()), DATABASE_TIMEOUT).await;
+    }
     match verdict {
         Verdict::Changed(row) if row.is_live() => {
             run_for_change(ports, invocation, *row).await;
@@ -78,11 +85,6 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::Late(row) => {
             run(ports, invocation, *row, Reason::Owed, Beforehand::Nothing).await;
-        }
-        Verdict::Opened(Some(row))
-            if row.webhook_id.is_none() && row.webhook_pending_id.as_ref() == Some(&notification.channel) =>
-        {
-            let _ = ports.update(note_resource(notification, ports.now()), DATABASE_TIMEOUT).await;
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }

@@ -13,10 +13,15 @@ pub async fn retire<P: Ports>(ports: &P, row: &Connection) -> bool {
     let disowned = ports.update(retire_channel(row), DATABASE_TIMEOUT).await;
     let Ok(Some(retired)) = disowned else { return false };
     ports.log(Event::ChannelRetired { connection: row.id, channel: row.webhook_id.clone() });
-    if let (Some(channel), Some(resource)) = (&row.webhook_id, &row.webhook_resource_id) {
+    let Some(resource) = &row.webhook_resource_id else { return true };
+    if let Some(channel) = &row.webhook_id {
         let is_alive = row.webhook_expiration.is_none_or(|expiration| expiration > ports.now());
         let unknown = if is_alive { Unknown::Alive } else { Unknown::Gone };
         stop_with_access(ports, &retired, channel, resource, unknown).await;
+    }
+    // While it is being opened, its own renewal stops it.
+    if let Some(channel) = row.webhook_pending_id.as_ref().filter(|_| row.webhook_lease_until < ports.now()) {
+        stop_with_access(ports, &retired, channel, resource, Unknown::Gone).await;
     }
     true
 }

@@ -105,7 +105,7 @@ pub(crate) fn confirm_current(notification: &Notification, now: Timestamp) -> Up
         .set(Column::WebhookMessageNumber, 1)
 }
 
-/// The resource of the channel that is being opened, of which its `sync` tells: should Google's answer be lost, or not
+/// The resource of the channel that is being opened, of which its messages tell: should Google's answer be lost, or not
 /// tell of it, the channel can be stopped all the same. No row: there is a current channel, whose resource stays, or
 /// the pending one was committed or given up meanwhile.
 pub(crate) fn note_resource(notification: &Notification, now: Timestamp) -> Update {

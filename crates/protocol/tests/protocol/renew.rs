@@ -158,31 +158,34 @@ fn doubtful_channels_do_not_add_up() {
     }
 }
 
-/// Its first message tells the resource.
+/// Its messages tell the resource.
 #[test]
-fn a_doubtful_channel_that_has_spoken_is_stopped_by_the_next_renewal() {
-    for trigger in [Trigger::Setup, Trigger::Button] {
+fn a_doubtful_channel_that_has_spoken_is_stopped_by_the_next_renewal_or_a_pause() {
+    for (trigger, state) in [(Trigger::Setup, State::Sync), (Trigger::Button, State::Change)] {
         let world = World::new();
         let id = world.connect(1, []);
         let doubtful = WatchFailure::Doubtful(RenewalFailure::GoogleRejected.into());
         world.watch_answers.replace(vec![Err(doubtful); 9].into());
         for _ in 0..9 {
             renew_once(&world, id, trigger);
-            let sync = Notification {
+            let message = Notification {
                 channel: world.row(id).webhook_pending_id.unwrap(),
                 token_hash: TokenHash::new(format!("token of {id}")),
                 resource: ResourceId::new(RESOURCE),
-                state: State::Sync,
+                state,
                 number: 1,
             };
-            let verdict = finish(receive(&world, &world.targeted(), &sync));
-            finish(follow_up(&world, &world.targeted(), &sync, verdict));
+            let verdict = finish(receive(&world, &world.targeted(), &message));
+            finish(follow_up(&world, &world.targeted(), &message, verdict));
             world.pass(TimeDelta::seconds(11));
         }
         let asked = world.asked.borrow();
         assert_eq!(asked.len(), 9);
         assert_eq!(*world.stopped.borrow(), asked[..8], "{trigger:?}");
         assert_eq!(world.row(id).webhook_pending_id.as_ref(), asked.last());
+        world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+        assert!(finish(retire(&world, &world.row(id))));
+        assert_eq!(*world.stopped.borrow(), asked[..], "{trigger:?}");
     }
 }
 

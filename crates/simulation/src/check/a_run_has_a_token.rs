@@ -28,8 +28,10 @@ fn has_a_token(record: &Record, run: &Run, found: &mut Found<'_>) {
     let Some((life, case)) = record.life(run.holder).zip(record.case(run.connection)) else { return };
     let Some((row, claim)) = case.row.as_ref().zip(life.claims.get(&run.connection)) else { return };
     let access = row.access_token.as_ref().and_then(|token| record.google.access(token));
-    let lasts =
-        |access_until: Instant| access_until >= run.start + delta(TOKEN_MARGIN_OF_A_RUN) - SKEW - ON_THE_WAY;
+    // By the clock of who stored it, and by that of who reads it.
+    let lasts = |access_until: Instant| {
+        access_until >= run.start + delta(TOKEN_MARGIN_OF_A_RUN) - 2 * SKEW - ON_THE_WAY
+    };
     // Google may give one that does not last.
     let is_good = access.is_some_and(|access| lasts(access.expires_at) || access.issued_at >= claim.sent_at);
     // What was not answered may take effect late.

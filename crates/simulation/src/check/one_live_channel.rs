@@ -97,7 +97,8 @@ impl OneLiveChannel {
             _ => {}
         }
         // Invocations of less quiet times may go on for a while.
-        if at > record.quiet_from.saturating_add(HOUR) {
+        let is_known = step.transition != Transition::RetireChannel || before.webhook_resource_id.is_some();
+        if at > record.quiet_from.saturating_add(HOUR) && is_known {
             self.given_up.extend(given_up(step).map(|id| (at + 2 * MINUTE, connection, id.clone())));
         }
     }
