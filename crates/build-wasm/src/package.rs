@@ -11,14 +11,25 @@ use crate::module::{Shell, compile, gzip, print_sizes};
 
 const OUT: &str = "crates/cli/package";
 /// The directories of the repository that are brought as they are, and where they are in the package.
-const DIRECTORIES: [(&str, &str); 3] = [
+const DIRECTORIES: [(&str, &str); 4] = [
     ("supabase/functions", "supabase/functions"),
     ("supabase/migrations", "supabase/migrations"),
+    ("crates/sample-app/supabase", "crates/sample-app/supabase"),
     (element::OUT, "element"),
 ];
-/// What npm shows of the package, which is not part of its command line. Both tell the version, as 0.0.0.
-const DESCRIPTION: [&str; 2] = ["package.json", "README.md"];
-const TEXTS: [&str; 2] = ["LICENSE", "CHANGELOG.md"];
+/// Where they are in the repository, so that the pages find one another.
+const TEXTS: [&str; 8] = [
+    "LICENSE",
+    "CHANGELOG.md",
+    "README.md",
+    "supabase/README.md",
+    "scripts/README.md",
+    "crates/README.md",
+    "crates/element/README.md",
+    "crates/element/picture.png",
+];
+/// Tells the version, as 0.0.0.
+const MANIFEST: &str = "package.json";
 /// In bytes.
 const LARGEST: usize = 3_000_000;
 
@@ -42,23 +53,20 @@ pub(crate) fn build(root: &Path, force: bool) -> Result<()> {
         copy(&root.join(from), &out.join(to))?;
     }
     copy(&root.join("crates/cli/npm"), &out.join("cli"))?;
-    for file in DESCRIPTION {
-        fs::rename(out.join("cli").join(file), out.join(file))?;
-    }
     for file in TEXTS {
         // There are no changes to tell before the first release.
         if root.join(file).exists() {
+            fs::create_dir_all(out.join(file).parent().unwrap_or(&out))?;
             fs::copy(root.join(file), out.join(file))?;
         }
     }
     fs::write(out.join("cli/cli.js"), glue)?;
     fs::write(out.join("cli/cli.wasm"), &wasm)?;
 
-    for file in DESCRIPTION {
-        let text = fs::read_to_string(out.join(file))?;
-        ensure!(text.contains("0.0.0"), "{file} has no version to fill in");
-        fs::write(out.join(file), text.replace("0.0.0", env!("CARGO_PKG_VERSION")))?;
-    }
+    fs::rename(out.join("cli").join(MANIFEST), out.join(MANIFEST))?;
+    let manifest = fs::read_to_string(out.join(MANIFEST))?;
+    ensure!(manifest.contains("0.0.0"), "{MANIFEST} has no version to fill in");
+    fs::write(out.join(MANIFEST), manifest.replace("0.0.0", env!("CARGO_PKG_VERSION")))?;
 
     let size = size(&out)?;
     ensure!(size <= LARGEST, "the npm package has {size} bytes, and at most {LARGEST} are allowed");

@@ -30,7 +30,7 @@ impl Program {
 
     /// The directory that holds `supabase/` with the functions of the sample app.
     pub fn sample_app(&self) -> PathBuf {
-        self.root.join(if self.is_clone() { "crates/sample-app" } else { "sample-app" })
+        self.root.join("crates/sample-app")
     }
 
     pub fn is_clone(&self) -> bool {
