@@ -32,7 +32,10 @@ pub fn parse_obstacles(answer: &Json) -> Option<Vec<Obstacle>> {
 pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
     let id = Id::Database;
     if obstacles.is_empty() {
-        return vec![Check::ok(id, "privileges and triggers are there; a notification could be stored")];
+        return vec![Check::ok(
+            id,
+            "privileges and triggers are there; a notification's update was tried, and undone",
+        )];
     }
     let wrong = |obstacle: &Obstacle| {
         let is_sql = ["grant ", "alter "].iter().any(|verb| obstacle.remedy.starts_with(verb));

@@ -9,6 +9,7 @@ use crate::world::{GREETED, World};
 cases! {
     a_recalculate_schedule_that_refuses_service_calls_is_told,
     other_failures_of_recalculate_schedule_are_told_by_their_reason,
+    a_page_in_the_place_of_recalculate_schedule_is_told,
     a_missing_schedule_is_told,
     a_job_that_fails_is_told_by_what_its_answers_say,
     runs_that_are_owed_for_long_are_told,
@@ -59,6 +60,16 @@ async fn other_failures_of_recalculate_schedule_are_told_by_their_reason(world: 
     ]);
 }
 
+/// As the functions book it where a proxy or a login page answers in its place.
+async fn a_page_in_the_place_of_recalculate_schedule_is_told(world: &mut World) {
+    let connection = world.open().await;
+    let booked = "sync_error = 'recalculate_not_a_function', sync_request_id = gen_random_uuid(), \
+                  sync_not_before = now() + interval '1 hour'";
+    world.set(&connection, booked).await;
+    let line = "what answers with 2xx sends a page (text/html), so it is no Edge Function: recalculate_not_a_function, 1 run owed";
+    world.examine().await.finds(&[("recalculate-schedule", "recalculate_not_a_function", line)]);
+}
+
 async fn a_missing_schedule_is_told(world: &mut World) {
     world.open().await;
     for (sweep, last) in [(None, "none so far"), (Some("now() - interval '3 hours'"), "the last one 3 h ago")]
@@ -100,7 +111,21 @@ async fn a_job_that_fails_is_told_by_what_its_answers_say(world: &mut World) {
         world.sql(sql).await;
     }
     world.examine().await.is_all_well();
+    for sql in [
+        "insert into calendar_webhook_requests (id, requested_at) values (6, now() - interval '30 minutes')",
+        "insert into net._http_response values (6, 503, '{}', null, now() - interval '30 minutes')",
+    ] {
+        world.sql(sql).await;
+    }
+    let line = "1 sweep of the last hour failed (HTTP 5xx), and not the last one";
+    world.examine().await.finds(&[("schedule", "sweeps_failed", line)]);
+    world.sql("delete from net._http_response where id = 6").await;
     for (fault, code, line) in [
+        (
+            "update net._http_response set status_code = 409",
+            "another_project",
+            "the job calls the functions of another project, which work on another database: this one is a copy of theirs",
+        ),
         (
             "update net._http_response set status_code = 401",
             "key_refused",
