@@ -29,6 +29,9 @@ const STYLES = {
   },
 };
 
+/** Milliseconds, as `fail_for` on the server. */
+const FAILS_FOR = 30_000;
+
 /** Milliseconds without a notification and a run that count as the end of both. */
 const SILENT_FOR = 5_000;
 
@@ -53,6 +56,8 @@ export class Controls {
   /** The connection's status, and the one of which the last thing said is true. */
   #status;
   #toldOf;
+  /** What is said for as long as something holds, and what then. */
+  #passing;
 
   constructor(given) {
     this.#given = given;
@@ -74,13 +79,23 @@ export class Controls {
       const channel = await host.forgetChannel();
       if (!channel) return "No channel is open that Google could forget.";
       board.channelForgotten(channel);
-      return "Google has forgotten the channel, and nobody was told. Draw an event: no notification comes. The calendar is looked at " +
-        "every six hours, and here five seconds after your change.";
+      this.#tellWhile(
+        () => board.connection?.webhook_id === channel,
+        "Google has forgotten the channel, and nobody was told. Draw an event: no notification comes. The calendar is looked at " +
+          "every six hours, and here five seconds after your change.",
+        "The forgotten channel was replaced.",
+      );
     });
     this.#on("failure", async () => {
       await host.failRecalculations();
-      return "For 30 seconds your recalculate-schedule answers every call with 500. Draw an event: it reaches Google, Google notifies, " +
-        "and the run fails and is tried again until it succeeds.";
+      const end = Date.now() + FAILS_FOR;
+      this.#tellWhile(
+        () => Date.now() < end,
+        "For 30 seconds your recalculate-schedule answers every call with 500. Draw an event: it reaches Google, Google notifies, " +
+          "and the run fails and is tried again until it succeeds.",
+        "Your recalculate-schedule works again.",
+      );
+      setTimeout(() => this.#show(), FAILS_FOR);
     });
     this.#on("host-writes", () => this.#switchHostWrites());
     this.#on("outage", () => this.#beginOutage());
@@ -112,6 +127,11 @@ export class Controls {
     if (before === this.#toldOf && status !== before) this.tell("");
   }
 
+  #tellWhile(holds, said, then) {
+    this.tell(said);
+    this.#passing = { holds, said, then };
+  }
+
   #on(id, action) {
     element(id).addEventListener("click", async () => {
       element(id).ariaBusy = "true";
@@ -128,6 +148,11 @@ export class Controls {
   }
 
   #show() {
+    if (this.#passing && !this.#passing.holds()) {
+      const { said, then } = this.#passing;
+      this.#passing = undefined;
+      if (element("told").textContent === said) this.tell(then);
+    }
     const { connection, status } = this.#given.board;
     const live = Boolean(connection?.is_active);
     element("pause").disabled = !live;
@@ -232,7 +257,12 @@ export class Controls {
       element("outage").textContent = left > 0 ? `Google is down for ${left} s` : "Google’s API is down for 30 s";
       if (left <= 0) {
         this.#endCountdown();
-        this.tell("Google answers again. What was owed is being caught up with.");
+        const { board } = this.#given;
+        this.#tellWhile(
+          () => Boolean(board.connection?.sync_request_id),
+          "Google answers again. What was owed is being caught up with.",
+          "Google answers again.",
+        );
         this.#given.changed();
       }
     };

@@ -30,7 +30,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
 pub(crate) fn router(host_app: Arc<HostApp>, recalculate: Arc<Recalculate>, repository: &Path) -> Router {
     let failing = recalculate.clone();
     let fail = async move |State(_): State<Arc<HostApp>>, user: User| {
-        failing.clone().fail_for(user.id, faults::OUTAGE);
+        failing.fail_for(user.id, faults::OUTAGE);
         StatusCode::NO_CONTENT
     };
     let runs = async move |State(_): State<Arc<HostApp>>, user: User| Json(recalculate.runs_of(user.id));

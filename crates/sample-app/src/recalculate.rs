@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -57,6 +57,9 @@ struct Behaviour {
     /// Close the connection in the place of an answer.
     #[serde(default)]
     cut: bool,
+    /// Not from then on.
+    #[serde(skip)]
+    until: Option<Instant>,
 }
 
 /// One call of the webhooks that was let in.
@@ -108,7 +111,7 @@ impl Recalculate {
     }
 
     /// From now on until then the function answers the runs of this user with 500.
-    pub(crate) fn fail_for(self: Arc<Self>, user: Uuid, time: Duration) {
+    pub(crate) fn fail_for(&self, user: Uuid, time: Duration) {
         let failing = Behaviour {
             user_id: Some(user),
             times: None,
@@ -116,16 +119,14 @@ impl Recalculate {
             status: Some(500),
             echo: false,
             cut: false,
+            until: Some(Instant::now() + time),
         };
         lock(&self.behaviours).push(failing);
-        tokio::spawn(async move {
-            sleep(time).await;
-            lock(&self.behaviours).retain(|behaviour| behaviour.user_id != Some(user));
-        });
     }
 
     fn behaviour_for(&self, user: Uuid) -> Option<Behaviour> {
         let mut behaviours = lock(&self.behaviours);
+        behaviours.retain(|behaviour| behaviour.until.is_none_or(|until| Instant::now() < until));
         let matching = behaviours
             .iter_mut()
             .find(|behaviour| behaviour.user_id.is_none_or(|id| id == user) && behaviour.times != Some(0))?;

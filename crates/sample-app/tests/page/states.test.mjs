@@ -92,6 +92,7 @@ test("a channel that Google has forgotten is noticed by a look and replaced", as
   ]);
   const channels = await (await fetch(`${scene.google}/control/channels?email=ida@example.com`)).json();
   assert.deepEqual(channels.map(({ forgotten }) => forgotten), [true, false]);
+  await ida.told.getByText("The forgotten channel was replaced.").waitFor();
 
   await ida.block(/^Event Dentist/).press("Delete");
   await ida.block(/^Session .* 10:00 to 11:00$/).waitFor();
@@ -281,6 +282,7 @@ test("while the app's own function fails, a change is not lost: it is caught up 
   await sue.integration.getByText("Not syncing", { exact: true }).waitFor();
   await sue.block(/^Session .* 10:30 to 11:30, gave way/).waitFor({ timeout: 180_000 });
   await sue.isConnected();
+  await sue.told.getByText("Your recalculate-schedule works again.").waitFor();
   await sue.context.close();
 });
 
