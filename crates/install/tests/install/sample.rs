@@ -65,7 +65,7 @@ fn what_was_edited_is_never_touched_again() {
         sandbox.install(arguments).succeeded();
         assert_eq!(sandbox.read(RECALCULATE), "// mine\n");
     }
-    sandbox.install(&["--uninstall", "--yes"]).succeeded().with(&format!("{RECALCULATE} was edited"));
+    sandbox.uninstall(&["--yes"]).succeeded().with(&format!("{RECALCULATE} was edited"));
     assert_eq!(sandbox.read(RECALCULATE), "// mine\n");
     assert!(!sandbox.has(CALLBACK) && !sandbox.has(RECORD));
 }
@@ -75,7 +75,7 @@ fn it_is_taken_back_with_the_rest() {
     for sandbox in [Sandbox::fresh(), Sandbox::lived_in()] {
         let before = sandbox.tree();
         with_sample(&sandbox);
-        sandbox.install(&["--uninstall", "--yes"]).succeeded();
+        sandbox.uninstall(&["--yes"]).succeeded();
         assert_same(&sandbox.tree(), &before);
     }
 }
