@@ -344,7 +344,7 @@ revoke all on sequence public.calendar_connection_events_id_seq from public, ano
 grant select on public.calendar_connection_events to authenticated;
 grant select, delete on public.calendar_connection_events to service_role;
 
--- Security definer: whoever writes a connection, or deletes a user and with it the user's connections, need not be
+-- Security definer: a role that writes a connection, or deletes a user and with it the user's connections, need not be
 -- allowed to write here.
 create or replace function public.note_calendar_connection_event() returns trigger
   language plpgsql security definer set search_path = ''

@@ -420,7 +420,7 @@ impl Mounted {
         let (asked, others): (Vec<_>, Vec<_>) =
             self.requests.take().into_iter().partition(|request| Rc::ptr_eq(&request.question, question));
         self.requests.replace(others);
-        // What was cancelled, or answered, is nobody's question any more.
+        // The question was cancelled, or answered, meanwhile.
         if asked.is_empty() {
             return;
         }

@@ -402,7 +402,7 @@ fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Re
     let Some(button) = button else { return Ok(()) };
     set_attribute(&node, "data-action", button.does.name());
     set_attribute(&node, "class", if button.is_prominent { "button prominent" } else { "button" });
-    // Not `disabled`: that would take the focus away from whoever has just pressed it.
+    // Not `disabled`: that would take the focus from a button that was just pressed.
     set_attribute(&node, "aria-disabled", if button.look == Look::Ready { "false" } else { "true" });
     set_attribute(&node, "aria-busy", if button.look == Look::Busy { "true" } else { "false" });
     match button.look {

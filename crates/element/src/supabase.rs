@@ -95,7 +95,7 @@ impl Client {
         Ok(session_of(&session))
     }
 
-    /// Calls back with whoever is signed in from now on.
+    /// Calls back with the user who is signed in, now and after each change.
     pub(crate) fn watch_session(&self, mut changed: impl FnMut(Session) + 'static) -> Option<SessionWatch> {
         let is_alive = Rc::new(Cell::new(true));
         let alive = is_alive.clone();

@@ -1,6 +1,6 @@
 //! `cargo run -p fuzz`: plays inputs to a target.
 
-#![allow(clippy::disallowed_macros, reason = "it talks to whoever runs it")]
+#![allow(clippy::disallowed_macros, reason = "a program for the terminal")]
 
 use std::fs;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use crate::record::hash;
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Fate {
-    /// Is there, whoever put it there.
+    /// Is there, installed or not.
     Present {
         file: String,
     },

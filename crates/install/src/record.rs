@@ -97,7 +97,7 @@ impl Record {
     }
 }
 
-/// Compares versions of three numbers; what is none is not newer.
+/// Compares versions of three numbers. A text that is no version is not newer.
 fn is_newer(version: &str, other: &str) -> bool {
     let numbers = |version: &str| -> Option<Vec<u64>> {
         version.split('.').map(|number| number.parse().ok()).collect()

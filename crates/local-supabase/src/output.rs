@@ -1,4 +1,4 @@
-//! What a child process prints: kept for whoever asks, and shown on the terminal if wanted.
+//! What a child process prints: kept, and shown on the terminal if wanted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

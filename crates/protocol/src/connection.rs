@@ -89,7 +89,7 @@ macro_rules! id {
 }
 
 name! {
-    /// The id of a channel, chosen by whoever opens it: 1 to 64 of `[A-Za-z0-9\-_+/=]`, never used twice
+    /// The id of a channel, chosen by the opener: 1 to 64 of `[A-Za-z0-9\-_+/=]`, never used twice
     /// (Calendar API guide, "Push notifications").
     ChannelId
 }

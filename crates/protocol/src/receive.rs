@@ -28,11 +28,11 @@ use crate::transition::{
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// A channel opened; none = nobody's, or it has spoken before.
+    /// A channel opened; none = no row has it, or it has spoken before.
     Opened(Option<Box<Connection>>),
     /// A change, stored. The channel is the connection's own.
     Changed(Box<Connection>),
-    /// A change, stored. The channel is nobody's any more, or was never stored.
+    /// A change, stored. The row has another channel by now, or never stored this one.
     Orphan(Box<Connection>),
     /// Nothing new: a duplicate, or overtaken by a later number.
     Late(Box<Connection>),

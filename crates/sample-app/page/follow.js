@@ -54,7 +54,7 @@ export class Follower {
       await change();
       return { connection, sessions, runs };
     }));
-    // Its failure is for whoever asked for it.
+    // Its failure is told where it was asked for.
     this.#made = made.catch(() => {});
     const before = await made;
     story.steps.push({ what: "Google stored it", after: since() });

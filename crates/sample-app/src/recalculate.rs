@@ -159,7 +159,7 @@ impl Recalculate {
         }
     }
 
-    /// Whoever was not let in by the function has not run it.
+    /// A caller that the function refused has not run it.
     fn forget(&self, run: usize) {
         if let Some(run) = lock(&self.runs).get_mut(run) {
             run.let_in = false;

@@ -29,7 +29,7 @@ impl Services {
             .header("apikey", &self.secret_key)
     }
 
-    /// Whose token a request carries, as Auth tells; `None` for nobody's.
+    /// Whose token a request carries, as Auth tells; `None` if Auth refuses it.
     pub(crate) async fn user(&self, authorization: &str) -> Result<Option<User>> {
         let request = self
             .client

@@ -78,7 +78,7 @@ async fn every_call_is_made_in_its_requests_context(deno: Deno, project: &Path) 
         assert_eq!(answer.unwrap().status(), 404, "nobody has these tokens");
     }
     let calls: Value = client.get(&url).send().await.unwrap().json().await.unwrap();
-    // Is it the current channel's, an orphan's, or nobody's?
+    // Is it the current channel's, an orphan's, or unknown?
     let expected: Value = (0..REQUESTS).map(|number| (format!("request {number}"), json!(3))).collect();
     assert_eq!(calls, expected);
     stack.stop().await;

@@ -32,7 +32,7 @@ impl Client {
         Self
     }
 
-    /// The method is for whoever sends the request to know.
+    /// The caller that sends the request knows its method.
     pub fn request(&self, _method: Method, url: impl Into<String>) -> RequestBuilder {
         let (headers, body) = (HeaderMap::new(), Body::default());
         RequestBuilder(Request { url: Url(url.into()), headers, body })
@@ -67,7 +67,7 @@ impl RequestBuilder {
         self
     }
 
-    /// A URL that is none is refused by whoever sends the request.
+    /// A malformed URL is refused when the request is sent.
     pub fn build(self) -> Result<Request, Infallible> {
         Ok(self.0)
     }

@@ -148,7 +148,7 @@ struct StopRequest {
     resource_id: String,
 }
 
-/// Whoever did not open the channel is told that there is none.
+/// An account that did not open the channel is told that there is none.
 pub(crate) fn stop(google: &mut Google, caller: &Grant, body: &[u8]) -> Result<(), ApiError> {
     let request: StopRequest = serde_json::from_slice(body)
         .map_err(|_| ApiError::new(400, "required", "Missing required fields: id, resourceId"))?;

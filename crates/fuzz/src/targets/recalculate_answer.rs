@@ -1,4 +1,4 @@
-//! The answer of `recalculate-schedule`: its status counts, and what it says is nobody's business.
+//! The answer of `recalculate-schedule`: its status counts, and its body is not read.
 
 use std::time::Duration;
 

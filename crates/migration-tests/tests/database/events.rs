@@ -36,7 +36,7 @@ async fn write(project: &Project, caller: Caller, id: Uuid, change: Value) {
 }
 
 #[tokio::test]
-async fn what_is_done_to_a_connection_is_told_whoever_does_it() {
+async fn what_any_role_does_to_a_connection_is_told() {
     let project = Project::migrated().await;
     // A host that lets its page write more.
     project

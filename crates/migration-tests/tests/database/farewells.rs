@@ -46,7 +46,7 @@ async fn forget(project: &Project) {
 }
 
 #[tokio::test]
-async fn whoever_deletes_a_connection_leaves_what_its_channel_is_stopped_with() {
+async fn any_role_that_deletes_a_connection_leaves_what_its_channel_is_stopped_with() {
     let project = Project::migrated().await;
     for caller in [Service, User(USER)] {
         let row = open();

@@ -225,7 +225,7 @@ async fn each_kind_of_connection_is_counted_where_it_belongs() {
         (silent.to_vec(), also(json!({ "connections": { "unconfirmed": 1 }, "unconfirmed": 1 }))),
         (vec![silent[0], ("webhook_opened_at", "now() - interval '4 minutes'")], well.clone()),
         ([&silent[..], &[PAUSED]].concat(), also(status("paused"))),
-        // Other providers' connections are nobody's business.
+        // Other providers' connections do not count.
         (
             vec![("provider", "'outlook'"), OWED, owed_since, expires(soon), ("webhook_error", "'x'")],
             json!({}),

@@ -1,4 +1,4 @@
-//! No request scans a table of 100,000 connections, half of which are nobody's business any more.
+//! No request scans a table of 100,000 connections, half of which are disconnected.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

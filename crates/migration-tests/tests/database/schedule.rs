@@ -441,7 +441,7 @@ async fn a_call_replaces_the_schedule_and_another_one_takes_it_away() {
     let replaced = scheduled("*/2 * * * *", 5, "https://example.com", "sb_secret_new");
     assert_eq!(state(&project).await, replaced);
 
-    // Whoever calls: the job and the secrets are the owner's.
+    // The job and the secrets are the owner's, also where another role calls.
     project.sql("reset role").await;
     schedule(&project, "'https://example.com', 'sb_secret_new', '2 minutes'").await;
     assert_eq!(state(&project).await, replaced);
@@ -607,7 +607,7 @@ fn recipe() -> String {
 }
 
 #[tokio::test]
-async fn the_recipe_for_a_dead_consent_has_the_hosts_function_called_whoever_finds_out() {
+async fn the_recipe_for_a_dead_consent_has_the_hosts_function_called_for_every_role() {
     let project = hosted().await;
     schedule_idle(&project, &format!("'{URL}', 'sb_secret_key'")).await;
     project.sql(&recipe()).await;

@@ -1,4 +1,4 @@
-//! What the table's trigger keeps, whoever writes.
+//! What the table's trigger keeps, for every role that writes.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -422,7 +422,7 @@ async fn what_a_page_inserts_starts_at_the_defaults() {
 
 /// At the epoch, which every other connection comes after, a user with many rows would go before everybody for ever.
 #[tokio::test]
-async fn whoever_inserts_a_connection_it_is_due_now() {
+async fn a_connection_that_any_role_inserts_is_due_now() {
     let project = permissive_host().await;
     let epochs = json!({ "webhook_not_before": EPOCH, "sync_look_at": EPOCH });
     for (caller, sent) in [
@@ -501,7 +501,7 @@ enum OwedSince {
 
 /// Since when a run is owed, which no single request tells: each notification replaces it.
 #[tokio::test]
-async fn the_time_since_which_a_run_is_owed_is_kept_whoever_writes() {
+async fn the_time_since_which_a_run_is_owed_is_kept_for_every_role() {
     use OwedSince::{Before, Never, Now};
     let project = permissive_host().await;
     let time = |day: u32| format!("2026-01-{day:02}T00:00:00+00:00");

@@ -126,7 +126,7 @@ fn a_callee_that_may_still_be_working_keeps_its_lease() {
         let row = world.row(id);
         assert!(row.sync_lease_until > world.now.get() + TimeDelta::minutes(2));
         assert_eq!(world.table.value(id, Column::SyncError), Value::Text(code.to_owned()));
-        assert_eq!(run_once(&world, id), Outcome::NotRun, "whoever asks");
+        assert_eq!(run_once(&world, id), Outcome::NotRun, "for any caller");
         world.pass(TimeDelta::minutes(4));
         assert_eq!(sweep_once(&world, id), Outcome::Synced);
     }

@@ -1,4 +1,4 @@
-//! The page's files, read anew for every request: whoever changes one only has to load the page again.
+//! The page's files, read anew for every request: after a change of one the page only has to be loaded again.
 
 use std::io::ErrorKind;
 use std::path::{Component, Path as FilePath, PathBuf};

@@ -15,7 +15,7 @@ create table public.sessions (
 );
 create index sessions_by_user on public.sessions (user_id, preferred_starts_at);
 
--- Whoever inserts a session only has to say when it is to be.
+-- An insert only has to say when the session is to be.
 create function public.sessions_prefer_their_start() returns trigger language plpgsql as $$
 begin
   new.preferred_starts_at := coalesce(new.preferred_starts_at, new.starts_at);
