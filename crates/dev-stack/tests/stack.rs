@@ -462,6 +462,11 @@ async fn the_sample_app_connects_calendars(stack: &Stack) {
     let second = rows().await;
     assert_eq!((second[0]["id"].clone(), second[1].clone()), (first[0]["id"].clone(), Value::Null));
     assert_ne!(second[0]["refresh_token"], first[0]["refresh_token"]);
+    let other = consent(stack, &start("add").await, "allow", &[("email", "zoe.at.work@example.com")]).await;
+    assert_eq!(call("callback", &zoe, &other).await.0, StatusCode::OK);
+    let both = rows().await;
+    assert_eq!(both.as_array().unwrap().len(), 2);
+    assert!(both.as_array().unwrap().iter().any(|row| row["refresh_token"] == second[0]["refresh_token"]));
 
     // After the user has changed sessions the page calls as the user, and acts on that user alone.
     let recalculate = request(stack, Method::POST, "/functions/v1/recalculate-schedule")

@@ -94,7 +94,7 @@ async function exchange(code: string, redirect_uri: string): Promise<Tokens> {
 
 /** Writes the tokens over the old ones, or a new row. → its id */
 async function store(
-  { user_id, connection_id }: Asked,
+  { user_id, connection_id, is_another }: Asked,
   tokens: Tokens,
 ): Promise<string> {
   const { access_token, refresh_token, expires_in = 3600 } = tokens;
@@ -106,7 +106,7 @@ async function store(
   const { data: found } =
     await (connection_id ? own.eq("id", connection_id) : own)
       .order("created_at").limit(1).throwOnError();
-  const stored = found.length > 0
+  const stored = found.length > 0 && !is_another
     ? connections.update(consent).eq("id", found[0].id)
     : connections.insert({ user_id, provider: "google", ...consent });
   const { data } = await stored.select("id").single().throwOnError();

@@ -45,6 +45,7 @@ Deno.serve(answering(async (request) => {
     state: await sign({
       user_id: user.id,
       connection_id: typeof connection_id === "string" ? connection_id : null,
+      is_another: reason === "add" && typeof connection_id !== "string",
       redirect_uri,
     }),
   }).toString();
