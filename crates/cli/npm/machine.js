@@ -21,12 +21,20 @@ export function read(path) {
 }
 
 export function kind(path) {
-  const found = fs.statSync(path, { throwIfNoEntry: false });
-  return found && (found.isDirectory() ? "directory" : "file");
+  try {
+    return fs.statSync(path).isDirectory() ? "directory" : "file";
+  } catch {
+    // Nothing is there, or it cannot be told: a file stands where a directory should, links lead to one another.
+    return undefined;
+  }
 }
 
 export function isLink(path) {
-  return Boolean(fs.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink());
+  try {
+    return fs.lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 export function entries(directory) {

@@ -83,7 +83,7 @@ pub fn hint(stack: &Stack, is_project: bool) -> Option<String> {
     }
     let checks = stack.verifies_jwt(NAME).then(|| {
         format!(
-            "\nThe gateway checks JWTs before it: calls with a secret key (sb_secret_…), which is none, get a 401. Set\n\
+            "\nThe gateway checks JWTs before it: calls with a secret key (sb_secret_…), no JWT, get a 401. Set\n\
              verify_jwt = false under [functions.{NAME}] in supabase/config.toml, and check the key in the function."
         )
     });

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fake_google::FakeGoogle;
+use install::makes_table;
 use local_supabase::schema::{self, Migration, OnFailure};
 use local_supabase::{Backend, Cron, Deno, Entrance, Functions, Keys, Supabase, repository};
 use sample_app::host_app::HostApp;
@@ -103,7 +104,7 @@ impl Stack {
         let has_migrations = config.on_failure == OnFailure::Stop || config.migrations_dir.is_dir();
         let mut migrations =
             if has_migrations { schema::migrations(&config.migrations_dir)? } else { Vec::new() };
-        if !migrations.iter().any(makes_sessions) {
+        if !migrations.iter().any(|migration| makes_table(&migration.sql, "sessions")) {
             let own = schema::migrations(&sample.join("migrations"))?.into_iter().enumerate();
             // Names that sort behind those of all others.
             migrations.extend(own.map(|(number, Migration { sql, .. })| Migration {
@@ -199,16 +200,6 @@ fn google_addresses(google: &FakeGoogle) -> Vec<(String, String)> {
     ]
     .map(|(from, to)| (from.to_owned(), to))
     .to_vec()
-}
-
-/// Whether a migration makes a table of the name that the sample app's has.
-fn makes_sessions(migration: &Migration) -> bool {
-    let sql =
-        migration.sql.to_lowercase().replace("if not exists ", "").replace(['"'], "").replace("public.", "");
-    sql.split_whitespace()
-        .collect::<Vec<_>>()
-        .windows(3)
-        .any(|words| matches!(words, ["create", "table", name] if name.trim_end_matches('(') == "sessions"))
 }
 
 /// A stack is a Supabase with something beside it.

@@ -313,7 +313,7 @@ async fn plan_a_session(stack: &Stack, email: &str) -> Planned {
     });
     let (_, connections) =
         json(insert("calendar_connections", connection).header("apikey", stack.keys().secret.as_str())).await;
-    let session = json!({ "starts_at": "2026-01-02T09:00:00Z", "ends_at": "2026-01-02T10:00:00Z" });
+    let session = json!({ "starts_at": "2036-01-02T09:00:00Z", "ends_at": "2036-01-02T10:00:00Z" });
     let as_user = insert("sessions", session)
         .header("apikey", stack.keys().publishable.as_str())
         .bearer_auth(&user.token);
@@ -362,8 +362,8 @@ async fn the_sample_app_moves_sessions_out_of_the_way_of_events_and_back(stack: 
     let ada = plan_a_session(stack, "ada.planner@example.com").await;
     let bob = plan_a_session(stack, "bob.planner@example.com").await;
     let event = json!({
-        "start": { "dateTime": "2026-01-02T08:30:00Z" },
-        "end": { "dateTime": "2026-01-02T09:30:00Z" },
+        "start": { "dateTime": "2036-01-02T08:30:00Z" },
+        "end": { "dateTime": "2036-01-02T09:30:00Z" },
     });
     let insert = Client::new().post(&ada.events).bearer_auth(&ada.access_token).json(&event);
     let (status, event) = json(insert).await;
@@ -516,8 +516,8 @@ async fn the_sample_app_writes_sessions_into_the_calendar_in_either_style(stack:
 
     let event = json!({
         "summary": "Dentist",
-        "start": { "dateTime": "2026-01-02T08:30:00Z" },
-        "end": { "dateTime": "2026-01-02T09:30:00Z" },
+        "start": { "dateTime": "2036-01-02T08:30:00Z" },
+        "end": { "dateTime": "2036-01-02T09:30:00Z" },
     });
     json(Client::new().post(&eve.events).bearer_auth(&eve.access_token).json(&event)).await;
     assert_eq!(recalculate(stack, &eve).await, json!(1));

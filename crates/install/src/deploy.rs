@@ -153,7 +153,8 @@ impl<'a> Deployment<'a> {
         ensure!(
             answer.is_success() || !is_about_login,
             "Supabase does not know who deploys: set SUPABASE_ACCESS_TOKEN (dashboard: Account, Access Tokens), or log in \
-             once: npx supabase login"
+             once: npx supabase login\nThe Supabase CLI says: {}",
+            answer.errors.trim()
         );
         Ok(())
     }
@@ -212,11 +213,13 @@ impl<'a> Deployment<'a> {
                 Step::Doctor => self.examine().map(|finding| is_scheduled = finding),
             };
             let seconds = (self.machine.now() - started).as_seconds_f64();
-            result.with_context(|| {
-                let done =
-                    if done.is_empty() { String::new() } else { format!(" Then run this again with{done}.") };
-                format!("{step} failed after {seconds:.1} s. {}{done}", self.advice(*step))
-            })?;
+            if let Err(error) = result {
+                let again = match (*step, done.as_str()) {
+                    (Step::Doctor, _) | (_, "") => String::new(),
+                    _ => format!("\nThen run this again with{done}."),
+                };
+                bail!("{step} failed after {seconds:.1} s: {error:#}{}{again}", self.advice(*step));
+            }
             self.machine.say(format_args!("✓ {step}, {seconds:.1} s\n"));
             done += &format!(" --skip {step}");
         }
@@ -246,16 +249,16 @@ impl<'a> Deployment<'a> {
         match step {
             Step::Files => String::new(),
             Step::Secrets | Step::Functions => {
-                "What Supabase said is above: is SUPABASE_ACCESS_TOKEN set, or are you logged in (supabase login), \
+                "\nWhat Supabase said is above: is SUPABASE_ACCESS_TOKEN set, or are you logged in (supabase login), \
                  is the project yours, and is there a network?"
                     .to_owned()
             }
-            Step::Migrations => "What Supabase said is above: the database's password goes in \
+            Step::Migrations => "\nWhat Supabase said is above: the database's password goes in \
                                  SUPABASE_DB_PASSWORD (in PGPASSWORD with --db-url), and `supabase migration list` \
                                  shows which migrations the database has."
                 .to_owned(),
             Step::Doctor => format!(
-                "Everything is deployed; each ✗ above tells its next step, and this looks again: {}",
+                "\nEach ✗ above tells its next step, and this looks again: {}",
                 self.shown_doctor()
             ),
         }

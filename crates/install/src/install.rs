@@ -14,7 +14,9 @@ use crate::project::{CONFIG, FUNCTIONS, MIGRATIONS, Project};
 use crate::record::{PACKAGE, RECORD, Record, hash, is_same};
 
 /// The project's own function that ours call.
-const RECALCULATION: &str = "recalculate-schedule";
+pub(crate) const RECALCULATION: &str = "recalculate-schedule";
+/// The table of the sample app's migration.
+const SESSIONS: &str = "sessions";
 /// Where functions of the project are moved to: what begins with an underscore is no function.
 const REPLACED: &str = "supabase/functions/_replaced";
 
@@ -152,8 +154,7 @@ impl Installation<'_> {
     fn sample(&mut self) -> Result<()> {
         let Some(sample) = &self.payload.sample else { return Ok(()) };
         for function in &sample.functions {
-            let directory = format!("{FUNCTIONS}/{function}");
-            if !self.project.exists(&directory) {
+            if !self.project.exists(&Payload::index(function)) {
                 self.lacking.push(function.clone());
             }
         }
@@ -168,7 +169,9 @@ impl Installation<'_> {
                     self.plan.write(path, None, content.clone());
                     self.record.sample.insert(path.clone(), hash(content));
                 }
-                Some(current) if is_same(&current, content) => {}
+                Some(current) if is_same(&current, content) => {
+                    self.record.sample.insert(path.clone(), hash(content));
+                }
                 Some(_) => {
                     self.plan.notes.push(format!("{path} is another one than the sample app's, and stays"))
                 }
@@ -184,16 +187,27 @@ impl Installation<'_> {
     }
 
     fn migrations(&mut self, now: &str) -> Result<()> {
-        let sample = self.payload.sample.iter().filter(|_| self.lacks(RECALCULATION));
-        let wanted = self.payload.migrations.iter().chain(sample.map(|sample| &sample.migration));
-        let wanted: Vec<Migration> = wanted.cloned().collect();
+        let sample = self.payload.sample.as_ref().filter(|_| self.lacks(RECALCULATION));
+        let sample = sample.map(|sample| &sample.migration);
         let mut existing = BTreeMap::new();
+        let mut has_sessions = false;
         for file in self.project.entries(MIGRATIONS)? {
             if migrations::is_applied(&file) {
-                let content = self.project.read(&format!("{MIGRATIONS}/{file}"))?;
-                existing.insert(file, hash(&content.unwrap_or_default()));
+                let content = self.project.read(&format!("{MIGRATIONS}/{file}"))?.unwrap_or_default();
+                let is_other = !sample.is_some_and(|sample| is_same(&sample.sql, &content));
+                has_sessions |=
+                    is_other && migrations::makes_table(&String::from_utf8_lossy(&content), SESSIONS);
+                existing.insert(file, hash(&content));
             }
         }
+        if sample.is_some() && has_sessions {
+            self.plan.notes.push(format!(
+                "{MIGRATIONS} makes a table {SESSIONS}, so that of the sample app is left out: its {RECALCULATION} needs \
+                 the columns and functions of crates/sample-app/{MIGRATIONS} of google-calendar-webhooks"
+            ));
+        }
+        let sample = sample.filter(|_| !has_sessions);
+        let wanted: Vec<Migration> = self.payload.migrations.iter().chain(sample).cloned().collect();
         let name = |path: &String| path.rsplit('/').next().unwrap_or(path).to_owned();
         let installed = self.known.migrations.iter().map(|(path, hash)| (name(path), hash.clone())).collect();
         let steps = migrations::plan(&wanted, existing, &installed, now)?;
@@ -207,7 +221,9 @@ impl Installation<'_> {
                     "{path} was edited or removed since it was installed, and stays so; your version control has it"
                 )),
             }
-            self.record.migrations.insert(path, hash(&migration.sql));
+            let is_sample = sample.is_some_and(|sample| sample.name == migration.name);
+            let record = if is_sample { &mut self.record.sample } else { &mut self.record.migrations };
+            record.insert(path, hash(&migration.sql));
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod supabase_cli;
 mod uninstall;
 
 pub use install::install;
+pub use migrations::makes_table;
 pub use payload::Payload;
 pub use plan::Plan;
 pub use project::Project;

@@ -27,6 +27,14 @@ pub(crate) enum Fate {
     },
 }
 
+/// Whether a migration makes a table of this name in the schema `public`.
+pub fn makes_table(sql: &str, table: &str) -> bool {
+    let sql = sql.to_lowercase().replace('"', "").replace('(', " (").replace("if not exists ", "");
+    let words: Vec<_> = sql.split_whitespace().collect();
+    let is_it = |name: &str| name.strip_prefix("public.").unwrap_or(name) == table;
+    words.windows(3).any(|words| matches!(words, ["create", "table", name] if is_it(name)))
+}
+
 /// `existing`: the hashes of the project's migrations by file name. `installed`: those of the record, likewise.
 /// `now`: the time as the version of a migration.
 pub(crate) fn plan(
@@ -93,6 +101,24 @@ mod tests {
     use super::*;
 
     const NOW: &str = "20300101120000";
+
+    #[test]
+    fn a_table_is_found_however_it_is_written() {
+        for sql in [
+            "create table sessions (id int);",
+            "CREATE TABLE IF NOT EXISTS public.sessions(\n  id int);",
+            "begin;\ncreate  table \"public\".\"sessions\"(id int)",
+        ] {
+            assert!(makes_table(sql, "sessions"), "{sql}");
+        }
+        for sql in [
+            "create table session_plans (sessions int)",
+            "alter table sessions add a int",
+            "create table app.sessions (a int)",
+        ] {
+            assert!(!makes_table(sql, "sessions"), "{sql}");
+        }
+    }
 
     fn migrations(contents: &[&str]) -> Vec<Migration> {
         let migration = |(number, content): (usize, &&str)| Migration {

@@ -5,21 +5,43 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::config_toml;
+use crate::payload::Payload;
 use crate::plan::{Change, Plan};
-use crate::project::{CONFIG, Project};
+use crate::project::{CONFIG, MIGRATIONS, Project};
 use crate::record::{RECORD, Record};
 
 /// Removes what the migrations made from a database; the table with the connections stays.
 pub const DROP: &str = include_str!("drop.sql");
 
-/// What an uninstallation changes, and the versions of the migrations that it removes.
-pub(crate) fn uninstall(project: &Project<'_>) -> Result<(Plan, Vec<String>)> {
-    let mut plan = Plan::default();
-    let mut versions = Vec::new();
+/// Removes what the migration of the sample app made.
+pub(crate) const DROP_SAMPLE: &str = "
+-- The sample app's: with it go the sessions of its users.
+drop table if exists public.session_plans, public.sessions;
+drop function if exists public.begin_plan, public.store_plan, public.sessions_prefer_their_start;
+";
+
+/// What an uninstallation changes, the versions of the migrations that it removes, and the sample app's functions.
+#[derive(Default)]
+pub(crate) struct Uninstallation {
+    pub(crate) plan: Plan,
+    pub(crate) versions: Vec<String>,
+    pub(crate) sample: Vec<String>,
+}
+
+pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
     if !Record::exists(project) {
-        return Ok((plan, versions));
+        return Ok(Uninstallation::default());
     }
-    let record = Record::read(project)?;
+    let (mut plan, mut versions) = (Plan::default(), Vec::new());
+    let mut record = Record::read(project)?;
+    let is_sample = |function: &&String| record.sample.contains_key(&Payload::index(function));
+    let mut sample: Vec<String> = record.config.keys().filter(is_sample).cloned().collect();
+    if is_sample_edited(project, &record)? {
+        plan.notes.push("the sample app's functions were edited, and all of them stay".to_owned());
+        record.config.retain(|function, _| !sample.contains(function));
+        record.sample.clear();
+        sample.clear();
+    }
     let paths = record.files.keys().chain(record.writing.keys()).chain(record.migrations.keys());
     let paths = paths.chain(record.sample.keys());
     let mut removed = BTreeSet::new();
@@ -29,7 +51,7 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<(Plan, Vec<String>)> {
                 plan.changes.push(Change::Remove { path: path.clone(), before: content });
                 removed.insert(path.clone());
                 let file = path.rsplit('/').next().unwrap_or(path);
-                if record.migrations.contains_key(path) {
+                if path.starts_with(MIGRATIONS) {
                     versions.extend(file.split_once('_').map(|(version, _)| version.to_owned()));
                 }
             }
@@ -55,5 +77,15 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<(Plan, Vec<String>)> {
     if let Some(before) = project.read(RECORD)? {
         plan.changes.push(Change::Remove { path: RECORD.to_owned(), before });
     }
-    Ok((plan, versions))
+    Ok(Uninstallation { plan, versions, sample })
+}
+
+/// One of them without the others would not start.
+fn is_sample_edited(project: &Project<'_>, record: &Record) -> Result<bool> {
+    for path in record.sample.keys() {
+        if project.read(path)?.is_some_and(|content| !record.owns(path, &content)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -1,4 +1,5 @@
-//! What stands before `recalculate-schedule`, whosever that is: it records the runs, and makes them misbehave when told to.
+//! What stands before `recalculate-schedule`, the sample's or the project's own: it records the runs, and makes them
+//! misbehave when told to.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -74,7 +74,7 @@ async function read(response: Response, longest: number): Promise<string | undef
     return "";
   }
   // At once, and 5 ms sooner than by Deno's first reader.
-  if (Number(response.headers.get("content-length") ?? Infinity) <= longest) return await response.text();
+  if (lengthOf(response.headers) <= longest) return await response.text();
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
   let text = "";
@@ -88,6 +88,12 @@ async function read(response: Response, longest: number): Promise<string | undef
     }
     text += decoder.decode(value, { stream: true });
   }
+}
+
+/** In bytes. What is compressed, or sent in chunks, is of any length, whatever its head says. */
+function lengthOf(headers: Headers): number {
+  const isOther = headers.has("content-encoding") || headers.has("transfer-encoding");
+  return isOther ? Infinity : Number(headers.get("content-length") ?? Infinity);
 }
 
 /** Awaited, for a rejection that nobody sees would end the process. */

@@ -7,6 +7,7 @@ use machine::terminal::quoted;
 use machine::{Machine, Program};
 
 use super::{Manner, exit_code, refuse_clone};
+use crate::install::RECALCULATION;
 use crate::payload::Payload;
 use crate::project::Project;
 
@@ -57,11 +58,12 @@ fn run(machine: &dyn Machine, program: &Program, arguments: &Arguments) -> Resul
     plan.ignore_secrets(&project)?;
     if arguments.manner.carry_out(&plan, &project, machine)? {
         let deploy = program.command("deploy");
+        let own = payload.sample.map_or(RECALCULATION.to_owned(), |sample| sample.functions.join(" "));
         let into = into.to_string_lossy();
         let workdir = if into == "." { String::new() } else { format!(" --workdir {}", quoted(&into)) };
         machine.say(format_args!(
             "\nDone. Commit it, and bring it online: {deploy}{workdir}\n\
-             What is yours, you deploy: supabase functions deploy recalculate-schedule\n"
+             Your own functions you deploy yourself: supabase functions deploy {own}\n"
         ));
     }
     Ok(())

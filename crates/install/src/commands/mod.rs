@@ -8,6 +8,7 @@ use std::ffi::OsString;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use doctor::redact::Redactor;
 use machine::terminal::confirm;
 use machine::{Machine, Program, arguments};
 
@@ -37,7 +38,8 @@ fn exit_code<A: Parser>(
             }
         },
         Err(error) if error.use_stderr() => {
-            machine.warn(format_args!("{error}"));
+            // A key that went astray is not repeated.
+            machine.warn(format_args!("{}", Redactor::default().redact(&error.to_string())));
             WRONG_USAGE
         }
         Err(help) => {

@@ -9,7 +9,7 @@ use super::{Manner, exit_code, refuse_clone};
 use crate::deploy::secret_names;
 use crate::payload::function_names;
 use crate::project::Project;
-use crate::uninstall::DROP;
+use crate::uninstall::{DROP, DROP_SAMPLE, Uninstallation};
 
 /// Removes from a Supabase project what was installed, as far as it was not edited since, and says what to remove online
 #[derive(Parser)]
@@ -35,16 +35,21 @@ pub fn uninstall(
 fn run(machine: &dyn Machine, program: &Program, arguments: &Arguments) -> Result<()> {
     let project = Project::open(machine, &machine.typed_path(&arguments.from))?;
     refuse_clone(&project, machine, program)?;
-    let (plan, versions) = crate::uninstall::uninstall(&project)?;
+    let Uninstallation { plan, versions, sample } = crate::uninstall::uninstall(&project)?;
     if arguments.manner.carry_out(&plan, &project, machine)? {
-        say_what_stays(machine, program, &versions)?;
+        say_what_stays(machine, program, &versions, &sample)?;
     }
     Ok(())
 }
 
-fn say_what_stays(machine: &dyn Machine, program: &Program, versions: &[String]) -> Result<()> {
+fn say_what_stays(
+    machine: &dyn Machine,
+    program: &Program,
+    versions: &[String],
+    sample: &[String],
+) -> Result<()> {
     machine.say(format_args!("\nDone. What was deployed stays online. To remove it there too:\n\n"));
-    for function in function_names(machine, program.root())? {
+    for function in function_names(machine, program.root())?.iter().chain(sample) {
         machine.say(format_args!("  supabase functions delete {function}\n"));
     }
     let secrets: Vec<&str> = secret_names().collect();
@@ -57,7 +62,8 @@ fn say_what_stays(machine: &dyn Machine, program: &Program, versions: &[String])
         machine.say(format_args!("  supabase migration repair --status reverted {versions}\n"));
     }
     machine.say(format_args!("\nand in the SQL editor:\n\n"));
-    for line in DROP.lines() {
+    let drop_sample = if sample.is_empty() { "" } else { DROP_SAMPLE };
+    for line in DROP.lines().chain(drop_sample.lines()) {
         machine.say(format_args!("  {line}\n"));
     }
     Ok(())

@@ -65,9 +65,45 @@ fn what_was_edited_is_never_touched_again() {
         sandbox.install(arguments).succeeded();
         assert_eq!(sandbox.read(RECALCULATE), "// mine\n");
     }
-    sandbox.uninstall(&["--yes"]).succeeded().with(&format!("{RECALCULATE} was edited"));
+    let before = sandbox.tree();
+    sandbox
+        .uninstall(&["--yes"])
+        .succeeded()
+        .with("the sample app's functions were edited, and all of them stay");
     assert_eq!(sandbox.read(RECALCULATE), "// mine\n");
-    assert!(!sandbox.has(CALLBACK) && !sandbox.has(RECORD));
+    assert!(sandbox.has(CALLBACK) && !sandbox.has(RECORD));
+    // Nothing of it stops working.
+    let is_of_sample =
+        |path: &&String| !path.contains("calendar-webhook") && !path.contains("calendar_webhook");
+    let after = sandbox.tree();
+    for path in before.keys().filter(is_of_sample).filter(|path| !path.contains("_shared")) {
+        assert!(after.contains_key(path), "{path}");
+    }
+    let config: DocumentMut = sandbox.read(CONFIG).parse().unwrap();
+    assert!(SAMPLE.iter().all(|name| config["functions"][*name]["verify_jwt"].as_bool() == Some(false)));
+}
+
+#[test]
+fn what_an_interruption_left_is_completed() {
+    let sandbox = Sandbox::fresh();
+    with_sample(&sandbox);
+    let whole = sandbox.tree();
+    sandbox.uninstall(&["--yes"]).succeeded();
+    sandbox.write("supabase/functions/recalculate-schedule/plan.ts", "// another\n");
+    let said = with_sample(&sandbox);
+    assert!(said.contains("plan.ts is another one than the sample app's, and stays"), "{said}");
+    let functions = whole.keys().filter(|path| path.contains("/functions/"));
+    assert!(functions.into_iter().all(|path| sandbox.has(path)), "{said}");
+    assert!(sandbox.migrations().iter().any(|file| file.ends_with("_sessions.sql")));
+}
+
+#[test]
+fn a_table_of_its_name_keeps_the_samples_out() {
+    let sandbox = Sandbox::fresh();
+    sandbox.write("supabase/migrations/20200101000000_own.sql", "create table sessions(id int);\n");
+    let said = with_sample(&sandbox);
+    assert!(said.contains("makes a table sessions, so that of the sample app is left out"), "{said}");
+    assert!(!sandbox.migrations().iter().any(|file| file.ends_with("_sessions.sql")));
 }
 
 #[test]
@@ -75,7 +111,11 @@ fn it_is_taken_back_with_the_rest() {
     for sandbox in [Sandbox::fresh(), Sandbox::lived_in()] {
         let before = sandbox.tree();
         with_sample(&sandbox);
-        sandbox.uninstall(&["--yes"]).succeeded();
+        sandbox
+            .uninstall(&["--yes"])
+            .succeeded()
+            .with("supabase functions delete google-oauth-start")
+            .with("drop table if exists public.session_plans, public.sessions");
         assert_same(&sandbox.tree(), &before);
     }
 }

@@ -16,7 +16,7 @@ create table public.sessions (
 create index sessions_by_user on public.sessions (user_id, preferred_starts_at);
 
 -- An insert only has to say when the session is to be.
-create function public.sessions_prefer_their_start() returns trigger language plpgsql as $$
+create function public.sessions_prefer_their_start() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.preferred_starts_at := coalesce(new.preferred_starts_at, new.starts_at);
   return new;
@@ -26,7 +26,7 @@ create trigger sessions_prefer_their_start before insert on public.sessions
 
 alter table public.sessions enable row level security;
 create policy "own sessions" on public.sessions for all to authenticated
-  using (user_id = auth.uid()) with check (user_id = auth.uid());
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
 
 -- Runs of one user may overlap: two calendars, or a page beside the webhooks. Each takes a number before it reads
 -- anything, and a plan is stored unless one with a higher number is stored already, which has seen all that this one has.
@@ -37,14 +37,16 @@ create table public.session_plans (
 );
 alter table public.session_plans enable row level security;
 
-create function public.begin_plan(planned_user uuid) returns bigint language sql as $$
+create function public.begin_plan(planned_user uuid) returns bigint language sql set search_path = '' as $$
   insert into public.session_plans as plan (user_id) values (planned_user)
     on conflict (user_id) do update set begun = plan.begun + 1
     returning begun
 $$;
 
--- → how many sessions moved; all of them at once, or none.
-create function public.store_plan(planned_user uuid, number bigint, moves jsonb) returns integer language plpgsql as $$
+-- Takes every session's slot, also of those that stay: a plan with a lower number may have moved one meanwhile. → how many
+-- sessions moved; all of them at once, or none.
+create function public.store_plan(planned_user uuid, number bigint, slots jsonb) returns integer language plpgsql
+  set search_path = '' as $$
 declare
   moved integer;
 begin
@@ -53,9 +55,10 @@ begin
     return 0;
   end if;
   update public.sessions as session
-    set starts_at = move.starts_at, ends_at = move.ends_at, planned_at = now()
-    from jsonb_to_recordset(moves) as move (id uuid, starts_at timestamptz, ends_at timestamptz)
-    where session.id = move.id and session.user_id = planned_user;
+    set starts_at = slot.starts_at, ends_at = slot.ends_at, planned_at = now()
+    from jsonb_to_recordset(slots) as slot (id uuid, starts_at timestamptz, ends_at timestamptz)
+    where session.id = slot.id and session.user_id = planned_user
+      and (session.starts_at, session.ends_at) is distinct from (slot.starts_at, slot.ends_at);
   get diagnostics moved = row_count;
   return moved;
 end

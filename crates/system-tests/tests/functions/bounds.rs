@@ -3,13 +3,16 @@
 use std::convert::Infallible;
 use std::fs;
 use std::future::ready;
+use std::io::Write as _;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::IntoResponse;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::future::{join, join_all};
 use futures_util::stream;
 use serde_json::json;
@@ -170,17 +173,26 @@ async fn of_an_answer_of_the_database_four_megabytes_are_read(scene: &Scene) {
 }
 
 async fn of_an_answer_of_google_one_megabyte_is_read(scene: &Scene) {
-    for (kilobytes, code) in [(900, "reconnect_required"), (1100, "google_unavailable")] {
+    let (short, long) = ((900, "reconnect_required"), (1100, "google_unavailable"));
+    for ((kilobytes, code), is_compressed) in [(short, false), (long, false), (short, true), (long, true)] {
         let connection = scene.connection().await;
         scene.set(&connection, "expires_at = 'epoch'").await;
         let refusal = format!("{{\"error\": \"invalid_grant\"}}{}", " ".repeat(kilobytes << 10));
-        let url = answering(move || (StatusCode::BAD_REQUEST, refusal.clone())).await;
+        let answer = if is_compressed { compressed(&refusal) } else { refusal.into_bytes() };
+        let encoding = [(CONTENT_ENCODING, if is_compressed { "gzip" } else { "identity" })];
+        let url = answering(move || (StatusCode::BAD_REQUEST, encoding.clone(), answer.clone())).await;
         let function = Standalone::start(scene, SETUP, &[("GOOGLE_OAUTH_TOKEN_URL", Some(&url))]).await;
         let body: &'static str = connection.target().to_string().leak();
         let answer = function.call(scene, Caller::Service, body).await;
         function.end(scene).await;
-        assert_eq!(answer.outcome().1, code, "{kilobytes} KB");
+        assert_eq!(answer.outcome().1, code, "{kilobytes} KB, compressed: {is_compressed}");
     }
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// Connections with a channel, an owed run that is due, and the calendar that is called so.

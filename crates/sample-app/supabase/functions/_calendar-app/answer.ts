@@ -30,13 +30,19 @@ export function answering(
       }
       return Response.json(await work(request), { headers });
     } catch (error) {
-      if (!(error instanceof Problem)) console.error(error);
+      if (!(error instanceof Problem)) log(error);
       const { status, code, message } = error instanceof Problem
         ? error
         : new Problem(500, "internal", "The function failed; its log says why");
       return Response.json({ error: { code, message } }, { status, headers });
     }
   };
+}
+
+/** Without the details of a database's error, which may quote a row with its tokens. */
+function log(error: unknown) {
+  const { name, code, message, stack } = error as Error & { code?: string };
+  console.error(code ? `${name} ${code}: ${message}` : stack ?? error);
 }
 
 /** The fields of a JSON body; none where there is no body. */

@@ -67,7 +67,7 @@ export async function callerOf(request: Request): Promise<"service" | User> {
   }
   const { data, error } = await database().auth.getUser(token);
   if (data.user) return data.user;
-  if ((error?.status ?? 500) >= 500) {
+  if (![400, 401, 403, 404].includes(error?.status ?? 0)) {
     throw new Problem(503, "auth_unavailable", "Auth did not answer");
   }
   throw new Problem(

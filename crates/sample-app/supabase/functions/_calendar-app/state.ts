@@ -9,6 +9,8 @@ export interface Asked {
   connection_id: string | null;
   /** Whether a connection is added to those that the user has. */
   is_another: boolean;
+  /** Whether the consent may be for another account, and so for its main calendar. */
+  is_other_account: boolean;
   /** Google demands the same address when the code is exchanged. */
   redirect_uri: string;
 }

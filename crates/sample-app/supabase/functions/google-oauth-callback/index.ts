@@ -46,7 +46,7 @@ Deno.serve(answering(async (request) => {
     throw new Problem(
       400,
       "invalid_request",
-      `Google sent no code, but ${error}`,
+      `Google sent no code${error ? `, but ${error}` : ""}`,
     );
   }
 
@@ -74,6 +74,7 @@ Deno.serve(answering(async (request) => {
 async function exchange(code: string, redirect_uri: string): Promise<Tokens> {
   const answer = await fetch("https://oauth2.googleapis.com/token", {
     method: "POST",
+    signal: AbortSignal.timeout(20_000),
     body: new URLSearchParams({
       client_id: variable("GOOGLE_CLIENT_ID", "…apps.googleusercontent.com"),
       client_secret: variable("GOOGLE_CLIENT_SECRET", "GOCSPX-…"),
@@ -92,14 +93,24 @@ async function exchange(code: string, redirect_uri: string): Promise<Tokens> {
   );
 }
 
-/** Writes the tokens over the old ones, or a new row. → its id */
+/**
+ * Writes the tokens over the old ones, or a new row. → its id. An account that is added twice has two rows: to tell, ask
+ * for the scope `openid` and keep the account's id (`sub`) in a column of your own.
+ */
 async function store(
-  { user_id, connection_id, is_another }: Asked,
+  { user_id, connection_id, is_another, is_other_account }: Asked,
   tokens: Tokens,
 ): Promise<string> {
   const { access_token, refresh_token, expires_in = 3600 } = tokens;
   const expires_at = new Date(Date.now() + expires_in * 1000).toISOString();
-  const consent = { access_token, refresh_token, expires_at, is_active: true };
+  const consent = {
+    access_token,
+    refresh_token,
+    expires_at,
+    is_active: true,
+    // Of another account the calendar of before is not known.
+    ...(is_other_account ? { calendar_id: null } : {}),
+  };
 
   const connections = database().from("calendar_connections");
   const own = connections.select("id").match({ user_id, provider: "google" });

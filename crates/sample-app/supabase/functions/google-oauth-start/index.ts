@@ -11,6 +11,7 @@ import { answering, fieldsOf, Problem } from "../_calendar-app/answer.ts";
 import { callerOf, variable } from "../_calendar-app/caller.ts";
 import { sign } from "../_calendar-app/state.ts";
 
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 const CONSENT_PAGE = "https://accounts.google.com/o/oauth2/v2/auth";
 
 Deno.serve(answering(async (request) => {
@@ -30,6 +31,9 @@ Deno.serve(answering(async (request) => {
       "redirect_uri is missing: the page that Google sends the browser back to",
     );
   }
+  if (connection_id != null && !UUID.test(String(connection_id))) {
+    throw new Problem(400, "invalid_request", "connection_id is not a UUID");
+  }
   // Another account can only be had by letting the user choose.
   const choose = reason === "add" || reason === "choose_calendar";
   const page = new URL(CONSENT_PAGE);
@@ -37,6 +41,7 @@ Deno.serve(answering(async (request) => {
     client_id: variable("GOOGLE_CLIENT_ID", "…apps.googleusercontent.com"),
     redirect_uri,
     response_type: "code",
+    // To read alone: …/auth/calendar.events.readonly
     scope: "https://www.googleapis.com/auth/calendar.events",
     // A refresh token comes only with `offline`, and only when the user is asked.
     access_type: "offline",
@@ -46,6 +51,7 @@ Deno.serve(answering(async (request) => {
       user_id: user.id,
       connection_id: typeof connection_id === "string" ? connection_id : null,
       is_another: reason === "add" && typeof connection_id !== "string",
+      is_other_account: choose,
       redirect_uri,
     }),
   }).toString();

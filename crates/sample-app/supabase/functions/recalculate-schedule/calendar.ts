@@ -59,6 +59,8 @@ export async function busyTimes(
 async function read(url: URL, accessToken: string): Promise<Page> {
   const answer = await fetch(url, {
     headers: { Authorization: `Bearer ${accessToken}` },
+    // A run is given 50 seconds.
+    signal: AbortSignal.timeout(20_000),
   });
   if (answer.ok) return answer.json();
   await answer.body?.cancel();
@@ -100,6 +102,13 @@ function slotOf(event: Event, timeZone: string): Slot | null {
 /** When a day begins somewhere. */
 function midnight(date: string, timeZone: string): number {
   const utc = Date.parse(date);
-  const there = new Date(utc).toLocaleString("sv-SE", { timeZone });
-  return utc - (Date.parse(`${there.replace(" ", "T")}Z`) - utc);
+  // The clocks may be changed between that moment in UTC and the one there.
+  const guess = utc - offset(utc, timeZone);
+  return utc - offset(guess, timeZone);
+}
+
+/** How far a zone's clocks are ahead of UTC at a moment. */
+function offset(moment: number, timeZone: string): number {
+  const there = new Date(moment).toLocaleString("sv-SE", { timeZone });
+  return Date.parse(`${there.replace(" ", "T")}Z`) - moment;
 }

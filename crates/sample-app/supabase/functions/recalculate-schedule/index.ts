@@ -8,8 +8,10 @@ import { callerOf, database } from "../_calendar-app/caller.ts";
 import { busyTimes } from "./calendar.ts";
 import { plan } from "./plan.ts";
 
+const WEEK = 7 * 24 * 60 * 60 * 1000;
+
 /** How far after the last session a free slot is looked for. */
-const HORIZON = 14 * 24 * 60 * 60 * 1000;
+const HORIZON = 2 * WEEK;
 
 /** A row of `sessions`. */
 interface Session {
@@ -42,6 +44,7 @@ Deno.serve(answering(async (request) => {
     .select("id, preferred_starts_at, starts_at, ends_at")
     .eq("user_id", user)
     .or(`connection_id.is.null,connection_id.eq.${connection.id}`)
+    .gte("ends_at", new Date(Date.now() - WEEK).toISOString())
     .order("preferred_starts_at").order("id")
     .returns<Session[]>().throwOnError();
   if (!sessions?.length) return { moved: 0 };
@@ -62,17 +65,15 @@ Deno.serve(answering(async (request) => {
       end: Math.max(...wanted.map(({ end }) => end)) + HORIZON,
     },
   );
-  const moves = plan(wanted, busy).flatMap(({ start, end }, index) =>
-    start === current[index].start ? [] : [{
-      id: sessions[index].id,
-      starts_at: new Date(start).toISOString(),
-      ends_at: new Date(end).toISOString(),
-    }]
-  );
+  const slots = plan(wanted, busy).map(({ start, end }, index) => ({
+    id: sessions[index].id,
+    starts_at: new Date(start).toISOString(),
+    ends_at: new Date(end).toISOString(),
+  }));
   const { data: moved } = await db.rpc("store_plan", {
     planned_user: user,
     number,
-    moves,
+    slots,
   }).throwOnError();
   return { moved };
 }));
