@@ -18,7 +18,7 @@ const DIRECTORIES: [(&str, &str); 4] = [
     (element::OUT, "element"),
 ];
 /// Where they are in the repository, so that the pages find one another.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 9] = [
     "LICENSE",
     "CHANGELOG.md",
     "README.md",
@@ -26,6 +26,7 @@ const TEXTS: [&str; 8] = [
     "scripts/README.md",
     "crates/README.md",
     "crates/element/README.md",
+    "crates/element/npm/texts.json",
     "crates/element/picture.png",
 ];
 /// Tells the version, as 0.0.0.
