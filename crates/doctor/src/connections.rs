@@ -69,6 +69,9 @@ fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &
     check.about(members.affected(group, number))
 }
 
+/// The one reason that is not Google's word.
+pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
+
 type Explained = (&'static str, Option<&'static str>);
 
 /// By what Google said, where that is the same for all of them; else generally, with what else is to be done where Google
@@ -112,7 +115,11 @@ fn explain_all(
     };
     let of_reasons = reasons.iter().zip(&explained).filter_map(|(reason, explained)| {
         let (_, next) = explained.as_ref()?;
-        Some(format!("where Google says {reason}: {}", (*next)?))
+        let where_it_is = match reason.as_str() {
+            NO_REFRESH_TOKEN => "where there is no refresh token".to_owned(),
+            reason => format!("where Google says {reason}"),
+        };
+        Some(format!("{where_it_is}: {}", (*next)?))
     });
     let all: Vec<String> = next.into_iter().map(str::to_owned).chain(of_reasons).collect();
     (what, (!all.is_empty()).then(|| all.join("; ")))
@@ -138,6 +145,12 @@ fn explain_reason(code: &str, reason: &str, is_everybodys: bool) -> Option<Expla
         ("reconnect_required", "unauthorized_client") => (
             "the refresh token belongs to another OAuth client",
             Some("the user connects the calendar again"),
+        ),
+        ("reconnect_required", NO_REFRESH_TOKEN) => (
+            "the access token has expired, and there is no refresh token",
+            Some(
+                "ask Google with `access_type=offline` and `prompt=consent`; then the user connects the calendar again",
+            ),
         ),
         ("blocked_by_policy", "org_internal") => (
             "the OAuth consent screen is \"Internal\", for accounts of its own organisation",
@@ -305,6 +318,22 @@ mod tests {
             assert!(check.next.as_deref().unwrap().contains(next), "{check:?}");
             assert!(!check.line.contains("Testing"), "{check:?}");
         }
+    }
+
+    #[test]
+    fn a_missing_refresh_token_is_not_what_google_said() {
+        let check = judged(
+            "reconnect_required",
+            1,
+            &[("active", 2)],
+            &told("reconnect_required", &[NO_REFRESH_TOKEN]),
+        );
+        assert!(check.line.ends_with("there is no refresh token"), "{check:?}");
+        assert!(check.next.unwrap().starts_with("ask Google with `access_type=offline`"));
+        let members = told("reconnect_required", &["invalid_grant", NO_REFRESH_TOKEN]);
+        let check = judged("reconnect_required", 2, &[], &members);
+        assert!(check.line.ends_with("(Google says invalid_grant)"), "{check:?}");
+        assert!(check.next.unwrap().contains("where there is no refresh token: ask Google with"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::check::Affected;
+use crate::connections::NO_REFRESH_TOKEN;
 
 /// How many connections of a kind are named.
 pub const NAMED: usize = 20;
@@ -146,13 +147,9 @@ impl Members {
 
     /// Google's own words for a failure, in brackets; nothing where there is none.
     pub fn said(&self, code: &str) -> String {
-        match self.reasons.get(code) {
-            Some(said) if !said.is_empty() => {
-                let words: Vec<&str> = said.iter().map(String::as_str).collect();
-                format!(" (Google says {})", words.join(", "))
-            }
-            _ => String::new(),
-        }
+        let said = self.reasons.get(code).into_iter().flatten().map(String::as_str);
+        let words: Vec<&str> = said.filter(|word| *word != NO_REFRESH_TOKEN).collect();
+        if words.is_empty() { String::new() } else { format!(" (Google says {})", words.join(", ")) }
     }
 }
 

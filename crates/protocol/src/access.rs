@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::connection::{AccessToken, Connection};
-use crate::failure::{Refused, RenewalFailure};
+use crate::failure::{Refused, RenewalFailure, Word};
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT};
 use crate::transition;
@@ -36,7 +36,9 @@ pub(crate) async fn access<P: Ports>(
 /// A new access token, stored unless somebody reconnected meanwhile.
 pub(crate) async fn renewed_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
     let Some(refresh_token) = &row.refresh_token else {
-        return Err(NoAccess::Failed(RenewalFailure::ReconnectRequired.into()));
+        // Not Google's word, which was not asked: so that the operator is told what is to be changed.
+        let reason = Word::parse("refresh_token_missing");
+        return Err(NoAccess::Failed(Refused { reason, ..RenewalFailure::ReconnectRequired.into() }));
     };
     let answer = ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await.map_err(NoAccess::Failed)?;
     let expires_at = ports.now() + TimeDelta::from_std(answer.expires_in).unwrap_or(TimeDelta::zero());

@@ -348,7 +348,7 @@ impl Reader<'_> {
 
     /// An empty token is none.
     fn token(&self, column: Column) -> Option<String> {
-        self.text(column).filter(|token| !token.is_empty())
+        self.text(column).filter(|token| !token.trim().is_empty())
     }
 
     fn time(&self, column: Column) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use crate::ports::Ports;
 use crate::schedule::{
     DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN, asked_to_wait,
 };
-use crate::stop::stop;
+use crate::stop::{Unknown, stop};
 
 /// Stops the channels, if the claim is granted, and forgets the connection once they are, or cannot be.
 pub(crate) async fn see_off<P: Ports>(ports: &P, farewell: &Farewell) {
@@ -50,12 +50,12 @@ async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> Result<(), TryAga
     let mut is_renewed = false;
     let mut result = Ok(());
     for channel in &farewell.channels {
-        let mut answer = stop(ports, farewell.connection, &token, channel, resource).await;
+        let mut answer = stop(ports, farewell.connection, &token, channel, resource, Unknown::Gone).await;
         if matches!(answer, Err(StopFailure::Unauthorized(_))) && !is_renewed {
             is_renewed = true;
             let Some(renewed) = renewed_token(ports, farewell).await? else { return Ok(()) };
             token = renewed;
-            answer = stop(ports, farewell.connection, &token, channel, resource).await;
+            answer = stop(ports, farewell.connection, &token, channel, resource, Unknown::Gone).await;
         }
         match answer {
             Err(StopFailure::Refused(refused)) if refused.failure.is_consent_dead() => {}

@@ -20,7 +20,7 @@ use crate::schedule::{
     self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN,
     lease_after_watches,
 };
-use crate::stop::stop;
+use crate::stop::{Unknown, stop};
 use crate::transition::{
     Failed, Pending, Trigger, Update, claim_renewal, commit_channel, disown_channel, doubt_channel,
     fail_renewal, look_up_channel, reissue_channel, release_renewal,
@@ -44,7 +44,7 @@ pub enum Renewal {
 pub struct RenewedChannel {
     pub row: Connection,
     access_token: AccessToken,
-    superseded: Vec<(ChannelId, ResourceId)>,
+    superseded: Vec<(ChannelId, ResourceId, Unknown)>,
     /// Whether a run was owed before, whose reason the commit's request has replaced.
     was_owed: bool,
 }
@@ -55,8 +55,8 @@ impl RenewedChannel {
     pub async fn follow_up<P: Ports>(self, ports: &P, invocation: &Invocation, reason: Reason) -> Outcome {
         let id = self.row.id;
         let stop_superseded = async {
-            for (channel, resource) in &self.superseded {
-                let _ = stop(ports, id, &self.access_token, channel, resource).await;
+            for (channel, resource, unknown) in &self.superseded {
+                let _ = stop(ports, id, &self.access_token, channel, resource, *unknown).await;
             }
         };
         let beforehand = match reason {
@@ -282,12 +282,13 @@ impl<P: Ports> Opening<'_, P> {
         match self.disown().await {
             Ok(Disowned::Committed(row)) => Ok(*row),
             Ok(Disowned::Gone { row_deleted }) => {
-                let mut orphans = vec![(self.pending.clone(), opened.resource_id.clone())];
+                let mut orphans = vec![(self.pending.clone(), opened.resource_id.clone(), Unknown::Alive)];
                 if row_deleted {
                     orphans.extend(self.superseded(&opened.resource_id));
                 }
-                for (channel, resource) in &orphans {
-                    let _ = stop(self.ports, self.claimed.id, access_token, channel, resource).await;
+                for (channel, resource, unknown) in &orphans {
+                    let _ =
+                        stop(self.ports, self.claimed.id, access_token, channel, resource, *unknown).await;
                 }
                 match answer {
                     Ok(_) => Err(End::Superseded),
@@ -343,7 +344,7 @@ impl<P: Ports> Opening<'_, P> {
     async fn stop_abandoned(&self, access_token: &AccessToken) {
         let Some(resource) = &self.claimed.webhook_resource_id else { return };
         for abandoned in &self.abandoned {
-            let _ = stop(self.ports, self.claimed.id, access_token, abandoned, resource).await;
+            let _ = stop(self.ports, self.claimed.id, access_token, abandoned, resource, Unknown::Gone).await;
         }
     }
 
@@ -372,12 +373,14 @@ impl<P: Ports> Opening<'_, P> {
 
     /// The channels that the new one replaces. Channels on one calendar share their resource id, so that one
     /// whose own was never learned can be stopped too.
-    fn superseded(&self, resource_id: &ResourceId) -> Vec<(ChannelId, ResourceId)> {
-        let previous = self.claimed.webhook_id.iter().map(|previous| {
-            (previous.clone(), self.claimed.webhook_resource_id.as_ref().unwrap_or(resource_id).clone())
-        });
-        let abandoned = self.abandoned.iter().map(|abandoned| (abandoned.clone(), resource_id.clone()));
-        previous.chain(abandoned).filter(|(channel, _)| *channel != self.pending).collect()
+    fn superseded(&self, resource_id: &ResourceId) -> Vec<(ChannelId, ResourceId, Unknown)> {
+        let unknown = Unknown::of_current(&self.claimed, self.ports.now());
+        let resource = self.claimed.webhook_resource_id.as_ref().unwrap_or(resource_id);
+        let previous =
+            self.claimed.webhook_id.iter().map(|previous| (previous.clone(), resource.clone(), unknown));
+        let abandoned =
+            self.abandoned.iter().map(|abandoned| (abandoned.clone(), resource_id.clone(), Unknown::Gone));
+        previous.chain(abandoned).filter(|(channel, ..)| *channel != self.pending).collect()
     }
 }
 

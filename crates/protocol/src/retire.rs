@@ -15,8 +15,7 @@ pub async fn retire<P: Ports>(ports: &P, row: &Connection) -> bool {
     ports.log(Event::ChannelRetired { connection: row.id, channel: row.webhook_id.clone() });
     let Some(resource) = &row.webhook_resource_id else { return true };
     if let Some(channel) = &row.webhook_id {
-        let is_alive = row.webhook_expiration.is_none_or(|expiration| expiration > ports.now());
-        let unknown = if is_alive { Unknown::Alive } else { Unknown::Gone };
+        let unknown = Unknown::of_current(row, ports.now());
         stop_with_access(ports, &retired, channel, resource, unknown).await;
     }
     // While it is being opened, its own renewal stops it.

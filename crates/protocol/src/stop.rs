@@ -1,5 +1,6 @@
 //! Stopping channels that no row names any more.
 
+use crate::Timestamp;
 use crate::access::{Access, NoAccess, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
@@ -9,13 +10,21 @@ use crate::refused::book;
 use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// What it means that Google does not know a channel.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unknown {
     /// It has expired, or was never opened, and needs no stopping.
     Gone,
     /// It has just spoken, or has not expired, so it may go on speaking: the channel of another account, or of another
     /// OAuth client.
     Alive,
+}
+
+impl Unknown {
+    /// For the channel that a row names.
+    pub(crate) fn of_current(row: &Connection, now: Timestamp) -> Self {
+        let is_over = row.webhook_expiration.is_some_and(|expiration| expiration <= now);
+        if is_over { Self::Gone } else { Self::Alive }
+    }
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
@@ -63,9 +72,10 @@ pub(crate) async fn stop<P: Ports>(
     access_token: &AccessToken,
     channel: &ChannelId,
     resource: &ResourceId,
+    unknown: Unknown,
 ) -> Result<(), StopFailure> {
     let answer = ports.stop(access_token, channel, resource, STOP_TIMEOUT).await;
-    log_stop(ports, connection, channel, answer.clone(), Unknown::Gone);
+    log_stop(ports, connection, channel, answer.clone(), unknown);
     answer
 }
 
