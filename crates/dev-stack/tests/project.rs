@@ -75,7 +75,7 @@ const RECALCULATE: &str = r#"
 import { greeting } from "~/greeting.ts";
 Deno.serve({ port: 8000 }, async (request) => {
   const answer = await fetch("https://www.googleapis.com/calendar/v3/calendars/primary/events", {
-    headers: { Authorization: "Bearer nobody's" },
+    headers: { Authorization: "Bearer unknown" },
   });
   return Response.json({
     greeting,
