@@ -283,6 +283,13 @@ impl Connection {
         failure.is_consent_dead().then_some(failure)
     }
 
+    /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts behind.
+    /// The channel is none the worse for it, so not another channel takes it back, but a look that succeeds.
+    pub fn look_error(&self) -> Option<&str> {
+        let is_of_look = self.webhook_id.is_some() && self.webhook_attempts == 0;
+        self.webhook_error.as_deref().filter(|_| is_of_look)
+    }
+
     /// Whether Google's notifications can be relied on: the channel is unexpired, and has been heard of.
     pub fn hears_of_changes(&self, now: Timestamp) -> bool {
         self.webhook_id.is_some()

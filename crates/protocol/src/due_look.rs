@@ -7,10 +7,9 @@ use crate::failure::{Mender, Refused, RenewalFailure};
 use crate::look::Look;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
-use crate::refused::book;
+use crate::refused::{Remedy, book};
 use crate::schedule::{
-    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK,
-    LOOK_INTERVAL_WITHOUT_CHANNEL,
+    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK, is_look_late,
 };
 use crate::transition::{Found, Update, claim_look, note_unchanged, postpone_look, reconcile};
 
@@ -40,8 +39,9 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
         Ok(look) => judge(ports, &row, look).await,
         // It may have changed.
         Err(Unread::Unknown) => {
-            update(ports, postpone_look(&row, next_look(ports, &row))).await;
-            ask_for_run(ports, &row, None, false).await
+            let look_at = schedule::next_look_of_unread(ports.now(), ports.look_interval(), ports.random());
+            update(ports, postpone_look(&row, look_at)).await;
+            ask_for_run(ports, &row, Asked { is_read: true, ..Asked::default() }).await
         }
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
         // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.
@@ -67,15 +67,27 @@ async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
     // From another anchor it is not known whether anything changed.
     let is_compared = seen.is_some_and(|seen| seen.anchor == found.look.seen.anchor);
     let missed = is_compared && is_settled && row.hears_of_changes(ports.now());
-    ask_for_run(ports, row, Some(found), missed).await
+    ask_for_run(ports, row, Asked { found: Some(found), is_read: true, missed }).await
 }
 
-async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, found: Option<Found>, missed: bool) -> DueLook {
+/// Why a run is asked for.
+#[derive(Default)]
+struct Asked {
+    /// What the look saw, if it saw anything.
+    found: Option<Found>,
+    /// Google let the calendar be read.
+    is_read: bool,
+    /// Google ought to have told, and did not.
+    missed: bool,
+}
+
+async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, asked: Asked) -> DueLook {
+    let Asked { found, is_read, missed } = asked;
     let now = ports.now();
     let is_young = now.signed_duration_since(row.webhook_opened_at) < CHANNEL_IS_YOUNG;
     let renew_at = (missed && !is_young).then_some(now);
     let request = RequestId::fresh(now, ports.random());
-    let Some(asked) = update(ports, reconcile(row.id, request, renew_at)).await else {
+    let Some(asked) = update(ports, reconcile(row, request, is_read, renew_at)).await else {
         return DueLook::NoRun;
     };
     if missed {
@@ -84,21 +96,28 @@ async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, found: Option<Found>
     DueLook::RunAsked { row: Box::new(asked), found, missed }
 }
 
-/// What does not pass by itself is told as a failed renewal is, and looked at daily. What does is looked at again soon, and
-/// run blindly once a day.
+/// What does not pass by itself is told, and so is what should have passed long ago.
 async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
     let now = ports.now();
-    let is_rejected = refused.failure == RenewalFailure::GoogleRejected;
-    if is_rejected || refused.failure.mender() != Mender::Nobody {
-        book(ports, row, refused).await;
-        // Whatever heals it, a new channel or a new consent, brings a look of its own.
-        update(ports, postpone_look(row, now + schedule::DAILY)).await;
-        return if is_rejected { run_blindly(ports, row).await } else { DueLook::NoRun };
+    let passes = refused.failure.mender() == Mender::Nobody;
+    let is_lasting = match refused.failure {
+        RenewalFailure::GoogleRejected => true,
+        RenewalFailure::DatabaseUnavailable => false,
+        _ => is_look_late(row, now, ports.look_interval()),
+    };
+    // What a renewal told of such things is left to it.
+    let is_told = !passes || is_lasting && (row.webhook_error.is_none() || row.look_error().is_some());
+    let look_at = schedule::look_retry(row, now, &refused, ports.random());
+    let remedy = if is_told {
+        book(ports, row, refused).await
+    } else {
+        ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
+        Remedy::Renewal
+    };
+    if remedy == Remedy::Renewal {
+        update(ports, postpone_look(row, look_at)).await;
     }
-    let look_at = now + schedule::asked_to_wait(&refused).max(LOOK_INTERVAL_WITHOUT_CHANNEL);
-    ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
-    update(ports, postpone_look(row, look_at)).await;
-    run_blindly(ports, row).await
+    if passes { run_blindly(ports, row).await } else { DueLook::NoRun }
 }
 
 /// Where nothing was known of the calendar for a day.
@@ -108,7 +127,7 @@ async fn run_blindly<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     if now.signed_duration_since(last_sync) < BLIND_RUN_AFTER {
         return DueLook::NoRun;
     }
-    ask_for_run(ports, row, None, false).await
+    ask_for_run(ports, row, Asked::default()).await
 }
 
 async fn update<P: Ports>(ports: &P, update: Update) -> Option<Connection> {

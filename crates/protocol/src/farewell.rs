@@ -6,7 +6,8 @@ use crate::connection::{AccessToken, Farewell};
 use crate::failure::{Refused, StopFailure};
 use crate::ports::Ports;
 use crate::schedule::{
-    DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, TOKEN_MARGIN, asked_to_wait,
+    DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, RENEWAL_LEASE, TOKEN_MARGIN,
+    asked_to_wait,
 };
 use crate::stop::{Unknown, stop};
 
@@ -49,6 +50,8 @@ async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> Result<(), TryAga
     let Some(mut token) = access_token(ports, farewell).await? else { return Ok(()) };
     let mut is_renewed = false;
     let mut result = Ok(());
+    // A request for a channel that was on its way when the row was deleted may open it yet.
+    let may_open = ports.now().signed_duration_since(farewell.deleted_at) < RENEWAL_LEASE;
     for channel in &farewell.channels {
         let mut answer = stop(ports, farewell.connection, &token, channel, resource, Unknown::Gone).await;
         if matches!(answer, Err(StopFailure::Unauthorized(_))) && !is_renewed {
@@ -62,6 +65,7 @@ async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> Result<(), TryAga
             Err(StopFailure::Refused(refused) | StopFailure::Unauthorized(refused)) => {
                 result = Err(TryAgain::of(&refused));
             }
+            Err(StopFailure::Unknown) if may_open => result = Err(TryAgain { after: TimeDelta::zero() }),
             Ok(()) | Err(StopFailure::Unknown) => {}
         }
     }

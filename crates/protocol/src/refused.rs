@@ -1,23 +1,39 @@
 //! Telling on a row what Google refused while something else than a renewal was asked of it.
 
-use crate::Timestamp;
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::failure::Refused;
 use crate::ports::Ports;
 use crate::schedule::{self, DATABASE_TIMEOUT};
-use crate::transition::book_refusal;
+use crate::transition::{book_refusal, refuse_look};
 
-/// Books `refused` as a failed renewal does: with the consent that it is about, and when it is tried again. Where there is
-/// a channel, that is as late as after the last of many failures: a renewal that succeeds tells nothing of what else is
-/// refused, and must not replace the channel every minute for it.
-pub(crate) async fn book<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> Timestamp {
-    let attempts = if row.webhook_id.is_some() { i64::MAX } else { row.webhook_attempts };
-    let retry_at = schedule::renewal_retry(ports.now(), attempts, Some(&refused), ports.random());
-    let booked = ports.update(book_refusal(row, &refused, retry_at), DATABASE_TIMEOUT).await;
-    if matches!(booked, Ok(Some(_))) {
+/// What mends a refusal that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// A renewal, when it is due.
+    Renewal,
+    /// A look, at the time that was booked with the refusal: the channel is none the worse for it.
+    Look,
+}
+
+/// Tells `refused` on the row, with the consent that it is about, and books when that is tried again.
+pub(crate) async fn book<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> Remedy {
+    let is_of_look =
+        row.webhook_id.is_some() && row.webhook_attempts == 0 && !refused.failure.is_consent_dead();
+    let (now, random) = (ports.now(), ports.random());
+    let (remedy, retry_at) = if is_of_look {
+        (Remedy::Look, schedule::look_retry(row, now, &refused, random))
+    } else {
+        (Remedy::Renewal, schedule::renewal_retry(now, row.webhook_attempts, Some(&refused), random))
+    };
+    let update = match remedy {
+        Remedy::Look => refuse_look(row, &refused, retry_at),
+        Remedy::Renewal => book_refusal(row, &refused, retry_at),
+    };
+    let is_news = row.webhook_error.as_deref() != Some(refused.failure.code());
+    if matches!(ports.update(update, DATABASE_TIMEOUT).await, Ok(Some(_))) && is_news {
         let Refused { failure, reason, .. } = refused;
         ports.log(Event::GoogleRefused { connection: row.id, failure, reason, retry_at });
     }
-    retry_at
+    remedy
 }

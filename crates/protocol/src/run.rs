@@ -79,7 +79,7 @@ pub async fn run<P: Ports>(
     loop {
         let Some(now) = wait_until_due(ports, invocation, &row).await else { return outcome };
         // Of a burst one claims: it takes whatever was asked for before.
-        let place = ports.waiters().take(Wait::Claim(row.id), 1);
+        let place = ports.waiters().take(&Wait::Claim(row.id), 1);
         if place.is_none() && invocation.kind() == Kind::Targeted {
             ports.waiters().leave(row);
             return outcome;
@@ -221,10 +221,11 @@ impl<P: Ports> Holder<'_, P> {
                     self.lease = next_lease;
                     self.row = newer;
                     if !self.row.is_live() || self.row.dead_consent().is_some() {
-                        // Paused meanwhile, or its consent died: the request stays owed, the lease need not.
+                        // Paused meanwhile, or its consent died: the request stays owed, the lease need not. It may be
+                        // resumed again by then.
                         self.invocation.give_run_back();
-                        let _ = self.update(transition::pause_run(self.held(), ended_at)).await;
-                        return ended(None);
+                        let paused = self.update(transition::pause_run(self.held(), ended_at)).await;
+                        return ended(paused.unwrap_or(None));
                     }
                 }
                 Ok(None) => {
@@ -313,8 +314,10 @@ impl<P: Ports> Holder<'_, P> {
         found: Option<Found>,
         is_settled: bool,
     ) -> Success {
-        let next_look = found.is_some().then(|| {
-            schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random())
+        let next_look = found.is_some().then(|| match self.row.look_error() {
+            // A look takes it back.
+            Some(_) => ended_at,
+            None => schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random()),
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
         Success {

@@ -48,6 +48,8 @@ pub const LONGEST_LOOK: usize = 2 * 1024 * 1024;
 pub const PAGES_PER_LOOK: usize = 20;
 /// Where looks fail for so long without anybody's fault, a run is made blindly.
 pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
+/// What passes by itself is told once a look is so late.
+pub const LOOK_IS_LATE: TimeDelta = TimeDelta::hours(1);
 /// A channel of this age that did not tell of a change is replaced.
 pub const CHANNEL_IS_YOUNG: TimeDelta = TimeDelta::hours(1);
 /// Token and look end so long after the lease was taken, or it would not outlive the callee.
@@ -197,6 +199,34 @@ pub fn next_look(row: &Connection, now: Timestamp, usual: Duration, random: u128
 /// When a calendar whose look has begun is looked at again should its worker die.
 pub fn next_look_after_crash(now: Timestamp, random: u128) -> Timestamp {
     jittered(now, LOOK_INTERVAL_WITHOUT_CHANNEL, random)
+}
+
+/// When a calendar of which nothing was read is looked at again: as late as one whose channel is well, for a run is made
+/// each time.
+pub fn next_look_of_unread(now: Timestamp, usual: Duration, random: u128) -> Timestamp {
+    jittered(now, TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX), random)
+}
+
+/// When to look again after `refused`. Daily where only a person can mend it, and not before Google says. What else is
+/// told already waits as long again as it has waited: an hour at most, and a day where no reason is known.
+pub fn look_retry(row: &Connection, now: Timestamp, refused: &Refused, random: u128) -> Timestamp {
+    let longest = match refused.failure {
+        failure if !failure.is_retryable() => return now + DAILY,
+        RenewalFailure::GoogleRejected => DAILY,
+        _ => LONGEST_BACKOFF,
+    };
+    let since = row.webhook_error.as_ref().and(row.last_sync_at);
+    let waited = since.map_or(TimeDelta::zero(), |since| now.signed_duration_since(since));
+    now + with_jitter(
+        waited.max(LOOK_INTERVAL_WITHOUT_CHANNEL).min(longest).max(asked_to_wait(refused)),
+        random,
+    )
+}
+
+/// Whether the last that was known of a calendar is older than looks ought to leave it.
+pub fn is_look_late(row: &Connection, now: Timestamp, usual: Duration) -> bool {
+    let age = now.signed_duration_since(row.last_sync_at.unwrap_or_default());
+    TimeDelta::from_std(usual).is_ok_and(|usual| age > usual / 10 * 11 + LOOK_IS_LATE)
 }
 
 /// So long from now, a tenth more or less.

@@ -8,6 +8,7 @@ use crate::failure::StopFailure;
 use crate::ports::Ports;
 use crate::refused::book;
 use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
+use crate::waiters::Wait;
 
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Unknown {
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
-/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
+/// accept that. Of a burst of its messages one does. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
 /// told, and Google is asked for no token as long as it stays so: a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
@@ -37,6 +38,7 @@ pub(crate) async fn stop_with_access<P: Ports>(
     resource: &ResourceId,
     unknown: Unknown,
 ) {
+    let Some(_place) = ports.waiters().take(&Wait::Stop(channel.clone()), 1) else { return };
     let known = row.access_token_for(ports.now(), TOKEN_MARGIN);
     let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
     let mut renewed = None;

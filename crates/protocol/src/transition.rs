@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a notification | [`confirm_pending`], [`confirm_current`], [`note_resource`], [`note_change`], [`note_orphan`], [`note_pending`] |
 //! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`settle_run`], [`await_consent`], [`hasten_run`] |
-//! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`] |
+//! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`], [`refuse_look`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
 //! | a consent | [`book_refusal`], [`store_token`] |
 
@@ -63,6 +63,7 @@ transitions! {
     NoteUnchanged "note_unchanged",
     Reconcile "reconcile",
     PostponeLook "postpone_look",
+    RefuseLook "refuse_look",
     ClaimRenewal "claim_renewal",
     ReissueChannel "reissue_channel",
     CommitChannel "commit_channel",
@@ -331,16 +332,22 @@ pub(crate) fn note_unchanged(row: &Connection, found: &Found, now: Timestamp, ne
         .when_eq(Column::WebhookSource, &found.source)
         .set(Column::LastSyncAt, now)
         .set(Column::SyncLookAt, next);
-    found.name_calendar(update)
+    found.name_calendar(update.taking_back_look_error(row))
 }
 
 /// Asks for a run: a look found the calendar changed, or cannot tell. Renews the channel at `renew_at`, if it ought to
-/// have told. No row: a run is owed already, or the row was paused.
-pub(crate) fn reconcile(connection: ConnectionId, request: RequestId, renew_at: Option<Timestamp>) -> Update {
-    let update = Update::of(Transition::Reconcile, connection)
+/// have told. `is_read`: Google let it be read. No row: a run is owed already, or the row was paused.
+pub(crate) fn reconcile(
+    row: &Connection,
+    request: RequestId,
+    is_read: bool,
+    renew_at: Option<Timestamp>,
+) -> Update {
+    let update = Update::of(Transition::Reconcile, row.id)
         .when(Filter::IsNull(Column::SyncRequestId))
         .when_live()
         .set(Column::SyncRequestId, request);
+    let update = if is_read { update.taking_back_look_error(row) } else { update };
     match renew_at {
         Some(renew_at) => update.set(Column::WebhookNotBefore, renew_at),
         None => update,
@@ -351,6 +358,15 @@ pub(crate) fn reconcile(connection: ConnectionId, request: RequestId, renew_at: 
 pub(crate) fn postpone_look(row: &Connection, look_at: Timestamp) -> Update {
     Update::of(Transition::PostponeLook, row.id)
         .when_eq(Column::SyncLookAt, row.sync_look_at)
+        .set(Column::SyncLookAt, look_at)
+}
+
+/// Tells why Google does not let the calendar be read, and when that is tried again. No row: a renewal
+/// was begun meanwhile, or somebody reconnected.
+pub(crate) fn refuse_look(row: &Connection, refused: &Refused, look_at: Timestamp) -> Update {
+    Update::of(Transition::RefuseLook, row.id)
+        .when_eq(Column::WebhookAttempts, 0)
+        .refused(&row.webhook_source, refused)
         .set(Column::SyncLookAt, look_at)
 }
 
@@ -535,7 +551,10 @@ pub(crate) struct Failed<'a> {
 
 impl Failed<'_> {
     fn tell(self, update: Update, source: &Source) -> Update {
-        update.set(Column::WebhookLeaseUntil, self.lease_until).refused(source, self.refused, self.retry_at)
+        update
+            .set(Column::WebhookLeaseUntil, self.lease_until)
+            .set(Column::WebhookNotBefore, self.retry_at)
+            .refused(source, self.refused)
     }
 }
 
@@ -546,7 +565,8 @@ impl Failed<'_> {
 pub(crate) fn book_refusal(row: &Connection, refused: &Refused, retry_at: Timestamp) -> Update {
     Update::of(Transition::BookRefusal, row.id)
         .when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
-        .refused(&row.webhook_source, refused, retry_at)
+        .refused(&row.webhook_source, refused)
+        .set(Column::WebhookNotBefore, retry_at)
 }
 
 /// Stores a renewed access token, and the refresh token if it rotated. No row: reconnected meanwhile, or deleted.
@@ -619,14 +639,24 @@ impl Update {
     }
 
     /// What Google said of this consent and this calendar.
-    fn refused(self, source: &Source, refused: &Refused, retry_at: Timestamp) -> Self {
-        let update = self
-            .when_eq(Column::WebhookSource, source)
-            .set(Column::WebhookNotBefore, retry_at)
-            .set(Column::WebhookError, refused.failure.code());
+    fn refused(self, source: &Source, refused: &Refused) -> Self {
+        let update =
+            self.when_eq(Column::WebhookSource, source).set(Column::WebhookError, refused.failure.code());
         match &refused.reason {
             Some(reason) => update.set(Column::WebhookErrorReason, reason),
             None => update.set_null(Column::WebhookErrorReason),
+        }
+    }
+
+    /// Google lets the calendar be read again.
+    fn taking_back_look_error(self, row: &Connection) -> Self {
+        match row.look_error() {
+            Some(error) => self
+                .when_eq(Column::WebhookError, error)
+                .when_eq(Column::WebhookAttempts, 0)
+                .set_null(Column::WebhookError)
+                .set_null(Column::WebhookErrorReason),
+            None => self,
         }
     }
 

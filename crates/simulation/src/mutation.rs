@@ -137,6 +137,12 @@ mutations! {
     RunsWithoutConsent "runs-without-consent",
     /// A look's claim does not book when the next is due.
     UnbookedLooks "unbooked-looks",
+    /// What a look was refused is told for ever.
+    RefusalsKept "refusals-kept",
+    /// A look takes back what a renewal told.
+    RefusalsForgiven "refusals-forgiven",
+    /// A look that was refused brings a renewal.
+    RefusedLookRenews "refused-look-renews",
     /// A run whose consent is dead counts as an attempt.
     CountedWaits "counted-waits",
     /// Rows of other providers are taken for Google's.

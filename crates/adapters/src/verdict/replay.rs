@@ -261,18 +261,17 @@ impl Log for World {
     }
 }
 
-/// What became of an answer: the code that the row tells, and how often Google was asked for this or for a channel in
-/// eight sweeps, and in the last of ten days.
+/// What became of an answer: the code that the row tells and how often Google was asked for this or for a channel in eight
+/// sweeps, then the code if it is another by then, and how often in the last of ten days.
 fn play(ask: Ask, answer: HttpResponse) -> String {
     let world = World::new(ask, answer);
     for _ in 0..8 {
         world.sweep();
         world.pass(TimeDelta::minutes(1));
     }
-    let code = match world.text(Column::WebhookError) {
-        code if code.is_empty() => "-".to_owned(),
-        code => code,
-    };
+    let told =
+        || Some(world.text(Column::WebhookError)).filter(|code| !code.is_empty()).unwrap_or("-".to_owned());
+    let code = told();
     let asked = || world.asked.take().iter().filter(|asked| [ask, Watch].contains(asked)).count();
     let of_eight = asked();
     for _ in 0..9 * 6 {
@@ -286,7 +285,8 @@ fn play(ask: Ask, answer: HttpResponse) -> String {
     }
     let live = world.live.borrow();
     assert!(live.len() <= 1, "{ask:?} leaves {live:?} behind");
-    format!("{code} {of_eight} {}", asked())
+    let then = Some(told()).filter(|then| *then != code).map_or(String::new(), |then| format!(" {then}"));
+    format!("{code} {of_eight}{then} {}", asked())
 }
 
 /// Each line: a status and a body.
@@ -314,7 +314,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":"quotaExceeded"}"#)],
-            ["google_rejected 1 1", "google_rejected 1 3", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rejected 1 1", "google_rejected 1 1", "- 1 0", "google_rate_limited 5 24"],
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],
@@ -327,7 +327,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":"429"}}"#)],
-            ["google_rate_limited 1 1", "- 1 24", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
         ),
         (
             &[(200, r#"{"error":{"code":401}}"#)],
@@ -340,7 +340,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#)],
-            ["google_rejected 1 1", "google_rejected 1 3", "- 1 0", "google_rejected 5 3"],
+            ["google_rejected 1 1", "google_rejected 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[
@@ -371,15 +371,15 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (431, ""),
                 (451, "<html>"),
             ],
-            ["google_rejected 4 1", "google_rejected 1 3", "- 1 0", "google_rejected 5 3"],
+            ["google_rejected 4 1", "google_rejected 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(400, r#"{"error":"INVALID_GRANT"}"#)],
-            ["google_rejected 4 1", "google_rejected 1 3", "- 1 0", "reconnect_required 1 1"],
+            ["google_rejected 4 1", "google_rejected 1 1", "- 1 0", "reconnect_required 1 1"],
         ),
         (
             &[(400, r#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#)],
-            ["google_rejected 8 2", "google_rejected 1 3", "- 1 0", "google_rejected 5 3"],
+            ["google_rejected 8 2", "google_rejected 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(401, ""), (401, "<html>")],
@@ -415,7 +415,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (429, ""),
                 (429, r#"{"error":{"errors":[{"reason":"domainPolicy"}]}}"#),
             ],
-            ["google_rate_limited 4 24", "- 1 24", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 4 24", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
         ),
         (
             &[
@@ -425,11 +425,11 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                     r#"{"error":{"details":[[{"reason":"SERVICE_DISABLED"}],{"reason":"SERVICE_DISABLED"}]}}"#,
                 ),
             ],
-            ["google_api_disabled 4 24", "google_api_disabled 1 48", "- 1 0", "google_rejected 5 3"],
+            ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(403, r#"{"error":{"errors":[{"reason":"FORBIDDEN"}]}}"#), (410, "")],
-            ["calendar_not_found 1 1", "calendar_not_found 1 3", "- 1 0", "google_rejected 5 3"],
+            ["calendar_not_found 1 1", "calendar_not_found 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[
@@ -445,11 +445,11 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (504, "upstream request timeout"),
                 (599, "{"),
             ],
-            ["google_unavailable 4 24", "- 1 24", "- 1 0", "google_unavailable 5 24"],
+            ["google_unavailable 4 24", "- 1 google_unavailable 24", "- 1 0", "google_unavailable 5 24"],
         ),
         (
             &[(404, r#"{"error":{"code":404}}"#)],
-            ["calendar_not_found 1 1", "calendar_not_found 1 3", "- 1 0", "google_unavailable 5 24"],
+            ["calendar_not_found 1 1", "calendar_not_found 1 1", "- 1 0", "google_unavailable 5 24"],
         ),
     ];
     for (answers, expected) in table {

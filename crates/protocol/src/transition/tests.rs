@@ -256,17 +256,42 @@ fn cases() -> Vec<Case> {
             of { SyncRequestId NULL }
             unless { Id ANOTHER, SyncLookAt at(1), SyncRequestId OLD, RefreshToken "another consent" }
             sets { LastSyncAt at(1), SyncLookAt at(DAY), CalendarName "Work" }
-        |_| reconcile(ID, NEW, None),
+        |row| note_unchanged(row, &found(), at(1), at(DAY)),
+            of { SyncRequestId NULL, WebhookAttempts 0 }
+            unless {
+                Id ANOTHER, SyncLookAt at(1), SyncRequestId OLD, RefreshToken "another consent",
+                WebhookError "google_unavailable", WebhookAttempts 1,
+            }
+            sets {
+                LastSyncAt at(1), SyncLookAt at(DAY), CalendarName "Work", WebhookError NULL,
+                WebhookErrorReason NULL,
+            }
+        |row| reconcile(row, NEW, true, None),
             of { SyncRequestId NULL }
             unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }
             sets { SyncRequestId NEW }
-        |_| reconcile(ID, NEW, Some(at(1))),
+        |row| reconcile(row, NEW, true, Some(at(1))),
             of { SyncRequestId NULL }
             unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }
             sets { SyncRequestId NEW, WebhookNotBefore at(1) }
+        |row| reconcile(row, NEW, true, None),
+            of { SyncRequestId NULL, WebhookAttempts 0 }
+            unless {
+                Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE,
+                WebhookError "google_unavailable", WebhookAttempts 1,
+            }
+            sets { SyncRequestId NEW, WebhookError NULL, WebhookErrorReason NULL }
+        |row| reconcile(row, NEW, false, None),
+            of { SyncRequestId NULL, WebhookAttempts 0 }
+            unless { Id ANOTHER, SyncRequestId OLD, Provider "outlook", IsActive NULL, SyncEnabled FALSE }
+            sets { SyncRequestId NEW }
         |row| postpone_look(row, at(900)),
             unless { Id ANOTHER, SyncLookAt at(1) }
             sets { SyncLookAt at(900) }
+        |row| refuse_look(row, &refused(RenewalFailure::GoogleApiDisabled, None), at(900)),
+            of { WebhookAttempts 0 }
+            unless { Id ANOTHER, RefreshToken "another consent", WebhookAttempts 1 }
+            sets { WebhookError "google_api_disabled", WebhookErrorReason NULL, SyncLookAt at(900) }
 
         |row| claim(row, Trigger::Setup),
             of { WebhookPendingId NULL }

@@ -2,7 +2,7 @@
 
 use crate::world::{START, World, channel, finish};
 use chrono::TimeDelta;
-use protocol::connection::ConnectionId;
+use protocol::connection::{Connection, ConnectionId};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure};
 use protocol::look::{Anchor, Digest, LookFailure, Seen};
@@ -10,6 +10,7 @@ use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATI
 use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 use protocol::transition::ROTATED;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const NULL: Value = Value::Null;
@@ -160,8 +161,8 @@ fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
     for (failure, retry_after, silent_for, minutes, runs) in [
         (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(23), 15, 0),
         (RenewalFailure::GoogleUnavailable, None, TimeDelta::hours(24), 15, 1),
-        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(1), 24 * 60, 0),
-        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 24 * 60, 1),
+        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(1), 15, 0),
+        (RenewalFailure::GoogleRejected, None, TimeDelta::hours(24), 15, 1),
         (RenewalFailure::GoogleRateLimited, hour, TimeDelta::hours(1), 60, 0),
         (RenewalFailure::GoogleRateLimited, month, TimeDelta::hours(1), 24 * 60, 0),
     ] {
@@ -171,9 +172,125 @@ fn what_passes_by_itself_is_looked_at_soon_and_run_blindly_once_a_day() {
         world.look_answers.replace([Err(LookFailure::Refused(refused))].into());
         assert_eq!(sweep_once(&world).reconciled, runs, "{failure:?}");
         assert_eq!(world.runs.borrow().len(), runs as usize);
-        let told = (failure == RenewalFailure::GoogleRejected).then_some("google_rejected");
-        assert_eq!(world.row(id).webhook_error.as_deref(), told);
-        assert_eq!(world.row(id).sync_look_at, START + TimeDelta::minutes(minutes), "{failure:?}");
+        let next = minutes_to_next_look(&world, id);
+        assert!((minutes..=minutes + 3).contains(&next), "{failure:?}: {next} minutes");
+    }
+}
+
+#[test]
+fn what_passes_by_itself_is_told_where_it_has_not_passed_for_hours() {
+    for (failure, hours, told) in [
+        (RenewalFailure::GoogleUnavailable, 7, false),
+        (RenewalFailure::GoogleUnavailable, 8, true),
+        (RenewalFailure::GoogleRateLimited, 8, true),
+        (RenewalFailure::GoogleRejected, 1, true),
+    ] {
+        let world = World::new();
+        let id = due(&world, [(Column::LastSyncAt, (START - TimeDelta::hours(hours)).into())]);
+        world.look_answers.replace([Err(LookFailure::Refused(failure.into()))].into());
+        sweep_once(&world);
+        let told = told.then_some(failure.code());
+        assert_eq!(world.row(id).webhook_error.as_deref(), told, "{failure:?} for {hours} h");
+    }
+}
+
+/// The minutes between looks that are all refused.
+fn minutes_between_looks(failure: RenewalFailure) -> Vec<i64> {
+    let world = World::new();
+    let id = due(&world, []);
+    let mut minutes = Vec::new();
+    for _ in 0..7 {
+        world.look_answers.replace([Err(LookFailure::Refused(failure.into()))].into());
+        sweep_once(&world);
+        assert_eq!(world.row(id).webhook_error.as_deref(), Some(failure.code()));
+        let next = world.row(id).sync_look_at.signed_duration_since(world.now.get());
+        minutes.push(next.num_minutes());
+        world.pass(next);
+    }
+    assert_eq!((world.looks.borrow().len(), world.asked.borrow().len()), (7, 0), "{failure:?}");
+    let refused = |event: &Event| matches!(event, Event::GoogleRefused { .. });
+    assert_eq!(world.log.borrow().iter().filter(|event| refused(event)).count(), 1, "{failure:?}");
+    minutes
+}
+
+#[test]
+fn what_goes_on_being_refused_is_looked_at_ever_less_often() {
+    assert_eq!(minutes_between_looks(RenewalFailure::CalendarNotFound), [24 * 60; 7]);
+    let within = |minutes: Vec<i64>, limits: [RangeInclusive<i64>; 7]| {
+        let holds = minutes.iter().zip(&limits).all(|(minutes, limits)| limits.contains(minutes));
+        assert!(holds, "{minutes:?}");
+    };
+    let hour = 57..=60;
+    within(
+        minutes_between_looks(RenewalFailure::GoogleApiDisabled),
+        [15..=18, hour.clone(), hour.clone(), hour.clone(), hour.clone(), hour.clone(), hour],
+    );
+    let day = 24 * 60..=24 * 60 + 3;
+    within(
+        minutes_between_looks(RenewalFailure::GoogleRejected),
+        [15..=18, 75..=81, 150..=162, 300..=324, 600..=648, 1200..=1296, day],
+    );
+}
+
+#[test]
+fn what_a_look_is_refused_is_taken_back_by_a_look_and_the_channel_stays() {
+    for (content, synced) in [(0, 0), (1, 1)] {
+        let world = World::new();
+        let id = due(&world, []);
+        let renewal_due = world.row(id).webhook_not_before;
+        let refused = LookFailure::Refused(RenewalFailure::GoogleApiDisabled.into());
+        world.look_answers.replace([Err(refused)].into());
+        sweep_once(&world);
+        assert_eq!(world.row(id).webhook_error.as_deref(), Some("google_api_disabled"));
+        world.content.set(content);
+        world.pass(TimeDelta::minutes(19));
+        assert_eq!(sweep_once(&world).synced, synced);
+        let row = world.row(id);
+        let missed = content != 0;
+        assert_eq!((row.webhook_error, row.webhook_not_before != renewal_due), (None, missed));
+        assert!(world.asked.borrow().is_empty());
+    }
+}
+
+#[test]
+fn what_a_renewal_told_is_not_taken_back_by_a_look() {
+    for columns in [
+        [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())],
+        [(Column::WebhookAttempts, 1.into()), (Column::WebhookError, "webhook_url_rejected".into())],
+    ] {
+        for answer in [None, Some(RenewalFailure::GoogleRejected)] {
+            let world = World::new();
+            let id = due(&world, columns.clone());
+            let before = world.row(id);
+            let answers = answer.map(|failure| Err(LookFailure::Refused(failure.into())));
+            world.look_answers.replace(answers.into_iter().collect());
+            assert_eq!(sweep_once(&world).looked, 1);
+            let after = world.row(id);
+            let told = |row: &Connection| (row.webhook_error.clone(), row.webhook_not_before);
+            assert_eq!(told(&after), told(&before), "{columns:?} {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_look_is_let_in_again_brings_the_look_that_takes_the_refusal_back() {
+    let world = World::new();
+    let id = due(&world, [(Column::WebhookError, "calendar_not_found".into())]);
+    world.table.write(id, [(Column::SyncRequestId, world.request()), (Column::LastSyncAt, START.into())]);
+    let swept = sweep_once(&world);
+    assert_eq!((swept.synced, swept.looked, world.looks.borrow().len()), (1, 1, 2));
+    assert_eq!(world.row(id).webhook_error, None);
+}
+
+#[test]
+fn a_calendar_that_cannot_be_read_is_run_for_every_six_hours_whether_or_not_it_has_a_channel() {
+    for without in [None, Some((Column::WebhookId, NULL))] {
+        let world = World::new();
+        let id = due(&world, without);
+        world.look_answers.replace([Err(LookFailure::TooLarge)].into());
+        assert_eq!(sweep_once(&world).synced, 1);
+        let minutes = minutes_to_next_look(&world, id);
+        assert!((5 * 60..7 * 60).contains(&minutes), "{minutes} minutes");
     }
 }
 

@@ -71,6 +71,21 @@ fn what_google_does_not_do_now_is_tried_hourly_for_a_day() {
 }
 
 #[test]
+fn a_channel_that_google_does_not_know_yet_is_stopped_an_hour_later() {
+    for (deleted_ago, asked) in [(TimeDelta::seconds(89), 4), (TimeDelta::seconds(90), 2)] {
+        let world = World::new();
+        world.farewells.replace(vec![Farewell { deleted_at: START - deleted_ago, ..farewell() }]);
+        world.stop_answers.replace(vec![Err(StopFailure::Unknown); 4].into());
+        for _ in 0..2 {
+            sweep_once(&world);
+            world.pass(TimeDelta::hours(1));
+        }
+        assert_eq!(4 - world.stop_answers.borrow().len(), asked, "{deleted_ago}");
+        assert_eq!(world.farewells.borrow().len(), 0);
+    }
+}
+
+#[test]
 fn google_is_not_asked_again_before_it_says() {
     let limited =
         Refused { retry_after: Some(Duration::from_secs(7200)), ..RenewalFailure::GoogleRateLimited.into() };

@@ -1,7 +1,7 @@
 //! A change in a quiet time is looked at within seconds. So an invocation that asks for a run that may be made at once
 //! makes it, and one that gives a lease back waits for the next run where that is due soon. Of several one does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
@@ -29,8 +29,8 @@ pub(super) struct ChangesAreSeenPromptly {
     asked: BTreeMap<(usize, usize), Asked>,
     /// When invocations gave back the lease of a run that is still owed, and the row then.
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
-    /// The claims of runs that are not answered yet, by invocation and connection.
-    claims: BTreeSet<(usize, usize)>,
+    /// The claims of runs that are not answered yet, by invocation and connection. A sweep may have two for one.
+    claims: Vec<(usize, usize)>,
 }
 
 struct Asked {
@@ -55,6 +55,9 @@ impl Check for ChangesAreSeenPromptly {
                 if let Some(life) = record.life(step.invocation) {
                     self.asks(at, life, step.connection, step.after);
                 }
+            }
+            Fact::Applied(step) if step.transition == Transition::ClaimRun => {
+                self.released.retain(|asker, _| asker.1 != step.connection);
             }
             Fact::Of(invocation, deed) => {
                 if let Some(life) = record.life(*invocation) {
@@ -105,7 +108,7 @@ impl ChangesAreSeenPromptly {
             {
                 self.released.remove(&(number, connection));
                 if transition == Transition::ClaimRun {
-                    self.claims.insert((number, connection));
+                    self.claims.push((number, connection));
                 }
             }
             Deed::Hears(Answer::Update {
@@ -113,7 +116,8 @@ impl ChangesAreSeenPromptly {
                 transition: Transition::ClaimRun,
                 ..
             }) => {
-                self.claims.remove(&(number, connection));
+                let answered = self.claims.iter().position(|claim| *claim == (number, connection));
+                answered.map(|claim| self.claims.swap_remove(claim));
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),

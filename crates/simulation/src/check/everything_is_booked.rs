@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use protocol::connection::{ChannelId, Connection};
 use protocol::schedule::{
-    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LEASE_AFTER_WATCH, LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL,
-    LOOK_INTERVAL_WITHOUT_CHANNEL, RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
+    DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LEASE_AFTER_WATCH, LONGEST_BACKOFF,
+    LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL, RENEWAL_BACKOFF,
+    RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
 };
 use protocol::transition::Transition;
 
@@ -87,6 +88,7 @@ impl Entry<'_, '_> {
 
     fn judge(mut self) {
         self.leaves_alone_what_is_not_its_own();
+        self.takes_back_what_a_look_told();
         self.heeds_who_speaks();
         match self.step.transition {
             Transition::RetireChannel => self.gives_up_a_channel(),
@@ -107,6 +109,7 @@ impl Entry<'_, '_> {
             Transition::ClaimLook => self.claims_a_look(),
             Transition::NoteUnchanged => self.books_the_next_look(),
             Transition::PostponeLook => self.postpones_a_look(),
+            Transition::RefuseLook => self.refuses_a_look(),
             Transition::StoreToken => self.stores_an_access_token(),
             _ => {}
         }
@@ -142,6 +145,23 @@ impl Entry<'_, '_> {
             let own = before.webhook_pending_id.as_ref() == self.speaker;
             self.demand(own, "confirms a channel that is not being opened");
         }
+    }
+
+    /// A look takes back what was told without a renewal, and nothing else.
+    fn takes_back_what_a_look_told(&mut self) {
+        let (before, after) = (self.before, self.after);
+        if !matches!(self.step.transition, Transition::NoteUnchanged | Transition::Reconcile) {
+            return;
+        }
+        let is_of_look = before.webhook_attempts == 0 && before.webhook_id.is_some();
+        let is_taken_back = before.webhook_error.is_some() && after.webhook_error.is_none();
+        self.demand(is_of_look || !is_taken_back, "takes back what a renewal told");
+        let has_read = self.life.look(self.step.connection, Instant::MIN, Instant::MAX).is_some();
+        let is_taken_back = before.webhook_error.is_none() || is_taken_back;
+        self.demand(
+            is_taken_back || !is_of_look || !has_read || !is_consenting(before),
+            "reads a calendar, and the row goes on telling that it cannot be read",
+        );
     }
 
     fn gives_up_a_channel(&mut self) {
@@ -350,8 +370,30 @@ impl Entry<'_, '_> {
 
     fn postpones_a_look(&mut self) {
         let wait = instant(self.after.sync_look_at) - self.clock;
-        let is_later = (0..=delta(DAILY) + SLOW).contains(&wait) || self.life.frozen;
+        let is_later = (0..=jittered(delta(DAILY)) + SLOW).contains(&wait) || self.life.frozen;
         self.demand(is_later, &format!("puts a look off by {} s", wait / SECOND));
+    }
+
+    /// The channel is none the worse for it.
+    fn refuses_a_look(&mut self) {
+        let (before, after) = (self.before, self.after);
+        let error = after.webhook_error.as_deref().unwrap_or("nothing");
+        let is_told = self.life.heard(self.step.connection, |said| said.code == error);
+        self.demand(is_told, "tells what Google did not say");
+        self.demand(is_consenting(after), "leaves a dead consent to looks, which are not made for it");
+        let renewal = |row: &Connection| {
+            let channel = (row.webhook_id.clone(), row.webhook_pending_id.clone(), row.webhook_attempts);
+            (channel, row.webhook_lease_until, row.webhook_not_before)
+        };
+        self.demand(renewal(before) == renewal(after), "renews a channel for a look that was refused");
+        let wait = instant(after.sync_look_at) - self.clock;
+        let waits = if PERMANENT.contains(&error) {
+            delta(DAILY)..=delta(DAILY)
+        } else {
+            let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
+            delta(LOOK_INTERVAL_WITHOUT_CHANNEL)..=jittered(delta(longest))
+        };
+        self.demand(waits.contains(&wait), &format!("looks again {} s after {error}", wait / SECOND));
     }
 
     fn stores_an_access_token(&mut self) {

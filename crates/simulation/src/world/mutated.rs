@@ -55,7 +55,10 @@ impl Mutation {
             | (Self::TokenForAnySource, Transition::StoreToken)
             | (
                 Self::ErrorForAnySource,
-                Transition::FailRenewal | Transition::DoubtChannel | Transition::BookRefusal,
+                Transition::FailRenewal
+                | Transition::DoubtChannel
+                | Transition::BookRefusal
+                | Transition::RefuseLook,
             ) => {
                 drop_filter(&mut update, Column::WebhookSource);
                 if self == Self::ErrorForAnySource {
@@ -155,6 +158,16 @@ impl Mutation {
                 drop_filter(&mut update, Column::WebhookError);
             }
             (Self::UnbookedLooks, Transition::ClaimLook) => drop_set(&mut update, Column::SyncLookAt),
+            (Self::RefusalsKept, Transition::NoteUnchanged | Transition::Reconcile) => {
+                drop_set(&mut update, Column::WebhookError);
+            }
+            (Self::RefusalsForgiven, Transition::NoteUnchanged | Transition::Reconcile) => {
+                set(&mut update, Column::WebhookError, Value::Null);
+            }
+            (Self::RefusedLookRenews, Transition::RefuseLook) => {
+                let renewed_at = update.set.iter().find(|(column, _)| *column == Column::SyncLookAt).cloned();
+                update.set.extend(renewed_at.map(|(_, at)| (Column::WebhookNotBefore, at)));
+            }
             (Self::CountedWaits, Transition::AwaitConsent) => drop_set(&mut update, Column::SyncAttempts),
             _ => {}
         }

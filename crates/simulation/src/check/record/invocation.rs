@@ -292,7 +292,10 @@ impl Matter {
             | Transition::HastenRun
             | Transition::Reconcile
             | Transition::StoreToken => Self::Run,
-            Transition::ClaimLook | Transition::NoteUnchanged | Transition::PostponeLook => Self::Look,
+            Transition::ClaimLook
+            | Transition::NoteUnchanged
+            | Transition::PostponeLook
+            | Transition::RefuseLook => Self::Look,
             Transition::ConfirmPending
             | Transition::ConfirmCurrent
             | Transition::NoteResource
