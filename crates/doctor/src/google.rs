@@ -122,22 +122,22 @@ fn explain(code: &str) -> (&'static str, &'static str) {
         ),
         "google_rate_limited" => (
             "Google's quota is used up",
-            "renewals are retried by themselves. If it stays, see Google Cloud (APIs & Services, Google Calendar API, \
+            "renewals and looks are retried by themselves. If it stays, see Google Cloud (APIs & Services, Google Calendar API, \
              Quotas) for who uses it up, and ask for more",
         ),
         "google_unavailable" => (
             "Google does not answer, or with a 5xx",
-            "renewals are retried by themselves; if it stays, see https://www.google.com/appsstatus",
+            "renewals and looks are retried by themselves; if it stays, see https://www.google.com/appsstatus",
         ),
         "google_rejected" => (
             "Google refuses for a reason that is not known here",
-            "look up Google's own word for it; renewals are retried by themselves, ever less often",
+            "look up Google's own word for it; renewals and looks are retried by themselves, ever less often",
         ),
         "database_unavailable" => (
             "the database did not answer during a renewal",
-            "renewals are retried by themselves; if it stays, see the project's health in the dashboard",
+            "renewals and looks are retried by themselves; if it stays, see the project's health in the dashboard",
         ),
-        _ => ("renewals fail", "read the log of refresh-calendar-webhook: its `renewal_failed` lines"),
+        _ => ("renewals or looks fail", "read the log of refresh-calendar-webhook: its `renewal_failed` and `google_refused` lines"),
     }
 }
 
