@@ -137,7 +137,10 @@ fn explain(code: &str) -> (&'static str, &'static str) {
             "the database did not answer during a renewal",
             "renewals and looks are retried by themselves; if it stays, see the project's health in the dashboard",
         ),
-        _ => ("renewals or looks fail", "read the log of refresh-calendar-webhook: its `renewal_failed` and `google_refused` lines"),
+        _ => (
+            "renewals or looks fail",
+            "read the log of refresh-calendar-webhook: its `renewal_failed` and `google_refused` lines",
+        ),
     }
 }
 

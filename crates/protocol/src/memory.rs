@@ -13,7 +13,31 @@ use crate::connection::{Connection, ConnectionId, UnreadableRow};
 use crate::table::{Column, Filter, Query, Value};
 use crate::transition::{ROTATED, Update};
 
-pub type Row = BTreeMap<Column, Value>;
+/// The value of each column, in their order.
+#[derive(Clone, Debug)]
+struct Row(Vec<Value>);
+
+impl Row {
+    fn of(values: impl IntoIterator<Item = (Column, Value)>) -> Self {
+        let mut row = Self(vec![Value::Null; Column::ALL.len()]);
+        row.extend(values);
+        row
+    }
+
+    fn get(&self, column: Column) -> &Value {
+        self.0.get(column as usize).unwrap_or(&Value::Null)
+    }
+
+    fn insert(&mut self, column: Column, value: Value) {
+        if let Some(place) = self.0.get_mut(column as usize) {
+            *place = value;
+        }
+    }
+
+    fn extend(&mut self, values: impl IntoIterator<Item = (Column, Value)>) {
+        values.into_iter().for_each(|(column, value)| self.insert(column, value));
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct Table {
@@ -41,7 +65,7 @@ impl Table {
     }
 
     pub fn value(&self, id: ConnectionId, column: Column) -> Value {
-        self.rows.borrow().get(&id.0).map_or(Value::Null, |row| value(row, column).clone())
+        self.rows.borrow().get(&id.0).map_or(Value::Null, |row| row.get(column).clone())
     }
 
     pub fn connection(&self, id: ConnectionId) -> Option<Connection> {
@@ -72,7 +96,7 @@ impl Table {
         let rows = self.rows.borrow();
         let mut found: Vec<&Row> =
             rows.values().filter(|row| query.filters.iter().all(|filter| meets(row, filter))).collect();
-        found.sort_by(|a, b| nulls_first(value(a, query.order), value(b, query.order)));
+        found.sort_by(|a, b| nulls_first(a.get(query.order), b.get(query.order)));
         found.into_iter().skip(query.offset).take(query.limit).map(read).collect()
     }
 
@@ -84,7 +108,7 @@ impl Table {
 
 fn defaults(id: ConnectionId, now: Timestamp) -> Row {
     let epoch = || Value::Time(Timestamp::default());
-    Row::from([
+    Row::of([
         (Column::Id, Value::Uuid(id.0)),
         (Column::UserId, Value::Uuid(id.0)),
         (Column::Provider, Value::Text("google".to_owned())),
@@ -108,12 +132,12 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     let before = row.clone();
     row.extend(set.iter().cloned());
     keep_turn(row, Some(&before), now);
-    let rotated = *value(row, Column::WebhookSource) == Value::Text(ROTATED.to_owned());
+    let rotated = matches!(row.get(Column::WebhookSource), Value::Text(source) if source == ROTATED);
     keep_digests(row);
-    let changed = |column| value(row, column) != value(&before, column);
+    let changed = |column| row.get(column) != before.get(column);
     let another = changed(Column::WebhookSource);
     let switched = changed(Column::IsActive) || changed(Column::SyncEnabled);
-    let due = another || (switched && *value(row, Column::WebhookId) == Value::Null);
+    let due = another || (switched && *row.get(Column::WebhookId) == Value::Null);
     if rotated || !due {
         return;
     }
@@ -125,7 +149,7 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     if another {
         row.insert(Column::SyncSeen, Value::Null);
         row.insert(Column::CalendarName, Value::Null);
-        let lease = value(row, Column::SyncLeaseUntil);
+        let lease = row.get(Column::SyncLeaseUntil);
         if compare(lease, &Value::Time(now)) == Some(Ordering::Less) {
             row.insert(Column::SyncError, Value::Null);
             row.insert(Column::SyncAttempts, Value::Integer(0));
@@ -137,22 +161,22 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
 /// A run that was never put off does not go before those that have waited for their turn.
 fn keep_turn(row: &mut Row, before: Option<&Row>, now: Timestamp) {
     let is_new = |before: &Row| {
-        let changed = |column| value(before, column) != value(row, column);
-        *value(before, Column::SyncRequestId) == Value::Null
+        let changed = |column| before.get(column) != row.get(column);
+        *before.get(Column::SyncRequestId) == Value::Null
             // What a run books comes with its lease.
             || changed(Column::SyncNotBefore) && !changed(Column::SyncLeaseUntil)
     };
     let earliest = Value::Time(now - TimeDelta::minutes(1));
-    if *value(row, Column::SyncRequestId) != Value::Null
+    if *row.get(Column::SyncRequestId) != Value::Null
         && before.is_none_or(is_new)
-        && compare(value(row, Column::SyncNotBefore), &earliest) == Some(Ordering::Less)
+        && compare(row.get(Column::SyncNotBefore), &earliest) == Some(Ordering::Less)
     {
         row.insert(Column::SyncNotBefore, earliest);
     }
 }
 
 fn keep_digests(row: &mut Row) {
-    let text = |column, null: &str| match value(row, column) {
+    let text = |column, null: &str| match row.get(column) {
         Value::Text(text) | Value::Secret(text) => text.clone(),
         _ => null.to_owned(),
     };
@@ -163,29 +187,25 @@ fn keep_digests(row: &mut Row) {
 }
 
 fn read(row: &Row) -> Result<Connection, UnreadableRow> {
-    Connection::from_row(&|column| Some(value(row, column).clone()))
-}
-
-fn value(row: &Row, column: Column) -> &Value {
-    row.get(&column).unwrap_or(&Value::Null)
+    Connection::from_row(&|column| Some(row.get(column).clone()))
 }
 
 fn meets(row: &Row, filter: &Filter) -> bool {
     match filter {
-        Filter::Eq(column, with) => *with != Value::Null && value(row, *column) == with,
-        Filter::In(column, with) => with.contains(value(row, *column)),
-        Filter::IsDistinct(column, with) => value(row, *column) != with,
-        Filter::Gt(column, with) => compare(value(row, *column), with) == Some(Ordering::Greater),
-        Filter::Lt(column, with) => compare(value(row, *column), with) == Some(Ordering::Less),
+        Filter::Eq(column, with) => *with != Value::Null && row.get(*column) == with,
+        Filter::In(column, with) => with.contains(row.get(*column)),
+        Filter::IsDistinct(column, with) => row.get(*column) != with,
+        Filter::Gt(column, with) => compare(row.get(*column), with) == Some(Ordering::Greater),
+        Filter::Lt(column, with) => compare(row.get(*column), with) == Some(Ordering::Less),
         Filter::Lte(column, with) => {
-            matches!(compare(value(row, *column), with), Some(Ordering::Less | Ordering::Equal))
+            matches!(compare(row.get(*column), with), Some(Ordering::Less | Ordering::Equal))
         }
-        Filter::IsNull(column) => *value(row, *column) == Value::Null,
-        Filter::NotNull(column) => *value(row, *column) != Value::Null,
-        Filter::IsTrue(column) => *value(row, *column) == Value::Boolean(true),
-        Filter::NotTrue(column) => *value(row, *column) != Value::Boolean(true),
-        Filter::IsFalse(column) => *value(row, *column) == Value::Boolean(false),
-        Filter::NotFalse(column) => *value(row, *column) != Value::Boolean(false),
+        Filter::IsNull(column) => *row.get(*column) == Value::Null,
+        Filter::NotNull(column) => *row.get(*column) != Value::Null,
+        Filter::IsTrue(column) => *row.get(*column) == Value::Boolean(true),
+        Filter::NotTrue(column) => *row.get(*column) != Value::Boolean(true),
+        Filter::IsFalse(column) => *row.get(*column) == Value::Boolean(false),
+        Filter::NotFalse(column) => *row.get(*column) != Value::Boolean(false),
     }
 }
 
