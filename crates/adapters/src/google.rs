@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use crate::configuration::Configuration;
 use crate::http::{HttpRequest, HttpResponse, is_header_safe, percent_decode, percent_encode};
-use crate::json::{Field, object};
+use crate::json::{Field, number, object};
 use crate::timestamp::parse_epoch_millis;
 use crate::verdict::{self, parse_json};
 
@@ -120,19 +120,6 @@ fn suffices(scope: &str) -> bool {
         Some(rest) => matches!(rest, "" | ".readonly" | ".app.created") || rest.starts_with(".events"),
         // Of the API before this one.
         None => scope.starts_with("https://www.google.com/calendar/feeds"),
-    }
-}
-
-/// A whole number, written as one, as a text or with a fraction, which is cut off.
-pub(crate) fn number(json: &Json) -> Option<u64> {
-    match json {
-        // What is negative or too large is the nearest number that there is.
-        Json::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()? as u64)),
-        Json::String(text) => {
-            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-            fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| whole.parse().ok())?
-        }
-        _ => None,
     }
 }
 

@@ -1,7 +1,10 @@
-//! JSON as it is written: objects that are known in advance, field by field. Reading is `serde_json`'s; writing its
-//! values would bring the printing of floating-point numbers, 14 KB of WASM for none that we have.
+//! JSON as it is written: objects that are known in advance, field by field. Reading is `serde_json`'s, but for numbers
+//! of which Google makes texts; writing its values would bring the printing of floating-point numbers, 14 KB of WASM for
+//! none that we have.
 
 use std::borrow::Cow;
+
+use serde_json::Value as Json;
 
 /// The value of a field.
 #[derive(Clone, Debug)]
@@ -71,6 +74,19 @@ pub fn array(elements: &[String]) -> String {
 fn text(text: &str) -> String {
     // Text can always be written.
     serde_json::to_string(text).unwrap_or_default()
+}
+
+/// A whole number, written as one, as a text or with a fraction, which is cut off.
+pub(crate) fn number(json: &Json) -> Option<u64> {
+    match json {
+        // What is negative or too large is the nearest number that there is.
+        Json::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()? as u64)),
+        Json::String(text) => {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+            fraction.bytes().all(|byte| byte.is_ascii_digit()).then(|| whole.parse().ok())?
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use protocol::failure::{Refused, StopFailure, WatchFailure, Word};
 use protocol::look::LookFailure;
 use serde_json::Value as Json;
 
-use crate::google::number;
 use crate::http::HttpResponse;
+use crate::json::number;
 use crate::timestamp::parse_http_date;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::check::{Affected, Check, Id, count};
-use crate::health::{Group, Health, Members, NAMED, word};
+use crate::health::{Group, Health, Members, NAMED, NO_REFRESH_TOKEN, word};
 
 /// The statuses that have several reasons, which different people see to.
 const BY_REASON: [(&str, &[&str]); 2] = [
@@ -68,9 +68,6 @@ fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &
     };
     check.about(members.affected(group, number))
 }
-
-/// The one reason that is not Google's word.
-pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
 
 type Explained = (&'static str, Option<&'static str>);
 

@@ -10,7 +10,6 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::check::Affected;
-use crate::connections::NO_REFRESH_TOKEN;
 
 /// How many connections of a kind are named.
 pub const NAMED: usize = 20;
@@ -117,6 +116,9 @@ pub fn is_word(word: &str) -> bool {
 pub fn word(code: &str) -> &str {
     if is_word(code) { code } else { "undocumented" }
 }
+
+/// The one reason that is not Google's word.
+pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
 
 /// What is known of the connections that health counts.
 #[derive(Clone, Debug, Default)]

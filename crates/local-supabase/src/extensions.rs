@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::postgres::Cluster;
 use crate::statements::Statement;
-use crate::supabase::Supabase;
 
 const PG_CRON: &str = include_str!("../sql/pg_cron.sql");
 pub const PG_NET: &str = include_str!("../sql/pg_net.sql");
@@ -67,8 +67,7 @@ fn names_schema(sql: &str, schema: &str) -> bool {
 }
 
 /// Restarts the database, which ends every connection to it.
-pub async fn enable(supabase: &mut Supabase) -> Result<()> {
-    let cluster = supabase.cluster().context("lite has no extensions")?;
+pub(crate) async fn enable(cluster: &mut Cluster) -> Result<()> {
     let preload = "alter system set shared_preload_libraries = 'pg_cron'";
     cluster.connect().await?.batch_execute(preload).await?;
     cluster.restart().await?;
@@ -76,7 +75,7 @@ pub async fn enable(supabase: &mut Supabase) -> Result<()> {
     for sql in ["create extension pg_cron", PG_NET, VAULT] {
         database.batch_execute(sql).await?;
     }
-    supabase.postgrest().context("lite has no PostgREST")?.restart().await
+    Ok(())
 }
 
 /// Sends what pg_net was asked to send, and keeps the answers. → their statuses

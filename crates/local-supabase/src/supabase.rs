@@ -20,6 +20,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::cron::{self, Cron};
 use crate::edge_function::{self, EdgeFunction, Runtime, Source};
+use crate::extensions;
 use crate::gateway::{self, Front, Function, Routes, Upstream};
 use crate::keys::ApiKeys;
 use crate::lite::Lite;
@@ -250,6 +251,12 @@ impl Supabase {
     /// PostgreSQL, likewise.
     pub fn cluster(&mut self) -> Option<&mut Cluster> {
         self.cluster.as_mut()
+    }
+
+    /// Restarts the database, which ends every connection to it.
+    pub async fn enable_extensions(&mut self) -> Result<()> {
+        extensions::enable(self.cluster.as_mut().context("lite has no extensions")?).await?;
+        self.postgrest.as_mut().context("lite has no PostgREST")?.restart().await
     }
 
     /// Runs one statement as the database's superuser.

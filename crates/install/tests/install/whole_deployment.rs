@@ -61,7 +61,7 @@ impl Hosted {
             ..Config::default()
         };
         let mut stack = Stack::start(config, |_| {}).await.unwrap();
-        extensions::enable(&mut stack).await.unwrap();
+        stack.enable_extensions().await.unwrap();
 
         let sandbox = Sandbox::lived_in();
         sandbox.install(&["--yes"]).succeeded();

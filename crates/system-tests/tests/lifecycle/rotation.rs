@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use dev_stack::{Config, Stack, shipped_functions};
-use local_supabase::{ApiKeys, Backend, Keys, Role, extensions};
+use local_supabase::{ApiKeys, Backend, Keys, Role};
 use serde_json::{Value, json};
 use system_tests::{Answer, Caller, Connection, Project, REFRESH, SETUP, until};
 
@@ -38,7 +38,7 @@ impl Rotation {
             ..Config::default()
         };
         let mut stack = Stack::start(config, |_| {}).await?;
-        extensions::enable(&mut stack).await?;
+        stack.enable_extensions().await?;
         // The key that the sample app's functions go on with.
         let known = match keys {
             Keys::Legacy => &stack.keys().legacy_service_role,
