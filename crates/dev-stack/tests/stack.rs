@@ -27,6 +27,7 @@ create table public.calendar_connections (
   refresh_token text,
   expires_at timestamptz default now() + interval '1 hour',
   calendar_id text,
+  calendar_name text,
   is_active boolean default true,
   created_at timestamptz default now()
 );
@@ -457,7 +458,16 @@ async fn the_sample_app_connects_calendars(stack: &Stack) {
     );
     // A code counts once; another consent is written over the first.
     refused(&zoe, &good, 502, "google_rejected").await;
-    let again = consent(stack, &start("reconnect").await, "allow", &[]).await;
+    // Google is to ask the account of the connection; before a look has told which one it is, the user chooses.
+    assert!(start("reconnect").await.contains("prompt=select_account+consent"));
+    let path = format!("/rest/v1/calendar_connections?user_id=eq.{}", zoe.id);
+    let named = request(stack, Method::PATCH, &path)
+        .header("apikey", service_key(stack))
+        .json(&json!({ "calendar_name": "zoe.at.home@example.com" }));
+    assert_eq!(named.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let url = start("reconnect").await;
+    assert!(url.contains("prompt=consent&login_hint=zoe.at.home%40example.com"), "{url}");
+    let again = consent(stack, &url, "allow", &[]).await;
     assert_eq!(call("callback", &zoe, &again).await.0, StatusCode::OK);
     let second = rows().await;
     assert_eq!((second[0]["id"].clone(), second[1].clone()), (first[0]["id"].clone(), Value::Null));

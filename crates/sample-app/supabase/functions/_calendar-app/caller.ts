@@ -77,6 +77,17 @@ export async function callerOf(request: Request): Promise<"service" | User> {
   );
 }
 
+/** The user that is signed in: nobody else can consent. */
+export async function userOf(request: Request): Promise<User> {
+  const caller = await callerOf(request);
+  if (caller !== "service") return caller;
+  throw new Problem(
+    403,
+    "user_required",
+    "Only a user can consent: send the user's JWT",
+  );
+}
+
 /** Comparing digests takes as long for a key that is nearly right. */
 async function digest(text: string | null | undefined): Promise<string | null> {
   if (!text) return null;

@@ -5,7 +5,7 @@ import { variable } from "./caller.ts";
 /** What was asked for, and by whom. */
 export interface Asked {
   user_id: string;
-  /** The connection whose tokens the new ones replace; null = the user's only one, if there is one. */
+  /** The connection whose tokens the new ones replace; null = the user's first, if there is one. */
   connection_id: string | null;
   /** Whether a connection is added to those that the user has. */
   is_another: boolean;

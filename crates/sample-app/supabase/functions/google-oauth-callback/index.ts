@@ -6,7 +6,8 @@
 // The page calls it, and not Google, so that it is known who has come back: a link to Google's page, sent to somebody
 // else, would connect their calendar to the sender's account.
 import { answering, fieldsOf, Problem } from "../_calendar-app/answer.ts";
-import { callerOf, database, variable } from "../_calendar-app/caller.ts";
+import { database, userOf, variable } from "../_calendar-app/caller.ts";
+import { connectionOf } from "../_calendar-app/connection.ts";
 import { type Asked, verify } from "../_calendar-app/state.ts";
 
 /** Any of these lets the functions read the calendar and watch it. */
@@ -22,14 +23,7 @@ interface Tokens {
 }
 
 Deno.serve(answering(async (request) => {
-  const user = await callerOf(request);
-  if (user === "service") {
-    throw new Problem(
-      403,
-      "user_required",
-      "The user has to come back: send the user's JWT",
-    );
-  }
+  const user = await userOf(request);
   const { code, state, error } = await fieldsOf(request);
   const asked = await verify(state);
   if (asked.user_id !== user.id) {
@@ -113,12 +107,11 @@ async function store(
   };
 
   const connections = database().from("calendar_connections");
-  const own = connections.select("id").match({ user_id, provider: "google" });
-  const { data: found } =
-    await (connection_id ? own.eq("id", connection_id) : own)
-      .order("created_at").limit(1).throwOnError();
-  const stored = found.length > 0 && !is_another
-    ? connections.update(consent).eq("id", found[0].id)
+  const replaced = is_another
+    ? null
+    : await connectionOf(user_id, connection_id);
+  const stored = replaced
+    ? connections.update(consent).eq("id", replaced.id)
     : connections.insert({ user_id, provider: "google", ...consent });
   const { data } = await stored.select("id").single().throwOnError();
   return data.id;

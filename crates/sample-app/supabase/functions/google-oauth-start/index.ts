@@ -8,21 +8,15 @@
 // The OAuth client (Google Cloud console, Credentials) has to list redirect_uri, a page of yours. That page gives what
 // Google adds to its address to google-oauth-callback.
 import { answering, fieldsOf, Problem } from "../_calendar-app/answer.ts";
-import { callerOf, variable } from "../_calendar-app/caller.ts";
+import { userOf, variable } from "../_calendar-app/caller.ts";
+import { connectionOf } from "../_calendar-app/connection.ts";
 import { sign } from "../_calendar-app/state.ts";
 
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 const CONSENT_PAGE = "https://accounts.google.com/o/oauth2/v2/auth";
 
 Deno.serve(answering(async (request) => {
-  const user = await callerOf(request);
-  if (user === "service") {
-    throw new Problem(
-      403,
-      "user_required",
-      "Only a user can consent: send the user's JWT",
-    );
-  }
+  const user = await userOf(request);
   const { redirect_uri, connection_id, reason } = await fieldsOf(request);
   if (typeof redirect_uri !== "string") {
     throw new Problem(
@@ -36,6 +30,8 @@ Deno.serve(answering(async (request) => {
   }
   // Another account can only be had by letting the user choose.
   const choose = reason === "add" || reason === "choose_calendar";
+  const replaced = choose ? null : await connectionOf(user.id, connection_id);
+  const account = replaced ? replaced.account : user.email;
   const page = new URL(CONSENT_PAGE);
   page.search = new URLSearchParams({
     client_id: variable("GOOGLE_CLIENT_ID", "…apps.googleusercontent.com"),
@@ -45,8 +41,9 @@ Deno.serve(answering(async (request) => {
     scope: "https://www.googleapis.com/auth/calendar.events",
     // A refresh token comes only with `offline`, and only when the user is asked.
     access_type: "offline",
-    prompt: choose ? "select_account consent" : "consent",
-    ...(!choose && user.email ? { login_hint: user.email } : {}),
+    ...(account && !choose
+      ? { prompt: "consent", login_hint: account }
+      : { prompt: "select_account consent" }),
     state: await sign({
       user_id: user.id,
       connection_id: typeof connection_id === "string" ? connection_id : null,
