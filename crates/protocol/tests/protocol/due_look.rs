@@ -1,6 +1,6 @@
 //! Looks that are due: silence is not trusted.
 
-use crate::world::{START, World, channel, finish};
+use crate::world::{Fate, START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::connection::{Connection, ConnectionId};
 use protocol::event::Event;
@@ -192,6 +192,31 @@ fn what_passes_by_itself_is_told_where_it_has_not_passed_for_hours() {
         let told = told.then_some(failure.code());
         assert_eq!(world.row(id).webhook_error.as_deref(), told, "{failure:?} for {hours} h");
     }
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_not_told_of_google() {
+    let world = World::new();
+    let eight_hours_ago = START - TimeDelta::hours(8);
+    let id = due(&world, [(Column::ExpiresAt, START.into()), (Column::LastSyncAt, eight_hours_ago.into())]);
+    // The claim, then the token.
+    world.fate.set(Some((2, Fate::Lost)));
+    assert_eq!(sweep_once(&world).looked, 1);
+    assert_eq!((world.token_renewals.get(), world.looks.borrow().len()), (1, 0));
+    assert_eq!(world.row(id).webhook_error, None);
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_told_though_a_renewal_has_failed_too() {
+    let world = World::new();
+    let failing = [(Column::WebhookAttempts, 1.into()), (Column::WebhookError, "google_unavailable".into())];
+    let id = due(&world, failing);
+    let gone = LookFailure::Refused(RenewalFailure::CalendarNotFound.into());
+    world.look_answers.replace([Err(gone)].into());
+    sweep_once(&world);
+    let row = world.row(id);
+    assert_eq!(row.webhook_error.as_deref(), Some("calendar_not_found"));
+    assert_eq!(row.webhook_not_before, START + TimeDelta::days(1));
 }
 
 /// The minutes between looks that are all refused.
