@@ -307,6 +307,20 @@ fn paused_during_a_run_the_newer_request_waits() {
 }
 
 #[test]
+fn resumed_while_its_lease_is_given_back_the_newer_request_is_run() {
+    let world = World::new();
+    let id = owing(&world);
+    let enabled = |value| (Column::SyncEnabled, Value::Boolean(value));
+    world.during_run.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::SyncRequestId, world.request()), enabled(false)]);
+        // The claim, the end that meets a newer request, and the lease for it.
+        world.after_update.replace(Some((3, Box::new(move |world| world.table.write(id, [enabled(true)])))));
+    })));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert_eq!((world.runs.borrow().len(), world.row(id).sync_request_id), (2, None));
+}
+
+#[test]
 fn runs_that_cause_the_next_request_are_braked() {
     let world = World::new();
     let id = owing(&world);
