@@ -371,6 +371,12 @@ fn a_connection_whose_renewal_is_due_is_looked_at_after_it() {
     let id = due(&world, [(Column::WebhookNotBefore, START.into())]);
     assert_eq!((sweep_once(&world).looked, world.looks.borrow().len()), (0, 1));
     assert!(minutes_to_next_look(&world, id) > 10);
+
+    let world = World::new();
+    due(&world, [(Column::WebhookNotBefore, START.into())]);
+    world.unanswered_read.set(Some(Column::WebhookNotBefore));
+    let _ = finish(sweep(&world, &world.sweeping(), Part::default()));
+    assert!(world.looks.borrow().is_empty(), "it is still to be renewed");
 }
 
 fn many(world: &World, count: u128, more: &[(Column, Value)]) {
