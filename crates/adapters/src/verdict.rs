@@ -78,11 +78,12 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
         &["admin_policy_enforced", "policy_enforced", "org_internal", "access_denied"],
     ),
     (
-        CalendarApi,
+        Both,
         Fails(BlockedByPolicy),
         &[
             "domainPolicy",
             "accountDisabled",
+            "userDisabled",
             "accountUnverified",
             "ORG_RESTRICTION_VIOLATION",
             "USER_BLOCKED_BY_ADMIN",
@@ -94,7 +95,7 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
     (CalendarApi, Fails(PushNotSupported), &["pushNotSupportedForRequestedResource"]),
     // allenporter/gcal_sync#167
     (
-        CalendarApi,
+        Both,
         Fails(GoogleApiDisabled),
         &[
             "accessNotConfigured",

@@ -266,14 +266,15 @@ impl Connection {
         self.is_active && self.sync_enabled
     }
 
-    /// Whether its channel needs nothing: opened by us, unexpired, without trouble, and not due for renewal.
+    /// Whether its channel needs nothing: opened by us, unexpired, without trouble, and not due for renewal. What a look was
+    /// refused is no trouble of the channel's.
     pub fn is_well(&self, now: Timestamp) -> bool {
         self.is_live()
             && self.webhook_id.is_some()
             && self.webhook_opened_at > Timestamp::default()
             && self.webhook_expiration.is_some_and(|expiration| expiration > now)
             && self.webhook_attempts == 0
-            && self.webhook_error.is_none()
+            && self.dead_consent().is_none()
             && self.webhook_not_before > now
     }
 

@@ -3,11 +3,11 @@
 use crate::Timestamp;
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{Mender, Refused, RenewalFailure};
+use crate::failure::{Mender, Refused};
 use crate::look::Look;
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
-use crate::refused::{Remedy, book};
+use crate::refused::{Remedy, book, is_to_be_told};
 use crate::schedule::{
     self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK, is_look_late,
 };
@@ -41,7 +41,10 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
         Err(Unread::Unknown) => {
             let look_at = schedule::next_look_of_unread(ports.now(), ports.look_interval(), ports.random());
             update(ports, postpone_look(&row, look_at)).await;
-            ask_for_run(ports, &row, Asked { is_read: true, ..Asked::default() }).await
+            // A look that cannot compare does not find a dead channel either.
+            let is_old = ports.now().signed_duration_since(row.webhook_opened_at) > schedule::DAILY;
+            let renew_at = (is_old && row.hears_of_changes(ports.now())).then_some(ports.now());
+            ask_for_run(ports, &row, Asked { is_read: true, renew_at, ..Asked::default() }).await
         }
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
         // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.
@@ -67,7 +70,10 @@ async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
     // From another anchor it is not known whether anything changed.
     let is_compared = seen.is_some_and(|seen| seen.anchor == found.look.seen.anchor);
     let missed = is_compared && is_settled && row.hears_of_changes(ports.now());
-    ask_for_run(ports, row, Asked { found: Some(found), is_read: true, missed }).await
+    let now = ports.now();
+    let is_young = now.signed_duration_since(row.webhook_opened_at) < CHANNEL_IS_YOUNG;
+    let renew_at = (missed && !is_young).then_some(now);
+    ask_for_run(ports, row, Asked { found: Some(found), is_read: true, missed, renew_at }).await
 }
 
 /// Why a run is asked for.
@@ -79,14 +85,13 @@ struct Asked {
     is_read: bool,
     /// Google ought to have told, and did not.
     missed: bool,
+    /// When the channel is replaced, if it is.
+    renew_at: Option<Timestamp>,
 }
 
 async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, asked: Asked) -> DueLook {
-    let Asked { found, is_read, missed } = asked;
-    let now = ports.now();
-    let is_young = now.signed_duration_since(row.webhook_opened_at) < CHANNEL_IS_YOUNG;
-    let renew_at = (missed && !is_young).then_some(now);
-    let request = RequestId::fresh(now, ports.random());
+    let Asked { found, is_read, missed, renew_at } = asked;
+    let request = RequestId::fresh(ports.now(), ports.random());
     let Some(asked) = update(ports, reconcile(row, request, is_read, renew_at)).await else {
         return DueLook::NoRun;
     };
@@ -100,13 +105,7 @@ async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, asked: Asked) -> Due
 async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
     let now = ports.now();
     let passes = refused.failure.mender() == Mender::Nobody;
-    let is_lasting = match refused.failure {
-        RenewalFailure::GoogleRejected => true,
-        RenewalFailure::DatabaseUnavailable => false,
-        _ => is_look_late(row, now, ports.look_interval()),
-    };
-    // What a renewal told of such things is left to it.
-    let is_told = !passes || is_lasting && (row.webhook_error.is_none() || row.look_error().is_some());
+    let is_told = is_to_be_told(row, &refused, is_look_late(row, now, ports.look_interval()));
     let look_at = schedule::look_retry(row, now, &refused, ports.random());
     let remedy = if is_told {
         book(ports, row, refused).await

@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::event::Event;
-use crate::failure::Refused;
+use crate::failure::{Mender, Refused, RenewalFailure};
 use crate::ports::Ports;
 use crate::schedule::{self, DATABASE_TIMEOUT};
 use crate::transition::{book_refusal, refuse_look};
@@ -14,6 +14,18 @@ pub(crate) enum Remedy {
     Renewal,
     /// A look, at the time that was booked with the refusal: the channel is none the worse for it.
     Look,
+}
+
+/// Whether to tell a refusal that does not pass, or has not passed for long: what a renewal told is left to it, unless a
+/// person has to act.
+pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) -> bool {
+    let is_lasting = match refused.failure {
+        failure if failure.mender() != Mender::Nobody => return true,
+        RenewalFailure::GoogleRejected => true,
+        RenewalFailure::DatabaseUnavailable => false,
+        _ => is_late,
+    };
+    is_lasting && (row.webhook_error.is_none() || row.look_error().is_some())
 }
 
 /// Tells `refused` on the row, with the consent that it is about, and books when that is tried again.

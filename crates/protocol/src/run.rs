@@ -16,12 +16,12 @@ use crate::Timestamp;
 use crate::access::{NoAccess, access};
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Mender, Refused, RenewalFailure, RunFailure};
+use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, RunFailure};
 use crate::invocation::{Invocation, Kind};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
-use crate::refused::book;
+use crate::refused::{book, is_to_be_told};
 use crate::schedule::{self, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
 use crate::transition::{self, Found, Success, Update};
 use crate::waiters::{Place, Wait};
@@ -254,7 +254,7 @@ impl<P: Ports> Holder<'_, P> {
             Err(NoAccess::Failed(refused)) if refused.failure.is_consent_dead() => {
                 return Prepared::NoConsent(refused);
             }
-            Err(NoAccess::Failed(refused)) if refused.failure.mender() != Mender::Nobody => {
+            Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, false) => {
                 book(self.ports, &self.row, refused).await;
             }
             Err(_) => {}
@@ -280,10 +280,10 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(Unread::Refused(refused)) => {
-                if refused.failure.mender() == Mender::Nobody {
-                    self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
-                } else {
+                if is_to_be_told(&self.row, &refused, false) {
                     book(self.ports, &self.row, refused).await;
+                } else {
+                    self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
                 }
                 return Prepared::Run(None);
             }

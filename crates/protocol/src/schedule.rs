@@ -113,6 +113,8 @@ pub const FREE_ECHOES: i64 = 3;
 pub const LONGEST_BRAKE: TimeDelta = TimeDelta::minutes(2);
 /// A request that arises so soon after a run, or during it, may be the run's own echo.
 pub const ECHO: TimeDelta = TimeDelta::seconds(20);
+/// So long after a run its calendar is looked at before the next: an echo may be late.
+pub const LATE_ECHO: TimeDelta = TimeDelta::minutes(2);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
 
@@ -175,13 +177,17 @@ pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
 /// The storm brake: how many successful runs in a row may have been echoes of the one before. `arose_at` is when
 /// the run's request arose, `last_sync_at` when the run before it ended.
 pub fn streak_after(streak: i64, arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> i64 {
-    if may_be_echo(arose_at, last_sync_at) { one_more(streak) } else { 0 }
+    if arose_within(ECHO, arose_at, last_sync_at) { one_more(streak) } else { 0 }
 }
 
-/// Whether a request may be an echo of the run before it.
+/// Whether a request may be an echo of the run before it, though perhaps a late one.
 pub fn may_be_echo(arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> bool {
+    arose_within(LATE_ECHO, arose_at, last_sync_at)
+}
+
+fn arose_within(time: TimeDelta, arose_at: Option<Timestamp>, last_sync_at: Option<Timestamp>) -> bool {
     matches!((arose_at, last_sync_at), (Some(arose_at), Some(ended_at))
-        if arose_at.signed_duration_since(ended_at) < ECHO)
+        if arose_at.signed_duration_since(ended_at) < time)
 }
 
 /// When a calendar looked at now is looked at again: `usual` from now while its channel is well, and soon after it is
@@ -191,9 +197,11 @@ pub fn next_look(row: &Connection, now: Timestamp, usual: Duration, random: u128
     if !row.hears_of_changes(now) {
         return without_channel;
     }
-    let expires = row.webhook_expiration.unwrap_or(now);
     let usual = jittered(now, TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX), random);
-    usual.min(expires + LOOK_INTERVAL_WITHOUT_CHANNEL).max(without_channel)
+    // Of `infinity` there is none.
+    let soon_after =
+        row.webhook_expiration.and_then(|expires| expires.checked_add_signed(LOOK_INTERVAL_WITHOUT_CHANNEL));
+    soon_after.map_or(usual, |soon_after| usual.min(soon_after)).max(without_channel)
 }
 
 /// When a calendar whose look has begun is looked at again should its worker die.
@@ -207,11 +215,14 @@ pub fn next_look_of_unread(now: Timestamp, usual: Duration, random: u128) -> Tim
     jittered(now, TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX), random)
 }
 
-/// When to look again after `refused`. Daily where only a person can mend it, and not before Google says. What else is
-/// told already waits as long again as it has waited: an hour at most, and a day where no reason is known.
+/// When to look again after `refused`: soon where it is news, for one answer may be wrong, and not before Google says. What
+/// is told already and only a person can mend is looked at daily; what else is waits as long again as it has waited, an
+/// hour at most, and a day where no reason is known.
 pub fn look_retry(row: &Connection, now: Timestamp, refused: &Refused, random: u128) -> Timestamp {
     let longest = match refused.failure {
-        failure if !failure.is_retryable() => return now + DAILY,
+        failure if !failure.is_retryable() && row.webhook_error.as_deref() == Some(failure.code()) => {
+            return now + DAILY;
+        }
         RenewalFailure::GoogleRejected => DAILY,
         _ => LONGEST_BACKOFF,
     };

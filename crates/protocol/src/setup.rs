@@ -98,7 +98,8 @@ async fn attempt<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection)
         return Some(Err(refusal));
     }
     if row.is_well(ports.now()) {
-        return Some(Ok(SetUp::Found));
+        let refused = row.look_error().and_then(RenewalFailure::parse);
+        return Some(refused.map_or(Ok(SetUp::Found), |failure| Err(Refusal::Failed(failure))));
     }
     match renew_channel(ports, invocation, row, Trigger::Setup).await {
         Renewal::Renewed(renewed) => Some(Ok(SetUp::Opened(renewed))),

@@ -2,6 +2,7 @@
 
 use crate::world::{Fate, START, World, channel, finish};
 use chrono::TimeDelta;
+use protocol::Timestamp;
 use protocol::connection::{Connection, ConnectionId};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure};
@@ -151,6 +152,12 @@ fn a_calendar_that_is_gone_is_told_and_looked_at_daily() {
     world.look_answers.replace([Err(gone)].into());
     sweep_once(&world);
     assert_eq!(world.row(id).webhook_error.as_deref(), Some("calendar_not_found"));
+    let soon = world.row(id).sync_look_at.signed_duration_since(START);
+    assert!((15..=18).contains(&soon.num_minutes()), "one answer may be wrong: {soon}");
+    let gone = LookFailure::Refused(RenewalFailure::CalendarNotFound.into());
+    world.look_answers.replace([Err(gone)].into());
+    world.pass(soon);
+    sweep_once(&world);
     assert_eq!(minutes_to_next_look(&world, id), 24 * 60);
 }
 
@@ -240,17 +247,20 @@ fn minutes_between_looks(failure: RenewalFailure) -> Vec<i64> {
 
 #[test]
 fn what_goes_on_being_refused_is_looked_at_ever_less_often() {
-    assert_eq!(minutes_between_looks(RenewalFailure::CalendarNotFound), [24 * 60; 7]);
     let within = |minutes: Vec<i64>, limits: [RangeInclusive<i64>; 7]| {
         let holds = minutes.iter().zip(&limits).all(|(minutes, limits)| limits.contains(minutes));
         assert!(holds, "{minutes:?}");
     };
+    let day = 24 * 60..=24 * 60 + 3;
+    within(
+        minutes_between_looks(RenewalFailure::CalendarNotFound),
+        [15..=18, day.clone(), day.clone(), day.clone(), day.clone(), day.clone(), day.clone()],
+    );
     let hour = 57..=60;
     within(
         minutes_between_looks(RenewalFailure::GoogleApiDisabled),
         [15..=18, hour.clone(), hour.clone(), hour.clone(), hour.clone(), hour.clone(), hour],
     );
-    let day = 24 * 60..=24 * 60 + 3;
     within(
         minutes_between_looks(RenewalFailure::GoogleRejected),
         [15..=18, 75..=81, 150..=162, 300..=324, 600..=648, 1200..=1296, day],
@@ -317,6 +327,25 @@ fn a_calendar_that_cannot_be_read_is_run_for_every_six_hours_whether_or_not_it_h
         let minutes = minutes_to_next_look(&world, id);
         assert!((5 * 60..7 * 60).contains(&minutes), "{minutes} minutes");
     }
+}
+
+#[test]
+fn a_channel_of_a_calendar_that_no_look_can_compare_is_replaced_once_a_day() {
+    for (opened_ago, is_replaced) in [(TimeDelta::hours(24), false), (TimeDelta::hours(25), true)] {
+        let world = World::new();
+        let id = due(&world, [(Column::WebhookOpenedAt, (START - opened_ago).into())]);
+        world.look_answers.replace([Err(LookFailure::TooLarge)].into());
+        assert_eq!(sweep_once(&world).missed, 0);
+        assert_eq!(world.row(id).webhook_not_before == START, is_replaced, "{opened_ago}");
+    }
+}
+
+#[test]
+fn a_calendar_whose_channel_never_expires_is_looked_at_as_any_other() {
+    let world = World::new();
+    let id = due(&world, [(Column::WebhookExpiration, Timestamp::MAX_UTC.into())]);
+    sweep_once(&world);
+    assert!(minutes_to_next_look(&world, id) > 5 * 60);
 }
 
 #[test]

@@ -42,10 +42,22 @@ fn calls(world: &World) -> (usize, usize) {
 fn the_first_run_after_a_quiet_time_makes_no_look_and_forgets_what_an_older_one_found() {
     let world = World::new();
     let id = settled(&world);
-    world.table.write(id, [(Column::LastSyncAt, (START - TimeDelta::seconds(20)).into())]);
+    world.table.write(id, [(Column::LastSyncAt, (START - TimeDelta::minutes(2)).into())]);
     assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Synced);
     assert_eq!(calls(&world), (0, 1));
     assert_eq!(world.table.value(id, Column::SyncSeen), NULL);
+}
+
+#[test]
+fn late_echoes_of_an_unchanged_calendar_are_settled_one_after_the_other() {
+    let world = World::new();
+    let id = settled(&world);
+    for settled in 1..=3 {
+        world.pass(TimeDelta::seconds(118));
+        world.table.write(id, [owing(&world)]);
+        assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Settled);
+        assert_eq!(calls(&world), (settled, 0));
+    }
 }
 
 #[test]

@@ -504,7 +504,6 @@ fn setup_keeps_a_channel_that_is_well_and_replaces_any_other() {
         (None, 0),
         (Some(foreign), 1),
         (Some((Column::WebhookExpiration, Value::Time(crate::world::START))), 1),
-        (Some((Column::WebhookError, "google_unavailable".into())), 1),
         (Some((Column::WebhookAttempts, Value::Integer(1))), 1),
         (Some((Column::WebhookNotBefore, Value::Time(crate::world::START))), 1),
     ] {
@@ -515,6 +514,16 @@ fn setup_keeps_a_channel_that_is_well_and_replaces_any_other() {
         assert_eq!(matches!(result, SetUp::Opened(_)), opened == 1, "{change:?}");
         assert_eq!(world.opened.borrow().len(), opened, "{change:?}");
     }
+}
+
+#[test]
+fn setup_tells_what_a_look_was_refused_and_keeps_the_channel() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::WebhookError, "calendar_not_found".into())]);
+    let result = set_up(&world, world.row(id));
+    assert!(matches!(result, Err(Refusal::Failed(RenewalFailure::CalendarNotFound))));
+    assert!(world.asked.borrow().is_empty());
 }
 
 #[test]

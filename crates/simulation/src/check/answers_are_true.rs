@@ -192,7 +192,12 @@ impl Deeds {
             }
             Refusal::Failed(failure) => {
                 let is_last = self.failures.last().is_some_and(|(_, code)| code == failure.code());
-                is_last || life.unanswered_at.is_some()
+                // Told of the channel that it keeps, of which a look was refused the calendar.
+                let is_read = row.is_some_and(|row| {
+                    row.webhook_error.as_deref() == Some(failure.code()) && row.webhook_attempts == 0
+                });
+                let keeps_channel = is_read && self.failures.is_empty() && self.renewed == 0;
+                is_last || keeps_channel || life.unanswered_at.is_some()
             }
         }
     }

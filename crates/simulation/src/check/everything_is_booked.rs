@@ -387,7 +387,8 @@ impl Entry<'_, '_> {
         };
         self.demand(renewal(before) == renewal(after), "renews a channel for a look that was refused");
         let wait = instant(after.sync_look_at) - self.clock;
-        let waits = if PERMANENT.contains(&error) {
+        let is_news = before.webhook_error.as_deref() != Some(error);
+        let waits = if PERMANENT.contains(&error) && !is_news {
             delta(DAILY)..=delta(DAILY)
         } else {
             let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
