@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::FutureExt;
 
 use crate::Timestamp;
 use crate::access::{NoAccess, access};
@@ -72,6 +73,21 @@ pub async fn run<P: Ports>(
     reason: Reason,
     beforehand: Beforehand,
 ) -> Outcome {
+    if !is_claimable(&row, ports.now()) {
+        return Outcome::NotRun;
+    }
+    // Boxed, so that the runtime compiles the code of a run only where one is made: 84 KB of machine code, a sixth of
+    // what an instance's first notification takes.
+    run_until_nothing_is_owed(ports, invocation, row, reason, beforehand).boxed_local().await
+}
+
+async fn run_until_nothing_is_owed<P: Ports>(
+    ports: &P,
+    invocation: &Invocation,
+    row: Connection,
+    reason: Reason,
+    beforehand: Beforehand,
+) -> Outcome {
     let mut outcome = Outcome::NotRun;
     let mut previous = None;
     let mut row = row;
@@ -103,14 +119,18 @@ pub async fn run<P: Ports>(
     }
 }
 
+/// Whether a run is owed that is not going on, and that its consent allows.
+fn is_claimable(row: &Connection, now: Timestamp) -> bool {
+    row.sync_request_id.is_some()
+        && row.is_live()
+        && row.dead_consent().is_none()
+        && row.sync_lease_until < now
+}
+
 /// Waits until the owed run may start, if that is soon and this invocation may wait; then says what time it is.
 async fn wait_until_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection) -> Option<Timestamp> {
     let now = ports.now();
-    if row.sync_request_id.is_none()
-        || !row.is_live()
-        || row.dead_consent().is_some()
-        || row.sync_lease_until >= now
-    {
+    if !is_claimable(row, now) {
         return None;
     }
     let wait = row.sync_not_before.signed_duration_since(now);
