@@ -81,8 +81,10 @@ impl Database {
     /// Whether to ask once more for rows: what is read of them was asked for as one value at this address, which the
     /// answer does not know. It is asked for by names from then on.
     pub(crate) fn must_name_columns(&self, url: &str, response: &HttpResponse) -> bool {
-        let is_unknown =
-            url.contains(STATE) && error_code(response) == UNDEFINED_COLUMN && response.body.contains(STATE);
+        let is_unknown = !response.is_success()
+            && url.contains(STATE)
+            && response.body.contains(STATE)
+            && error_code(response) == UNDEFINED_COLUMN;
         self.names_columns.set(self.names_columns.get() || is_unknown);
         is_unknown
     }
