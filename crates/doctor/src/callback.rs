@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use crate::check::{Check, Id, count};
 use crate::functions::Probe;
+use crate::home::Home;
 use crate::variables::{is_loopback, shown};
 
 /// What was seen of the callback.
@@ -25,8 +26,11 @@ pub struct Callback<'a> {
 pub fn judge(seen: &Callback<'_>) -> Check {
     let id = Id::CallbackUrl;
     let url = shown(seen.url);
-    let set = "set CALENDAR_WEBHOOK_URL to the public HTTPS address of google-calendar-webhook (`supabase secrets set`), \
-               or remove it, for the project's own; then renew the channels with scripts/doctor --fix";
+    let set = format!(
+        "set CALENDAR_WEBHOOK_URL to the public HTTPS address of google-calendar-webhook, or remove it, for the project's own: \
+         {}; then renew the channels with scripts/doctor --fix",
+        Home::of(seen.project_url).set_variables()
+    );
     let local = is_loopback(seen.project_url) && is_loopback(seen.url);
     if !local {
         if let Some(what) = not_public(seen.url, seen.addresses) {
@@ -70,7 +74,7 @@ pub fn judge(seen: &Callback<'_>) -> Check {
             id,
             "gateway_401",
             format!("{url} asks for a JWT (HTTP 401), which Google does not have"),
-            "deploy google-calendar-webhook there with `verify_jwt = false`",
+            Home::of(seen.url).let_in(Id::GoogleCalendarWebhook.name()),
         ),
         Probe::Misconfigured(_)
         | Probe::Failing(_)

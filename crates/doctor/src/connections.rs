@@ -135,8 +135,8 @@ fn explain_reason(code: &str, reason: &str, is_everybodys: bool) -> Option<Expla
         ("reconnect_required", "unauthorized_client") if is_everybodys => (
             "the refresh tokens belong to another OAuth client than the functions'",
             Some(
-                "set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, and run `supabase \
-                 secrets set --env-file supabase/.env`, then scripts/doctor --fix",
+                "give the functions GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, then \
+                 scripts/doctor --fix",
             ),
         ),
         ("reconnect_required", "unauthorized_client") => (

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::check::{Check, Id};
 use crate::health::word;
+use crate::home::Home;
 
 /// What keeps the functions from working, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +51,12 @@ pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
 }
 
 /// Of a database that has the schema, but not the function that tells.
-pub fn untold() -> Check {
+pub fn untold(home: Home) -> Check {
     Check::wrong(
         Id::Database,
         "migration_missing",
         "the database lacks calendar_webhook_obstacles, which tells what the functions may not do there",
-        "bring the project up to date: scripts/install, then `supabase db push`",
+        format!("bring the project up to date: scripts/install, then {}", home.migrate()),
     )
 }
 

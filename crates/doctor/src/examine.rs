@@ -306,16 +306,19 @@ fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mu
         checks.extend([Id::Database, Id::Schema].map(|id| Check::after(id, Id::Project)));
         return;
     }
-    let schema = schema::judge(&schema::Seen {
-        description: database.description.clone(),
-        status_view: database.status_view,
-        health_view: database.health.is_some(),
-    });
+    let schema = schema::judge(
+        variables.home(),
+        &schema::Seen {
+            description: database.description.clone(),
+            status_view: database.status_view,
+            health_view: database.health.is_some(),
+        },
+    );
     let is_incomplete = schema.iter().any(Check::is_wrong);
     match &database.obstacles {
         Some(obstacles) => checks.extend(database::judge(obstacles)),
         None if is_incomplete => checks.push(Check::after(Id::Database, Id::Schema)),
-        None => checks.push(database::untold()),
+        None => checks.push(database::untold(variables.home())),
     }
     // PostgREST describes to a role what the role may read.
     if is_incomplete && checks.iter().any(|check| check.id == Id::Database && check.is_wrong()) {
@@ -332,7 +335,7 @@ fn judge_functions(variables: &Variables, outside: &Outside, host_answers: bool,
     for (id, probe) in &outside.functions {
         checks.push(match probe {
             Some(Probe::DatabaseRefused) if let Some(first) = refuses => Check::after(*id, first),
-            Some(probe) => functions::judge(*id, probe),
+            Some(probe) => functions::judge(variables.home(), *id, probe),
             None => Check::after(*id, first),
         });
     }
@@ -368,7 +371,9 @@ fn judge_ways_in(variables: &Variables, outside: &Outside, health: Option<&Healt
 
 fn judge_google_client(variables: &Variables, outside: &Outside, checks: &mut Vec<Check>) {
     checks.push(match &outside.token {
-        Some(reply) => google::judge_client(&variables.configuration.oauth_token_url, reply),
+        Some(reply) => {
+            google::judge_client(variables.home(), &variables.configuration.oauth_token_url, reply)
+        }
         None => Check::after(Id::GoogleClient, Id::Variables),
     });
 }
@@ -392,11 +397,11 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
         checks.extend(ids.map(|id| Check::after(id, first)));
         return;
     };
-    if let Some(check) = google::judge_deployed_client(health, members) {
+    if let Some(check) = google::judge_deployed_client(variables.home(), health, members) {
         checks.push(check);
     }
-    checks.extend(google::judge_calendar(health, members));
-    checks.extend(recalculation::judge(health, members));
+    checks.extend(google::judge_calendar(variables.home(), health, members));
+    checks.extend(recalculation::judge(variables.home(), health, members));
     let schedule = schedule::judge(&shown(&variables.configuration.supabase_url), health);
     let owed = owed_runs::judge(health, schedule.is_wrong());
     let looks = looks::judge(health, schedule.is_wrong());

@@ -5,6 +5,7 @@ use adapters::http::HttpRequest;
 use serde_json::{Value as Json, json};
 
 use crate::check::{Check, Id};
+use crate::home::Home;
 use machine::Machine;
 use machine::http::{Reply, Silence};
 
@@ -80,13 +81,17 @@ pub fn probe(reply: &Reply) -> Probe {
         };
     }
     // The gateway: `{"code": 401, "message": "Missing authorization header"}`, later `{"code": "UNAUTHORIZED_…", …}`,
-    // self-hosted `{"msg": "Error: Missing authorization header"}`.
+    // once `{"msg": "Error: Missing authorization header"}` where it is self-hosted.
     let message = text("/message").or_else(|| text("/msg")).unwrap_or_default().to_ascii_lowercase();
     let code = text("/code").unwrap_or_default();
     let about_jwt = code.starts_with("UNAUTHORIZED")
         || ["authorization header", "jwt", "api key"].iter().any(|words| message.contains(words));
+    // The self-hosted router's word for any failure of a worker is a 500: `{"msg": "InvalidWorkerCreation: …"}`.
+    let is_not_there = ["could not find an appropriate entrypoint", "failed to read path"];
     match answer.status() {
         401 if about_jwt => Probe::JwtWanted,
+        500 if is_not_there.iter().any(|words| message.contains(words)) => Probe::NotDeployed,
+        500 if message.contains("worker boot error") => Probe::DoesNotStart(500),
         404 if code == "NOT_FOUND" || message.contains("function was not found") => Probe::NotDeployed,
         status @ (503 | 546) => Probe::DoesNotStart(status),
         status @ 500.. => Probe::Failing(status),
@@ -105,80 +110,74 @@ fn misconfiguration(message: &str) -> String {
     }
 }
 
-pub fn judge(id: Id, probe: &Probe) -> Check {
+pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
     let name = id.name();
-    let deploy = format!("supabase functions deploy --use-api {name}");
     match probe {
         Probe::Ours => Check::ok(id, "deployed, and reached without a JWT"),
         Probe::KeyUnknown => Check::wrong(
             id,
             "key_unknown",
             "it does not know the secret key that is used here, though the project does: it was started with other keys",
-            format!("deploy it again, so that it gets the project's keys of now: `{deploy}`"),
+            format!("so that it gets the project's keys of now, {}", home.start_again(name)),
         ),
         Probe::DatabaseRefused => Check::wrong(
             id,
             "database_refused",
             "the database refuses what it asks (HTTP 503): its own key has been deleted or replaced",
             format!(
-                "deploy it again, so that it gets the project's keys of now: `{deploy}`; its log has the database's words"
+                "so that it gets the project's keys of now, {}; its log has the database's words",
+                home.start_again(name)
             ),
         ),
         Probe::DatabaseSilent => Check::wrong(
             id,
             "database_unavailable",
             "its database does not answer it (HTTP 503)",
-            "see the project's health in the dashboard; where SUPABASE_URL is yours to set, see that the function reaches it",
+            format!(
+                "{}; where SUPABASE_URL is yours to set, see that the function reaches it",
+                home.see_health()
+            ),
         ),
         Probe::JwtWanted => Check::wrong(
             id,
             "gateway_401",
             "Supabase's gateway refuses requests without a JWT (HTTP 401), before the function sees them",
-            format!(
-                "set `verify_jwt = false` under [functions.{name}] in supabase/config.toml, and deploy it again: \
-                 `{deploy}`. Self-hosted: FUNCTIONS_VERIFY_JWT=false in Docker Compose's .env, the one switch of all \
-                 functions, then `docker compose up -d functions`"
-            ),
+            home.let_in(name),
         ),
         Probe::NotDeployed => Check::wrong(
             id,
             "not_deployed",
             "it is not deployed (HTTP 404)",
-            format!("deploy it: `{deploy}`"),
+            format!("deploy it: {}", home.deploy(name)),
         ),
         Probe::Misconfigured(what) => Check::wrong(
             id,
             "misconfigured",
             format!("it is deployed, but its environment is not usable: {what}"),
-            "set it with `supabase secrets set NAME=value`; it counts at once",
+            format!("put it into supabase/.env, and {}", home.set_variables()),
         ),
         Probe::DoesNotStart(status) => Check::wrong(
             id,
             "does_not_start",
             format!("it is deployed, but does not start (HTTP {status})"),
             format!(
-                "read its log in the dashboard (Edge Functions, {name}, Logs); run scripts/build, so that \
-                 _shared/wasm is there, and deploy it again: `{deploy}`"
+                "{}; see that _shared/wasm is there (scripts/build makes it), and deploy it again: {}",
+                home.read_log(name),
+                home.deploy(name)
             ),
         ),
-        Probe::Failing(status) => Check::wrong(
-            id,
-            "failing",
-            format!("it fails (HTTP {status})"),
-            format!("read its log in the dashboard: Edge Functions, {name}, Logs"),
-        ),
+        Probe::Failing(status) => {
+            Check::wrong(id, "failing", format!("it fails (HTTP {status})"), home.read_log(name))
+        }
         Probe::Foreign(status) => Check::wrong(
             id,
             "not_ours",
             format!("something else of this name answers (HTTP {status})"),
-            format!("an older function may be deployed in its place: deploy this one, `{deploy}`"),
+            format!("an older function may be deployed in its place: deploy this one, {}", home.deploy(name)),
         ),
-        Probe::Silent(silence) => Check::wrong(
-            id,
-            silence.code(),
-            format!("no answer: {}", silence.text()),
-            format!("read its log in the dashboard: Edge Functions, {name}, Logs"),
-        ),
+        Probe::Silent(silence) => {
+            Check::wrong(id, silence.code(), format!("no answer: {}", silence.text()), home.read_log(name))
+        }
     }
 }
 
@@ -186,6 +185,7 @@ pub fn judge(id: Id, probe: &Probe) -> Check {
 mod tests {
     use super::*;
     use crate::answer::answer;
+    use crate::home::assert_self_hosted;
 
     #[test]
     fn the_gateways_401_is_told_from_ours() {
@@ -219,6 +219,26 @@ mod tests {
             (503, r#"{"error":{"code":"database_unavailable"}}"#, Probe::DatabaseSilent),
             (503, r#"{"error":{"code":"auth_unavailable"}}"#, Probe::Failing(503)),
             (504, "", Probe::Failing(504)),
+            (
+                500,
+                r#"{"msg":"InvalidWorkerCreation: worker boot error: failed to bootstrap runtime: could not find an appropriate entrypoint"}"#,
+                Probe::NotDeployed,
+            ),
+            (
+                500,
+                r#"{"msg":"InvalidWorkerCreation: worker boot error: failed to read path: No such file or directory (os error 2)"}"#,
+                Probe::NotDeployed,
+            ),
+            (
+                500,
+                r#"{"msg":"InvalidWorkerCreation: worker boot error: Uncaught SyntaxError: …"}"#,
+                Probe::DoesNotStart(500),
+            ),
+            (
+                500,
+                r#"{"msg":"WorkerRequestCancelled: request has been cancelled by supervisor"}"#,
+                Probe::Failing(500),
+            ),
         ] {
             assert_eq!(probe(&Ok(answer(status, body))), expected, "{status} {body}");
         }
@@ -251,8 +271,10 @@ mod tests {
             Probe::Foreign(200),
             Probe::Silent(Silence::Broken),
         ] {
-            assert!(judge(Id::SetupCalendarWebhook, &probe).is_wrong());
+            assert!(judge(Home::Hosted, Id::SetupCalendarWebhook, &probe).is_wrong());
+            let next = judge(Home::SelfHosted, Id::SetupCalendarWebhook, &probe).next;
+            assert_self_hosted(&next.expect("a next step"));
         }
-        assert!(!judge(Id::SetupCalendarWebhook, &Probe::Ours).is_wrong());
+        assert!(!judge(Home::Hosted, Id::SetupCalendarWebhook, &Probe::Ours).is_wrong());
     }
 }

@@ -6,12 +6,13 @@ use protocol::failure::{RenewalFailure, Word};
 
 use crate::check::{Affected, Check, Id, count};
 use crate::health::{Group, Health, Members, word};
+use crate::home::Home;
 use crate::variables::shown;
 use machine::http::Reply;
 
 /// Judges the token endpoint's answer to a refresh token that nobody was ever given: a client that is accepted is told
 /// `invalid_grant`.
-pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
+pub fn judge_client(home: Home, token_url: &str, reply: &Reply) -> Check {
     let id = Id::GoogleClient;
     let url = shown(token_url);
     let answer = match reply {
@@ -38,8 +39,11 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
             id,
             "oauth_client_invalid",
             "Google does not accept GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET",
-            "compare both with Google Cloud (APIs & Services, Credentials, the OAuth client that users consented to), \
-             correct supabase/.env, and run `supabase secrets set --env-file supabase/.env`",
+            format!(
+                "compare both with Google Cloud (APIs & Services, Credentials, the OAuth client that users consented to), \
+                 correct supabase/.env, and {}",
+                home.set_variables()
+            ),
         ),
         Err(failure) if failure.is_retryable() && answer.status() >= 429 => Check::wrong(
             id,
@@ -57,19 +61,22 @@ pub fn judge_client(token_url: &str, reply: &Reply) -> Check {
 }
 
 /// The client that the functions have, as far as connections tell.
-pub fn judge_deployed_client(health: &Health, members: &Members) -> Option<Check> {
+pub fn judge_deployed_client(home: Home, health: &Health, members: &Members) -> Option<Check> {
     let (code, affected) = failing(health, members, |code| code == "oauth_client_invalid").pop()?;
     let line = format!(
         "Google does not accept the OAuth client of the deployed functions, for {}",
         count(affected.count, "connection")
     );
-    let next = "the deployed secrets may differ from those here: run `supabase secrets set GOOGLE_CLIENT_ID=… \
-                GOOGLE_CLIENT_SECRET=…`, then scripts/doctor --fix";
+    let next = format!(
+        "the functions may have another GOOGLE_CLIENT_ID or GOOGLE_CLIENT_SECRET than supabase/.env: {}; then scripts/doctor \
+         --fix",
+        home.set_variables()
+    );
     Some(Check::wrong(Id::GoogleClient, format!("deployed_{code}"), line, next).about(affected))
 }
 
 /// Judges the Calendar API by what renewals met there.
-pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
+pub fn judge_calendar(home: Home, health: &Health, members: &Members) -> Vec<Check> {
     let id = Id::GoogleCalendar;
     let failing =
         failing(health, members, |code| !RenewalFailure::parse(code).is_some_and(is_told_elsewhere));
@@ -86,7 +93,7 @@ pub fn judge_calendar(health: &Health, members: &Members) -> Vec<Check> {
     failing
         .into_iter()
         .map(|(code, affected)| {
-            let (what, next) = explain(&code);
+            let (what, next) = explain(home, &code);
             let said = members.said(&code);
             let line = format!("{what}: {code}, {}{said}", count(affected.count, "connection"));
             Check::wrong(id, code, line, next).about(affected)
@@ -113,8 +120,8 @@ fn failing(health: &Health, members: &Members, wanted: impl Fn(&str) -> bool) ->
         .collect()
 }
 
-fn explain(code: &str) -> (&'static str, &'static str) {
-    match code {
+fn explain(home: Home, code: &str) -> (&'static str, String) {
+    let (what, next) = match code {
         "google_api_disabled" => (
             "the Google Calendar API is not enabled",
             "enable it in the Google Cloud project of the OAuth client (APIs & Services, Library, Google Calendar \
@@ -133,15 +140,18 @@ fn explain(code: &str) -> (&'static str, &'static str) {
             "Google refuses for a reason that is not known here",
             "look up Google's own word for it; renewals and looks are retried by themselves, ever less often",
         ),
-        "database_unavailable" => (
-            "the database did not answer during a renewal",
-            "renewals and looks are retried by themselves; if it stays, see the project's health in the dashboard",
-        ),
+        "database_unavailable" => {
+            return (
+                "the database did not answer during a renewal",
+                format!("renewals and looks are retried by themselves; if it stays, {}", home.see_health()),
+            );
+        }
         _ => (
             "renewals or looks fail",
             "read the log of refresh-calendar-webhook: its `renewal_failed` and `google_refused` lines",
         ),
-    }
+    };
+    (what, next.to_owned())
 }
 
 #[cfg(test)]
@@ -149,6 +159,7 @@ mod tests {
     use super::*;
     use crate::check::Verdict;
     use crate::health::healthy;
+    use crate::home::assert_self_hosted;
     use machine::http::Silence;
 
     use crate::answer::answer;
@@ -165,8 +176,10 @@ mod tests {
             (Ok(answer(200, r#"{"access_token":"a","expires_in":1}"#)), Some("unexpected_answer")),
             (Err(Silence::TimedOut), Some("timed_out")),
         ] {
-            let check = judge_client("https://oauth2.googleapis.com/token", &reply);
+            let check = judge_client(Home::Hosted, "https://oauth2.googleapis.com/token", &reply);
             assert_eq!(check.code.as_deref(), code, "{check:?}");
+            let check = judge_client(Home::SelfHosted, "https://oauth2.googleapis.com/token", &reply);
+            assert_self_hosted(&check.next.unwrap_or_default());
         }
     }
 
@@ -181,11 +194,11 @@ mod tests {
         ] {
             let mut health = healthy();
             health.failing_renewals.insert(code.to_owned(), 2);
-            let checks = judge_calendar(&health, &Members::default());
+            let checks = judge_calendar(Home::Hosted, &health, &Members::default());
             assert_eq!(checks.len(), 1);
             assert_eq!(checks[0].code.as_deref(), Some(code));
             assert!(checks[0].line.ends_with("2 connections"), "{checks:?}");
-            assert_ne!(explain(code).0, explain("").0, "{code}");
+            assert_ne!(explain(Home::Hosted, code).0, explain(Home::Hosted, "").0, "{code}");
         }
     }
 
@@ -197,23 +210,23 @@ mod tests {
         {
             health.failing_renewals.insert(code.to_owned(), 1);
         }
-        assert_eq!(judge_calendar(&health, &Members::default())[0].verdict, Verdict::Ok);
-        assert!(judge_deployed_client(&health, &Members::default()).unwrap().is_wrong());
-        assert_eq!(judge_deployed_client(&healthy(), &Members::default()), None);
+        assert_eq!(judge_calendar(Home::Hosted, &health, &Members::default())[0].verdict, Verdict::Ok);
+        assert!(judge_deployed_client(Home::Hosted, &health, &Members::default()).unwrap().is_wrong());
+        assert_eq!(judge_deployed_client(Home::Hosted, &healthy(), &Members::default()), None);
     }
 
     #[test]
     fn nothing_is_said_of_google_when_nobody_is_live() {
         let mut health = healthy();
         health.connections = [("paused".to_owned(), 2)].into();
-        assert_eq!(judge_calendar(&health, &Members::default())[0].verdict, Verdict::Unknown);
+        assert_eq!(judge_calendar(Home::Hosted, &health, &Members::default())[0].verdict, Verdict::Unknown);
     }
 
     #[test]
     fn a_word_that_is_none_of_ours_is_not_printed() {
         let mut health = healthy();
         health.failing_renewals.insert("me@example.com".to_owned(), 1);
-        let check = &judge_calendar(&health, &Members::default())[0];
+        let check = &judge_calendar(Home::Hosted, &health, &Members::default())[0];
         assert!(check.line.contains("undocumented") && !check.line.contains('@'), "{check:?}");
     }
 }

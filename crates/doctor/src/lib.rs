@@ -16,6 +16,7 @@ pub mod fix;
 pub mod functions;
 pub mod google;
 pub mod health;
+pub mod home;
 pub mod looks;
 pub mod owed_runs;
 pub mod project;

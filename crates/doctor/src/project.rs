@@ -1,6 +1,7 @@
 //! Whether the project answers at this address, and whether it accepts the key.
 
 use crate::check::{Check, Id};
+use crate::home::Home;
 use crate::variables::shown;
 use machine::http::{Reply, Silence};
 
@@ -54,6 +55,7 @@ pub fn answers(access: Access) -> bool {
 
 pub fn judge(url: &str, access: Access) -> Check {
     let id = Id::Project;
+    let home = Home::of(url);
     let url = shown(url);
     match access {
         Access::Open => Check::ok(id, format!("{url} answers, and accepts the key")),
@@ -61,14 +63,21 @@ pub fn judge(url: &str, access: Access) -> Check {
             id,
             silence.code(),
             format!("{url} cannot be reached: {}", silence.text()),
-            "compare the address with the dashboard's (Project Settings, Data API), and see there whether the project \
-             is paused; then look at this machine's network",
+            home.pick(
+                "compare the address with the dashboard's (Project Settings, Data API), and see there whether the \
+                 project is paused; then look at this machine's network",
+                "see `docker compose ps`, and compare the address with SUPABASE_PUBLIC_URL in Docker Compose's .env; then \
+                 look at this machine's network",
+            ),
         ),
         Access::NotSupabase(status) => Check::wrong(
             id,
             "not_supabase",
             format!("what answers at {url} is not a Supabase project (HTTP {status})"),
-            "give the address of the project itself, https://<ref>.supabase.co, without a path",
+            home.pick(
+                "give the address of the project itself, https://<ref>.supabase.co, without a path",
+                "give the address of its gateway, without a path, as SUPABASE_PUBLIC_URL in Docker Compose's .env",
+            ),
         ),
         Access::Paused => Check::wrong(
             id,
@@ -88,7 +97,7 @@ pub fn judge(url: &str, access: Access) -> Check {
             format!(
                 "{url} does not accept the key: it is another project's, was deleted, or legacy keys are disabled"
             ),
-            "take a secret key (sb_secret_…) of this project from the dashboard: Project Settings, API Keys",
+            format!("take a secret key (sb_secret_…) of this project from {}", home.where_keys_are()),
         ),
         Access::NotTheService => Check::wrong(
             id,
@@ -100,13 +109,16 @@ pub fn judge(url: &str, access: Access) -> Check {
             id,
             "public_not_exposed",
             format!("{url} answers, but its Data API does not expose the schema public"),
-            "add it in the dashboard: Project Settings, Data API, Exposed schemas",
+            home.pick(
+                "add it in the dashboard: Project Settings, Data API, Exposed schemas",
+                "add it to PGRST_DB_SCHEMAS in Docker Compose's .env, then `docker compose up -d rest`",
+            ),
         ),
         Access::DatabaseDown(status) => Check::wrong(
             id,
             "database_unavailable",
             format!("{url} answers, but its database does not (HTTP {status})"),
-            "see the project's health in the dashboard; a database that is starting or overloaded needs minutes",
+            format!("{}; a database that is starting or overloaded needs minutes", home.see_health()),
         ),
     }
 }
@@ -115,6 +127,7 @@ pub fn judge(url: &str, access: Access) -> Check {
 mod tests {
     use super::*;
     use crate::answer::answer;
+    use crate::home::assert_self_hosted;
 
     #[test]
     fn what_stands_in_the_way_is_told_apart() {
@@ -133,6 +146,10 @@ mod tests {
         ] {
             assert_eq!(access(&view, false), expected);
             assert_eq!(judge("https://x", expected).is_wrong(), expected != Access::Open);
+            // Supabase alone pauses and restricts projects.
+            if !matches!(expected, Access::Paused | Access::Restricted) {
+                assert_self_hosted(&judge("http://x", expected).next.unwrap_or_default());
+            }
         }
         assert_eq!(access(&Ok(answer(403, r#"{"code":"42501"}"#)), true), Access::Open);
     }

@@ -3,8 +3,9 @@
 
 use crate::check::{Check, Id, count};
 use crate::health::{Group, Health, Members, duration, word};
+use crate::home::Home;
 
-pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
+pub fn judge(home: Home, health: &Health, members: &Members) -> Vec<Check> {
     let id = Id::RecalculateSchedule;
     if health.failing_runs.is_empty() {
         return vec![match health.last_success_at {
@@ -20,7 +21,7 @@ pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
         .map(|(code, number)| {
             let affected = members.affected(&Group::RunError(code.clone()), *number);
             let code = word(code);
-            let (what, next) = explain(code);
+            let (what, next) = explain(home, code);
             let line = format!("{what}: {code}, {} owed", count(*number, "run"));
             Check::wrong(
                 id,
@@ -33,43 +34,54 @@ pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
         .collect()
 }
 
-fn explain(code: &str) -> (&'static str, &'static str) {
+fn explain(home: Home, code: &str) -> (&'static str, String) {
+    let log = home.read_log("recalculate-schedule");
     match code {
         "recalculate_401" | "recalculate_403" => (
             "it refuses calls with the service key",
-            "let it accept the project's secret key: with a key of the current kind (sb_secret_…) set \
-             `verify_jwt = false` for it, and compare the header `apikey` in the function",
+            format!(
+                "let it accept the project's secret key: with a key of the current kind (sb_secret_…) {}, and compare the \
+                 header `apikey` in the function",
+                home.pick("set `verify_jwt = false` for it", "set FUNCTIONS_VERIFY_JWT=false in Docker Compose's .env")
+            ),
         ),
         "recalculate_404" => (
             "it is not deployed, not at RECALCULATE_SCHEDULE_URL, or answers 404 itself",
-            "see in the dashboard whether it was called (Edge Functions, recalculate-schedule, Invocations): if it was, its \
-             own code says 404; else deploy it (`supabase functions deploy recalculate-schedule`), or correct \
-             RECALCULATE_SCHEDULE_URL",
+            format!(
+                "see whether it was called ({}): if it was, its own code says 404; else deploy it ({}), or correct \
+                 RECALCULATE_SCHEDULE_URL",
+                home.pick(
+                    "dashboard: Edge Functions, recalculate-schedule, Invocations",
+                    "`docker compose logs functions`"
+                ),
+                home.pick(
+                    "`supabase functions deploy recalculate-schedule`",
+                    "copy it into volumes/functions, then `docker compose restart functions`"
+                )
+            ),
         ),
         "recalculate_timeout" => (
             "it does not answer within 50 seconds, or ran out of time or memory (502, 504, 546)",
-            "make it faster, for instance by recalculating this user alone; its log in the dashboard shows how long it \
-             works",
+            format!("make it faster, for instance by recalculating this user alone; to see how long it works, {log}"),
         ),
         "recalculate_not_a_function" => (
             "what answers with 2xx sends a page (text/html), so it is no Edge Function",
-            "correct RECALCULATE_SCHEDULE_URL; a proxy or a login page may stand before it",
+            "correct RECALCULATE_SCHEDULE_URL; a proxy or a login page may stand before it".to_owned(),
         ),
         "recalculate_unreachable" => (
             "no connection to it can be made",
-            "see whether it starts (its log in the dashboard), and whether RECALCULATE_SCHEDULE_URL is right",
+            format!("see whether RECALCULATE_SCHEDULE_URL is right, and whether it starts: {log}"),
         ),
         "recalculate_400" | "recalculate_422" => (
             "it does not understand what it is asked",
-            "compare what it expects with what it is sent: user_id, userId, connection_id, reason, request_id",
+            "compare what it expects with what it is sent: user_id, userId, connection_id, reason, request_id".to_owned(),
         ),
-        "recalculate_503" => {
-            ("it does not start", "read its log in the dashboard: Edge Functions, recalculate-schedule, Logs")
-        }
+        "recalculate_503" => ("it does not start", log),
         "connection_without_user" => {
-            ("connections without a user cannot be recalculated", "give their rows a user_id, or delete them")
+            let next = "give their rows a user_id, or delete them".to_owned();
+            ("connections without a user cannot be recalculated", next)
         }
-        _ => ("it fails", "read its log in the dashboard: Edge Functions, recalculate-schedule, Logs"),
+        _ => ("it fails", log),
     }
 }
 
@@ -78,6 +90,7 @@ mod tests {
     use super::*;
     use crate::check::Verdict;
     use crate::health::healthy;
+    use crate::home::assert_self_hosted;
 
     #[test]
     fn it_is_judged_by_what_became_of_its_calls() {
@@ -94,9 +107,11 @@ mod tests {
         ] {
             let mut health = healthy();
             health.failing_runs.insert(code.to_owned(), 2);
-            let checks = judge(&health, &Members::default());
+            let checks = judge(Home::Hosted, &health, &Members::default());
             assert_eq!(checks.len(), 1);
             assert!(checks[0].line.contains(says), "{checks:?}");
+            let checks = judge(Home::SelfHosted, &health, &Members::default());
+            assert_self_hosted(checks[0].next.as_deref().unwrap());
         }
     }
 
@@ -104,10 +119,10 @@ mod tests {
     fn a_success_is_well_and_no_call_says_nothing() {
         let mut health = healthy();
         assert_eq!(
-            judge(&health, &Members::default())[0].line,
+            judge(Home::Hosted, &health, &Members::default())[0].line,
             "no run is failing; the last one succeeded 1 min ago"
         );
         health.last_success_at = None;
-        assert_eq!(judge(&health, &Members::default())[0].verdict, Verdict::Unknown);
+        assert_eq!(judge(Home::Hosted, &health, &Members::default())[0].verdict, Verdict::Unknown);
     }
 }

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use crate::check::{Check, Id, count};
 use crate::health::{Health, Schedule, duration};
+use crate::home::Home;
 
 /// The one finding that is to be expected of a project after its first deployment.
 pub const NOT_SCHEDULED: &str = "not_scheduled";
@@ -15,9 +16,12 @@ const LONGEST_PERIOD: TimeDelta = TimeDelta::minutes(62);
 
 pub fn judge(project_url: &str, health: &Health) -> Check {
     let id = Id::Schedule;
+    let home = Home::of(project_url);
+    // As the database reaches it, whose container has an address of its own for this machine.
+    let from_database = if home == Home::SelfHosted { "http://kong:8000" } else { project_url };
     let again = format!(
         "with a secret key in Vault as calendar_webhook_secret_key (dashboard: Integrations, Vault), in the SQL editor: \
-         `select schedule_calendar_webhook_refresh('{project_url}')`"
+         `select schedule_calendar_webhook_refresh('{from_database}')`"
     );
     let sweep = health.last_sweep.as_ref().map(|sweep| health.since(sweep.finished_at));
     let recent = sweep.filter(|age| *age <= RECENT);
@@ -41,6 +45,19 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             ),
         };
     };
+    let killed = "WorkerRequestCancelled";
+    if schedule.last_answer_error.as_deref().is_some_and(|said| said.contains(killed)) {
+        return Check::wrong(
+            id,
+            "worker_killed",
+            "the worker of refresh-calendar-webhook was killed before its sweep ended",
+            format!(
+                "tell the functions how many seconds a worker lives, FUNCTION_WALL_CLOCK_SECONDS=60 in a self-hosted \
+                 project: {}",
+                home.set_variables()
+            ),
+        );
+    }
     if let Some((code, what, next)) = trouble(schedule, recent.is_some()) {
         return Check::wrong(
             id,
@@ -77,7 +94,10 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             id,
             "cron_stopped",
             format!("pg_cron has not run the job for {}", duration(age)),
-            "restart the database (Project Settings, General): pg_cron's worker has stopped",
+            format!(
+                "restart the database ({}): pg_cron's worker has stopped",
+                home.pick("Project Settings, General", "`docker compose restart db`")
+            ),
         ),
         // With a longer period sweeps may well be as old as the last run.
         Some(age) if sweep.is_some_and(|sweep| sweep <= age + RECENT) => {
@@ -221,6 +241,14 @@ mod tests {
                 "another_project",
             ),
             (json!({ "last_run_at": ran, "last_answer_status": 404 }), Some(1), "wrong_address"),
+            (
+                json!({
+                    "last_run_at": ran, "last_answer_status": 500,
+                    "last_answer_error": "{\"msg\":\"WorkerRequestCancelled: request has been cancelled by supervisor\"}",
+                }),
+                Some(1),
+                "worker_killed",
+            ),
             (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
             (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),
             (json!({ "last_run_at": null }), None, "never_ran"),
@@ -242,5 +270,7 @@ mod tests {
             next.contains("select schedule_calendar_webhook_refresh('https://abc.supabase.co')"),
             "{next}"
         );
+        let next = judge("http://127.0.0.1:8000", &health).next.unwrap();
+        assert!(next.contains("select schedule_calendar_webhook_refresh('http://kong:8000')"), "{next}");
     }
 }

@@ -6,6 +6,7 @@ use protocol::table::{Column, DataType, Owner};
 use serde_json::Value as Json;
 
 use crate::check::{Check, Id};
+use crate::home::Home;
 
 const TABLE: &str = "calendar_connections";
 const OTHERS: [&str; 5] = [
@@ -55,24 +56,29 @@ pub struct Seen {
     pub health_view: bool,
 }
 
-pub fn judge(seen: &Seen) -> Vec<Check> {
+pub fn judge(home: Home, seen: &Seen) -> Vec<Check> {
     let id = Id::Schema;
     let Some(description) = &seen.description else {
         return vec![match (seen.status_view, seen.health_view) {
             (true, true) => {
                 Check::unknown(id, "both views answer; this backend does not tell the types of columns")
             }
-            (false, _) => missing(&["calendar_connection_status"]),
-            (true, false) => missing(&["calendar_webhook_health"]),
+            (false, _) => missing(home, &["calendar_connection_status"]),
+            (true, false) => missing(home, &["calendar_webhook_health"]),
         }];
     };
     let absent: Vec<&str> =
         [TABLE].into_iter().chain(OTHERS).filter(|name| !description.contains_key(*name)).collect();
     if !absent.is_empty() {
-        return vec![missing(&absent)];
+        return vec![missing(home, &absent)];
     }
-    let checks: Vec<Check> =
-        description.get(TABLE).map(judge_columns).unwrap_or_default().into_iter().flatten().collect();
+    let checks: Vec<Check> = description
+        .get(TABLE)
+        .map(|table| judge_columns(home, table))
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .collect();
     if !checks.is_empty() {
         return checks;
     }
@@ -81,13 +87,16 @@ pub fn judge(seen: &Seen) -> Vec<Check> {
             id,
             "views_fail",
             "the views calendar_connection_status and calendar_webhook_health are there, but cannot be read",
-            "apply the migrations again (`supabase db push`), and see the database's log for what the views answer",
+            format!(
+                "apply the migrations again ({}), and see the database's log for what the views answer",
+                home.migrate()
+            ),
         )];
     }
     vec![Check::ok(id, "both migrations are applied; every column is there and of the right type")]
 }
 
-fn judge_columns(columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
+fn judge_columns(home: Home, columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
     let id = Id::Schema;
     let absent: Vec<&str> =
         Column::ALL.iter().map(|column| column.name()).filter(|name| !columns.contains_key(*name)).collect();
@@ -106,8 +115,7 @@ fn judge_columns(columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
                 id,
                 "columns_missing",
                 format!("{TABLE} lacks columns: {}", absent.join(", ")),
-                "apply the migrations (`supabase db push`). If they are applied, PostgREST has not noticed: run \
-                 `notify pgrst, 'reload schema'` in the SQL editor",
+                apply(home),
             )
         }),
         (!mistyped.is_empty()).then(|| {
@@ -122,13 +130,20 @@ fn judge_columns(columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
     ]
 }
 
-fn missing(names: &[&str]) -> Check {
+fn missing(home: Home, names: &[&str]) -> Check {
     Check::wrong(
         Id::Schema,
         "migration_missing",
         format!("the database lacks {}", names.join(", ")),
-        "apply the migrations (`supabase db push`). If they are applied, PostgREST has not noticed: run \
-         `notify pgrst, 'reload schema'` in the SQL editor",
+        apply(home),
+    )
+}
+
+fn apply(home: Home) -> String {
+    format!(
+        "apply the migrations ({}). If they are applied, PostgREST has not noticed: run `notify pgrst, 'reload schema'` in \
+         the SQL editor",
+        home.migrate()
     )
 }
 
@@ -150,7 +165,7 @@ mod tests {
     }
 
     fn codes(description: Option<Description>, status_view: bool, health_view: bool) -> Vec<String> {
-        let checks = judge(&Seen { description, status_view, health_view });
+        let checks = judge(Home::Hosted, &Seen { description, status_view, health_view });
         checks
             .into_iter()
             .map(|check| check.code.unwrap_or_else(|| check.verdict.name().to_owned()))
@@ -166,7 +181,10 @@ mod tests {
     fn what_is_missing_is_named() {
         let mut description = complete();
         description.get_mut(TABLE).unwrap().remove("sync_owed_since");
-        let checks = judge(&Seen { description: Some(description), status_view: true, health_view: false });
+        let checks = judge(
+            Home::Hosted,
+            &Seen { description: Some(description), status_view: true, health_view: false },
+        );
         assert!(checks[0].line.ends_with("lacks columns: sync_owed_since"), "{checks:?}");
 
         let mut description = complete();
@@ -183,7 +201,10 @@ mod tests {
         columns.insert("created_at".to_owned(), "timestamp without time zone".to_owned());
         columns.insert("access_token".to_owned(), "character varying".to_owned());
         columns.insert("calendar_id".to_owned(), "extensions.citext".to_owned());
-        let checks = judge(&Seen { description: Some(description), status_view: true, health_view: true });
+        let checks = judge(
+            Home::Hosted,
+            &Seen { description: Some(description), status_view: true, health_view: true },
+        );
         assert_eq!(checks.len(), 1, "{checks:?}");
         assert!(
             checks[0].line.ends_with("another type: expires_at is bigint, not timestamp with time zone"),

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use url::{Host, Url};
 
 use crate::check::{Check, Id};
+use crate::home::Home;
 
 pub const SUPABASE_URL: &str = "SUPABASE_URL";
 pub const CLIENT_ID: &str = "GOOGLE_CLIENT_ID";
@@ -21,8 +22,6 @@ const SECRET_KEYS: &str = "SUPABASE_SECRET_KEYS";
 pub const SECRET_KEY: &str = "SUPABASE_SECRET_KEY";
 const SERVICE_ROLE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
 const KEYS: [&str; 3] = [SECRET_KEYS, SECRET_KEY, SERVICE_ROLE_KEY];
-const TAKE_A_SECRET_KEY: &str = "take a secret key (sb_secret_…, or the legacy service_role key) of this project \
-                                 from the dashboard: Project Settings, API Keys";
 
 /// The variables as the functions understand them.
 pub struct Variables {
@@ -42,7 +41,8 @@ struct Problem {
 impl Variables {
     pub fn parse(mut variables: BTreeMap<String, String>, now: DateTime<Utc>) -> Option<Self> {
         variables.retain(|_, value| !value.is_empty());
-        let mut problems = key_problems(&variables, now);
+        let home = Home::of(variables.get(SUPABASE_URL).map_or("", String::as_str));
+        let mut problems = key_problems(home, &variables, now);
         let mut unusable: BTreeSet<&'static str> =
             if problems.is_empty() { BTreeSet::new() } else { BTreeSet::from([SECRET_KEYS]) };
         if !variables.contains_key(SECRET_KEYS)
@@ -61,7 +61,7 @@ impl Variables {
                     let variable = misconfigured.variable;
                     let is_key = KEYS.contains(&variable);
                     if !is_key || !unusable.contains(SECRET_KEYS) {
-                        problems.push(problem(misconfigured, variables.contains_key(variable)));
+                        problems.push(problem(home, misconfigured, variables.contains_key(variable)));
                     }
                     unusable.insert(if is_key { SECRET_KEYS } else { variable });
                     if is_key {
@@ -74,6 +74,10 @@ impl Variables {
             }
         }
         None
+    }
+
+    pub fn home(&self) -> Home {
+        Home::of(&self.configuration.supabase_url)
     }
 
     /// Whether the project can be asked with what there is.
@@ -148,22 +152,21 @@ fn placeholder(variable: &str) -> &'static str {
     }
 }
 
-fn problem(misconfigured: Misconfigured, is_set: bool) -> Problem {
+fn problem(home: Home, misconfigured: Misconfigured, is_set: bool) -> Problem {
     let variable = misconfigured.variable;
     let next = match variable {
-        SUPABASE_URL => "give --url https://<ref>.supabase.co, or set SUPABASE_URL",
-        CLIENT_ID | CLIENT_SECRET => {
-            "take it from Google Cloud (APIs & Services, Credentials, the OAuth client), put it into supabase/.env, \
-             and run `supabase secrets set --env-file supabase/.env`"
-        }
+        SUPABASE_URL => "give --url https://<ref>.supabase.co, or set SUPABASE_URL".to_owned(),
+        CLIENT_ID | CLIENT_SECRET => format!(
+            "take it from Google Cloud (APIs & Services, Credentials, the OAuth client), put it into supabase/.env, and {}",
+            home.set_variables()
+        ),
         _ if KEYS.contains(&variable) => {
-            "take a secret key (sb_secret_…) from the dashboard (Project Settings, API Keys), and put it into \
-             supabase/.env as SUPABASE_SECRET_KEY"
+            format!("{}, and put it into supabase/.env as SUPABASE_SECRET_KEY", take_a_secret_key(home))
         }
-        _ => {
-            "correct it in supabase/.env, and run `supabase secrets set --env-file supabase/.env`; or remove it, for \
-             the default"
-        }
+        _ => format!(
+            "correct it in supabase/.env, and {}; or remove it, for the default",
+            home.set_variables()
+        ),
     };
     let where_read = ". It is read where the doctor is called; --env-file names another file";
     let is_plain_http = misconfigured.problem == address::Problem::PlainHttp.text();
@@ -174,16 +177,12 @@ fn problem(misconfigured: Misconfigured, is_set: bool) -> Problem {
             false => "missing",
         },
         line: misconfigured.to_string(),
-        next: if is_set || variable == SUPABASE_URL {
-            next.to_owned()
-        } else {
-            format!("{next}{where_read}")
-        },
+        next: if is_set || variable == SUPABASE_URL { next } else { format!("{next}{where_read}") },
     }
 }
 
 /// What is wrong with the kind of a key, and not only with its form.
-fn key_problems(variables: &BTreeMap<String, String>, now: DateTime<Utc>) -> Vec<Problem> {
+fn key_problems(home: Home, variables: &BTreeMap<String, String>, now: DateTime<Utc>) -> Vec<Problem> {
     let url = variables.get(SUPABASE_URL).map(String::as_str).unwrap_or_default();
     let mut problems = Vec::new();
     for variable in KEYS {
@@ -198,10 +197,17 @@ fn key_problems(variables: &BTreeMap<String, String>, now: DateTime<Utc>) -> Vec
         problems.extend(found.map(|(code, what)| Problem {
             code,
             line: format!("{variable} {what}"),
-            next: TAKE_A_SECRET_KEY.to_owned(),
+            next: take_a_secret_key(home),
         }));
     }
     problems
+}
+
+fn take_a_secret_key(home: Home) -> String {
+    format!(
+        "take a secret key (sb_secret_…, or the legacy service_role key) of this project from {}",
+        home.where_keys_are()
+    )
 }
 
 fn wrong_kind(key: &str, url: &str, now: DateTime<Utc>) -> Option<(&'static str, &'static str)> {
