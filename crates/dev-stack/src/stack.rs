@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use fake_google::FakeGoogle;
 use install::makes_table;
 use local_supabase::schema::{self, Migration, OnFailure};
-use local_supabase::{Backend, Cron, Deno, Entrance, Functions, Keys, Supabase, repository};
+use local_supabase::{Backend, Cron, Deno, Entrance, Functions, Keys, SelfHosted, Supabase, repository};
 use sample_app::host_app::HostApp;
 use sample_app::{HostWrites, SampleApp, Services};
 use tokio::net::TcpListener;
@@ -20,6 +20,8 @@ pub struct Config {
     pub backend: Backend,
     pub deno: Deno,
     pub keys: Keys,
+    /// The layout of a self-hosted project instead of a hosted one's.
+    pub self_hosted: Option<SelfHosted>,
     /// The gateway's port; 0 = any.
     pub port: u16,
     /// Like `supabase/functions`; a `config.toml` beside it counts too.
@@ -48,6 +50,7 @@ impl Default for Config {
             backend: Backend::default(),
             deno: Deno::default(),
             keys: Keys::default(),
+            self_hosted: None,
             port: 0,
             functions_dir: shipped_directory(),
             migrations_dir: repository().join("supabase/migrations"),
@@ -132,6 +135,7 @@ impl Stack {
             backend: config.backend,
             deno: config.deno,
             keys: config.keys,
+            self_hosted: config.self_hosted,
             functions,
             migrations,
             on_failure: config.on_failure,

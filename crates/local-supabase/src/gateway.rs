@@ -24,12 +24,13 @@ use tower::ServiceExt;
 use crate::caller::{Caller, Refusal, bearer, identify};
 use crate::edge_function::Address;
 use crate::keys::{ApiKeys, Role};
+use crate::self_hosted::{self, Main};
 use crate::users::Users;
 
 /// How long a request waits for a function that is being restarted; hosted workers start on demand.
-const RESTART_PATIENCE: Duration = Duration::from_secs(10);
-/// When hosted Supabase gives up on a function.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(150);
+pub(crate) const RESTART_PATIENCE: Duration = Duration::from_secs(10);
+/// When Supabase's gateway gives up on a function, hosted and self-hosted.
+pub(crate) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Bytes of an answer of Auth that is looked into.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -66,6 +67,8 @@ pub(crate) struct Routes {
     pub rest: Upstream,
     pub auth: Upstream,
     pub functions: HashMap<String, Function>,
+    /// What serves all functions instead, in a self-hosted project.
+    pub main: Option<Arc<Main>>,
     /// Where Auth's users are copied to.
     pub users: Option<Users>,
 }
@@ -94,14 +97,18 @@ pub(crate) fn router(routes: Routes, fronts: Vec<(String, Front)>) -> Router {
         .route("/rest/v1/{*path}", any(rest))
         .route("/rest/v1/", any(rest))
         .route("/auth/v1/{*path}", any(auth))
+        .route("/functions/v1/", function.clone())
         .route("/functions/v1/{name}", function.clone())
         .route("/functions/v1/{name}/", function.clone())
         .route("/functions/v1/{name}/{*path}", function)
-        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "no Route matched with those values") })
+        .fallback(async |State(gateway): State<Arc<Gateway>>| match gateway.routes.main {
+            Some(_) => self_hosted::studio(),
+            None => refuse(StatusCode::NOT_FOUND, "no Route matched with those values"),
+        })
         .with_state(gateway)
 }
 
-struct Gateway {
+pub(crate) struct Gateway {
     routes: Routes,
     client: Client<HttpConnector, Body>,
 }
@@ -138,13 +145,16 @@ async fn with_user_kept(users: &Users, answer: Response) -> Response {
     }
 }
 
-fn function_name(request: &Request) -> &str {
+pub(crate) fn function_name(request: &Request) -> &str {
     let path = request.uri().path().strip_prefix("/functions/v1/").unwrap_or_default();
     path.split('/').next().unwrap_or_default()
 }
 
 impl Gateway {
     async fn function(&self, request: Request) -> Response {
+        if let Some(main) = &self.routes.main {
+            return self.through_kong(main, request).await;
+        }
         let (mut address, verify_jwt) = match self.routes.functions.get(function_name(&request)) {
             None => return refuse(StatusCode::NOT_FOUND, "Requested function was not found"),
             Some(Function::NotStarted) => {
@@ -205,6 +215,9 @@ impl Gateway {
                 Err(Refusal::NoKey) if OPEN.iter().any(|open| parts.uri.path().starts_with(open)) => {
                     Caller { role: Role::Anon, has_token: false }
                 }
+                Err(Refusal::InvalidKey) if self.routes.main.is_some() => {
+                    return refuse(StatusCode::UNAUTHORIZED, "Invalid authentication credentials");
+                }
                 Err(refusal) => return refuse(StatusCode::UNAUTHORIZED, refusal.message()),
                 Ok(caller) => caller,
             };
@@ -247,7 +260,13 @@ impl Gateway {
         }
     }
 
-    async fn forward(&self, port: u16, path: &str, query: Option<&str>, request: Request) -> Response {
+    pub(crate) async fn forward(
+        &self,
+        port: u16,
+        path: &str,
+        query: Option<&str>,
+        request: Request,
+    ) -> Response {
         let (mut parts, body) = request.into_parts();
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         match format!("http://127.0.0.1:{port}{path}{query}").parse::<Uri>() {
@@ -275,7 +294,7 @@ impl Gateway {
     }
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -304,7 +323,7 @@ fn without_apikey(query: Option<&str>) -> (Option<String>, Option<String>) {
     (key.map(str::to_owned), (!rest.is_empty()).then(|| rest.join("&")))
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
+pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
     let any_origin = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (status, any_origin, Json(json!({ "message": message }))).into_response()
 }

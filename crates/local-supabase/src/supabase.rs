@@ -29,6 +29,7 @@ use crate::output::Output;
 use crate::postgres::Cluster;
 use crate::postgrest::Postgrest;
 use crate::schema::{self, Migration, OnFailure};
+use crate::self_hosted::{Main, SelfHosted, Service};
 use crate::users::Users;
 
 /// What serves REST. Auth is lite's with either.
@@ -96,6 +97,8 @@ pub struct Config {
     pub backend: Backend,
     pub deno: Deno,
     pub keys: Keys,
+    /// The layout of a self-hosted project instead of a hosted one's.
+    pub self_hosted: Option<SelfHosted>,
     /// Of two functions of one name the first directory's is served.
     pub functions: Vec<Functions>,
     pub migrations: Vec<Migration>,
@@ -120,6 +123,7 @@ pub struct Supabase {
     generation: Keys,
     runtime: Runtime,
     functions: HashMap<String, EdgeFunction>,
+    main: Option<Arc<Main>>,
     sources: HashMap<String, Source>,
     left_out: Vec<String>,
     postgrest: Option<Postgrest>,
@@ -136,12 +140,15 @@ impl Supabase {
         let Entrance { listener, url, keys } = entrance;
         let deno = npm_tools::deno(config.deno)?;
         let directory = tempfile::Builder::new().prefix("local-supabase-").tempdir()?;
-        let runtime = Runtime {
+        let mut runtime = Runtime {
             deno,
             directory: directory.path().to_owned(),
             environment: environment(&url, &keys, config.keys),
             diversions: config.diversions,
         };
+        if let Some(settings) = config.self_hosted {
+            runtime.environment.extend(settings.environment(&keys));
+        }
 
         let migrations = config.migrations;
         let backend = async {
@@ -175,10 +182,22 @@ impl Supabase {
                 }
             })
         };
-        let functions = start_functions(&runtime, &config.functions, config.show_output, &progress);
+        let functions = async {
+            match config.self_hosted {
+                Some(_) => Ok(Started::default()),
+                None => start_functions(&runtime, &config.functions, config.show_output, &progress).await,
+            }
+        };
         let ((lite, rest, refused), started) = tokio::try_join!(backend, functions)?;
         let Started { functions, sources, routes, errors } = started;
-        let mut runtime = runtime;
+        let main = match config.self_hosted {
+            Some(settings) => {
+                let services = services(&runtime, &config.functions, config.show_output)?;
+                progress("the functions' router");
+                Some(Arc::new(Main::new(settings, keys.clone(), services)))
+            }
+            None => None,
+        };
         runtime
             .environment
             .extend(config.functions.into_iter().next().into_iter().flat_map(|first| first.environment));
@@ -196,7 +215,7 @@ impl Supabase {
         let users = cluster.as_ref().map(|cluster: &Cluster| Users { database_url: cluster.url() });
         let rest = postgrest.as_ref().map_or(auth, |rest| Upstream::Postgrest { port: rest.port() });
         let gateway = gateway::router(
-            Routes { keys: keys.clone(), rest, auth, functions: routes, users },
+            Routes { keys: keys.clone(), rest, auth, functions: routes, main: main.clone(), users },
             config.fronts,
         )
         .merge(config.site);
@@ -218,6 +237,7 @@ impl Supabase {
             generation: config.keys,
             runtime,
             functions,
+            main,
             sources,
             left_out,
             postgrest,
@@ -304,7 +324,11 @@ impl Supabase {
 
     /// What a function has printed so far, over all its processes.
     pub fn function_log(&self, name: &str) -> String {
-        self.functions.get(name).map(|function| function.output().text()).unwrap_or_default()
+        match &self.main {
+            Some(main) => main.log(name),
+            None => self.functions.get(name).map(|function| function.output().text()),
+        }
+        .unwrap_or_default()
     }
 
     /// Kills a function's process without notice; the gateway's next request waits for the next one.
@@ -315,8 +339,11 @@ impl Supabase {
     }
 
     pub async fn stop(self) {
-        let Self { functions, postgrest, cluster, database, lite, mut servers, .. } = self;
+        let Self { functions, main, postgrest, cluster, database, lite, mut servers, .. } = self;
         servers.shutdown().await;
+        if let Some(main) = main {
+            main.stop().await;
+        }
         let mut stopping: JoinSet<()> = functions.into_values().map(EdgeFunction::stop).collect();
         stopping.spawn(lite.stop());
         drop(database);
@@ -402,6 +429,25 @@ async fn start_functions(
         started.sources.insert(name, source);
     }
     Ok(started)
+}
+
+/// The functions of several directories, for a router that starts them when they are asked.
+fn services(
+    runtime: &Runtime,
+    directories: &[Functions],
+    show_output: bool,
+) -> Result<HashMap<String, Service>> {
+    let mut services = HashMap::new();
+    // Of two of one name the first directory's is served.
+    for Functions { directory, environment, .. } in directories.iter().rev() {
+        let mut runtime = runtime.clone();
+        runtime.environment.extend(environment.iter().cloned());
+        for source in edge_function::sources(directory)? {
+            let output = Output::shown_if(&source.name, show_output);
+            services.insert(source.name.clone(), Service { runtime: runtime.clone(), source, output });
+        }
+    }
+    Ok(services)
 }
 
 /// Deno's error, and where it says that it arose, of all that a process printed; all where there is none.

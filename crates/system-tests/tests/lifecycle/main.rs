@@ -1,4 +1,5 @@
-//! Turning points in a project's life, on stacks of their own: hand-written functions are replaced, keys are rotated.
+//! Turning points in a project's life, on stacks of their own: hand-written functions are replaced, keys are rotated, the
+//! project is self-hosted.
 
 #![allow(
     clippy::disallowed_methods,
@@ -12,6 +13,7 @@
 mod gateway;
 mod rotation;
 mod schedule;
+mod self_hosted;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
         trial!(rotation::a_new_secret_key_replaces_the_old_one),
         trial!(rotation::the_legacy_key_is_renewed_and_then_gives_way_to_secret_keys),
         trial!(rotation::a_new_google_client_secret_heals_by_itself),
+        trial!(self_hosted::all_works_where_the_router_verifies_no_jwt),
+        trial!(self_hosted::where_the_router_verifies_every_jwt_the_doctor_names_its_one_switch),
+        trial!(self_hosted::a_sweep_whose_run_hangs_ends_before_its_worker_does),
+        trial!(self_hosted::a_sweep_that_is_killed_loses_nothing_and_the_doctor_names_the_wall_clock),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
