@@ -15,6 +15,7 @@ use machine::terminal::quoted;
 use machine::{Machine, Process, Program};
 use url::Url;
 
+use crate::commands::WrongUsage;
 use crate::config_toml::overrides;
 use crate::install::install;
 use crate::payload::{MODULE, Payload, function_names};
@@ -95,14 +96,14 @@ impl<'a> Deployment<'a> {
         });
         if let Some(step) = needs_reference {
             let Some(reference) = &reference else {
-                bail!(
+                bail!(WrongUsage(format!(
                     "which project? Name it with --project-ref, or link it: supabase link (needed for {step})"
-                );
+                )));
             };
-            ensure!(
-                reference.len() == 20 && reference.bytes().all(|byte| byte.is_ascii_lowercase()),
-                "that is no project ref: it is the 20 letters in the address of the project's dashboard"
-            );
+            let is_one = reference.len() == 20 && reference.bytes().all(|byte| byte.is_ascii_lowercase());
+            let what_it_is =
+                "that is no project ref: it is the 20 letters in the address of the project's dashboard";
+            ensure!(is_one, WrongUsage(what_it_is.to_owned()));
         }
         let file = env_file.as_deref().map(|file| read_env_file(machine, file)).transpose()?;
         let secrets =
@@ -135,7 +136,7 @@ impl<'a> Deployment<'a> {
         Ok(deployment)
     }
 
-    /// Whether the CLI is logged in, asked before anything that needs it.
+    /// Whether the CLI is logged in, and sees the project; asked before anything that needs it.
     pub(crate) fn check_login(&self) -> Result<()> {
         let needs_login = self.steps.iter().any(|step| match step {
             Step::Files | Step::Doctor => false,
@@ -155,6 +156,26 @@ impl<'a> Deployment<'a> {
             "Supabase does not know who deploys: set SUPABASE_ACCESS_TOKEN (dashboard: Account, Access Tokens), or log in \
              once: npx supabase login\nThe Supabase CLI says: {}",
             answer.errors.trim()
+        );
+        if answer.is_success() { Ok(()) } else { self.check_reference() }
+    }
+
+    /// A token that may not list projects tells nothing.
+    fn check_reference(&self) -> Result<()> {
+        let list =
+            self.cli.in_directory(self.project.root(), &["projects", "list", "--output-format", "json"]);
+        let answer = self.machine.run(&list.captured()).context("cannot start the Supabase CLI")?;
+        let reference = self.reference.as_deref().unwrap_or_default();
+        let who = match self.machine.variable("SUPABASE_ACCESS_TOKEN") {
+            Ok(_) => "the token in SUPABASE_ACCESS_TOKEN",
+            Err(_) => "the account of `supabase login`",
+        };
+        ensure!(
+            !answer.is_success() || answer.output.contains(reference),
+            WrongUsage(format!(
+                "{who} sees no project {reference}: compare the ref with https://supabase.com/dashboard/projects, or use a \
+                 token of an account that has the project"
+            ))
         );
         Ok(())
     }

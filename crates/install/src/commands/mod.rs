@@ -4,7 +4,9 @@ mod deploy;
 mod install;
 mod uninstall;
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -22,6 +24,18 @@ use crate::project::Project;
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
+/// An argument that is understood, but cannot be meant.
+#[derive(Debug)]
+pub(crate) struct WrongUsage(pub String);
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Error for WrongUsage {}
+
 fn exit_code<A: Parser>(
     machine: &dyn Machine,
     program: &Program,
@@ -34,7 +48,7 @@ fn exit_code<A: Parser>(
             Ok(()) => 0,
             Err(error) => {
                 machine.warn(format_args!("error: {error:#}\n"));
-                FAILED
+                if error.is::<WrongUsage>() { WRONG_USAGE } else { FAILED }
             }
         },
         Err(error) if error.use_stderr() => {

@@ -118,6 +118,12 @@ impl Said {
     }
 
     #[track_caller]
+    pub(crate) fn refused(self) -> Self {
+        assert_eq!(self.code, Some(2), "{}", self.text);
+        self
+    }
+
+    #[track_caller]
     pub(crate) fn with(self, expected: &str) -> Self {
         assert!(self.text.contains(expected), "no {expected:?} in:\n{}", self.text);
         self

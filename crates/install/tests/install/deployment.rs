@@ -142,7 +142,7 @@ fn missing_secrets_are_named_before_anything_is_done() {
 fn the_linked_project_is_deployed_to() {
     let deployment = Deploying::installed();
     let skip = ["--yes", "--skip", "files", "--skip", "migrations", "--skip", "doctor", "--skip", "secrets"];
-    deployment.run(&skip).failed().with("--project-ref").with("supabase link");
+    deployment.run(&skip).refused().with("--project-ref").with("supabase link");
     deployment.sandbox.write("supabase/.temp/project-ref", PROJECT);
     deployment.run(&skip).succeeded();
     assert_eq!(deployment.api.published().len(), 3);
@@ -152,7 +152,27 @@ fn the_linked_project_is_deployed_to() {
 fn something_else_than_a_project_ref_is_refused() {
     let deployment = Deploying::installed();
     let given = deployment.run(&["--yes", "--project-ref", "sb_secret_by_mistake"]);
-    given.failed().with("that is no project ref").without("sb_secret");
+    given.refused().with("that is no project ref").without("sb_secret");
+}
+
+#[test]
+fn a_project_that_the_account_does_not_have_is_told_in_one_line_before_anything_is_done() {
+    let deployment = Deploying::installed();
+    let to = |project| {
+        let skip = ["--skip", "files", "--skip", "migrations", "--skip", "doctor"];
+        deployment.run(&[["--yes", "--project-ref", project].as_slice(), &skip].concat())
+    };
+    let other = "zyxwvutsrqponmlkjihg";
+    let said =
+        to(other).refused().with("error: the token in SUPABASE_ACCESS_TOKEN sees no project").without("== ");
+    let said = said.with(other).with("https://supabase.com/dashboard/projects").without("sbp_");
+    assert_eq!(said.text.lines().filter(|line| line.starts_with("error")).count(), 1, "{}", said.text);
+    assert!(deployment.api.secrets().is_empty() && deployment.api.uploads().is_empty());
+    // Somebody who may not list the secrets may deploy all the same; and a token that may list no projects tells nothing.
+    deployment.api.refuse("the list of secrets");
+    to(PROJECT).succeeded();
+    deployment.api.refuse("the list of projects");
+    to(other).without("sees no project");
 }
 
 #[test]

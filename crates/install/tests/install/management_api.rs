@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post, put};
@@ -64,6 +63,7 @@ impl ManagementApi {
         let runtime = Runtime::new().unwrap();
         let received = Arc::new(Mutex::new(Received::default()));
         let router = Router::new()
+            .route("/v1/projects", get(list_projects))
             .route("/v1/projects/{project}/secrets", get(list_secrets).post(set_secrets))
             .route("/v1/projects/{project}/functions/deploy", post(upload))
             .route("/v1/projects/{project}/functions", put(publish))
@@ -120,7 +120,7 @@ impl ManagementApi {
     }
 
     /// Writes what was uploaded, and nothing else, into an empty project.
-    pub(crate) fn unpack(&self, project: &Path) {
+    pub(crate) fn unpack(&self, project: &std::path::Path) {
         let mut config = String::new();
         for (function, upload) in self.uploads() {
             for (path, content) in &upload.files {
@@ -183,9 +183,26 @@ async fn lend_role(
     Ok((StatusCode::CREATED, Json(role)))
 }
 
-async fn list_secrets(State(received): Shared, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+async fn list_projects(State(received): Shared, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    received.lock().unwrap().allows("the list of projects", &headers)?;
+    Ok(Json(json!([{
+        "id": PROJECT, "ref": PROJECT, "organization_id": "organisation", "organization_slug": "organisation",
+        "name": "the project", "region": "eu-central-1", "created_at": "2026-01-01T00:00:00Z",
+        "status": "ACTIVE_HEALTHY",
+        "database": { "host": "db.example.test", "version": "17", "postgres_engine": "17", "release_channel": "ga" },
+    }])))
+}
+
+async fn list_secrets(
+    State(received): Shared,
+    Path(project): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
     let received = received.lock().unwrap();
     received.allows("the list of secrets", &headers)?;
+    if project != PROJECT {
+        return Err((StatusCode::NOT_FOUND, Json(json!({ "message": "Project not found" }))));
+    }
     Ok(Json(received.secrets.keys().map(|name| json!({ "name": name, "value": "a digest" })).collect()))
 }
 
