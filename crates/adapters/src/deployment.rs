@@ -1,6 +1,6 @@
 //! The protocol's ports over one project's HTTP services.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure};
 use protocol::ports::{Clock, Connections, Entropy, Google, Instance, Log, Recalculation};
 use protocol::recalculation::Run;
-use protocol::schedule::DATABASE_TIMEOUT;
+use protocol::schedule::{DATABASE_TIMEOUT, life_left};
 use protocol::table::{Filter, Query};
 use protocol::transition::{Transition, Update};
 use protocol::waiters::Waiters;
@@ -39,11 +39,13 @@ impl<T: Http + Clock + Entropy + Log + Instance> Platform for T {}
 pub struct Project {
     pub configuration: Configuration,
     database: Database,
+    /// A worker is started for its first request.
+    first_request_at: OnceCell<Timestamp>,
 }
 
 impl From<Configuration> for Project {
     fn from(configuration: Configuration) -> Self {
-        Self { database: Database::new(&configuration), configuration }
+        Self { database: Database::new(&configuration), configuration, first_request_at: OnceCell::new() }
     }
 }
 
@@ -51,16 +53,25 @@ impl From<Configuration> for Project {
 pub struct Deployment<P> {
     platform: P,
     project: Rc<Project>,
+    /// When the worker was started.
+    born_at: Timestamp,
     database_refused: Cell<bool>,
 }
 
 impl<P: Platform> Deployment<P> {
-    pub const fn new(platform: P, project: Rc<Project>) -> Self {
-        Self { platform, project, database_refused: Cell::new(false) }
+    pub fn new(platform: P, project: Rc<Project>) -> Self {
+        let born_at = *project.first_request_at.get_or_init(|| platform.now());
+        Self { platform, project, born_at, database_refused: Cell::new(false) }
     }
 
     pub fn configuration(&self) -> &Configuration {
         &self.project.configuration
+    }
+
+    /// How long the worker lives after the start of a request.
+    pub fn life_left(&self, started_at: Timestamp) -> Duration {
+        let age = started_at.signed_duration_since(self.born_at).to_std().unwrap_or_default();
+        life_left(self.configuration().wall_clock, age)
     }
 
     /// Whether the database has refused something for a reason that a person must mend. The protocol goes on as if it

@@ -21,8 +21,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
     started_at: Timestamp,
 ) -> Result<Reply, Problem> {
     let notification = parse_notification(incoming)?;
-    let invocation =
-        Invocation::new(Kind::Targeted, started_at).within(deployment.configuration().wall_clock);
+    let invocation = Invocation::new(Kind::Targeted, started_at).within(deployment.life_left(started_at));
     let verdict = receive(&*deployment, &invocation, &notification).await;
     let (outcome, row) = match &verdict {
         Verdict::Unknown => return Err(Problem::UnknownChannel),

@@ -35,8 +35,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         {
             return Err(Problem::AnotherProject);
         }
-        let invocation =
-            Invocation::new(Kind::Sweep, started_at).within(deployment.configuration().wall_clock);
+        let invocation = Invocation::new(Kind::Sweep, started_at).within(deployment.life_left(started_at));
         let swept = sweep(&*deployment, &invocation, target.part).await?;
         let duration = deployment.now().signed_duration_since(started_at);
         let row = summary(&swept, Some(duration));

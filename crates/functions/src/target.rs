@@ -135,8 +135,8 @@ pub(crate) async fn attempt_all<P: Platform>(
     ) -> LocalBoxFuture<'static, Vec<Attempt>>,
 ) -> Result<Reply, Problem> {
     let connections = target.connections(&deployment, caller).await?;
-    let wall_clock = deployment.configuration().wall_clock;
-    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at).within(wall_clock));
+    let life_left = deployment.life_left(started_at);
+    let invocation = Rc::new(Invocation::new(Kind::Targeted, started_at).within(life_left));
     let attempts = attempt(deployment.clone(), invocation, connections.clone()).await;
     let refusal = attempts.first().and_then(|first| first.result.err());
     let answer = match refusal.filter(|_| attempts.iter().all(|attempt| attempt.result.is_err())) {

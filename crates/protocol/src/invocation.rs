@@ -44,10 +44,10 @@ impl Invocation {
         }
     }
 
-    /// In a worker that lives so long.
+    /// In a worker that lives so long from the start on.
     #[must_use]
-    pub fn within(self, wall_clock: Duration) -> Self {
-        Self { end: invocation_end(wall_clock), ..self }
+    pub fn within(self, life_left: Duration) -> Self {
+        Self { end: invocation_end(life_left), ..self }
     }
 
     pub(crate) const fn kind(&self) -> Kind {
@@ -129,6 +129,7 @@ impl Invocation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::life_left;
 
     const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -196,6 +197,23 @@ mod tests {
         // A longer life changes nothing.
         let long = Invocation::new(Kind::Targeted, START).within(Duration::from_secs(400));
         assert_eq!(long.left(START), INVOCATION_END);
+    }
+
+    #[test]
+    fn a_worker_that_has_lived_is_left_ten_seconds_before_its_end_too() {
+        for (wall_clock, age, ends) in [
+            (60, 0, 50),
+            (60, 20, 30),
+            (60, 30, 20),
+            (60, 3600, 20),
+            (150, 60, 70),
+            (150, 75, 65),
+            (400, 200, 70),
+        ] {
+            let left = life_left(Duration::from_secs(wall_clock), Duration::from_secs(age));
+            let sweep = Invocation::new(Kind::Sweep, START).within(left);
+            assert_eq!(sweep.left(START), TimeDelta::seconds(ends), "{wall_clock} s, {age} s old");
+        }
     }
 
     #[test]

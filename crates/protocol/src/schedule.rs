@@ -123,10 +123,16 @@ pub fn lease_after_watches(now: Timestamp, watches: i32) -> Timestamp {
     now + LEASE_AFTER_WATCH * watches.max(1)
 }
 
-/// When an invocation ends at the latest in a worker that lives so long.
-pub fn invocation_end(wall_clock: Duration) -> TimeDelta {
-    let wall_clock = TimeDelta::from_std(wall_clock).unwrap_or(TimeDelta::MAX);
-    INVOCATION_END.min(wall_clock - LEFT_OF_THE_WALL_CLOCK)
+/// How long a worker of this age lives. It is given requests for half of its life: a process that is given them for longer
+/// is ended by no clock.
+pub fn life_left(wall_clock: Duration, age: Duration) -> Duration {
+    wall_clock.saturating_sub(age.min(wall_clock / 2))
+}
+
+/// When an invocation ends at the latest in a worker that lives so long from its start on.
+pub fn invocation_end(life_left: Duration) -> TimeDelta {
+    let life_left = TimeDelta::from_std(life_left).unwrap_or(TimeDelta::MAX);
+    INVOCATION_END.min(life_left - LEFT_OF_THE_WALL_CLOCK)
 }
 
 /// When to try a renewal again that has `attempts` failures behind it, the last of which was `refused`. What only a
