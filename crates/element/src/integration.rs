@@ -107,6 +107,7 @@ impl Integration {
             listeners: RefCell::default(),
         });
         mounted.listen(&root, "click", Mounted::clicked);
+        mounted.listen(&root, "toggle", |_, event| return_to_menu(event));
         mounted.listen(&mounted.document, "visibilitychange", |mounted, _| mounted.shown_again());
         mounted.listen(&mounted.window, "focus", |mounted, _| mounted.shown_again());
         mounted.listen(&mounted.window, "offline", |mounted, _| mounted.load());
@@ -270,8 +271,7 @@ impl Mounted {
         }
         if let (Some(_), Some(card)) = (closest(".menu [data-action]"), closest("[data-id]")) {
             // The menu closes, and its own button may go with what was chosen.
-            let main = card.query_selector(".button").ok().flatten();
-            let _ = main.and_then(|main| main.dyn_into::<HtmlElement>().ok()).map(|main| main.focus());
+            focus(&card, ".button");
         }
         let Some(button) = closest("[data-action]:not([aria-disabled=true])") else { return };
         let id = closest("[data-id]").and_then(|card| card.get_attribute("data-id"));
@@ -473,6 +473,22 @@ impl Mounted {
     fn wait_for_next(&self) {
         self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
     }
+}
+
+/// Browsers give the focus back where the outermost popover closes, and the question stands within the menu.
+fn return_to_menu(toggle: &Event) {
+    let target = toggle.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let Some(question) = target.filter(|target| target.matches(".ask:not(:popover-open)") == Ok(true)) else {
+        return;
+    };
+    if let Ok(Some(menu)) = question.closest(".menu:popover-open") {
+        focus(&menu, ".disconnect");
+    }
+}
+
+fn focus(within: &Element, selector: &str) {
+    let target = within.query_selector(selector).ok().flatten();
+    let _ = target.and_then(|target| target.dyn_into::<HtmlElement>().ok()).map(|target| target.focus());
 }
 
 fn resolve(waiting: Vec<Function>) {

@@ -16,15 +16,22 @@ impl Listener {
         callback: impl FnMut(Event) + 'static,
     ) -> Self {
         let callback = Closure::<dyn FnMut(Event)>::new(callback);
+        let function = callback.as_ref().unchecked_ref();
         // Only a null callback is refused.
-        let _ = target.add_event_listener_with_callback(event, callback.as_ref().unchecked_ref());
+        let _ = target.add_event_listener_with_callback_and_bool(event, function, is_captured(event));
         Self { target: target.clone(), event, callback }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let callback = self.callback.as_ref().unchecked_ref();
-        let _ = self.target.remove_event_listener_with_callback(self.event, callback);
+        let function = self.callback.as_ref().unchecked_ref();
+        let is_captured = is_captured(self.event);
+        let _ = self.target.remove_event_listener_with_callback_and_bool(self.event, function, is_captured);
     }
+}
+
+/// This event does not bubble.
+fn is_captured(event: &str) -> bool {
+    event == "toggle"
 }
