@@ -322,6 +322,10 @@ impl State {
     /// The user is sent for consent.
     pub(crate) fn consent_asked(&mut self, connection_id: Option<String>, now: Millis) {
         let before = self.tracked.as_ref().map_or(0, Vec::len);
+        // What has come of an action would stand where the user is told to wait.
+        if let Some(connection) = connection_id.as_deref().and_then(|id| self.find(id)) {
+            connection.outcome = None;
+        }
         self.consent = Some(Consent { connection_id, before, asked_at: now, hidden: false, returned: false });
     }
 
@@ -725,6 +729,16 @@ mod tests {
         state.tick(NOW + 6_000.0);
         assert!(state.connections().unwrap()[0].outcome.is_none());
         assert_eq!(state.tick_at(NOW + 6_000.0), None);
+    }
+
+    #[test]
+    fn an_outcome_gives_way_to_the_wait_for_consent() {
+        let mut state = State::example(vec![row(Status::Active)], NOW);
+        let disconnect = state.begin("one", Action::Disconnect, NOW).unwrap();
+        state.succeed(&disconnect, vec![row(Status::Disconnected)], NOW);
+        assert!(state.connections().unwrap()[0].outcome.is_some());
+        state.consent_asked(Some("one".to_owned()), NOW);
+        assert!(state.connections().unwrap()[0].outcome.is_none());
     }
 
     #[test]
