@@ -63,6 +63,10 @@ async fn every_call_is_made_in_its_requests_context(deno: Deno, project: &Path) 
     let stack = Stack::start(Config { deno, functions_dir, ..Config::default() }, |_| {}).await.unwrap();
     let url = format!("{}/functions/v1/{RECEIVE}", stack.url());
     let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+    // What starts with the first request takes no time of those that are timed.
+    client.get(&url).send().await.unwrap();
+    let rows = format!("{}/rest/v1/calendar_connections?limit=1", stack.url());
+    client.get(rows).header("apikey", stack.keys().secret.as_str()).send().await.unwrap();
     let notifications = (0..REQUESTS).map(|number| {
         client
             .post(&url)

@@ -9,7 +9,7 @@ use dev_stack::{Config, Stack};
 use doctor::check::Check;
 use doctor::examine::{Examination, examine};
 use doctor::variables::Variables;
-use local_supabase::{Backend, Keys, SelfHosted, extensions};
+use local_supabase::{Backend, Keys, SelfHosted};
 use machine::Native;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Home {
             ..Config::default()
         };
         let mut stack = Stack::start(config, |_| {}).await?;
-        extensions::enable(&mut stack).await?;
+        stack.enable_extensions().await?;
         let project = Project::of(&stack);
         schedule(&project, &stack.keys().legacy_service_role).await?;
         Ok(Self { stack, project })
