@@ -404,7 +404,15 @@ begin
     elsif coalesce(new.webhook_error, 'push_not_supported') = 'push_not_supported' and not is_reset and (
       last.event = 'broken'
       -- Broken for so long that the log has forgotten it.
-      or last.event is null and old.webhook_error = any (mended_by_a_person))
+      or last.event is null and old.webhook_error = any (mended_by_a_person)
+      -- That the new consent helps is known once a channel is open or the calendar was looked at.
+      or last.event = 'reconnected'
+        and (new.webhook_id <> '' and new.webhook_id is distinct from old.webhook_id
+             or new.last_sync_at is distinct from old.last_sync_at)
+        and 'broken' = (
+          select told.event from public.calendar_connection_events as told
+            where told.connection_id = connection and told.event in ('connected', 'broken', 'healed')
+            order by told.id desc limit 1))
     then
       insert into public.calendar_connection_events (connection_id, user_id, event) values (connection, person, 'healed');
     end if;

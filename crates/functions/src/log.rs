@@ -76,10 +76,10 @@ pub fn event_line(event: &Event) -> (Level, String) {
         Event::NotificationMissed { connection, channel } | Event::ChannelRetired { connection, channel } => {
             vec![id(connection), ("channel_id", channel.as_ref().map(ChannelId::as_str).into())]
         }
-        Event::LookFailed { connection, refused, look_at } => vec![
+        Event::LookFailed { connection, code, reason, look_at } => vec![
             id(connection),
-            ("code", refused.failure.code().into()),
-            ("reason", refused.reason.as_ref().map(Word::as_str).into()),
+            ("code", (*code).into()),
+            ("reason", reason.as_ref().map(Word::as_str).into()),
             ("look_at", time(look_at)),
         ],
         Event::GoogleRefused { connection, failure, reason, retry_at } => vec![

@@ -116,7 +116,9 @@ impl Problem {
                          administrator must allow it"
                     }
                     RenewalFailure::NoCalendar => "this Google account has no calendar",
-                    RenewalFailure::PushNotSupported => "Google sends no notifications for this calendar",
+                    RenewalFailure::PushNotSupported => {
+                        "Google sends no notifications for this calendar: it is looked at every 15 minutes"
+                    }
                     RenewalFailure::CalendarNotFound => {
                         "Google does not know this calendar, or hides it from this user"
                     }

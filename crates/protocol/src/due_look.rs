@@ -38,8 +38,9 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     match read_calendar(ports, &mut row, now + LONGEST_DUE_LOOK).await {
         Ok(look) => judge(ports, &row, look).await,
         // It may have changed.
-        Err(Unread::Unknown) => {
+        Err(Unread::Unknown(code)) => {
             let look_at = schedule::next_look_of_unread(ports.now(), ports.look_interval(), ports.random());
+            ports.log(Event::LookFailed { connection: row.id, code, reason: None, look_at: Some(look_at) });
             update(ports, postpone_look(&row, look_at)).await;
             // A look that cannot compare does not find a dead channel either.
             let is_old = ports.now().signed_duration_since(row.webhook_opened_at) > schedule::DAILY;
@@ -110,7 +111,13 @@ async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueL
     let remedy = if is_told {
         book(ports, row, refused).await
     } else {
-        ports.log(Event::LookFailed { connection: row.id, refused, look_at: Some(look_at) });
+        let Refused { failure, reason, .. } = refused;
+        ports.log(Event::LookFailed {
+            connection: row.id,
+            code: failure.code(),
+            reason,
+            look_at: Some(look_at),
+        });
         Remedy::Renewal
     };
     if remedy == Remedy::Renewal {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, ConnectionId, RequestId, UnreadableRow};
-use crate::failure::{Mender, Refused, RenewalFailure, RunFailure, StopFailure, Word};
+use crate::failure::{Mender, RenewalFailure, RunFailure, StopFailure, Word};
 use crate::recalculation::Reason;
 use crate::transition::Transition;
 
@@ -84,7 +84,9 @@ pub enum Event {
     /// A calendar could not be looked at, which passes by itself.
     LookFailed {
         connection: ConnectionId,
-        refused: Refused,
+        code: &'static str,
+        /// Google's own word.
+        reason: Option<Word>,
         /// When it is looked at next; none = a run was made without.
         look_at: Option<Timestamp>,
     },

@@ -12,8 +12,8 @@ use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LOOK_TIMEOUT, TOKEN_MARG
 pub(crate) enum Unread {
     /// Google refused the token or the calendar, or did not answer.
     Refused(Refused),
-    /// What it is like is not known: it was read, or there was no time to.
-    Unknown,
+    /// What it is like is not known, for this reason: it was read, or there was no time to.
+    Unknown(&'static str),
     /// The connection was reconnected, or moved to another calendar.
     Superseded,
 }
@@ -39,7 +39,7 @@ pub(crate) async fn read_calendar<P: Ports>(
             Ok(look) => return Ok(look),
             Err(LookFailure::Unauthorized(_)) if !is_renewed => {
                 if left() <= GOOGLE_TIMEOUT + DATABASE_TIMEOUT {
-                    return Err(Unread::Unknown);
+                    return Err(Unread::Unknown("timed_out"));
                 }
                 is_renewed = true;
                 access = renewed_access(ports, row).await?;
@@ -47,7 +47,9 @@ pub(crate) async fn read_calendar<P: Ports>(
             Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)) => {
                 return Err(Unread::Refused(refused));
             }
-            Err(LookFailure::TooLarge | LookFailure::Doubtful) => return Err(Unread::Unknown),
+            Err(failure @ (LookFailure::TooLarge | LookFailure::Doubtful)) => {
+                return Err(Unread::Unknown(failure.code()));
+            }
         }
     }
 }

@@ -303,11 +303,18 @@ impl<P: Ports> Holder<'_, P> {
                 if is_to_be_told(&self.row, &refused, false) {
                     book(self.ports, &self.row, refused).await;
                 } else {
-                    self.ports.log(Event::LookFailed { connection: self.row.id, refused, look_at: None });
+                    let Refused { failure, reason, .. } = refused;
+                    let code = failure.code();
+                    self.ports.log(Event::LookFailed {
+                        connection: self.row.id,
+                        code,
+                        reason,
+                        look_at: None,
+                    });
                 }
                 return Prepared::Run(None);
             }
-            Err(Unread::Unknown | Unread::Superseded) => return Prepared::Run(None),
+            Err(Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
         };
         let is_unchanged = look.shows_no_change(self.row.seen().as_ref());
         let found = Found::new(&self.row, look);
