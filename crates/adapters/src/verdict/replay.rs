@@ -310,7 +310,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (206, "{}"),
                 (200, r#"{"error":null}"#),
             ],
-            ["google_rejected 1 1", "- 1 4", "- 1 0", "google_rejected 5 3"],
+            ["google_rejected 1 1", "- 3 7", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":"quotaExceeded"}"#)],
@@ -425,7 +425,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                     r#"{"error":{"details":[[{"reason":"SERVICE_DISABLED"}],{"reason":"SERVICE_DISABLED"}]}}"#,
                 ),
             ],
-            ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_rejected 5 3"],
+            ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_api_disabled 5 24"],
         ),
         (
             &[(403, r#"{"error":{"errors":[{"reason":"FORBIDDEN"}]}}"#), (410, "")],
