@@ -341,10 +341,13 @@ impl<P: Ports> Holder<'_, P> {
         found: Option<Found>,
         is_settled: bool,
     ) -> Success {
+        let usual = schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random());
         let next_look = found.is_some().then(|| match self.row.look_error() {
             // A look takes it back.
             Some(_) => ended_at,
-            None => schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random()),
+            // What was settled before is run for at the next due look, which no further echo puts off.
+            None if is_settled && self.row.sync_streak > 0 => usual.min(self.row.sync_look_at),
+            None => usual,
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
         Success {

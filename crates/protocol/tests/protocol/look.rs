@@ -52,11 +52,14 @@ fn the_first_run_after_a_quiet_time_makes_no_look_and_forgets_what_an_older_one_
 fn late_echoes_of_an_unchanged_calendar_are_settled_one_after_the_other() {
     let world = World::new();
     let id = settled(&world);
+    let mut first_look_at = None;
     for settled in 1..=3 {
         world.pass(TimeDelta::seconds(118));
         world.table.write(id, [owing(&world)]);
         assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Settled);
         assert_eq!(calls(&world), (settled, 0));
+        let look_at = world.row(id).sync_look_at;
+        assert_eq!(*first_look_at.get_or_insert(look_at), look_at, "echoes put off what was settled");
     }
 }
 
