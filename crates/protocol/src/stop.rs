@@ -29,8 +29,9 @@ impl Unknown {
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
-/// accept that. Of a burst of its messages one does. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
-/// told, and Google is asked for no token as long as it stays so: a channel may speak often.
+/// accept that. Of a burst of the channel's messages one asks Google. Whatever goes wrong, the channel is tried again
+/// when it next speaks. Where the consent is dead it is told, and Google is asked for no token as long as it stays so:
+/// a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
     row: &Connection,

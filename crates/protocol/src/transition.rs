@@ -1,6 +1,6 @@
 //! The state machine of a connection as a table: every step there is, when it takes effect, what it sets, and what it
-//! means where no row meets its conditions. Nothing else that is shipped builds an [`Update`], so that no reader has to guess a step from
-//! its columns.
+//! means where no row meets its conditions. Nothing else that is shipped builds an [`Update`], so that no reader has to
+//! guess a step from its columns.
 //!
 //! | of | steps |
 //! |---|---|
@@ -266,7 +266,8 @@ pub(crate) fn leave_run(held: Held, success: &Success) -> Update {
     success.record_before_next(update)
 }
 
-/// Gives back the lease that [`keep_run`] took, for the connection was paused or its consent died meanwhile. No row: the lease was lost.
+/// Gives back the lease that [`keep_run`] took, for the connection was paused or its consent died meanwhile. No row:
+/// the lease was lost.
 pub(crate) fn pause_run(held: Held, ended_at: Timestamp) -> Update {
     held.update(Transition::PauseRun).released(0, ended_at)
 }
@@ -313,8 +314,8 @@ pub(crate) fn hasten_run(row: &Connection, now: Timestamp) -> Update {
 
 // Looks.
 
-/// Takes a look that is due, and says when it is made again should this worker die. No row: another was faster, a run is owed, the row was
-/// paused, or its consent died.
+/// Takes a look that is due, and says when it is made again should this worker die. No row: another was faster, a run
+/// is owed, the row was paused, or its consent died.
 pub(crate) fn claim_look(row: &Connection, retry_at: Timestamp) -> Update {
     Update::of(Transition::ClaimLook, row.id)
         .when_eq(Column::SyncLookAt, row.sync_look_at)
@@ -324,7 +325,8 @@ pub(crate) fn claim_look(row: &Connection, retry_at: Timestamp) -> Update {
         .set(Column::SyncLookAt, retry_at)
 }
 
-/// The calendar is as the last run found it, and is looked at again then. No row: a change was told meanwhile, or another look was made.
+/// The calendar is as the last run found it, and is looked at again then. No row: a change was told meanwhile, or
+/// another look was made.
 pub(crate) fn note_unchanged(row: &Connection, found: &Found, now: Timestamp, next: Timestamp) -> Update {
     let update = Update::of(Transition::NoteUnchanged, row.id)
         .when_eq(Column::SyncLookAt, row.sync_look_at)
