@@ -66,8 +66,10 @@ impl Home {
         Ok(tokio::task::spawn_blocking(move || examine(&variables, &Native::new())).await?)
     }
 
-    /// A run that is owed and will hang.
+    /// A run that is owed and will hang. No minute that begins starts a sweep of its own.
     async fn owe_a_run_that_hangs(&self) -> Connection {
+        self.project.sql("update cron.job set active = false", &[]).await.unwrap();
+        self.project.sql("delete from net.http_request_queue", &[]).await.unwrap();
         let connection = self.project.connection().await;
         self.project.open_channel(&connection).await;
         self.project.behave(&connection, json!({ "delay_ms": HANGS })).await;
