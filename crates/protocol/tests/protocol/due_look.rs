@@ -331,9 +331,15 @@ fn a_calendar_that_cannot_be_read_is_run_for_every_six_hours_whether_or_not_it_h
 
 #[test]
 fn a_channel_of_a_calendar_that_no_look_can_compare_is_replaced_once_a_day() {
-    for (opened_ago, is_replaced) in [(TimeDelta::hours(24), false), (TimeDelta::hours(25), true)] {
+    let current = (Column::WebhookId, "current".into());
+    let none = (Column::WebhookId, NULL);
+    for (channel, opened_ago, is_replaced) in [
+        (current.clone(), TimeDelta::hours(24), false),
+        (current, TimeDelta::hours(25), true),
+        (none, TimeDelta::hours(25), false),
+    ] {
         let world = World::new();
-        let id = due(&world, [(Column::WebhookOpenedAt, (START - opened_ago).into())]);
+        let id = due(&world, [channel, (Column::WebhookOpenedAt, (START - opened_ago).into())]);
         world.look_answers.replace([Err(LookFailure::TooLarge)].into());
         assert_eq!(sweep_once(&world).missed, 0);
         assert_eq!(world.row(id).webhook_not_before == START, is_replaced, "{opened_ago}");
