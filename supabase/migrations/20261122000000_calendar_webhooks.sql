@@ -405,10 +405,10 @@ begin
       last.event = 'broken'
       -- Broken for so long that the log has forgotten it.
       or last.event is null and old.webhook_error = any (mended_by_a_person)
-      -- That the new consent helps is known once a channel is open or the calendar was looked at.
+      -- That the new consent helps is known once Google opens a channel, or says that it sends no notifications.
       or last.event = 'reconnected'
         and (new.webhook_id <> '' and new.webhook_id is distinct from old.webhook_id
-             or new.last_sync_at is distinct from old.last_sync_at)
+             or new.webhook_error = 'push_not_supported')
         and 'broken' = (
           select told.event from public.calendar_connection_events as told
             where told.connection_id = connection and told.event in ('connected', 'broken', 'healed')

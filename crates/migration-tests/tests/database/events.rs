@@ -246,12 +246,7 @@ async fn a_broken_connection_is_told_of_once_and_healed_when_it_works_again() {
         ),
         (
             "a new consent that helps a calendar without push",
-            vec![
-                error(dead),
-                json!({ "refresh_token": "another" }),
-                error(Some("push_not_supported")),
-                json!({ "last_sync_at": "2026-11-28T00:00:00Z" }),
-            ],
+            vec![error(dead), json!({ "refresh_token": "another" }), error(Some("push_not_supported"))],
             &["broken reconnect_required", "reconnected", "healed"],
         ),
         (

@@ -299,7 +299,7 @@ async fn a_channel_that_is_not_well_is_replaced_and_stopped(scene: &Scene) {
     let rows = [
         ("webhook_not_before = now() - interval '1 second'", true),
         ("webhook_attempts = 1", true),
-        ("webhook_error = 'google_unavailable'", true),
+        ("webhook_error = 'google_unavailable', webhook_attempts = 1", true),
         ("webhook_error = 'reconnect_required', webhook_not_before = now() + interval '1 day'", true),
         ("webhook_expiration = now() - interval '1 minute'", true),
         ("webhook_expiration = null", true),
