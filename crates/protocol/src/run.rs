@@ -95,7 +95,7 @@ async fn run_until_nothing_is_owed<P: Ports>(
     loop {
         let Some(now) = wait_until_due(ports, invocation, &row).await else { return outcome };
         // Of a burst one claims: it takes whatever was asked for before.
-        let place = ports.waiters().take(&Wait::Claim(row.id), 1);
+        let place = ports.waiters().take(Wait::Claim(row.id), 1);
         if place.is_none() && invocation.kind() == Kind::Targeted {
             ports.waiters().leave(row);
             return outcome;

@@ -48,8 +48,7 @@ impl<P: Ports> Setup<'_, P> {
         loop {
             rows = self.attempt(rows).await;
             let Some(first) = rows.first() else { return };
-            place =
-                place.or_else(|| self.ports.waiters().take(&Wait::Setup(first.user_id), SETUPS_THAT_WAIT));
+            place = place.or_else(|| self.ports.waiters().take(Wait::Setup(first.user_id), SETUPS_THAT_WAIT));
             let now = self.ports.now();
             if place.is_none() || now >= give_up_at {
                 self.ended.extend(rows.iter().map(|row| (row.id, Err(Refusal::too_soon(row, now)))));

@@ -8,7 +8,6 @@ use crate::failure::StopFailure;
 use crate::ports::Ports;
 use crate::refused::book;
 use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
-use crate::waiters::Wait;
 
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +28,8 @@ impl Unknown {
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
-/// accept that. Of a burst of the channel's messages one asks Google. Whatever goes wrong, the channel is tried again
-/// when it next speaks. Where the consent is dead it is told, and Google is asked for no token as long as it stays so:
-/// a channel may speak often.
+/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
+/// told, and Google is asked for no token as long as it stays so: a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
     row: &Connection,
@@ -39,7 +37,6 @@ pub(crate) async fn stop_with_access<P: Ports>(
     resource: &ResourceId,
     unknown: Unknown,
 ) {
-    let Some(_place) = ports.waiters().take(&Wait::Stop(channel.clone()), 1) else { return };
     let known = row.access_token_for(ports.now(), TOKEN_MARGIN);
     let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
     let mut renewed = None;

@@ -6,17 +6,15 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, abortable};
 
-use crate::connection::{ChannelId, Connection, ConnectionId, UserId};
+use crate::connection::{Connection, ConnectionId, UserId};
 
 /// What is waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// For the answer to the claim of this connection's run.
     Claim(ConnectionId),
     /// For another setup of this user to end.
     Setup(Option<UserId>),
-    /// For the end of stopping this channel.
-    Stop(ChannelId),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,13 +30,13 @@ struct State {
 
 impl Waiters {
     /// A place among the `most` that may wait; it is free again when what is returned is dropped.
-    pub(crate) fn take(&self, wait: &Wait, most: usize) -> Option<Place> {
+    pub(crate) fn take(&self, wait: Wait, most: usize) -> Option<Place> {
         let taken = &mut self.0.borrow_mut().taken;
-        if taken.iter().filter(|(other, _)| other == wait).count() >= most {
+        if taken.iter().filter(|(other, _)| *other == wait).count() >= most {
             return None;
         }
-        taken.push((wait.clone(), None));
-        Some(Place { waiters: self.clone(), wait: wait.clone() })
+        taken.push((wait, None));
+        Some(Place { waiters: self.clone(), wait })
     }
 
     /// Leaves a row for the invocation that claims its run: should the row that it claims be older, it has this one.
@@ -117,15 +115,15 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_it_is_left() {
         let waiters = Waiters::default();
-        let first = waiters.take(&Wait::Claim(ONE), 1);
+        let first = waiters.take(Wait::Claim(ONE), 1);
         assert!(first.is_some());
-        assert!(waiters.take(&Wait::Claim(ONE), 1).is_none());
-        assert!(waiters.take(&Wait::Claim(TWO), 1).is_some());
+        assert!(waiters.take(Wait::Claim(ONE), 1).is_none());
+        assert!(waiters.take(Wait::Claim(TWO), 1).is_some());
         drop(first);
-        assert!(waiters.take(&Wait::Claim(ONE), 1).is_some());
+        assert!(waiters.take(Wait::Claim(ONE), 1).is_some());
         let setup = Wait::Setup(Some(UserId(ONE.0)));
-        let places: Vec<_> = (0..3).map(|_| waiters.take(&setup, 3)).collect();
-        assert!(places.iter().all(Option::is_some) && waiters.take(&setup, 3).is_none());
+        let places: Vec<_> = (0..3).map(|_| waiters.take(setup, 3)).collect();
+        assert!(places.iter().all(Option::is_some) && waiters.take(setup, 3).is_none());
         drop(places);
         assert!(waiters.0.borrow().taken.is_empty());
     }

@@ -1,7 +1,7 @@
 //! Once every live channel has spoken there is one, and the row names it. So a renewal is claimed for as long as it may
 //! take, asks what became of its channel, and stops what it replaces, what it gives up and what it could not store.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use protocol::connection::{ChannelId, Connection, ResourceId};
 use protocol::receive::Verdict;
@@ -40,8 +40,6 @@ struct Duties {
     replaces: BTreeMap<usize, Vec<Replaced>>,
     /// To be stopped; of which connection.
     to_stop: BTreeMap<ChannelId, (usize, Option<ResourceId>)>,
-    /// Learned to be given up, by a message or by a row that is paused.
-    learned: BTreeSet<ChannelId>,
 }
 
 impl Check for OneLiveChannel {
@@ -82,8 +80,6 @@ impl OneLiveChannel {
                 // Without its resource id it cannot be stopped.
                 let known = current().filter(|(_, resource)| resource.is_some());
                 duties.replaces.insert(connection, known.into_iter().collect());
-                let given_up = [&before.webhook_id, &before.webhook_pending_id].into_iter().flatten();
-                given_up.for_each(|channel| self.learns(life, channel));
             }
             Transition::ClaimRenewal => {
                 // What became of an earlier renewal's may not be known.
@@ -144,10 +140,7 @@ impl OneLiveChannel {
                     && let Some(replaced) = duties.replaces.remove(&connection)
                     && (is_stored || may_stop(life, at, row))
                 {
-                    duties.is_to_stop(connection, replaced.clone(), row.webhook_resource_id.as_ref());
-                    if is_retired {
-                        replaced.iter().for_each(|(channel, _)| self.learns(life, channel));
-                    }
+                    duties.is_to_stop(connection, replaced, row.webhook_resource_id.as_ref());
                 }
             }
             Deed::Hears(Answer::Select { query, rows: Some([]) }) => {
@@ -160,7 +153,6 @@ impl OneLiveChannel {
                     let orphan = (notification.channel.clone(), Some(notification.resource.clone()));
                     duties.is_to_stop(connection, vec![orphan], None);
                 }
-                self.learns(life, &notification.channel);
             }
             Deed::Ends if !life.frozen => {
                 if let Some((connection, question)) = life.sequel.next() {
@@ -171,17 +163,6 @@ impl OneLiveChannel {
                 duties.are_done(record, at, life, found);
             }
             _ => {}
-        }
-    }
-
-    /// Where others learned the same meanwhile, one of them asks Google to stop the channel.
-    fn learns(&mut self, life: &Conduct, channel: &ChannelId) {
-        let number = life.invocation.number;
-        let others = self.duties.iter().filter(|(other, _)| **other != number);
-        let is_shared = others.into_iter().any(|(_, duties)| duties.learned.contains(channel));
-        self.duties.entry(number).or_default().learned.insert(channel.clone());
-        if is_shared {
-            self.duties.values_mut().for_each(|duties| drop(duties.to_stop.remove(channel)));
         }
     }
 
