@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use dev_stack::Stack;
 use local_supabase::{ApiKeys, Keys};
 use reqwest::header::HeaderMap;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::caller::{Caller, User};
+use crate::patience::until;
 
 /// A sweep ends by its 70th second.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -99,12 +100,18 @@ impl Project {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
         let _turn = ONE_AT_A_TIME.lock().await;
         let email = format!("{}@example.com", Uuid::new_v4().simple());
-        let request = self
-            .http
-            .post(format!("{}/auth/v1/signup", self.url))
-            .header("apikey", &self.keys.publishable)
-            .json(&json!({ "email": email, "password": "correct horse" }));
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let request = || {
+            self.http
+                .post(format!("{}/auth/v1/signup", self.url))
+                .header("apikey", &self.keys.publishable)
+                .json(&json!({ "email": email, "password": "correct horse" }))
+        };
+        let answer = until("Auth running", || async {
+            let answer = request().send().await.unwrap();
+            (answer.status() != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+        })
+        .await;
+        let answer: Value = answer.json().await.unwrap();
         let token = answer["access_token"].as_str().unwrap_or_else(|| panic!("no sign-up: {answer}"));
         let id = answer["user"]["id"].as_str().unwrap().parse().unwrap();
         User { id, token: token.to_owned() }
