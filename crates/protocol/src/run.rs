@@ -22,7 +22,7 @@ use crate::invocation::{Invocation, Kind};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
-use crate::refused::{book, is_to_be_told};
+use crate::refused::{Remedy, book, is_to_be_told};
 use crate::schedule::{self, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
 use crate::transition::{self, Found, Success, Update};
 use crate::waiters::{Place, Wait};
@@ -155,7 +155,15 @@ async fn claim<'a, P: Ports>(
     let lease = new_lease(ports, now);
     let update = transition::claim_run(row, now, lease, ports.random());
     let claimed = ports.update(update, DATABASE_TIMEOUT).await?;
-    Ok(claimed.map(|row| Holder { ports, invocation, reason, leased_at: now, lease, row }))
+    Ok(claimed.map(|row| Holder {
+        ports,
+        invocation,
+        reason,
+        leased_at: now,
+        lease,
+        row,
+        is_look_booked: false,
+    }))
 }
 
 /// A lease from now on whose microseconds are random: no two holders ever have the same.
@@ -174,6 +182,9 @@ struct Holder<'a, P> {
     /// As it stands in the row: the fencing token.
     lease: Timestamp,
     row: Connection,
+    /// Whether a refusal met while this run was prepared booked the next look. The look before the run does not move it:
+    /// it may have succeeded with a token that is still good while Google gives no other.
+    is_look_booked: bool,
 }
 
 /// What became of the time a lease was held.
@@ -263,6 +274,7 @@ impl<P: Ports> Holder<'_, P> {
     /// A good access token, and a look where the run may not be needed. Nothing that goes wrong here costs the run, but
     /// a consent that is dead.
     async fn prepare(&mut self, request: RequestId, beforehand: Beforehand) -> Prepared {
+        self.is_look_booked = false;
         match access(self.ports, &self.row, TOKEN_MARGIN_OF_A_RUN).await {
             Ok(access) => {
                 if let Some(stored) = access.renewed {
@@ -275,7 +287,7 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, false) => {
-                book(self.ports, &self.row, refused).await;
+                self.is_look_booked = book(self.ports, &self.row, refused).await == Remedy::Look;
             }
             Err(_) => {}
         }
@@ -342,7 +354,7 @@ impl<P: Ports> Holder<'_, P> {
         is_settled: bool,
     ) -> Success {
         let usual = schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random());
-        let next_look = found.is_some().then(|| match self.row.look_error() {
+        let next_look = (found.is_some() && !self.is_look_booked).then(|| match self.row.look_error() {
             // A look takes it back.
             Some(_) => ended_at,
             // What was settled before is run for at the next due look, which no further echo puts off.

@@ -296,6 +296,19 @@ fn what_else_is_wrong_with_a_token_costs_no_run() {
 }
 
 #[test]
+fn a_look_with_the_last_good_token_leaves_the_look_that_a_refused_token_booked() {
+    let world = World::new();
+    let id = settled(&world);
+    world.table.write(id, [(Column::ExpiresAt, (START + TimeDelta::minutes(2)).into())]);
+    world.token_answers.replace([Err(RenewalFailure::OauthClientInvalid.into())].into());
+    assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Settled);
+    let row = world.row(id);
+    assert_eq!(row.look_error(), Some("oauth_client_invalid"));
+    let wait = row.sync_look_at - START;
+    assert!(TimeDelta::minutes(13) < wait && wait < TimeDelta::minutes(17), "{wait}");
+}
+
+#[test]
 fn a_token_that_a_look_is_refused_with_is_renewed_once() {
     let unauthorized = || Err(LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
     for (refusals, outcome) in
