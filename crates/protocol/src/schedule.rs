@@ -50,6 +50,9 @@ pub const PAGES_PER_LOOK: usize = 20;
 pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// What passes by itself is told once a look is so late.
 pub const LOOK_IS_LATE: TimeDelta = TimeDelta::hours(1);
+/// Before this attempt of a run the calendar is looked at: where the consent was withdrawn, the app's function fails, and
+/// the consent is to be told instead.
+pub const ATTEMPT_WITH_A_LOOK: i64 = 3;
 /// A channel of this age that did not tell of a change is replaced.
 pub const CHANNEL_IS_YOUNG: TimeDelta = TimeDelta::hours(1);
 /// Token and look end so long after the lease was taken, or it would not outlive the callee.

@@ -563,12 +563,18 @@ impl Failed<'_> {
 // Consents.
 
 /// Tells what Google refuses this connection whatever is asked for, where something else than a renewal met it, and
-/// when the next renewal may find it mended. No row: it is told already, or somebody reconnected meanwhile.
+/// when the next renewal may find it mended. No row: it is told already, somebody reconnected meanwhile, or a channel
+/// was opened, which only a dead consent makes worthless.
 pub(crate) fn book_refusal(row: &Connection, refused: &Refused, retry_at: Timestamp) -> Update {
-    Update::of(Transition::BookRefusal, row.id)
+    let update = Update::of(Transition::BookRefusal, row.id)
         .when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
         .refused(&row.webhook_source, refused)
-        .set(Column::WebhookNotBefore, retry_at)
+        .set(Column::WebhookNotBefore, retry_at);
+    if refused.failure.is_consent_dead() {
+        update
+    } else {
+        update.when_eq(Column::WebhookOpenedAt, row.webhook_opened_at)
+    }
 }
 
 /// Stores a renewed access token, and the refresh token if it rotated. No row: reconnected meanwhile, or deleted.

@@ -386,6 +386,12 @@ fn cases() -> Vec<Case> {
                 WebhookNotBefore at(DAY), WebhookError "reconnect_required",
                 WebhookErrorReason "invalid_grant",
             }
+        |row| book_refusal(row, &refused(RenewalFailure::GoogleApiDisabled, None), at(900)),
+            unless {
+                Id ANOTHER, RefreshToken "another consent", WebhookError "google_api_disabled",
+                WebhookOpenedAt at(-1),
+            }
+            sets { WebhookNotBefore at(900), WebhookError "google_api_disabled", WebhookErrorReason NULL }
         |row| store_token(row, &renewed(None), at(3600)),
             unless { Id ANOTHER, RefreshToken "another consent" }
             sets { AccessToken &AccessToken::new("renewed"), ExpiresAt at(3600) }

@@ -166,6 +166,24 @@ fn after_an_attempt_that_failed_no_look_settles_the_run() {
 }
 
 #[test]
+fn before_the_third_attempt_a_look_tells_a_consent_that_was_withdrawn() {
+    for (attempts, looks, outcome) in [
+        (1, 0, Outcome::Synced),
+        (2, 1, Outcome::NoConsent(RenewalFailure::ReconnectRequired)),
+        (3, 0, Outcome::Synced),
+    ] {
+        let world = World::new();
+        let id = settled(&world);
+        world.table.write(id, [(Column::LastSyncAt, (START - TimeDelta::days(1)).into())]);
+        world.table.write(id, [(Column::SyncAttempts, attempts.into())]);
+        world.look_answers.replace([Err(LookFailure::Unauthorized(RenewalFailure::GoogleRejected.into()))].into());
+        world.token_answers.replace([Err(RenewalFailure::ReconnectRequired.into())].into());
+        assert_eq!(run_once(&world, id, Beforehand::Nothing), outcome, "after {attempts} attempts");
+        assert_eq!(world.looks.borrow().len(), looks);
+    }
+}
+
+#[test]
 fn what_a_person_asks_for_is_run_whatever_a_look_shows() {
     let world = World::new();
     let id = settled(&world);
