@@ -2,24 +2,12 @@
 
 use chrono::TimeDelta;
 
-use crate::connection::{AccessToken, Connection};
+use crate::connection::Connection;
 use crate::failure::{Refused, RenewalFailure, Word};
+use crate::grant::{Access, NoAccess};
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT};
 use crate::transition;
-
-/// An access token, and the row after it was stored if the token had to be renewed.
-pub(crate) struct Access {
-    pub(crate) token: AccessToken,
-    pub(crate) renewed: Option<Connection>,
-}
-
-/// Why there is no access token.
-pub(crate) enum NoAccess {
-    Failed(Refused),
-    /// The connection was reconnected or moved to another calendar since `row` was read; nothing was stored.
-    Superseded,
-}
 
 /// The row's access token, renewed if less than `margin` is left of it.
 pub(crate) async fn access<P: Ports>(

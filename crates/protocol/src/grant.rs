@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::connection::{AccessToken, RefreshToken, ResourceId};
+use crate::connection::{AccessToken, Connection, RefreshToken, ResourceId};
+use crate::failure::Refused;
 
 /// A channel, as `events.watch` opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +21,19 @@ pub struct RenewedToken {
     pub expires_in: Duration,
     /// Google normally sends none: the old one goes on.
     pub refresh_token: Option<RefreshToken>,
+}
+
+/// An access token, and the row after it was stored if the token had to be renewed.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) token: AccessToken,
+    pub(crate) renewed: Option<Connection>,
+}
+
+/// Why there is no access token.
+#[derive(Clone, Debug)]
+pub(crate) enum NoAccess {
+    Failed(Refused),
+    /// The connection was reconnected or moved to another calendar since its row was read; nothing was stored.
+    Superseded,
 }

@@ -23,6 +23,7 @@ pub mod event;
 pub mod failure;
 pub mod farewell;
 pub mod grant;
+mod in_flight;
 pub mod invocation;
 pub mod look;
 #[cfg(feature = "memory")]

@@ -1,9 +1,10 @@
 //! Reading a row's calendar, for a look.
 
 use crate::Timestamp;
-use crate::access::{Access, NoAccess, access, renewed_access};
+use crate::access::{access, renewed_access};
 use crate::connection::Connection;
 use crate::failure::Refused;
+use crate::grant::{Access, NoAccess};
 use crate::look::{Anchor, Look, LookFailure};
 use crate::ports::Ports;
 use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LOOK_TIMEOUT, TOKEN_MARGIN};

@@ -7,11 +7,12 @@
 use futures_util::join;
 
 use crate::Timestamp;
-use crate::access::{Access, NoAccess, access, renewed_access};
+use crate::access::{access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, WatchFailure, Word};
 use crate::grant::OpenedChannel;
+use crate::grant::{Access, NoAccess};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
 use crate::recalculation::Reason;

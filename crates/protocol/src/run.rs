@@ -14,16 +14,19 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 
 use crate::Timestamp;
-use crate::access::{NoAccess, access};
+use crate::access::access;
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, RunFailure};
+use crate::grant::NoAccess;
 use crate::invocation::{Invocation, Kind};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
 use crate::refused::{Remedy, book, is_to_be_told};
-use crate::schedule::{self, ATTEMPT_WITH_A_LOOK, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN};
+use crate::schedule::{
+    self, ATTEMPT_WITH_A_LOOK, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN,
+};
 use crate::transition::{self, Found, Success, Update};
 use crate::waiters::{Place, Wait};
 

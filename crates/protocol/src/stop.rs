@@ -1,13 +1,14 @@
 //! Stopping channels that no row names any more.
 
 use crate::Timestamp;
-use crate::access::{Access, NoAccess, renewed_access};
+use crate::access::renewed_access;
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
 use crate::failure::StopFailure;
+use crate::grant::{Access, NoAccess};
 use crate::ports::Ports;
 use crate::refused::book;
-use crate::schedule::{STOP_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{GOOGLE_TIMEOUT, STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +45,12 @@ pub(crate) async fn stop_with_access<P: Ports>(
         let used = match (access.take(), row.dead_consent()) {
             (Some(access), _) => access,
             (None, Some(failure)) => break Err(StopFailure::Refused(failure.into())),
-            (None, None) => match renewed_access(ports, row).await {
+            (None, None) => match shared_access(ports, row).await {
                 Ok(access) => access,
-                Err(NoAccess::Failed(refused)) => break Err(StopFailure::Refused(refused)),
+                Err(NoAccess::Failed(refused)) => {
+                    let answer = Err(StopFailure::Refused(refused));
+                    return log_stop(ports, row.id, channel, answer, unknown);
+                }
                 // Somebody reconnected meanwhile.
                 Err(NoAccess::Superseded) => return,
             },
@@ -64,6 +68,23 @@ pub(crate) async fn stop_with_access<P: Ports>(
         book(ports, renewed.as_ref().unwrap_or(row), refused.clone()).await;
     }
     log_stop(ports, row.id, channel, answer, unknown);
+}
+
+/// A new access token, which Google is asked for once for all that need it at the same time: an orphan may speak many
+/// times at once. A dead consent is told.
+async fn shared_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
+    let renew = async {
+        let answer = renewed_access(ports, row).await;
+        if let Err(NoAccess::Failed(refused)) = &answer
+            && refused.failure.is_consent_dead()
+        {
+            book(ports, row, refused.clone()).await;
+        }
+        answer
+    };
+    // A timer is made only where there is something to wait for.
+    let patience = async { ports.sleep(GOOGLE_TIMEOUT).await };
+    ports.waiters().share_renewal(row, renew, patience).await
 }
 
 pub(crate) async fn stop<P: Ports>(

@@ -176,7 +176,9 @@ fn before_the_third_attempt_a_look_tells_a_consent_that_was_withdrawn() {
         let id = settled(&world);
         world.table.write(id, [(Column::LastSyncAt, (START - TimeDelta::days(1)).into())]);
         world.table.write(id, [(Column::SyncAttempts, attempts.into())]);
-        world.look_answers.replace([Err(LookFailure::Unauthorized(RenewalFailure::GoogleRejected.into()))].into());
+        world
+            .look_answers
+            .replace([Err(LookFailure::Unauthorized(RenewalFailure::GoogleRejected.into()))].into());
         world.token_answers.replace([Err(RenewalFailure::ReconnectRequired.into())].into());
         assert_eq!(run_once(&world, id, Beforehand::Nothing), outcome, "after {attempts} attempts");
         assert_eq!(world.looks.borrow().len(), looks);

@@ -1,7 +1,11 @@
 //! Notifications: whose they are, and what follows from them.
 
+use std::pin::pin;
+
 use crate::world::{Fate, RESOURCE, START, World, channel, finish};
 use chrono::TimeDelta;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use protocol::connection::{ChannelId, ConnectionId, ResourceId, TokenHash};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure, StopFailure, Word};
@@ -133,6 +137,31 @@ fn a_stop_that_google_refuses_with_a_token_just_renewed_is_not_repeated() {
     world.stop_answers.replace([Err(refused)].into());
     assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
     assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 0));
+}
+
+#[test]
+fn what_an_orphan_says_at_once_costs_one_token_call() {
+    for answer in [Ok(()), Err(RenewalFailure::ReconnectRequired)] {
+        let world = World::new();
+        let id = world.connect(1, channel("current").into_iter().chain([(Column::ExpiresAt, START.into())]));
+        if let Err(failure) = answer {
+            world.token_answers.replace([Err(failure.into())].into());
+        }
+        world.tokens_take_time.set(true);
+        let invocations: Vec<_> = (0..30).map(|_| world.targeted()).collect();
+        let burst = invocations.iter().zip(1..).map(|(invocation, number)| {
+            let (notification, world) = (notification(id, "before", number), &world);
+            async move {
+                let verdict = receive(world, invocation, &notification).await;
+                follow_up(world, invocation, &notification, verdict).await;
+            }
+        });
+        let mut burst = pin!(join_all(burst));
+        assert!((0..5).any(|_| burst.as_mut().now_or_never().is_some()));
+        assert_eq!(world.token_renewals.get(), 1, "{answer:?}");
+        let stops = if answer.is_ok() { 30 } else { 0 };
+        assert_eq!(world.stopped.borrow().len(), stops);
+    }
 }
 
 #[test]

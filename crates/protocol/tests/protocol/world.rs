@@ -82,6 +82,8 @@ pub(crate) struct World {
     /// The access token that each of them was stopped with.
     pub(crate) stopped_with: RefCell<Vec<AccessToken>>,
     pub(crate) token_renewals: Cell<usize>,
+    /// Whether others go on before Google gives a token. No sleep ends then.
+    pub(crate) tokens_take_time: Cell<bool>,
     pub(crate) runs: RefCell<Vec<Run>>,
     pub(crate) log: RefCell<Vec<Event>>,
     waiters: Waiters,
@@ -126,6 +128,7 @@ impl World {
             stopped_on: RefCell::default(),
             stopped_with: RefCell::default(),
             token_renewals: Cell::new(0),
+            tokens_take_time: Cell::new(false),
             runs: RefCell::default(),
             log: RefCell::default(),
             waiters: Waiters::default(),
@@ -351,6 +354,9 @@ impl Google for World {
         _timeout: Duration,
     ) -> Result<RenewedToken, Refused> {
         self.token_renewals.set(self.token_renewals.get() + 1);
+        if self.tokens_take_time.get() {
+            futures_util::pending!();
+        }
         self.token_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             Ok(RenewedToken {
                 access_token: AccessToken::new("renewed"),
@@ -380,6 +386,9 @@ impl Clock for World {
     }
 
     async fn sleep(&self, duration: Duration) {
+        if self.tokens_take_time.get() {
+            std::future::pending::<()>().await;
+        }
         self.pass(TimeDelta::from_std(duration).unwrap());
     }
 }
