@@ -59,7 +59,7 @@ use Speaker::{Both, CalendarApi, TokenEndpoint};
 /// Stands before some words of the Calendar API about channels.
 const PUSH: &str = "push.";
 
-/// In upper or lower case; `*` at the end of a word: and whatever follows.
+/// In upper or lower case, whatever stands between the letters; `*` at the end of a word: and whatever follows.
 const WORDS: &[(Speaker, Meaning, &[&str])] = &[
     (CalendarApi, AnotherId, &["channelIdNotUnique"]),
     (CalendarApi, AnotherToken, &["authError"]),
@@ -73,19 +73,20 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
     (TokenEndpoint, Fails(PermissionMissing), &["invalid_scope"]),
     // `admin_policy_enforced`: dust-tt/dust#31975. `policy_enforced`, Advanced Protection: twentyhq/twenty#25148.
     (
-        TokenEndpoint,
-        Fails(BlockedByPolicy),
-        &["admin_policy_enforced", "policy_enforced", "org_internal", "access_denied"],
-    ),
-    (
         Both,
         Fails(BlockedByPolicy),
         &[
+            "admin_policy_enforced",
+            "policy_enforced",
+            "org_internal",
+            "access_denied",
             "domainPolicy",
             "accountDisabled",
+            "disabledAccount",
             "userDisabled",
             "accountUnverified",
             "ORG_RESTRICTION_VIOLATION",
+            "SECURITY_POLICY_VIOLATED",
             "USER_BLOCKED_BY_ADMIN",
         ],
     ),
@@ -131,8 +132,8 @@ const WORDS: &[(Speaker, Meaning, &[&str])] = &[
             "variableTermLimitExceeded",
             "variableTermExpiredDailyExceeded",
             "limitExceeded",
-            "RATE_LIMIT_EXCEEDED",
             "RESOURCE_QUOTA_EXCEEDED",
+            "slow_down",
         ],
     ),
     (
@@ -190,14 +191,16 @@ impl<'a> Said<'a> {
         said
     }
 
-    /// What the first known word means from this mouth, and that word.
+    /// What the first known word means from this mouth, and that word: as it was said, or as the table has it where a
+    /// row cannot hold it so.
     fn known(&self, speaker: Speaker) -> Option<(Meaning, &'a str)> {
         let mut known = None;
         for said in &self.words {
-            match meaning_of(said, speaker) {
-                None => {}
-                Some(FailsAtLeast(failure)) => known = known.or(Some((Fails(failure), *said))),
-                Some(meaning) => return Some((meaning, said)),
+            let Some((meaning, word)) = meaning_of(said, speaker) else { continue };
+            let told = if Word::parse(said).is_some() { said } else { word };
+            match meaning {
+                FailsAtLeast(failure) => known = known.or(Some((Fails(failure), told))),
+                meaning => return Some((meaning, told)),
             }
         }
         known
@@ -211,18 +214,20 @@ impl<'a> Said<'a> {
     }
 }
 
-fn meaning_of(said: &str, speaker: Speaker) -> Option<Meaning> {
+fn meaning_of(said: &str, speaker: Speaker) -> Option<(Meaning, &'static str)> {
     let said = if starts_with(said, PUSH) { said.get(PUSH.len()..).unwrap_or_default() } else { said };
-    for (by, meaning, words) in WORDS {
-        let is_said = |word: &&str| match word.strip_suffix('*') {
+    WORDS.iter().filter(|(by, ..)| *by == speaker || *by == Both).find_map(|(_, meaning, words)| {
+        let word = words.iter().find(|word| match word.strip_suffix('*') {
             Some(start) => starts_with(said, start),
-            None => said.eq_ignore_ascii_case(word),
-        };
-        if (*by == speaker || *by == Both) && words.iter().any(is_said) {
-            return Some(*meaning);
-        }
-    }
-    None
+            None => letters(said).eq(letters(word)),
+        })?;
+        Some((*meaning, *word))
+    })
+}
+
+/// What one service writes `domainPolicy`, another writes `domain_policy`.
+fn letters(word: &str) -> impl Iterator<Item = u8> {
+    word.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 fn starts_with(said: &str, start: &str) -> bool {
@@ -245,7 +250,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     // Our address is refused with a 401, too.
     let is_of_push = known.is_some_and(|(meaning, _)| meaning == Fails(WebhookUrlRejected))
         || said.words.iter().any(|word| starts_with(word, PUSH));
-    let is_forbidden = known.is_none_or(|(_, word)| word.eq_ignore_ascii_case("forbidden"));
+    let is_forbidden = known.is_none_or(|(_, word)| letters(word).eq(letters("forbidden")));
     let says = |status: &str| said.status.is_some_and(|said| said.eq_ignore_ascii_case(status));
     let meaning = match (status, known) {
         // A failing server speaks of itself: it makes no person responsible.

@@ -284,6 +284,12 @@ impl Connection {
         failure.is_consent_dead().then_some(failure)
     }
 
+    /// Why Google gives no access token, as far as is known.
+    pub(crate) fn token_refusal(&self) -> Option<RenewalFailure> {
+        let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
+        (failure.is_consent_dead() || failure == RenewalFailure::OauthClientInvalid).then_some(failure)
+    }
+
     /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts behind.
     /// The channel is none the worse for it, so not another channel takes it back, but a look that succeeds.
     pub fn look_error(&self) -> Option<&str> {

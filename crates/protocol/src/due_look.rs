@@ -9,7 +9,8 @@ use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::refused::{Remedy, book, is_to_be_told};
 use crate::schedule::{
-    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK, is_look_late,
+    self, BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, DATABASE_TIMEOUT, LONGEST_DUE_LOOK, LOOK_IS_LATE, asked_to_wait,
+    is_look_late,
 };
 use crate::transition::{Found, Update, claim_look, note_unchanged, postpone_look, reconcile};
 
@@ -62,15 +63,15 @@ fn next_look<P: Ports>(ports: &P, row: &Connection) -> Timestamp {
 
 async fn judge<P: Ports>(ports: &P, row: &Connection, look: Look) -> DueLook {
     let seen = row.seen();
-    let is_settled = row.sync_streak == 0;
     let found = Found::new(row, look);
-    if found.look.shows_no_change(seen.as_ref()) && is_settled {
+    let is_unchanged = found.look.shows_no_change(seen.as_ref());
+    if is_unchanged && row.sync_streak == 0 {
         update(ports, note_unchanged(row, &found, ports.now(), next_look(ports, row))).await;
         return DueLook::NoRun;
     }
     // From another anchor it is not known whether anything changed.
     let is_compared = seen.is_some_and(|seen| seen.anchor == found.look.seen.anchor);
-    let missed = is_compared && is_settled && row.hears_of_changes(ports.now());
+    let missed = is_compared && !is_unchanged && row.hears_of_changes(ports.now());
     let now = ports.now();
     let is_young = now.signed_duration_since(row.webhook_opened_at) < CHANNEL_IS_YOUNG;
     let renew_at = (missed && !is_young).then_some(now);
@@ -106,8 +107,9 @@ async fn ask_for_run<P: Ports>(ports: &P, row: &Connection, asked: Asked) -> Due
 async fn refuse<P: Ports>(ports: &P, row: &Connection, refused: Refused) -> DueLook {
     let now = ports.now();
     let passes = refused.failure.mender() == Mender::Nobody;
-    let is_told = is_to_be_told(row, &refused, is_look_late(row, now, ports.look_interval()));
     let look_at = schedule::look_retry(row, now, &refused, ports.random());
+    let is_late = is_look_late(row, now, ports.look_interval()) || asked_to_wait(&refused) > LOOK_IS_LATE;
+    let is_told = is_to_be_told(row, &refused, is_late);
     let remedy = if is_told {
         book(ports, row, refused).await
     } else {

@@ -16,16 +16,17 @@ pub(crate) enum Remedy {
     Look,
 }
 
-/// Whether to tell a refusal that does not pass, or has not passed for long: what a renewal told is left to it, unless a
-/// person has to act.
+/// Whether to tell a refusal: where a person has to act, and where it does not pass by itself or, being late, has not for
+/// long. What a renewal told is left to it, unless it told that there are only looks, and they are late.
 pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) -> bool {
-    let is_lasting = match refused.failure {
-        failure if failure.mender() != Mender::Nobody => return true,
-        RenewalFailure::GoogleRejected => true,
+    let is_of_looks = row.webhook_error.is_none() || row.look_error().is_some();
+    let has_only_looks = row.webhook_error.as_deref() == Some(RenewalFailure::PushNotSupported.code());
+    match refused.failure {
+        failure if failure.mender() != Mender::Nobody => true,
         RenewalFailure::DatabaseUnavailable => false,
-        _ => is_late,
-    };
-    is_lasting && (row.webhook_error.is_none() || row.look_error().is_some())
+        RenewalFailure::GoogleRejected if is_of_looks => true,
+        _ => is_late && (is_of_looks || has_only_looks),
+    }
 }
 
 /// Tells `refused` on the row, with the consent that it is about, and books when that is tried again.

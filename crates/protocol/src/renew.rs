@@ -10,16 +10,16 @@ use crate::Timestamp;
 use crate::access::{access, renewed_access};
 use crate::connection::{AccessToken, ChannelId, Connection, RequestId, ResourceId, Source};
 use crate::event::Event;
-use crate::failure::{DatabaseUnavailable, Refused, RenewalFailure, WatchFailure, Word};
-use crate::grant::OpenedChannel;
-use crate::grant::{Access, NoAccess};
+use crate::failure::{DatabaseUnavailable, Mender, Refused, RenewalFailure, WatchFailure, Word};
+use crate::grant::{Access, NoAccess, OpenedChannel};
 use crate::invocation::Invocation;
 use crate::ports::Ports;
+use crate::reading::{Unread, read_calendar};
 use crate::recalculation::Reason;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN,
-    lease_after_watches,
+    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_DUE_LOOK, RENEWAL_LEASE,
+    TIME_TO_WATCH, TOKEN_MARGIN, lease_after_watches,
 };
 use crate::stop::{Unknown, stop};
 use crate::transition::{
@@ -162,7 +162,11 @@ enum Channel {
 
 impl<P: Ports> Opening<'_, P> {
     async fn open(&mut self) -> Result<RenewedChannel, End> {
-        let mut is_token_renewed = false;
+        let token_expires_at = self.claimed.expires_at;
+        if let Some(refused) = self.still_refused().await {
+            return Err(self.fail(refused, Channel::NotOpened).await);
+        }
+        let mut is_token_renewed = self.claimed.expires_at != token_expires_at;
         let mut access = match access(self.ports, &self.claimed, TOKEN_MARGIN).await {
             Ok(access) => self.adopt(access, &mut is_token_renewed),
             Err(no_access) => return Err(self.without_access(no_access).await),
@@ -225,6 +229,25 @@ impl<P: Ports> Opening<'_, P> {
             access_token: access,
             was_owed: self.claimed.sync_request_id.is_some(),
         })
+    }
+
+    /// What Google still refuses, where something is told of the calendar that a person has to mend: Google may open a
+    /// channel on one that it does not let be read, and the connection would be broken and heal with each renewal.
+    async fn still_refused(&mut self) -> Option<Refused> {
+        let told = self.claimed.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
+        // What no look is refused for.
+        let is_of_channel =
+            matches!(told, RenewalFailure::PushNotSupported | RenewalFailure::WebhookUrlRejected);
+        if is_of_channel || told.mender() == Mender::Nobody {
+            return None;
+        }
+        let until = self.ports.now() + LONGEST_DUE_LOOK.min(self.time_left() - TIME_TO_WATCH);
+        let look = read_calendar(self.ports, &mut self.claimed, until).await;
+        self.source = self.claimed.webhook_source.clone();
+        match look {
+            Err(Unread::Refused(refused)) => Some(refused),
+            _ => None,
+        }
     }
 
     /// Takes a token over, and the row's new source with it.
@@ -320,11 +343,17 @@ impl<P: Ports> Opening<'_, P> {
         let retry_at = schedule::renewal_retry(now, self.attempts, Some(&refused), self.ports.random());
         let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
         let failed = Failed { refused: &refused, lease_until, retry_at };
-        let update = match channel {
-            Channel::NotOpened => fail_renewal(self.opening(), &self.source, failed),
-            Channel::MayExist => doubt_channel(self.opening(), &self.source, failed),
+        let doubt = || doubt_channel(self.opening(), &self.source, failed);
+        let answer = match channel {
+            Channel::MayExist => self.update(doubt()).await,
+            Channel::NotOpened => {
+                match self.update(fail_renewal(self.opening(), &self.source, failed)).await {
+                    Ok(None) => self.update(doubt()).await,
+                    answer => answer,
+                }
+            }
         };
-        match self.update(update).await {
+        match answer {
             Ok(Some(row)) => End::Failed { refused, row: Box::new(row), retry_at: Some(retry_at) },
             Ok(None) => {
                 // Without its resource id a channel that may exist cannot be stopped: it is when it speaks.

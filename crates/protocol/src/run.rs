@@ -25,7 +25,7 @@ use crate::reading::{Unread, read_calendar};
 use crate::recalculation::{Reason, Run};
 use crate::refused::{Remedy, book, is_to_be_told};
 use crate::schedule::{
-    self, ATTEMPT_WITH_A_LOOK, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN,
+    self, ATTEMPTS_FOR_A_LOOK, DATABASE_TIMEOUT, PREPARATION, TOKEN_MARGIN, TOKEN_MARGIN_OF_A_RUN,
 };
 use crate::transition::{self, Found, Success, Update};
 use crate::waiters::{Place, Wait};
@@ -300,7 +300,7 @@ impl<P: Ports> Holder<'_, P> {
         let may_be_echo = schedule::may_be_echo(request.arose_at(), self.row.last_sync_at);
         let now = self.ports.now();
         let is_looked_at = match beforehand {
-            Beforehand::Nothing => may_be_echo || self.row.sync_attempts == ATTEMPT_WITH_A_LOOK,
+            Beforehand::Nothing => may_be_echo || self.row.sync_attempts % ATTEMPTS_FOR_A_LOOK == 0,
             Beforehand::MayBeUnchanged => true,
             Beforehand::Found(_) | Beforehand::Irrelevant => false,
         };

@@ -50,9 +50,9 @@ pub const PAGES_PER_LOOK: usize = 20;
 pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// What passes by itself is told once a look is so late.
 pub const LOOK_IS_LATE: TimeDelta = TimeDelta::hours(1);
-/// Before this attempt of a run the calendar is looked at: where the consent was withdrawn, the app's function fails, and
-/// the consent is to be told instead.
-pub const ATTEMPT_WITH_A_LOOK: i64 = 3;
+/// Before every so many attempts of a run the calendar is looked at: no look is due while a run is owed, and where the
+/// consent was withdrawn or the calendar is gone, the app's function fails for that.
+pub const ATTEMPTS_FOR_A_LOOK: i64 = 3;
 /// A channel of this age that did not tell of a change is replaced.
 pub const CHANNEL_IS_YOUNG: TimeDelta = TimeDelta::hours(1);
 /// Token and look end so long after the lease was taken, or it would not outlive the callee.
@@ -246,7 +246,9 @@ pub fn look_retry(row: &Connection, now: Timestamp, refused: &Refused, random: u
 /// Whether the last that was known of a calendar is older than looks ought to leave it.
 pub fn is_look_late(row: &Connection, now: Timestamp, usual: Duration) -> bool {
     let age = now.signed_duration_since(row.last_sync_at.unwrap_or_default());
-    TimeDelta::from_std(usual).is_ok_and(|usual| age > usual / 10 * 11 + LOOK_IS_LATE)
+    let usual = TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX);
+    let interval = if row.hears_of_changes(now) { usual } else { LOOK_INTERVAL_WITHOUT_CHANNEL };
+    age - LOOK_IS_LATE > interval / 10 * 11
 }
 
 /// So long from now, a tenth more or less.

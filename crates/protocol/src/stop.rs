@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::failure::StopFailure;
 use crate::grant::{Access, NoAccess};
 use crate::ports::Ports;
-use crate::refused::book;
+use crate::refused::{book, is_to_be_told};
 use crate::schedule::{GOOGLE_TIMEOUT, STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// What it means that Google does not know a channel.
@@ -29,8 +29,8 @@ impl Unknown {
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
-/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. Where the consent is dead it is
-/// told, and Google is asked for no token as long as it stays so: a channel may speak often.
+/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. What Google refuses a token for is
+/// told, and no token is asked for as long as it stays so: a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
     row: &Connection,
@@ -42,7 +42,7 @@ pub(crate) async fn stop_with_access<P: Ports>(
     let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
     let mut renewed = None;
     let answer = loop {
-        let used = match (access.take(), row.dead_consent()) {
+        let used = match (access.take(), row.token_refusal()) {
             (Some(access), _) => access,
             (None, Some(failure)) => break Err(StopFailure::Refused(failure.into())),
             (None, None) => match shared_access(ports, row).await {
@@ -61,22 +61,20 @@ pub(crate) async fn stop_with_access<P: Ports>(
             break answer;
         }
     };
-    if let Err(StopFailure::Unauthorized(refused) | StopFailure::Refused(refused)) = &answer
-        && refused.failure.is_consent_dead()
-        && row.dead_consent() != Some(refused.failure)
-    {
+    // What else is refused may be about the channel: it may be another account's.
+    if let Err(StopFailure::Unauthorized(refused)) = &answer {
         book(ports, renewed.as_ref().unwrap_or(row), refused.clone()).await;
     }
     log_stop(ports, row.id, channel, answer, unknown);
 }
 
 /// A new access token, which Google is asked for once for all that need it at the same time: an orphan may speak many
-/// times at once. A dead consent is told.
+/// times at once.
 async fn shared_access<P: Ports>(ports: &P, row: &Connection) -> Result<Access, NoAccess> {
     let renew = async {
         let answer = renewed_access(ports, row).await;
         if let Err(NoAccess::Failed(refused)) = &answer
-            && refused.failure.is_consent_dead()
+            && is_to_be_told(row, refused, false)
         {
             book(ports, row, refused.clone()).await;
         }

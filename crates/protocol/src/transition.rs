@@ -489,12 +489,15 @@ pub(crate) fn look_up_channel(opening: Pending<'_>) -> Update {
         .set(Column::WebhookId, opening.pending)
 }
 
-/// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded.
+/// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded, or
+/// the channel has spoken, whatever was answered.
 pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
-    failure.tell(opening.update(Transition::FailRenewal), source).set_null(Column::WebhookPendingId)
+    let unheard = Filter::IsDistinct(Column::WebhookConfirmedId, opening.pending.into());
+    let update = opening.update(Transition::FailRenewal).when(unheard);
+    failure.tell(update, source).set_null(Column::WebhookPendingId)
 }
 
-/// Google did not answer, and the channel may exist: its id stays pending, for the next claim to stop it. No row: the
+/// The channel may exist, for Google did not answer or the channel has spoken: its id stays pending, for the next claim to stop it. No row: the
 /// renewal was superseded.
 pub(crate) fn doubt_channel(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
     failure.tell(opening.update(Transition::DoubtChannel), source)

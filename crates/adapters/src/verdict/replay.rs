@@ -318,12 +318,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],
-            [
-                "permission_missing 1 1",
-                "permission_missing 1 2",
-                "permission_missing 1 0",
-                "google_rejected 5 3",
-            ],
+            ["permission_missing 1 1", "permission_missing 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":{"code":"429"}}"#)],
@@ -333,7 +328,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             &[(200, r#"{"error":{"code":401}}"#)],
             [
                 "google_rejected 1 1",
-                "reconnect_required 2 3",
+                "reconnect_required 2 1",
                 "reconnect_required 2 0",
                 "google_rejected 5 3",
             ],
@@ -385,7 +380,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             &[(401, ""), (401, "<html>")],
             [
                 "reconnect_required 2 1",
-                "reconnect_required 2 3",
+                "reconnect_required 2 1",
                 "reconnect_required 2 0",
                 "google_rejected 5 3",
             ],
@@ -394,7 +389,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             &[(401, r#"{"error":"unauthorized_client"}"#)],
             [
                 "reconnect_required 2 1",
-                "reconnect_required 2 3",
+                "reconnect_required 2 1",
                 "reconnect_required 2 0",
                 "reconnect_required 1 1",
             ],
@@ -403,7 +398,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             &[(401, r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}]}}"#)],
             [
                 "reconnect_required 2 1",
-                "reconnect_required 2 3",
+                "reconnect_required 2 1",
                 "reconnect_required 2 0",
                 "google_rate_limited 5 24",
             ],

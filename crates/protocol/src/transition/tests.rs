@@ -346,7 +346,10 @@ fn cases() -> Vec<Case> {
             let refused = refused(RenewalFailure::GoogleUnavailable, Some("backendError"));
             fail_renewal(opening, &consent(), failed(&refused))
         }),
-            unless { Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
+            unless {
+                Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
+                WebhookConfirmedId "pending",
+            }
             sets {
                 WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable",
                 WebhookErrorReason "backendError", WebhookPendingId NULL,

@@ -91,6 +91,41 @@ fn what_is_not_known_or_in_doubt_is_run_for_but_was_not_missed() {
 }
 
 #[test]
+fn a_change_after_an_echo_was_settled_is_missed_like_any_other() {
+    let world = World::new();
+    due(&world, [(Column::SyncStreak, 1.into())]);
+    world.content.set(1);
+    assert_eq!(sweep_once(&world).missed, 1);
+}
+
+#[test]
+fn where_google_has_a_look_wait_for_long_this_is_told_at_once() {
+    for (hours, told) in [(0, None), (1, None), (2, Some("google_rate_limited"))] {
+        let world = World::new();
+        let id = due(&world, []);
+        let retry_after = Some(Duration::from_secs(hours * 3600));
+        let refused = Refused { retry_after, ..RenewalFailure::GoogleRateLimited.into() };
+        world.look_answers.replace([Err(LookFailure::Refused(refused))].into());
+        sweep_once(&world);
+        assert_eq!(world.row(id).webhook_error.as_deref(), told, "{hours} h");
+    }
+}
+
+#[test]
+fn where_there_are_only_looks_it_is_told_that_they_fail() {
+    let only_looks = [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())];
+    for (minutes, told) in [(75, "push_not_supported"), (78, "google_unavailable")] {
+        let world = World::new();
+        let last_sync = (Column::LastSyncAt, (START - TimeDelta::minutes(minutes)).into());
+        let id = due(&world, only_looks.clone().into_iter().chain([last_sync]));
+        let refused = LookFailure::Refused(RenewalFailure::GoogleUnavailable.into());
+        world.look_answers.replace([Err(refused)].into());
+        sweep_once(&world);
+        assert_eq!(world.row(id).webhook_error.as_deref(), Some(told), "{minutes} minutes");
+    }
+}
+
+#[test]
 fn a_calendar_is_looked_at_more_often_while_its_channel_is_not_well() {
     let unheard = [(Column::WebhookMessageNumber, 0.into()), (Column::WebhookConfirmedId, "former".into())];
     let without = [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())];

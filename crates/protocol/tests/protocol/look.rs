@@ -166,11 +166,12 @@ fn after_an_attempt_that_failed_no_look_settles_the_run() {
 }
 
 #[test]
-fn before_the_third_attempt_a_look_tells_a_consent_that_was_withdrawn() {
+fn before_every_third_attempt_a_look_tells_a_consent_that_was_withdrawn() {
     for (attempts, looks, outcome) in [
         (1, 0, Outcome::Synced),
         (2, 1, Outcome::NoConsent(RenewalFailure::ReconnectRequired)),
         (3, 0, Outcome::Synced),
+        (5, 1, Outcome::NoConsent(RenewalFailure::ReconnectRequired)),
     ] {
         let world = World::new();
         let id = settled(&world);

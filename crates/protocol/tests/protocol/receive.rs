@@ -188,6 +188,29 @@ fn an_orphan_whose_consent_is_dead_costs_one_token_call_however_often_it_speaks(
 }
 
 #[test]
+fn what_a_stop_is_refused_says_nothing_of_the_consent() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.stop_answers.replace([Err(StopFailure::Refused(RenewalFailure::PermissionMissing.into()))].into());
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    assert_eq!(world.row(id).webhook_error, None);
+}
+
+#[test]
+fn a_client_that_google_refuses_is_told_by_an_orphan_and_costs_one_token_call() {
+    let world = World::new();
+    let expired = [(Column::ExpiresAt, START.into())];
+    let id = world.connect(1, channel("current").into_iter().chain(expired));
+    world.token_answers.replace(vec![Err(RenewalFailure::OauthClientInvalid.into()); 9].into());
+    world.table.write(id, [(Column::SyncLeaseUntil, (START + TimeDelta::hours(1)).into())]);
+    for number in 1..=9 {
+        assert_eq!(deliver(&world, &notification(id, "before", number)), "orphan");
+    }
+    assert_eq!(world.token_renewals.get(), 1);
+    assert_eq!(world.row(id).look_error(), Some("oauth_client_invalid"));
+}
+
+#[test]
 fn a_channel_that_has_just_spoken_and_that_google_does_not_know_was_not_stopped() {
     let world = World::new();
     let id = world.connect(1, channel("current"));

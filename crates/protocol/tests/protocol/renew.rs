@@ -9,6 +9,7 @@ use protocol::connection::{AccessToken, ChannelId, Connection, ConnectionId, Res
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure, WatchFailure, Word};
 use protocol::grant::OpenedChannel;
+use protocol::look::LookFailure;
 use protocol::notification::{Notification, State};
 use protocol::recalculation::Reason;
 use protocol::receive::{follow_up, receive};
@@ -129,6 +130,58 @@ fn what_google_said_is_kept_until_it_is_healed() {
     world.pass(TimeDelta::days(1));
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.table.value(id, Column::WebhookErrorReason), Value::Null);
+}
+
+#[test]
+fn a_channel_that_has_spoken_exists_whatever_google_answered() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    for _ in 0..9 {
+        world.during_watch.replace(Some(Box::new(move |world| {
+            let sync = Notification {
+                channel: world.row(id).webhook_pending_id.unwrap(),
+                token_hash: TokenHash::new(format!("token of {id}")),
+                resource: ResourceId::new(RESOURCE),
+                state: State::Sync,
+                number: 1,
+            };
+            let verdict = finish(receive(world, &world.targeted(), &sync));
+            finish(follow_up(world, &world.targeted(), &sync, verdict));
+        })));
+        world
+            .watch_answers
+            .replace([Err(WatchFailure::Refused(RenewalFailure::GoogleRateLimited.into()))].into());
+        check_failed(&renew_once(&world, id, Trigger::Button), RenewalFailure::GoogleRateLimited);
+        assert_eq!(world.row(id).webhook_pending_id.as_ref(), world.asked.borrow().last());
+        world.pass(TimeDelta::hours(2));
+    }
+    assert_eq!(*world.stopped.borrow(), world.asked.borrow()[..8]);
+}
+
+#[test]
+fn while_the_calendar_must_not_be_read_no_other_channel_is_opened() {
+    use RenewalFailure::{GoogleUnavailable, PermissionMissing, PushNotSupported};
+    for (told, look, is_renewed) in [
+        ("permission_missing", Some(PermissionMissing), false),
+        ("calendar_not_found", Some(PermissionMissing), false),
+        ("permission_missing", Some(GoogleUnavailable), false),
+        ("permission_missing", None, true),
+        ("push_not_supported", Some(PushNotSupported), true),
+        ("google_rejected", Some(PermissionMissing), true),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("old"));
+        world.table.write(id, [(Column::WebhookError, told.into())]);
+        world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+        let refused = look.map(|failure| Err(LookFailure::Refused(failure.into())));
+        world.look_answers.replace(refused.into_iter().collect());
+        let renewal = renew_once(&world, id, Trigger::Sweep);
+        assert_eq!(world.asked.borrow().len(), usize::from(is_renewed), "{told} {look:?}");
+        match look {
+            Some(failure) if !is_renewed => check_failed(&renewal, failure),
+            _ => assert!(matches!(renewal, Renewal::Renewed(_))),
+        }
+    }
 }
 
 /// A channel whose resource is not told cannot be stopped before it speaks.

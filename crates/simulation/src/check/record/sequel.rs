@@ -11,6 +11,8 @@ use crate::subject::connection_number;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::check) enum Question {
+    /// Keeps the pending id, for the channel may have spoken.
+    Doubt,
     /// Gives the pending id up.
     Disown,
     /// Finds the channel stored after all, by a write.
@@ -31,6 +33,7 @@ pub(in crate::check) struct Sequel {
 impl Sequel {
     pub(super) fn asks(&mut self, connection: usize, transition: Transition) {
         let asked = match transition {
+            Transition::DoubtChannel => Some(Question::Doubt),
             Transition::DisownChannel => Some(Question::Disown),
             Transition::LookUpChannel => Some(Question::LookUp),
             Transition::ClaimRenewal | Transition::ReissueChannel => {
@@ -54,7 +57,8 @@ impl Sequel {
         let next = match (transition, met) {
             (ClaimRenewal | ReissueChannel, _) | (FailRenewal | DoubtChannel, None) => None,
             (CommitChannel | FailRenewal | DoubtChannel | DisownChannel | LookUpChannel, Some(true)) => None,
-            (CommitChannel, _) | (FailRenewal | DoubtChannel, Some(false)) | (DisownChannel, None) => {
+            (FailRenewal, Some(false)) => Some(Question::Doubt),
+            (CommitChannel, _) | (DoubtChannel, Some(false)) | (DisownChannel, None) => {
                 Some(Question::Disown)
             }
             (DisownChannel, Some(false)) | (LookUpChannel, None) => Some(Question::LookUp),
