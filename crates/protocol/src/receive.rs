@@ -15,9 +15,7 @@ use crate::ports::Ports;
 use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::{Beforehand, run};
-use crate::schedule::{
-    DATABASE_TIMEOUT, JUDGEMENTS, LONGEST_WAIT_OF_A_CHANGE, RECEIVE_TIMEOUT, TOKEN_MARGIN_OF_A_RUN,
-};
+use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, RECEIVE_TIMEOUT, TOKEN_MARGIN_OF_A_RUN, longest_wait};
 use crate::stop::{Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
@@ -92,7 +90,7 @@ pub async fn follow_up<P: Ports>(
 
 async fn run_for_change<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) {
     let now = ports.now();
-    let waits_long = row.sync_not_before > now + LONGEST_WAIT_OF_A_CHANGE;
+    let waits_long = row.sync_not_before > now + longest_wait(&row, now);
     if waits_long && row.is_live() && row.dead_consent().is_none() && row.sync_lease_until < now {
         let _ = ports.update(hasten_run(&row, now), DATABASE_TIMEOUT).await;
         return;

@@ -120,6 +120,9 @@ pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 pub const LATE_ECHO: TimeDelta = TimeDelta::minutes(2);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
+/// And than this by one that may be an echo of the attempt that failed, or an app that writes and then fails would be run
+/// every two minutes for ever.
+pub const LONGEST_WAIT_OF_AN_ECHO: TimeDelta = TimeDelta::minutes(15);
 
 /// Until when nobody tries again after a renewal that asked Google for a channel so many times.
 pub fn lease_after_watches(now: Timestamp, watches: i32) -> Timestamp {
@@ -161,6 +164,18 @@ pub fn asked_to_wait(refused: &Refused) -> TimeDelta {
 /// When to try a run again after `attempts` without success, the one just ended included.
 pub fn run_retry(now: Timestamp, attempts: i64, random: u128) -> Timestamp {
     now + with_jitter(doubled(RUN_BACKOFF, attempts).min(LONGEST_BACKOFF), random)
+}
+
+/// How long a change that is told at `now` waits for an owed run at most.
+pub fn longest_wait(row: &Connection, now: Timestamp) -> TimeDelta {
+    let delay = doubled(RUN_BACKOFF, row.sync_attempts).min(LONGEST_BACKOFF);
+    // When the attempt before failed, or up to the jitter earlier.
+    let failed_at = row.sync_not_before - delay;
+    if failed_at - LONGEST_JITTER <= now && now < failed_at + LATE_ECHO {
+        LONGEST_WAIT_OF_AN_ECHO
+    } else {
+        LONGEST_WAIT_OF_A_CHANGE
+    }
 }
 
 /// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,

@@ -309,7 +309,7 @@ pub(crate) fn hasten_run(row: &Connection, now: Timestamp) -> Update {
     Update::of(Transition::HastenRun, row.id)
         .when(Filter::Lt(Column::SyncLeaseUntil, now.into()))
         .when_eq(Column::SyncNotBefore, row.sync_not_before)
-        .set(Column::SyncNotBefore, now + schedule::LONGEST_WAIT_OF_A_CHANGE)
+        .set(Column::SyncNotBefore, now + schedule::longest_wait(row, now))
 }
 
 // Looks.

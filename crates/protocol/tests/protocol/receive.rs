@@ -378,6 +378,20 @@ fn a_change_brings_a_run_forward_that_waits_long_for_an_old_failure() {
 }
 
 #[test]
+fn what_may_be_the_echo_of_an_attempt_that_failed_waits_a_quarter_of_an_hour() {
+    // After twelve attempts a run waits 57 to 60 minutes.
+    for (failed_ago, wait) in [(-2, 15), (0, 15), (1, 15), (3, 2), (40, 2)] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let next = START + TimeDelta::minutes(57 - failed_ago);
+        world.table.write(id, [(Column::SyncNotBefore, next.into()), (Column::SyncAttempts, 12.into())]);
+        assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+        let actual = world.row(id).sync_not_before - START;
+        assert_eq!(actual, TimeDelta::minutes(wait), "{failed_ago} minutes after the failure");
+    }
+}
+
+#[test]
 fn whatever_a_notification_leads_to_google_reached_us() {
     for said in ["current", "pending", "former"] {
         let world = World::new();

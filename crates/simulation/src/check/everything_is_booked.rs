@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use protocol::connection::{ChannelId, Connection};
 use protocol::schedule::{
     DAILY, DATABASE_TIMEOUT, LEASE_AFTER_FAILURE, LEASE_AFTER_WATCH, LONGEST_BACKOFF,
-    LONGEST_WAIT_OF_A_CHANGE, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL, RENEWAL_BACKOFF,
-    RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
+    LONGEST_WAIT_OF_A_CHANGE, LONGEST_WAIT_OF_AN_ECHO, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL,
+    RENEWAL_BACKOFF, RENEWED_BEFORE_EXPIRY, RUN_BACKOFF,
 };
 use protocol::transition::Transition;
 
@@ -324,7 +324,8 @@ impl Entry<'_, '_> {
     fn hastens_a_run(&mut self) {
         let (before, after) = (self.before, self.after);
         let wait = instant(after.sync_not_before) - self.clock;
-        self.demand(wait == delta(LONGEST_WAIT_OF_A_CHANGE), "brings a run forward to another time");
+        let waits = [LONGEST_WAIT_OF_A_CHANGE, LONGEST_WAIT_OF_AN_ECHO].map(delta);
+        self.demand(waits.contains(&wait), "brings a run forward to another time");
         let is_sooner = after.sync_not_before < before.sync_not_before;
         self.demand(is_sooner || self.life.frozen, "puts a run off that it was to bring forward");
         self.demand(before.sync_attempts == after.sync_attempts, "changes the attempts that were counted");
