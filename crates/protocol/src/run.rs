@@ -331,6 +331,9 @@ impl<P: Ports> Holder<'_, P> {
             }
             Err(Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
         };
+        if self.row.look_error().is_some() && !self.is_look_booked {
+            let _ = self.update(transition::take_refusal_back(&self.row)).await;
+        }
         let is_unchanged = look.shows_no_change(self.row.seen().as_ref());
         let found = Found::new(&self.row, look);
         // An attempt that did not succeed may have left half a plan. And what was settled before, a look of any other
@@ -357,12 +360,10 @@ impl<P: Ports> Holder<'_, P> {
         is_settled: bool,
     ) -> Success {
         let usual = schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random());
-        let next_look = (found.is_some() && !self.is_look_booked).then(|| match self.row.look_error() {
-            // A look takes it back.
-            Some(_) => ended_at,
+        let next_look = (found.is_some() && !self.is_look_booked).then(|| {
             // What was settled before is run for at the next due look, which no further echo puts off.
-            None if is_settled && self.row.sync_streak > 0 => usual.min(self.row.sync_look_at),
-            None => usual,
+            let is_in_doubt = is_settled && self.row.sync_streak > 0;
+            if is_in_doubt { usual.min(self.row.sync_look_at) } else { usual }
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
         Success {

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a notification | [`confirm_pending`], [`confirm_current`], [`note_resource`], [`note_change`], [`note_orphan`], [`note_pending`] |
 //! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`settle_run`], [`await_consent`], [`hasten_run`] |
-//! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`], [`refuse_look`] |
+//! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`], [`refuse_look`], [`take_refusal_back`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
 //! | a consent | [`book_refusal`], [`store_token`] |
 
@@ -64,6 +64,7 @@ transitions! {
     Reconcile "reconcile",
     PostponeLook "postpone_look",
     RefuseLook "refuse_look",
+    TakeRefusalBack "take_refusal_back",
     ClaimRenewal "claim_renewal",
     ReissueChannel "reissue_channel",
     CommitChannel "commit_channel",
@@ -372,6 +373,12 @@ pub(crate) fn refuse_look(row: &Connection, refused: &Refused, look_at: Timestam
         .set(Column::SyncLookAt, look_at)
 }
 
+/// Google lets the calendar be read again, as a look before a run shows: what a look told of it is over. No row: a renewal
+/// was begun meanwhile, or something else is told.
+pub(crate) fn take_refusal_back(row: &Connection) -> Update {
+    Update::of(Transition::TakeRefusalBack, row.id).taking_back_look_error(row)
+}
+
 /// A run's lease, as it stands in the row that it was claimed of.
 #[derive(Clone, Copy)]
 pub(crate) struct Held {
@@ -556,10 +563,15 @@ pub(crate) struct Failed<'a> {
 
 impl Failed<'_> {
     fn tell(self, update: Update, source: &Source) -> Update {
-        update
+        let update = update
             .set(Column::WebhookLeaseUntil, self.lease_until)
             .set(Column::WebhookNotBefore, self.retry_at)
-            .refused(source, self.refused)
+            .refused(source, self.refused);
+        // Google asks not to be asked, whatever for.
+        match self.refused.retry_after {
+            Some(_) => update.set(Column::SyncLookAt, self.retry_at),
+            None => update,
+        }
     }
 }
 

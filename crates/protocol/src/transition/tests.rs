@@ -292,6 +292,10 @@ fn cases() -> Vec<Case> {
             of { WebhookAttempts 0 }
             unless { Id ANOTHER, RefreshToken "another consent", WebhookAttempts 1 }
             sets { WebhookError "google_api_disabled", WebhookErrorReason NULL, SyncLookAt at(900) }
+        |row| take_refusal_back(row),
+            of { WebhookAttempts 0, WebhookError "google_api_disabled" }
+            unless { Id ANOTHER, WebhookError "reconnect_required", WebhookAttempts 1 }
+            sets { WebhookError NULL, WebhookErrorReason NULL }
 
         |row| claim(row, Trigger::Setup),
             of { WebhookPendingId NULL }

@@ -343,16 +343,6 @@ fn what_a_renewal_told_is_not_taken_back_by_a_look() {
 }
 
 #[test]
-fn a_run_whose_look_is_let_in_again_brings_the_look_that_takes_the_refusal_back() {
-    let world = World::new();
-    let id = due(&world, [(Column::WebhookError, "calendar_not_found".into())]);
-    world.table.write(id, [(Column::SyncRequestId, world.request()), (Column::LastSyncAt, START.into())]);
-    let swept = sweep_once(&world);
-    assert_eq!((swept.synced, swept.looked, world.looks.borrow().len()), (1, 1, 2));
-    assert_eq!(world.row(id).webhook_error, None);
-}
-
-#[test]
 fn a_calendar_that_cannot_be_read_is_run_for_every_six_hours_whether_or_not_it_has_a_channel() {
     for without in [None, Some((Column::WebhookId, NULL))] {
         let world = World::new();

@@ -187,6 +187,20 @@ fn before_every_third_attempt_a_look_tells_a_consent_that_was_withdrawn() {
 }
 
 #[test]
+fn the_look_before_an_attempt_takes_back_what_a_look_was_refused_whatever_becomes_of_the_run() {
+    for answer in [Ok(()), Err(RunFailure::Answered(500))] {
+        let world = World::new();
+        let id = settled(&world);
+        let refused = (Column::WebhookError, "calendar_not_found".into());
+        world.table.write(id, [refused, (Column::SyncAttempts, 2.into())]);
+        world.run_answers.replace([answer].into());
+        run_once(&world, id, Beforehand::Nothing);
+        assert!(!world.looks.borrow().is_empty() && !world.runs.borrow().is_empty());
+        assert_eq!(world.row(id).webhook_error, None, "{answer:?}");
+    }
+}
+
+#[test]
 fn what_a_person_asks_for_is_run_whatever_a_look_shows() {
     let world = World::new();
     let id = settled(&world);

@@ -295,7 +295,8 @@ impl Matter {
             Transition::ClaimLook
             | Transition::NoteUnchanged
             | Transition::PostponeLook
-            | Transition::RefuseLook => Self::Look,
+            | Transition::RefuseLook
+            | Transition::TakeRefusalBack => Self::Look,
             Transition::ConfirmPending
             | Transition::ConfirmCurrent
             | Transition::NoteResource
