@@ -191,7 +191,7 @@ fn explain(code: &str) -> Explained {
         ),
         "push_not_supported" => (
             "Google sends no notifications for this calendar, as for holidays and other shared ones: it is looked at every \
-             15 minutes instead",
+             15 minutes instead, or run for every six hours where it is too large to be compared",
             None,
         ),
         "calendar_not_found" => (

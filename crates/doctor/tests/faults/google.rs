@@ -134,7 +134,8 @@ async fn a_calendar_without_push_is_told(world: &mut World) {
         "✓",
         "connections",
         "push_not_supported: 1 connection, Google sends no notifications for this calendar, as for holidays and other \
-         shared ones: it is looked at every 15 minutes instead (Google says pushNotSupportedForRequestedResource)",
+         shared ones: it is looked at every 15 minutes instead, or run for every six hours where it is too large to be \
+         compared (Google says pushNotSupportedForRequestedResource)",
     );
 }
 
