@@ -22,7 +22,7 @@ use crate::database::{self, Obstacle, parse_obstacles};
 use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, consents_lived, parse_health};
-use crate::looks;
+use crate::looks::{self, Looks};
 use crate::owed_runs;
 use crate::project::{self, Access};
 use crate::recalculation;
@@ -154,6 +154,7 @@ fn members(variables: &Variables, machine: &dyn Machine, health: &Health) -> Mem
         "calendar_connections?select=id&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
          &refresh_token=is.null&access_token=not.is.null&webhook_error=is.null&order=id&limit=1000",
     ));
+    members.looks = Looks::read(health, rows);
     members
 }
 
@@ -404,7 +405,8 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
     checks.extend(recalculation::judge(variables.home(), health, members));
     let schedule = schedule::judge(&shown(&variables.configuration.supabase_url), health);
     let owed = owed_runs::judge(health, schedule.is_wrong());
-    let looks = looks::judge(health, schedule.is_wrong());
-    checks.extend([schedule, owed, looks]);
+    let looks = looks::judge(health, &members.looks, schedule.is_wrong());
+    checks.extend([schedule, owed]);
+    checks.extend(looks);
     checks.extend(connections::judge(health, members));
 }

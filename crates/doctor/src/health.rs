@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::check::Affected;
+use crate::looks::Looks;
 
 /// How many connections of a kind are named.
 pub const NAMED: usize = 20;
@@ -131,6 +132,7 @@ pub struct Members {
     pub consents_lived: Vec<TimeDelta>,
     /// Live ones whose access token nothing can renew.
     pub without_refresh_token: Vec<Uuid>,
+    pub looks: Looks,
 }
 
 impl Members {

@@ -1,50 +1,185 @@
-//! Whether calendars are looked at in time, though Google is silent.
+//! Whether calendars are looked at in time, though Google is silent, and whether looks find what Google should have told.
 
+use adapters::timestamp::{format_timestamp, parse_timestamp};
+use chrono::{DateTime, TimeDelta, Utc};
 use protocol::schedule::{LOOKS_PER_SWEEP, MOST_PARTS};
+use serde_json::Value as Json;
+use uuid::Uuid;
 
-use crate::check::{Check, Id, count};
-use crate::health::Health;
+use crate::check::{Affected, Check, Id, count};
+use crate::health::{Health, NAMED, duration};
 
 /// So many sweeps' looks may wait: with one sweep a minute, none waits longer than that many minutes.
 const SWEEPS: u64 = 10;
+/// A calendar that has been due for longer when a sweep ends was passed over by it, however seldom sweeps are made.
+const LONG: TimeDelta = TimeDelta::minutes(30);
+/// Google does not guarantee notifications: fewer missing ones within a day are no fault, nor is a smaller share of the
+/// looks.
+const MISSED: u64 = 3;
+const LOOKS_PER_MISSED: u64 = 20;
 
-pub fn judge(health: &Health, schedule_is_wrong: bool) -> Check {
-    let id = Id::Looks;
-    let due = count(health.due_looks, "calendar");
-    if health.due_looks <= SWEEPS * LOOKS_PER_SWEEP as u64 {
-        let line = if health.due_looks == 0 { "none due".to_owned() } else { format!("{due} due") };
-        return Check::ok(id, line);
+/// What the rows tell of looks.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    /// The calendars that have been due for longest, and since when; the oldest first.
+    pub due: Vec<(Uuid, DateTime<Utc>)>,
+    /// How many looks sweeps made within 24 hours, of the newest thousand sweeps that made any.
+    pub made: u64,
+    /// How many of these looks found a change for which Google sent no notification.
+    pub missed: u64,
+}
+
+impl Looks {
+    /// `rows` reads from the Data API.
+    pub fn read(health: &Health, rows: impl Fn(&str) -> Json) -> Self {
+        let now = format_timestamp(health.checked_at);
+        let yesterday = format_timestamp(health.checked_at - TimeDelta::hours(24));
+        // As calendar_webhook_backlog counts them.
+        let due = rows(&format!(
+            "calendar_connections?select=id,sync_look_at&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
+             &sync_request_id=is.null&webhook_error=isdistinct.reconnect_required\
+             &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy\
+             &sync_look_at=lte.{now}&webhook_not_before=gt.{now}&webhook_lease_until=lt.{now}\
+             &order=sync_look_at&limit={NAMED}"
+        ));
+        let due = due.as_array().into_iter().flatten().filter_map(|row| {
+            let text = |name: &str| row.get(name)?.as_str();
+            Some((text("id")?.parse().ok()?, parse_timestamp(text("sync_look_at")?)?))
+        });
+        let sweeps = rows(&format!(
+            "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
+             &order=finished_at.desc&limit=1000"
+        ));
+        let sum = |name: &str| {
+            sweeps.as_array().into_iter().flatten().filter_map(|sweep| sweep.get(name)?.as_u64()).sum()
+        };
+        Self { due: due.collect(), made: sum("looked"), missed: sum("missed") }
     }
-    let next = if schedule_is_wrong {
-        "put the schedule right first: sweeps look at calendars".to_owned()
+}
+
+pub fn judge(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Vec<Check> {
+    let oldest =
+        looks.due.first().map(|(_, since)| format!(", the oldest for {}", duration(health.since(*since))));
+    let due = format!("{} due for a look{}", count(health.due_looks, "calendar"), oldest.unwrap_or_default());
+    let wrong: Vec<Check> =
+        overdue(health, looks, &due, schedule_is_wrong).into_iter().chain(missed(looks)).collect();
+    if !wrong.is_empty() {
+        return wrong;
+    }
+    vec![Check::ok(Id::Looks, if health.due_looks == 0 { "none due".to_owned() } else { due })]
+}
+
+fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -> Option<Check> {
+    let last_sweep = health.last_sweep.as_ref().filter(|_| !schedule_is_wrong);
+    let swept_at = last_sweep.map_or(health.checked_at, |sweep| sweep.finished_at);
+    let is_late = looks.due.first().is_some_and(|(_, since)| swept_at.signed_duration_since(since) > LONG);
+    if !is_late && health.due_looks <= SWEEPS * LOOKS_PER_SWEEP as u64 {
+        return None;
+    }
+    let (why, next) = if schedule_is_wrong {
+        (": the sweeps do not keep up", "put the schedule right first: sweeps look at calendars".to_owned())
+    } else if health.due_looks > LOOKS_PER_SWEEP as u64 {
+        (
+            ": the sweeps do not keep up",
+            format!(
+                "a sweep looks at {LOOKS_PER_SWEEP} calendars: let more sweeps run at once, with a greater `parallel` (at \
+                 most {MOST_PARTS}) in schedule_calendar_webhook_refresh, or look less often, by CALENDAR_LOOK_HOURS"
+            ),
+        )
     } else {
-        format!(
-            "a sweep looks at {LOOKS_PER_SWEEP} calendars: let more sweeps run at once, with a greater `parallel` (at \
-             most {MOST_PARTS}) in schedule_calendar_webhook_refresh, or look less often, by CALENDAR_LOOK_HOURS"
+        (
+            ", though sweeps are made",
+            "the row may refuse its update, as by a trigger of yours (the one that has been due for longest is named \
+             first): in the log of refresh-calendar-webhook, `call_failed` with the transition `claim_look` says why"
+                .to_owned(),
         )
     };
-    Check::wrong(id, "looks_overdue", format!("{due} due for a look: the sweeps do not keep up"), next)
+    let ids = looks.due.iter().map(|(id, _)| *id).collect();
+    let check = Check::wrong(Id::Looks, "looks_overdue", format!("{due}{why}"), next);
+    Some(check.about(Affected { count: health.due_looks, ids }))
+}
+
+fn missed(looks: &Looks) -> Option<Check> {
+    let Looks { made, missed, .. } = looks;
+    (*missed >= MISSED && missed * LOOKS_PER_MISSED >= *made).then(|| {
+        Check::wrong(
+            Id::Looks,
+            "notifications_missed",
+            format!("{missed} of {made} looks within 24 hours found a change for which Google sent no notification"),
+            "see in the log of google-calendar-webhook whether each notification is answered with 200 (`request`), and \
+             whether a proxy or firewall before CALENDAR_WEBHOOK_URL lets a POST with an empty body through. \
+             `notification_missed` in the log of refresh-calendar-webhook names connection and channel",
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::health::healthy;
+    use crate::health::{Sweep, healthy};
+
+    /// Judges that many due calendars, the oldest for so long, after a sweep so long ago (in minutes).
+    fn due(number: u64, oldest: i64, swept: i64, schedule_is_wrong: bool) -> Check {
+        let mut health = Health { due_looks: number, ..healthy() };
+        let ago = |minutes| health.checked_at - TimeDelta::minutes(minutes);
+        let looks = Looks { due: vec![(Uuid::nil(), ago(oldest))], ..Looks::default() };
+        health.last_sweep = Some(Sweep { finished_at: ago(swept), remaining: 0 });
+        judge(&health, &looks, schedule_is_wrong).remove(0)
+    }
 
     #[test]
-    fn looks_may_wait_for_some_sweeps_but_not_for_many() {
-        for (due, schedule_is_wrong, next) in [
-            (0, true, None),
-            (500, true, None),
-            (501, true, Some("the schedule")),
-            (501, false, Some("parallel")),
+    fn looks_may_wait_for_some_sweeps_but_not_for_many_nor_for_long() {
+        for (number, oldest, swept, schedule_is_wrong, line, next) in [
+            (500, 30, 0, true, "500 calendars due for a look, the oldest for 30 min", None),
+            (1, 31, 0, false, "the oldest for 31 min, though sweeps are made", Some("claim_look")),
+            (50, 1800, 0, false, "the oldest for 1 d 6 h, though sweeps are made", Some("claim_look")),
+            (51, 31, 0, false, "the oldest for 31 min: the sweeps do not keep up", Some("`parallel`")),
+            (1, 31, 0, true, "the oldest for 31 min: the sweeps do not keep up", Some("the schedule")),
+            // A sweep an hour finds calendars that are due for as long.
+            (1, 59, 29, false, "1 calendar due for a look, the oldest for 59 min", None),
+            (1, 60, 29, false, "the oldest for 1 h, though sweeps are made", Some("claim_look")),
+            (1, 31, 31, true, "the oldest for 31 min: the sweeps do not keep up", Some("the schedule")),
+            (501, 1, 0, true, "501 calendars due for a look, the oldest for 1 min: ", Some("the schedule")),
+            (501, 1, 0, false, "501 calendars due for a look, the oldest for 1 min: ", Some("parallel")),
         ] {
-            let health = Health { due_looks: due, ..healthy() };
-            let check = judge(&health, schedule_is_wrong);
+            let check = due(number, oldest, swept, schedule_is_wrong);
+            assert!(check.line.contains(line), "{check:?}");
             match next {
-                None => assert_eq!(check.next, None, "{due}"),
-                Some(says) => assert!(check.next.unwrap().contains(says), "{due}"),
+                None => assert_eq!((check.next, check.line.as_str()), (None, line)),
+                Some(says) => assert!(check.next.as_ref().unwrap().contains(says), "{check:?}"),
             }
         }
+        let affected = due(2, 31, 0, false).affected.unwrap();
+        assert_eq!(affected, Affected { count: 2, ids: vec![Uuid::nil()] });
+    }
+
+    #[test]
+    fn notifications_may_be_missed_but_not_often() {
+        for (missed, made, is_wrong) in
+            [(0, 0, false), (2, 2, false), (3, 3, true), (3, 60, true), (3, 61, false), (10, 199, true)]
+        {
+            let checks = judge(&healthy(), &Looks { made, missed, ..Looks::default() }, false);
+            assert_eq!(
+                checks[0].code.as_deref() == Some("notifications_missed"),
+                is_wrong,
+                "{missed} {made}"
+            );
+            assert!(is_wrong || checks == [Check::ok(Id::Looks, "none due")], "{checks:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_summed_up_and_others_left_out() {
+        let due = json!([{ "id": Uuid::nil(), "sync_look_at": "2026-11-22T11:00:00+00:00" }, { "id": "?" }]);
+        let sweeps = json!([{ "looked": 40, "missed": 2 }, { "looked": 2, "missed": 1 }, { "looked": null }]);
+        let rows = |path: &str| {
+            if path.starts_with("calendar_webhook_sweeps") { sweeps.clone() } else { due.clone() }
+        };
+        let looks = Looks::read(&healthy(), rows);
+        assert_eq!((looks.made, looks.missed), (42, 3));
+        assert_eq!(looks.due, [(Uuid::nil(), healthy().checked_at - TimeDelta::hours(1))]);
+        assert_eq!(Looks::read(&healthy(), |_| Json::Null).due, []);
     }
 }

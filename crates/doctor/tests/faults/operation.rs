@@ -13,6 +13,8 @@ cases! {
     a_missing_schedule_is_told,
     a_job_that_fails_is_told_by_what_its_answers_say,
     runs_that_are_owed_for_long_are_told,
+    looks_that_are_due_for_long_are_told,
+    notifications_that_are_often_missed_are_told,
     channels_that_are_not_well_are_told,
     of_many_connections_the_first_twenty_are_named,
 }
@@ -162,6 +164,33 @@ async fn runs_that_are_owed_for_long_are_told(world: &mut World) {
     world.sql("alter table calendar_connections enable trigger user").await;
     let line = "1 run owed, the oldest for 1 h 30 min";
     world.examine().await.finds(&[("owed-runs", "runs_overdue", line)]);
+}
+
+async fn looks_that_are_due_for_long_are_told(world: &mut World) {
+    let (passed_over, paused) = (world.open().await, world.open().await);
+    world.set(&paused, "sync_enabled = false, sync_look_at = now() - interval '9 days'").await;
+    world.set(&passed_over, "sync_look_at = now() - interval '5 minutes'").await;
+    let report = world.examine().await;
+    report.is_all_well();
+    report.says("✓", "looks", "1 calendar due for a look, the oldest for 5 min");
+
+    world.set(&passed_over, "sync_look_at = now() - interval '30 hours'").await;
+    let report = world.examine().await;
+    let line = "1 calendar due for a look, the oldest for 1 d 6 h, though sweeps are made";
+    report.finds(&[("looks", "looks_overdue", line)]);
+    assert_eq!(report.check("looks")["connections"]["ids"], json!([passed_over.id]));
+}
+
+async fn notifications_that_are_often_missed_are_told(world: &mut World) {
+    world.open().await;
+    world.sql("update calendar_webhook_sweeps set looked = 7, missed = 2").await;
+    world.examine().await.is_all_well();
+    world.swept("now() - interval '25 hours'").await;
+    world.swept("now() - interval '23 hours'").await;
+    world.sql("update calendar_webhook_sweeps set looked = 5, missed = 1 where looked = 0").await;
+    world.swept("now()").await;
+    let line = "3 of 12 looks within 24 hours found a change for which Google sent no notification";
+    world.examine().await.finds(&[("looks", "notifications_missed", line)]);
 }
 
 async fn channels_that_are_not_well_are_told(world: &mut World) {
