@@ -1,7 +1,7 @@
 //! What happens day by day: runs, sweeps, channels.
 
 use serde_json::json;
-use system_tests::{Connection, SETUP};
+use system_tests::{Caller, Connection, REFRESH, SETUP};
 
 use crate::case::cases;
 use crate::world::{GREETED, World};
@@ -175,10 +175,22 @@ async fn looks_that_are_due_for_long_are_told(world: &mut World) {
     report.says("✓", "looks", "1 calendar due for a look, the oldest for 5 min");
 
     world.set(&passed_over, "sync_look_at = now() - interval '30 hours'").await;
+    let refuse = "create function refuse() returns trigger language plpgsql as
+                    $$begin raise exception 'no seat'; end$$";
+    world.sql(refuse).await;
+    let trigger = "create trigger seats before update of sync_look_at on calendar_connections
+                     for each row execute function refuse()";
+    world.sql(trigger).await;
+    assert_eq!(world.call(REFRESH, Caller::Service, json!({})).await.unwrap().status, 200);
+    world.wait(&paused, "webhook_id is null and (select count(*) from calendar_webhook_sweeps) = 2").await;
     let report = world.examine().await;
+    world.sql("drop function refuse cascade").await;
     let line = "1 calendar due for a look, the oldest for 1 d 6 h, though sweeps are made";
     report.finds(&[("looks", "looks_overdue", line)]);
     assert_eq!(report.check("looks")["connections"]["ids"], json!([passed_over.id]));
+    // Where the next step sends the reader.
+    let log = world.stack.function_log(REFRESH);
+    assert!(log.lines().any(|line| line.contains("call_failed") && line.contains("claim_look")), "{log}");
 }
 
 async fn notifications_that_are_often_missed_are_told(world: &mut World) {
