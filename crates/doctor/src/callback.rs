@@ -7,8 +7,8 @@ use url::{Host, Url};
 
 use crate::check::{Check, Id, count};
 use crate::functions::Probe;
-use crate::home::Home;
-use crate::variables::{is_loopback, shown};
+use crate::home::{Home, is_loopback};
+use crate::variables::shown;
 
 /// What was seen of the callback.
 pub struct Callback<'a> {

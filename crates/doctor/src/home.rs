@@ -2,8 +2,6 @@
 
 use url::{Host, Url};
 
-use crate::variables::is_loopback;
-
 /// The port of `supabase start`, and of scripts/dev, which are neither of the two.
 const CLI_PORT: u16 = 54321;
 
@@ -88,6 +86,16 @@ impl Home {
     }
 }
 
+/// Whether an address leads to this machine only.
+pub fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
 /// That a next step names nothing that a self-hosted project lacks.
 #[cfg(test)]
 #[track_caller]
@@ -148,6 +156,20 @@ mod tests {
             remedies(Home::Either).iter().zip(remedies(Home::Hosted)).zip(remedies(Home::SelfHosted))
         {
             assert_eq!(*either, format!("{hosted} (self-hosted: {own})"));
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (url, expected) in [
+            ("http://127.0.0.1:54321", true),
+            ("http://[::1]/", true),
+            ("http://localhost:1", true),
+            ("http://localhost.example.com", false),
+            ("https://10.0.0.1", false),
+            (HOSTED, false),
+        ] {
+            assert_eq!(is_loopback(url), expected, "{url}");
         }
     }
 }

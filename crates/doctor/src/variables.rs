@@ -1,7 +1,6 @@
 //! The variables that the functions are deployed with, as this machine has them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use adapters::address;
 use adapters::configuration::{Configuration, Environment, Misconfigured, VARIABLES};
@@ -9,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
-use url::{Host, Url};
+use url::Url;
 
 use crate::check::{Check, Id};
 use crate::home::Home;
@@ -122,16 +121,6 @@ pub fn secrets(variables: &BTreeMap<String, String>) -> Vec<String> {
         secrets.extend(keys.filter_map(|(_, key)| key.as_str()).map(str::to_owned));
     }
     secrets
-}
-
-/// Whether an address leads to this machine only.
-pub fn is_loopback(url: &str) -> bool {
-    match Url::parse(url).ok().as_ref().and_then(Url::host) {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
 }
 
 /// An address without what may be secret in it.
@@ -374,19 +363,5 @@ mod tests {
             "https://host.example/path"
         );
         assert_eq!(shown("secret"), "(not an address)");
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (url, expected) in [
-            ("http://127.0.0.1:54321", true),
-            ("http://[::1]/", true),
-            ("http://localhost:1", true),
-            ("http://localhost.example.com", false),
-            ("https://10.0.0.1", false),
-            (URL, false),
-        ] {
-            assert_eq!(is_loopback(url), expected, "{url}");
-        }
     }
 }
