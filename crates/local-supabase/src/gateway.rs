@@ -2,35 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{self, AUTHORIZATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
 use chrono::Utc;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::caller::{Caller, Refusal, bearer, identify};
 use crate::edge_function::Address;
+use crate::forward::{FUNCTION_TIMEOUT, Forward, RESTART_PATIENCE, function_name, header, refuse};
 use crate::keys::{ApiKeys, Role};
 use crate::self_hosted::{self, Main};
 use crate::users::Users;
-
-/// How long a request waits for a function that is being restarted; hosted workers start on demand.
-pub(crate) const RESTART_PATIENCE: Duration = Duration::from_secs(10);
-/// When Supabase's gateway gives up on a function, hosted and self-hosted.
-pub(crate) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Bytes of an answer of Auth that is looked into.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -74,13 +66,7 @@ pub(crate) struct Routes {
 }
 
 pub(crate) fn router(routes: Routes, fronts: Vec<(String, Front)>) -> Router {
-    let mut connector = HttpConnector::new();
-    // Nagle's algorithm would hold a request's body back until its head is acknowledged, for 40 ms.
-    connector.set_nodelay(true);
-    // Less than the 5 s after which node, and so lite, closes a connection that a request may just be sent on.
-    let client =
-        Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build(connector);
-    let gateway = Arc::new(Gateway { routes, client });
+    let gateway = Arc::new(Gateway { routes, forward: Forward::new() });
     let fronts = fronts.into_iter().map(|(name, front)| {
         let gateway = gateway.clone();
         let function = any(async move |request| gateway.function(request).await);
@@ -108,9 +94,9 @@ pub(crate) fn router(routes: Routes, fronts: Vec<(String, Front)>) -> Router {
         .with_state(gateway)
 }
 
-pub(crate) struct Gateway {
+struct Gateway {
     routes: Routes,
-    client: Client<HttpConnector, Body>,
+    forward: Forward,
 }
 
 async fn rest(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -145,15 +131,10 @@ async fn with_user_kept(users: &Users, answer: Response) -> Response {
     }
 }
 
-pub(crate) fn function_name(request: &Request) -> &str {
-    let path = request.uri().path().strip_prefix("/functions/v1/").unwrap_or_default();
-    path.split('/').next().unwrap_or_default()
-}
-
 impl Gateway {
     async fn function(&self, request: Request) -> Response {
         if let Some(main) = &self.routes.main {
-            return self.through_kong(main, request).await;
+            return main.through_kong(&self.forward, request).await;
         }
         let (mut address, verify_jwt) = match self.routes.functions.get(function_name(&request)) {
             None => return refuse(StatusCode::NOT_FOUND, "Requested function was not found"),
@@ -178,9 +159,11 @@ impl Gateway {
         };
         let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
         let query = request.uri().query().map(str::to_owned);
-        timeout(FUNCTION_TIMEOUT, self.forward(port, &path, query.as_deref(), request)).await.unwrap_or_else(
-            |_| refuse(StatusCode::GATEWAY_TIMEOUT, "Request idle timeout limit (150s) reached"),
-        )
+        timeout(FUNCTION_TIMEOUT, self.forward.to(port, &path, query.as_deref(), request))
+            .await
+            .unwrap_or_else(|_| {
+                refuse(StatusCode::GATEWAY_TIMEOUT, "Request idle timeout limit (150s) reached")
+            })
     }
 
     async fn data_api(&self, upstream: Upstream, prefix: &str, request: Request) -> Response {
@@ -231,7 +214,7 @@ impl Gateway {
                 parts.uri.path().strip_prefix(prefix).unwrap_or_default().to_owned()
             }
         };
-        self.forward(port, &path, query.as_deref(), Request::from_parts(parts, body)).await
+        self.forward.to(port, &path, query.as_deref(), Request::from_parts(parts, body)).await
     }
 
     /// Replaces the caller's credentials by those that the upstream understands, and returns its port.
@@ -259,59 +242,6 @@ impl Gateway {
             }
         }
     }
-
-    pub(crate) async fn forward(
-        &self,
-        port: u16,
-        path: &str,
-        query: Option<&str>,
-        request: Request,
-    ) -> Response {
-        let (mut parts, body) = request.into_parts();
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        match format!("http://127.0.0.1:{port}{path}{query}").parse::<Uri>() {
-            Ok(uri) => parts.uri = uri,
-            Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-        }
-        remove_hop_by_hop(&mut parts.headers);
-        if let Some(host) = parts.headers.remove(header::HOST) {
-            parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);
-        }
-        parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
-        parts.extensions.clear();
-        parts.version = axum::http::Version::HTTP_11;
-        match self.client.request(Request::from_parts(parts, body)).await {
-            Ok(response) => {
-                let (mut parts, body) = response.into_parts();
-                remove_hop_by_hop(&mut parts.headers);
-                Response::from_parts(parts, Body::new(body))
-            }
-            Err(error) if error.is_connect() => {
-                refuse(StatusCode::SERVICE_UNAVAILABLE, "the upstream server is not running")
-            }
-            Err(_) => refuse(StatusCode::BAD_GATEWAY, "the upstream server did not answer"),
-        }
-    }
-}
-
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Headers that concern one connection only.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::TE,
-        header::TRAILER,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        HeaderName::from_static("keep-alive"),
-    ] {
-        headers.remove(name);
-    }
 }
 
 /// The key in a query, and the rest of it: PostgREST would take the key for a filter on a column.
@@ -321,11 +251,6 @@ fn without_apikey(query: Option<&str>) -> (Option<String>, Option<String>) {
         query.split('&').partition(|parameter| parameter.starts_with("apikey="));
     let key = keys.first().and_then(|parameter| parameter.strip_prefix("apikey="));
     (key.map(str::to_owned), (!rest.is_empty()).then(|| rest.join("&")))
-}
-
-pub(crate) fn refuse(status: StatusCode, message: &str) -> Response {
-    let any_origin = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
-    (status, any_origin, Json(json!({ "message": message }))).into_response()
 }
 
 #[cfg(test)]

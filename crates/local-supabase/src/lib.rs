@@ -14,6 +14,7 @@ mod caller;
 mod cron;
 mod edge_function;
 pub mod extensions;
+mod forward;
 mod gateway;
 mod imports;
 mod keys;

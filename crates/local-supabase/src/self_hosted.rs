@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::edge_function::{Address, EdgeFunction, Runtime, Source};
-use crate::gateway::{FUNCTION_TIMEOUT, Gateway, RESTART_PATIENCE, function_name, header, refuse};
+use crate::forward::{FUNCTION_TIMEOUT, Forward, RESTART_PATIENCE, function_name, header, refuse};
 use crate::keys::ApiKeys;
 use crate::output::Output;
 
@@ -86,6 +86,45 @@ impl Main {
         self.living.lock().await.shutdown().await;
     }
 
+    /// Kong's route of the functions: no key is asked for, and the router gets the path without `/functions/v1`.
+    pub(crate) async fn through_kong(&self, forward: &Forward, request: Request) -> Response {
+        if let Some(preflight) = kongs_preflight(&request) {
+            return preflight;
+        }
+        let mut answer = timeout(FUNCTION_TIMEOUT, self.routed(forward, request))
+            .await
+            .unwrap_or_else(|_| refuse(StatusCode::GATEWAY_TIMEOUT, "The upstream server is timing out"));
+        let any = HeaderValue::from_static("*");
+        answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+        answer
+    }
+
+    async fn routed(&self, forward: &Forward, request: Request) -> Response {
+        if let Some((code, message)) = self.refusal(&request) {
+            let told = json!({ "code": code, "message": message, "msg": message });
+            return (StatusCode::UNAUTHORIZED, [("sb-error-code", code)], Json(told)).into_response();
+        }
+        let name = function_name(&request).to_owned();
+        if name.is_empty() {
+            return told(StatusCode::BAD_REQUEST, "missing function name in request");
+        }
+        let failed = |what: &str| told(StatusCode::INTERNAL_SERVER_ERROR, what);
+        let boot = "InvalidWorkerCreation: worker boot error: failed to bootstrap runtime";
+        let mut worker = match self.worker(&name).await {
+            Ok(Some(worker)) => worker,
+            Ok(None) => return failed(&format!("{boot}: could not find an appropriate entrypoint")),
+            Err(error) => return failed(&format!("{boot}: {error:#}")),
+        };
+        let killed = || failed("WorkerRequestCancelled: request has been cancelled by supervisor");
+        let Some(port) = worker.address.port(RESTART_PATIENCE).await else { return killed() };
+        let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
+        let query = request.uri().query().map(str::to_owned);
+        tokio::select! {
+            answer = forward.to(port, &path, query.as_deref(), request) => answer,
+            _ = worker.life.changed() => killed(),
+        }
+    }
+
     fn refusal(&self, request: &Request) -> Option<(&'static str, &'static str)> {
         if !self.settings.verify_jwt || request.method() == Method::OPTIONS {
             return None;
@@ -121,47 +160,6 @@ impl Main {
             process.stop().await;
         });
         Ok(Some(worker))
-    }
-}
-
-impl Gateway {
-    /// Kong's route of the functions: no key is asked for, and the router gets the path without `/functions/v1`.
-    pub(crate) async fn through_kong(&self, main: &Main, request: Request) -> Response {
-        if let Some(preflight) = kongs_preflight(&request) {
-            return preflight;
-        }
-        let mut answer = timeout(FUNCTION_TIMEOUT, self.routed(main, request))
-            .await
-            .unwrap_or_else(|_| refuse(StatusCode::GATEWAY_TIMEOUT, "The upstream server is timing out"));
-        let any = HeaderValue::from_static("*");
-        answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
-        answer
-    }
-
-    async fn routed(&self, main: &Main, request: Request) -> Response {
-        if let Some((code, message)) = main.refusal(&request) {
-            let told = json!({ "code": code, "message": message, "msg": message });
-            return (StatusCode::UNAUTHORIZED, [("sb-error-code", code)], Json(told)).into_response();
-        }
-        let name = function_name(&request).to_owned();
-        if name.is_empty() {
-            return told(StatusCode::BAD_REQUEST, "missing function name in request");
-        }
-        let failed = |what: &str| told(StatusCode::INTERNAL_SERVER_ERROR, what);
-        let boot = "InvalidWorkerCreation: worker boot error: failed to bootstrap runtime";
-        let mut worker = match main.worker(&name).await {
-            Ok(Some(worker)) => worker,
-            Ok(None) => return failed(&format!("{boot}: could not find an appropriate entrypoint")),
-            Err(error) => return failed(&format!("{boot}: {error:#}")),
-        };
-        let killed = || failed("WorkerRequestCancelled: request has been cancelled by supervisor");
-        let Some(port) = worker.address.port(RESTART_PATIENCE).await else { return killed() };
-        let path = request.uri().path().strip_prefix("/functions/v1").unwrap_or_default().to_owned();
-        let query = request.uri().query().map(str::to_owned);
-        tokio::select! {
-            answer = self.forward(port, &path, query.as_deref(), request) => answer,
-            _ = worker.life.changed() => killed(),
-        }
     }
 }
 
