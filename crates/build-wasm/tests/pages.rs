@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use checkout::repository;
+
 const PAGES: [&str; 5] =
     ["README.md", "supabase/README.md", "scripts/README.md", "crates/element/README.md", "crates/README.md"];
 const MOST_LINES_OF_THE_FIRST: usize = 170;
@@ -19,7 +21,7 @@ fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { root().join(page) } else { directory(page).join(file) };
+            let target = if file.is_empty() { repository().join(page) } else { directory(page).join(file) };
             assert!(target.exists(), "{page}: {link}");
             assert!(
                 anchor.is_empty() || anchors(&target).iter().any(|known| known == anchor),
@@ -41,7 +43,7 @@ fn every_script_that_is_named_is_there() {
             let name = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
             let path = after.split(|letter: char| !name(letter)).next().unwrap().trim_end_matches('.');
             let is_installed = path.starts_with("scripts/node_modules/");
-            assert!(is_installed || root().join(path).exists(), "{page}: {path}");
+            assert!(is_installed || repository().join(path).exists(), "{page}: {path}");
         }
     }
 }
@@ -64,13 +66,9 @@ fn anchors(page: &Path) -> Vec<String> {
 }
 
 fn read(page: &str) -> String {
-    fs::read_to_string(root().join(page)).unwrap()
+    fs::read_to_string(repository().join(page)).unwrap()
 }
 
 fn directory(page: &str) -> PathBuf {
-    root().join(page).parent().unwrap().to_owned()
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    repository().join(page).parent().unwrap().to_owned()
 }
