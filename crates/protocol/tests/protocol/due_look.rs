@@ -1,6 +1,6 @@
 //! Looks that are due: silence is not trusted.
 
-use crate::world::{Fate, START, World, channel, finish};
+use crate::world::{Fate, START, World, channel, finish, rotated_token};
 use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{Connection, ConnectionId};
@@ -513,4 +513,13 @@ fn a_look_that_begins_anew_does_not_tell_that_a_notification_was_missed() {
     due(&world, [(Column::SyncSeen, (&seen).into())]);
     let swept = sweep_once(&world);
     assert_eq!((swept.missed, swept.synced), (0, 1));
+}
+
+#[test]
+fn a_look_for_which_the_refresh_token_rotated_counts() {
+    let world = World::new();
+    let id = due(&world, [(Column::ExpiresAt, START.into())]);
+    world.token_answers.replace([Ok(rotated_token())].into());
+    assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
+    assert_eq!(world.row(id).last_sync_at, Some(START));
 }

@@ -133,3 +133,13 @@ fn an_access_token_of_before_is_renewed_but_not_kept() {
         assert_eq!(world.updates.get(), 0);
     }
 }
+
+#[test]
+fn a_channel_that_could_not_be_stopped_is_remembered_though_the_next_one_was() {
+    let world = World::new();
+    world.farewells.replace(vec![farewell()]);
+    let unavailable = Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into()));
+    world.stop_answers.replace([unavailable, Ok(())].into());
+    sweep_once(&world);
+    assert_eq!((world.stopped.borrow().len(), world.farewells.borrow().len()), (1, 1));
+}

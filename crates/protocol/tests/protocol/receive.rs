@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use crate::world::{Fate, RESOURCE, START, World, channel, finish};
+use crate::world::{Fate, RESOURCE, START, World, channel, finish, rotated_token};
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -400,4 +400,15 @@ fn whatever_a_notification_leads_to_google_reached_us() {
         deliver(&world, &notification(id, said, 2));
         assert_eq!(world.table.value(id, Column::WebhookNotifiedAt), START.into(), "{said}");
     }
+}
+
+#[test]
+fn a_refusal_of_a_stop_is_told_of_the_consent_whose_refresh_token_rotated_for_it() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let unauthorized = || Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
+    world.stop_answers.replace([unauthorized(), unauthorized()].into());
+    world.token_answers.replace([Ok(rotated_token())].into());
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    assert_eq!(world.row(id).webhook_error.as_deref(), Some("reconnect_required"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Fate, RESOURCE, World, channel, finish};
+use crate::world::{Fate, RESOURCE, World, channel, finish, rotated_token};
 use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId, TokenHash};
@@ -417,21 +417,14 @@ fn a_rotated_refresh_token_is_stored_without_starting_over() {
     let world = World::new();
     let id = world.connect(1, []);
     world.table.write(id, [(Column::ExpiresAt, crate::world::START.into())]);
-    world.token_answers.replace(
-        [Ok(protocol::grant::RenewedToken {
-            access_token: protocol::connection::AccessToken::new("a"),
-            expires_in: std::time::Duration::from_secs(3600),
-            refresh_token: Some(protocol::connection::RefreshToken::new("rotated token")),
-        })]
-        .into(),
-    );
+    world.token_answers.replace([Ok(rotated_token())].into());
     world.during_watch.replace(Some(Box::new(move |world| {
         let row = world.row(id);
         assert_eq!(row.webhook_attempts, 1, "what the claim booked stands, for it is the same consent");
         assert!(row.webhook_not_before > world.now.get());
     })));
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
-    assert_eq!(world.table.value(id, Column::RefreshToken), Value::Secret("rotated token".to_owned()));
+    assert_eq!(world.table.value(id, Column::RefreshToken), Value::Secret("rotated".to_owned()));
     assert!(world.row(id).webhook_id.is_some());
 }
 
@@ -732,4 +725,23 @@ fn google_is_asked_for_twelve_channels_a_minute_at_most() {
         let asked = world.asked.borrow().len();
         assert!((18..=24 + 3).contains(&asked), "{asked} in two minutes");
     }
+}
+
+#[test]
+fn a_channel_whose_commit_takes_effect_after_it_was_given_up_is_not_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("old"));
+    world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
+    // The claim is the first update, the commit the second; it arrives behind the third.
+    world.fate.set(Some((2, Fate::Lost)));
+    let commit = move |world: &World| {
+        if let Some(pending) = world.row(id).webhook_pending_id {
+            let current = (Column::WebhookId, (&pending).into());
+            world.table.write(id, [current, (Column::WebhookPendingId, Value::Null)]);
+        }
+    };
+    world.after_update.replace(Some((3, Box::new(commit))));
+    renew_once(&world, id, Trigger::Sweep);
+    let current = world.row(id).webhook_id.unwrap();
+    assert!(!world.stopped.borrow().contains(&current));
 }

@@ -384,3 +384,18 @@ fn whichever_update_fails_the_request_is_run_in_the_end() {
         }
     }
 }
+
+#[test]
+fn a_request_that_arose_during_a_run_waits_if_the_consent_died_meanwhile() {
+    let world = World::new();
+    let id = owing(&world);
+    world.during_run.replace(Some(Box::new(move |world| {
+        let dead = (Column::WebhookError, "reconnect_required".into());
+        world.table.write(id, [(Column::SyncRequestId, world.request()), dead]);
+    })));
+    assert_eq!(run_once(&world, id), Outcome::Synced);
+    assert_eq!(world.runs.borrow().len(), 1);
+    let row = world.row(id);
+    assert!(row.sync_request_id.is_some());
+    assert_eq!((row.sync_lease_until, row.sync_attempts), (Timestamp::default(), 0));
+}

@@ -108,6 +108,15 @@ fn a_run_that_still_goes_on_does_not_count_as_remaining() {
 }
 
 #[test]
+fn a_run_that_is_put_off_does_not_count_as_remaining() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let put_off = (Column::SyncNotBefore, (START + TimeDelta::minutes(2)).into());
+    world.table.write(id, [(Column::SyncRequestId, world.request()), put_off]);
+    assert_eq!(finish(sweep(&world, &world.sweeping(), Part::default())), Ok(Swept::default()));
+}
+
+#[test]
 fn sweeps_that_overlap_make_as_many_runs_as_one_after_the_other() {
     let owed = |world: &World| (Column::SyncRequestId, world.request());
     let world = World::new();
@@ -173,6 +182,7 @@ fn a_part_takes_what_the_parts_before_it_leave() {
     let world = World::new();
     world.run_takes.set(TimeDelta::zero());
     owing(&world, 1..=60, TimeDelta::zero());
+    let remaining = 60 - 2 * u64::from(RUNS_PER_INVOCATION);
     // When the first has read what there is to do, the second does its part of it.
     let second = |world: &World| {
         let part = Part::new(1, 2).unwrap();
@@ -181,7 +191,7 @@ fn a_part_takes_what_the_parts_before_it_leave() {
     };
     world.after_select.replace(Some((Column::SyncNotBefore, Box::new(second))));
     let swept = finish(sweep(&world, &world.sweeping(), Part::new(0, 2).unwrap())).unwrap();
-    assert_eq!((swept.synced, swept.remaining), (RUNS_PER_INVOCATION, 10));
+    assert_eq!((swept.synced, swept.remaining), (RUNS_PER_INVOCATION, remaining));
     // A claim and an end of each: none was lost to the other.
     assert_eq!(world.updates.get(), 4 * RUNS_PER_INVOCATION as usize);
 }
@@ -311,5 +321,21 @@ fn a_sweep_that_cannot_read_what_to_do_does_the_rest_and_fails() {
         assert_eq!(world.row(due).webhook_id.is_none(), order == Column::WebhookNotBefore, "{order:?}");
         assert_eq!(world.row(paused).webhook_id.is_some(), order == Column::Id, "{order:?}");
         assert_eq!(world.row(owing).sync_request_id.is_some(), order == Column::SyncNotBefore, "{order:?}");
+    }
+}
+
+#[test]
+fn a_renewal_that_is_due_is_tried_although_the_consent_was_dead() {
+    for failure in [
+        RenewalFailure::ReconnectRequired,
+        RenewalFailure::PermissionMissing,
+        RenewalFailure::BlockedByPolicy,
+    ] {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let told = (Column::WebhookError, failure.code().into());
+        world.table.write(id, [told, (Column::WebhookNotBefore, START.into())]);
+        let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+        assert_eq!((swept.renewed, world.row(id).webhook_error), (1, None), "{failure:?}");
     }
 }

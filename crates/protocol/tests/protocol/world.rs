@@ -201,6 +201,15 @@ pub(crate) fn channel(id: &str) -> [(Column, Value); 6] {
     ]
 }
 
+/// An access token beside which Google hands out another refresh token.
+pub(crate) fn rotated_token() -> RenewedToken {
+    RenewedToken {
+        access_token: AccessToken::new("renewed"),
+        expires_in: Duration::from_secs(3600),
+        refresh_token: Some(RefreshToken::new("rotated")),
+    }
+}
+
 /// Drives a future that waits for nothing but this world.
 #[track_caller]
 pub(crate) fn finish<T>(future: impl Future<Output = T>) -> T {
