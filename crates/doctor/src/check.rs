@@ -72,8 +72,14 @@ impl Verdict {
 pub struct Affected {
     /// How many there are in all.
     pub count: u64,
-    /// The first of them.
+    /// Those that are known by their id, the first at least.
     pub ids: Vec<Uuid>,
+}
+
+impl Affected {
+    pub fn all(ids: Vec<Uuid>) -> Self {
+        Self { count: ids.len() as u64, ids }
+    }
 }
 
 /// One finding. A check that finds several things wrong makes one of each.

@@ -1,9 +1,9 @@
 //! Every connection that is not well, by its id: who must act.
 
-use chrono::TimeDelta;
+use protocol::failure::RenewalFailure;
 
 use crate::check::{Affected, Check, Id, count};
-use crate::health::{Group, Health, Members, NAMED, NO_REFRESH_TOKEN, word};
+use crate::health::{Group, Health, Members, NO_REFRESH_TOKEN, Refused, word};
 
 /// The statuses that have several reasons, which different people see to.
 const BY_REASON: [(&str, &[&str]); 2] = [
@@ -18,15 +18,12 @@ pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
             continue;
         }
         let codes = BY_REASON.iter().find(|(of, _)| of == status).map_or(&[][..], |(_, codes)| codes);
-        let told: Vec<_> =
-            codes.iter().filter_map(|code| Some((*code, *health.failing_renewals.get(*code)?))).collect();
+        let told: Vec<Check> = codes.iter().flat_map(|code| findings(health, members, code)).collect();
         if told.is_empty() {
-            checks.push(finding(health, word(status), *number, members, &Group::Status(status.clone())));
+            let affected = members.affected(&Group::Status(status.clone()), *number);
+            checks.push(finding(word(status), explain(status), "", affected));
         }
-        for (code, number) in told {
-            let group = Group::RenewalError(code.to_owned());
-            checks.push(finding(health, code, number, members, &group));
-        }
+        checks.extend(told);
     }
     checks.extend(short_lived(members));
     // What has to be done before what is only to be known.
@@ -36,17 +33,11 @@ pub fn judge(health: &Health, members: &Members) -> Vec<Check> {
 
 /// What works until its access token expires.
 fn short_lived(members: &Members) -> Option<Check> {
-    let number = u64::try_from(members.without_refresh_token.len()).unwrap_or(u64::MAX);
-    let ids = members.without_refresh_token.iter().take(NAMED).copied().collect();
-    (number > 0).then(|| {
-        let line = format!(
-            "refresh_token_missing: {}, without a refresh token they work for an hour at most after connecting",
-            count(number, "connection")
-        );
-        let next = "the app asks Google for consent with access_type=offline and prompt=consent, and stores the \
-                    refresh token; then the user connects the calendar again";
-        Check::wrong(Id::Connections, "refresh_token_missing", line, next).about(Affected { count: number, ids })
-    })
+    let what = "without a refresh token they work for an hour at most after connecting";
+    let next = "the app asks Google for consent with access_type=offline and prompt=consent, and stores the refresh token; \
+                then the user connects the calendar again";
+    let affected = Affected::all(members.without_refresh_token.clone());
+    (affected.count > 0).then(|| finding("refresh_token_missing", (what, Some(next)), "", affected))
 }
 
 fn overview(health: &Health) -> String {
@@ -59,121 +50,143 @@ fn overview(health: &Health) -> String {
     }
 }
 
-fn finding(health: &Health, code: &str, number: u64, members: &Members, group: &Group) -> Check {
-    let (what, next) = explain_all(health, code, number, members);
-    let line = format!("{code}: {}, {what}{}", count(number, "connection"), members.said(code));
+/// One for each reason of a code.
+fn findings(health: &Health, members: &Members, code: &str) -> Vec<Check> {
+    let refused = members.refused(health, code);
+    let of_one: Vec<Explained> = refused.iter().map(|one| explain_refusal(one, false)).collect();
+    let mut checks = Vec::new();
+    for (one, explained) in refused.iter().zip(&of_one) {
+        // Several words of Google's may mean the same.
+        let alike = refused.iter().zip(&of_one).filter(|(_, other)| *other == explained);
+        let number = alike.map(|(other, _)| other.affected.count).sum();
+        let explained = explain_refusal(one, is_everybodys(health, code, number));
+        checks.push(finding(code, explained, &one.said(), one.affected.clone()));
+    }
+    checks
+}
+
+fn finding(code: &str, (what, next): Explained, said: &str, affected: Affected) -> Check {
+    let line = format!("{code}: {}, {what}{said}", count(affected.count, "connection"));
     let check = match next {
         Some(next) => Check::wrong(Id::Connections, code, line, next),
         None => Check::ok(Id::Connections, line).coded(code),
     };
-    check.about(members.affected(group, number))
+    check.about(affected)
+}
+
+/// Whether what so many connections have is everybody's problem: most of the live ones have it, and none is well in what
+/// the code is about, the consent or the calendar.
+fn is_everybodys(health: &Health, code: &str, number: u64) -> bool {
+    let is_of_consent = RenewalFailure::parse(code).is_some_and(RenewalFailure::is_consent_dead);
+    let mut live = 0;
+    let mut well = 0;
+    for (status, number) in &health.connections {
+        match status.as_str() {
+            "paused" | "disconnected" => continue,
+            "active" | "expiring" | "unconfirmed" => well += number,
+            // Google accepts the consents of these.
+            "unsupported" if is_of_consent => well += number,
+            "unsupported" => well += health.failing_renewals.get("push_not_supported").unwrap_or(&0),
+            _ => {}
+        }
+        live += number;
+    }
+    number > 1 && 2 * number > live && well == 0
 }
 
 type Explained = (&'static str, Option<&'static str>);
 
-/// By what Google said, where that is the same for all of them; else generally, with what else is to be done where Google
-/// gives a reason of its own.
-fn explain_all(
-    health: &Health,
-    code: &str,
-    number: u64,
-    members: &Members,
-) -> (&'static str, Option<String>) {
-    let is_live = |status: &&String| !matches!(status.as_str(), "paused" | "disconnected");
-    let live: u64 =
-        health.connections.iter().filter(|(status, _)| is_live(status)).map(|(_, number)| number).sum();
-    let is_everybody = number > 1 && number == live;
-    let reasons: Vec<&String> = members.reasons.get(code).into_iter().flatten().collect();
-    let is_only_reason = reasons.len() == 1;
-    let explained: Vec<Option<Explained>> =
-        reasons.iter().map(|reason| explain_reason(code, reason, is_everybody && is_only_reason)).collect();
-    if let Some(Some((what, next))) = explained.first()
-        && explained.iter().all(|other| other == &Some((*what, *next)))
-    {
-        return (what, next.map(str::to_owned));
-    }
-    let (what, next) = match code {
-        "reconnect_required" if die_after_a_week(&members.consents_lived) => (
+/// What a refusal means by its code and its reason, of single connections or of everybody.
+fn explain_refusal(refused: &Refused, is_everybodys: bool) -> Explained {
+    let (what, next) = match (policy_or(refused), refused.reason.unwrap_or_default(), is_everybodys) {
+        _ if refused.is_of_testing => (
             "Google no longer accepts consents about 7 days after they were given, as while the OAuth consent screen is \
              in \"Testing\"",
-            Some(
-                "set the consent screen to \"In production\" (Google Cloud, Google Auth Platform, Audience); then the \
-                 user connects the calendar again",
-            ),
+            "set the consent screen to \"In production\" (Google Cloud, Google Auth Platform, Audience); then the user \
+             connects the calendar again",
         ),
-        "permission_missing" if is_everybody => (
-            "no consent includes a calendar: the app asks Google for the wrong scope",
-            Some(
-                "let the app ask for a calendar scope, such as https://www.googleapis.com/auth/calendar.events; then the \
-                 users connect the calendar again",
-            ),
-        ),
-        _ => explain(code),
-    };
-    let of_reasons = reasons.iter().zip(&explained).filter_map(|(reason, explained)| {
-        let (_, next) = explained.as_ref()?;
-        let where_it_is = match reason.as_str() {
-            NO_REFRESH_TOKEN => "where there is no refresh token".to_owned(),
-            reason => format!("where Google says {reason}"),
-        };
-        Some(format!("{where_it_is}: {}", (*next)?))
-    });
-    let all: Vec<String> = next.into_iter().map(str::to_owned).chain(of_reasons).collect();
-    (what, (!all.is_empty()).then(|| all.join("; ")))
-}
-
-/// What a reason of Google's says beyond the code; `is_everybodys`: every connection that is live has it.
-fn explain_reason(code: &str, reason: &str, is_everybodys: bool) -> Option<Explained> {
-    Some(match (code, reason) {
-        ("reconnect_required", "invalid_rapt" | "rapt_required") => (
+        ("reconnect_required", "invalid_rapt" | "rapt_required", _) => (
             "the user's organisation ends sessions after a time that its administrator has set",
-            Some(
-                "the user connects the calendar again; so that it lasts, the user's administrator exempts the app (Google \
-                 Admin, Security, Google Cloud session control)",
-            ),
+            "the user connects the calendar again; so that it lasts, the user's administrator exempts the app (Google \
+             Admin, Security, Google Cloud session control)",
         ),
-        ("reconnect_required", "unauthorized_client") if is_everybodys => (
+        ("reconnect_required", "unauthorized_client", true) => (
             "the refresh tokens belong to another OAuth client than the functions'",
-            Some(
-                "give the functions GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, then \
-                 scripts/doctor --fix",
-            ),
+            "give the functions GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, then \
+             scripts/doctor --fix",
         ),
-        ("reconnect_required", "unauthorized_client") => (
-            "the refresh token belongs to another OAuth client",
-            Some("the user connects the calendar again"),
-        ),
-        ("reconnect_required", NO_REFRESH_TOKEN) => (
+        ("reconnect_required", "unauthorized_client", false) => {
+            ("the refresh token belongs to another OAuth client", "the user connects the calendar again")
+        }
+        ("reconnect_required", NO_REFRESH_TOKEN, _) => (
             "the access token has expired, and there is no refresh token",
-            Some(
-                "ask Google with `access_type=offline` and `prompt=consent`; then the user connects the calendar again",
-            ),
+            "ask Google with `access_type=offline` and `prompt=consent`; then the user connects the calendar again",
         ),
-        ("blocked_by_policy", "org_internal") => (
+        ("reconnect_required", "accountDeleted", _) => {
+            ("the account has been deleted", "the user connects another account")
+        }
+        ("reconnect_required", _, true) => (
+            "Google no longer accepts the users' consents, and no connection is well",
+            "see whether the app revokes consents, or stores another refresh_token than Google gave it (encrypted, cut or \
+             replaced), and correct that; then the users connect the calendar again",
+        ),
+        ("permission_missing", _, true) => (
+            "no consent includes a calendar: the app asks Google for the wrong scope",
+            "let the app ask for a calendar scope, such as https://www.googleapis.com/auth/calendar.events; then the \
+             users connect the calendar again",
+        ),
+        ("blocked_by_policy", "org_internal", _) => (
             "the OAuth consent screen is \"Internal\", for accounts of its own organisation",
-            Some("set the user type to \"External\" (Google Cloud, Google Auth Platform, Audience)"),
+            "set the user type to \"External\" (Google Cloud, Google Auth Platform, Audience)",
         ),
-        _ => return None,
-    })
+        ("blocked_by_policy", "accountDisabled" | "userDisabled", _) => (
+            "the account is disabled",
+            "the user's administrator enables the account again (Google Admin, Directory, Users); of an account without \
+             one, the user asks Google to (https://support.google.com/accounts/answer/40695)",
+        ),
+        ("blocked_by_policy", "accountUnverified", _) => {
+            ("the account's e-mail address is not verified", "the user verifies the address with Google")
+        }
+        ("blocked_by_policy", _, true) => (
+            "the app is blocked, and no connection is well: perhaps Google has not verified the app, or the users' \
+             organisation does not trust it",
+            "see whether Google has verified the app (Google Cloud, Google Auth Platform, Verification Center); the users' \
+             administrator allows it (Google Admin, Security, API controls, App access control). It is tried again daily, \
+             and at once by the user's button",
+        ),
+        ("no_calendar", _, true) => (
+            "the accounts have no Google Calendar, and no connection is well",
+            "see which accounts the app connects: where all are of one organisation, its administrator turns Google \
+             Calendar on (Google Admin, Apps, Google Workspace, Calendar); otherwise the users connect other accounts",
+        ),
+        ("calendar_not_found", _, true) => (
+            "Google does not know the calendars, or hides them, and no connection is well",
+            "see what the app writes into `calendar_id`: it has to be null, or the `id` of a calendar in the list of the \
+             same account (calendarList.list)",
+        ),
+        (code, ..) => return explain(code),
+    };
+    (what, Some(next))
 }
 
-/// Whether several consents died about seven days after they were given, and most of those that died.
-fn die_after_a_week(lived: &[TimeDelta]) -> bool {
-    let week = TimeDelta::hours(6 * 24 + 12)..TimeDelta::hours(8 * 24 + 12);
-    let after_a_week = lived.iter().filter(|lived| week.contains(lived)).count();
-    after_a_week > 1 && 2 * after_a_week > lived.len()
+/// The code; that of a policy where Google names one beside `invalid_grant`.
+fn policy_or<'a>(refused: &Refused<'a>) -> &'a str {
+    match refused.reason {
+        Some("admin_policy_enforced" | "policy_enforced" | "org_internal") => "blocked_by_policy",
+        _ => refused.code,
+    }
 }
 
 /// What a status or an error means, and what to do about it; nothing for what is as somebody wanted it.
 fn explain(code: &str) -> Explained {
     match code {
         "reconnect_required" => (
-            "Google no longer accepts the consent, as after access was revoked or a password changed, or there is no \
-             refresh token",
+            "Google no longer accepts the consent, as after access was revoked or a password changed",
             Some("the user connects the calendar again"),
         ),
         "permission_missing" => (
-            "the consent does not include the calendar, as when the user left its box empty",
+            "the consent includes no calendar scope (such as https://www.googleapis.com/auth/calendar.events), as when the \
+             user left the box empty",
             Some("the user connects the calendar again, and ticks the box for Google Calendar"),
         ),
         "blocked_by_policy" => (
@@ -240,7 +253,7 @@ mod tests {
 
     use super::*;
     use crate::check::Verdict;
-    use crate::health::healthy;
+    use crate::health::{healthy, refused};
 
     #[test]
     fn each_status_has_its_line_and_those_to_act_on_come_first() {
@@ -284,108 +297,124 @@ mod tests {
         }
     }
 
-    fn judged(code: &str, number: u64, more: &[(&str, u64)], members: &Members) -> Check {
+    /// The findings of so many connections of each code and reason, beside others of each status.
+    fn judged(groups: &[(&str, Option<&str>, u64)], others: &[(&str, u64)]) -> Vec<Check> {
         let mut health = healthy();
-        let status = BY_REASON.iter().find(|(_, codes)| codes.contains(&code)).unwrap().0;
-        health.connections = more.iter().map(|(status, number)| ((*status).to_owned(), *number)).collect();
-        health.connections.insert(status.to_owned(), number);
-        health.failing_renewals.insert(code.to_owned(), number);
-        judge(&health, members).into_iter().find(|check| check.code.as_deref() == Some(code)).unwrap()
-    }
-
-    fn told(code: &str, words: &[&str]) -> Members {
-        let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Members { reasons: [(code.to_owned(), words)].into(), ..Members::default() }
+        health.connections = others.iter().map(|(status, number)| ((*status).to_owned(), *number)).collect();
+        for (code, _, number) in groups {
+            let status = BY_REASON.iter().find(|(_, codes)| codes.contains(code)).unwrap().0;
+            *health.connections.entry(status.to_owned()).or_default() += number;
+        }
+        let members = refused(&mut health, groups);
+        let checks = judge(&health, &members);
+        checks.into_iter().filter(|check| check.affected.is_some()).collect()
     }
 
     #[test]
     fn what_google_said_tells_who_must_act() {
         for (code, word, line, next) in [
+            ("reconnect_required", "", "access was revoked or a password changed", "the user connects"),
             ("reconnect_required", "invalid_grant", "as after access was revoked", "the user connects"),
             ("reconnect_required", "invalid_rapt", "organisation ends sessions", "administrator exempts"),
             ("reconnect_required", "unauthorized_client", "another OAuth client", "the user connects"),
-            ("permission_missing", "insufficientPermissions", "left its box empty", "ticks the box"),
+            ("reconnect_required", "accountDeleted", "account has been deleted", "another account"),
+            ("reconnect_required", NO_REFRESH_TOKEN, "there is no refresh token", "`access_type=offline`"),
+            // As subtypes of `invalid_grant`.
+            ("reconnect_required", "admin_policy_enforced", "blocks the app", "administrator allows"),
+            ("reconnect_required", "org_internal", "\"Internal\"", "\"External\""),
+            ("permission_missing", "insufficientPermissions", "left the box empty", "ticks the box"),
+            ("permission_missing", "", "(by the scopes of the access token)", "ticks the box"),
             ("blocked_by_policy", "admin_policy_enforced", "organisation", "administrator allows"),
             ("blocked_by_policy", "org_internal", "\"Internal\"", "\"External\""),
+            ("blocked_by_policy", "accountDisabled", "account is disabled", "enables the account again"),
+            ("blocked_by_policy", "accountUnverified", "is not verified", "the user verifies"),
             ("no_calendar", "notACalendarUser", "no Google Calendar", "another account"),
+            ("calendar_not_found", "notFound", "does not know the calendar", "another calendar"),
         ] {
-            let check = judged(code, 1, &[("active", 2)], &told(code, &[word]));
-            let said = format!("(Google says {word})");
+            let reason = Some(word).filter(|word| !word.is_empty());
+            let [check] = &judged(&[(code, reason, 1)], &[("active", 2)])[..] else { panic!("{word}") };
+            let is_googles = reason.is_some_and(|word| word != NO_REFRESH_TOKEN);
+            let said = if is_googles { format!("(Google says {word})") } else { line.to_owned() };
+            assert_eq!(check.code.as_deref(), Some(code));
             assert!(check.line.contains(line) && check.line.ends_with(&said), "{check:?}");
             assert!(check.next.as_deref().unwrap().contains(next), "{check:?}");
             assert!(!check.line.contains("Testing"), "{check:?}");
+            assert_eq!(check.line.contains("no refresh token"), word == NO_REFRESH_TOKEN, "{check:?}");
         }
     }
 
     #[test]
-    fn a_missing_refresh_token_is_not_what_google_said() {
-        let check = judged(
-            "reconnect_required",
-            1,
-            &[("active", 2)],
-            &told("reconnect_required", &[NO_REFRESH_TOKEN]),
-        );
-        assert!(check.line.ends_with("there is no refresh token"), "{check:?}");
-        assert!(check.next.unwrap().starts_with("ask Google with `access_type=offline`"));
-        let members = told("reconnect_required", &["invalid_grant", NO_REFRESH_TOKEN]);
-        let check = judged("reconnect_required", 2, &[], &members);
-        assert!(check.line.ends_with("(Google says invalid_grant)"), "{check:?}");
-        assert!(check.next.unwrap().contains("where there is no refresh token: ask Google with"));
+    fn each_reason_has_its_own_line_with_its_connections_and_testing_those_that_it_ended() {
+        let mut health = healthy();
+        health.connections = [("active".to_owned(), 1), ("reconnect_required".to_owned(), 8)].into();
+        let group = |word| ("reconnect_required", Some(word), 2);
+        let groups = ["UNAUTHENTICATED", "invalid_grant", "invalid_rapt", "unauthorized_client"].map(group);
+        let mut members = refused(&mut health, &groups);
+        members.of_testing = [Uuid::from_u128(3)].into();
+        let checks = judge(&health, &members);
+        for (check, (ids, what, word)) in checks.iter().zip([
+            (&[0, 1][..], "access was revoked", "UNAUTHENTICATED"),
+            (&[3], "\"Testing\"", "invalid_grant"),
+            (&[2], "access was revoked", "invalid_grant"),
+            (&[4, 5], "ends sessions", "invalid_rapt"),
+            (&[6, 7], "another OAuth client", "unauthorized_client"),
+        ]) {
+            let start = format!("reconnect_required: {}, ", count(ids.len() as u64, "connection"));
+            assert!(check.line.starts_with(&start) && check.line.contains(what), "{check:?}");
+            assert!(check.line.ends_with(&format!("(Google says {word})")), "{check:?}");
+            let ids = ids.iter().copied().map(Uuid::from_u128).collect();
+            assert_eq!(check.affected, Some(Affected::all(ids)));
+        }
+        assert_eq!(checks.len(), 6);
     }
 
     #[test]
     fn one_users_problem_is_told_from_everybodys() {
-        let scope = |number, more: &[(&str, u64)]| {
-            judged("permission_missing", number, more, &Members::default()).line.contains("wrong scope")
-        };
-        assert!(scope(3, &[]));
-        assert!(scope(3, &[("paused", 1)]));
-        assert!(!scope(3, &[("active", 1)]));
-        assert!(!scope(1, &[]), "one is not everybody");
-        let members = told("reconnect_required", &["unauthorized_client"]);
-        let check = judged("reconnect_required", 2, &[], &members);
-        assert!(check.next.unwrap().contains("GOOGLE_CLIENT_ID"));
-    }
-
-    #[test]
-    fn several_reasons_are_told_each_with_its_next_step() {
-        let members = told("reconnect_required", &["invalid_grant", "invalid_rapt", "unauthorized_client"]);
-        let check = judged("reconnect_required", 3, &[], &members);
-        assert!(check.line.contains("as after access was revoked"), "{check:?}");
-        assert!(check.line.ends_with("(Google says invalid_grant, invalid_rapt, unauthorized_client)"));
-        let next = check.next.unwrap();
-        assert!(next.starts_with("the user connects the calendar again; where Google says invalid_rapt: "));
-        assert!(
-            next.ends_with("where Google says unauthorized_client: the user connects the calendar again")
-        );
-        // All of them are dead, but not all for the operator's client.
-        assert!(!next.contains("GOOGLE_CLIENT_ID"), "{next}");
-
-        let members = told("blocked_by_policy", &["admin_policy_enforced", "org_internal"]);
-        let next = judged("blocked_by_policy", 2, &[("active", 1)], &members).next.unwrap();
-        assert!(next.starts_with("the user's administrator allows"), "{next}");
-        assert!(next.contains("where Google says org_internal: set the user type to \"External\""), "{next}");
-
-        let members = told("reconnect_required", &["invalid_rapt", "rapt_required"]);
-        let check = judged("reconnect_required", 2, &[("active", 1)], &members);
-        assert!(check.line.contains("organisation ends sessions"), "{check:?}");
-    }
-
-    #[test]
-    fn testing_is_a_guess_only_if_the_ages_of_the_consents_speak_for_it() {
-        for (hours, expected) in [
-            (&[168, 169][..], true),
-            (&[168, 170, 30], true),
-            (&[168, 170, 30, 500], false),
-            (&[168], false),
-            (&[30, 500], false),
-            (&[], false),
+        const CONSENT: &str = "reconnect_required";
+        for (code, word, everybodys) in [
+            (CONSENT, "unauthorized_client", "GOOGLE_CLIENT_ID"),
+            (CONSENT, "invalid_grant", "another refresh_token than Google gave"),
+            ("permission_missing", "insufficientPermissions", "let the app ask for a calendar scope"),
+            ("blocked_by_policy", "admin_policy_enforced", "Verification Center"),
+            ("no_calendar", "notACalendarUser", "which accounts the app connects"),
+            ("calendar_not_found", "notFound", "what the app writes into `calendar_id`"),
         ] {
-            let consents_lived = hours.iter().map(|hours| TimeDelta::hours(*hours)).collect();
-            let members = Members { consents_lived, ..Members::default() };
-            let check = judged("reconnect_required", 5, &[("active", 5)], &members);
-            assert_eq!(check.line.contains("\"Testing\""), expected, "{hours:?}");
+            let another = if word == "invalid_grant" { "invalid_rapt" } else { "invalid_grant" };
+            for (number, others, expected) in [
+                (10, &[][..], true),
+                (9, &[(CONSENT, Some(another), 1)], true),
+                (2, &[(CONSENT, Some(another), 1)], true),
+                (5, &[(CONSENT, Some(another), 5)], false),
+                (1, &[], false),
+            ] {
+                let groups = [&[(code, Some(word), number)][..], others].concat();
+                for (status, still_expected) in [
+                    ("paused", expected),
+                    ("disconnected", expected),
+                    ("active", false),
+                    ("expiring", false),
+                    ("unconfirmed", false),
+                ] {
+                    let checks = judged(&groups, &[(status, 1)]);
+                    let check = checks.iter().find(|check| check.line.ends_with(&format!("says {word})")));
+                    let next = check.unwrap().next.as_deref().unwrap();
+                    assert_eq!(next.contains(everybodys), still_expected, "{word} {number} {status}: {next}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn what_is_well_depends_on_what_the_reason_is_about() {
+        let next = |groups: &[(&str, Option<&str>, u64)]| judged(groups, &[]).remove(0).next.unwrap();
+        let scope = ("permission_missing", Some("insufficientPermissions"), 3);
+        assert!(next(&[scope, ("calendar_not_found", Some("notFound"), 1)]).contains("ticks the box"));
+        let gone = ("calendar_not_found", Some("notFound"), 3);
+        assert!(next(&[gone, ("no_calendar", Some("notACalendarUser"), 1)]).contains("what the app writes"));
+        assert!(next(&[gone, ("push_not_supported", None, 1)]).contains("another calendar"));
+        // Google has several words for one thing, and the token's scopes tell it without any.
+        let same = [scope, ("permission_missing", None, 3)];
+        assert!(judged(&same, &[]).iter().all(|check| check.line.contains("the wrong scope")));
     }
 
     #[test]

@@ -18,10 +18,11 @@ use crate::callback;
 use crate::check::{Check, Id};
 use crate::clocks::{self, Reading};
 use crate::connections;
+use crate::consents::ended_by_testing;
 use crate::database::{self, Obstacle, parse_obstacles};
 use crate::functions::{self, Probe, probe};
 use crate::google;
-use crate::health::{Group, Health, Members, consents_lived, parse_health};
+use crate::health::{Group, Health, Members, parse_health};
 use crate::looks::{self, Looks};
 use crate::owed_runs;
 use crate::project::{self, Access};
@@ -36,6 +37,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 /// RFC 9309, section 2.3.1.2.
 const ROBOTS_REDIRECTS: usize = 5;
+/// As many rows as PostgREST shows at once on Supabase.
+const PAGE: usize = 1000;
+/// How many pages of one kind are read.
+const PAGES: usize = 100;
 
 /// What was found.
 pub struct Examination {
@@ -123,39 +128,59 @@ pub fn look_at_health(variables: &Variables, machine: &dyn Machine) -> Option<(H
 fn members(variables: &Variables, machine: &dyn Machine, health: &Health) -> Members {
     let mut members = Members::default();
     let rows = |path: &str| match rest(variables, machine, path) {
-        Ok(answer) if answer.status() == 200 => answer.json(),
-        _ => Json::Null,
+        Ok(answer) if answer.status() == 200 => answer.json().as_array().cloned().unwrap_or_default(),
+        _ => vec![],
     };
-    let ids = |rows: &Json| -> Vec<Uuid> {
-        let ids = rows.as_array().into_iter().flatten();
-        ids.filter_map(|row| row.get("id").and_then(Json::as_str)?.parse().ok()).collect()
-    };
+    let id = |row: &Json| -> Option<Uuid> { row.get("id")?.as_str()?.parse().ok() };
+    let ids = |path: &str| -> Vec<Uuid> { rows(path).iter().filter_map(id).collect() };
     for group in Members::wanted(health) {
-        let Some(query) = group.query() else { continue };
-        let rows = rows(&query);
-        if let Group::RenewalError(code) = &group {
-            let said = rows.as_array().into_iter().flatten();
-            // A host may write anything into the column, and it is printed.
-            let said = said.filter_map(|row| Word::parse(row.get("webhook_error_reason")?.as_str()?));
-            members.reasons.insert(code.clone(), said.map(|word| word.as_str().to_owned()).collect());
+        if let Some(query) = group.query() {
+            members.ids.insert(group, ids(&query));
         }
-        members.ids.insert(group, ids(&rows));
     }
-    let dead = members.ids.get(&Group::RenewalError("reconnect_required".to_owned()));
-    if let Some(dead) = dead.filter(|dead| !dead.is_empty()) {
-        let dead: Vec<String> = dead.iter().map(Uuid::to_string).collect();
-        members.consents_lived = consents_lived(&rows(&format!(
-            "calendar_connection_events?select=connection_id,event,reason,at&connection_id=in.({})&order=at,id&limit=1000",
-            dead.join(",")
-        )));
+    if !health.failing_renewals.is_empty() {
+        let path = "calendar_connection_status?select=id,webhook_error,webhook_error_reason&webhook_error=not.is.null\
+                    &status=not.in.(paused,disconnected)";
+        for row in all_rows(&rows, path) {
+            let text = |name: &str| row.get(name).and_then(Json::as_str);
+            let (Some(id), Some(code)) = (id(&row), text("webhook_error")) else { continue };
+            // A host may write anything into the column, and it is printed.
+            let reason =
+                text("webhook_error_reason").and_then(Word::parse).map(|word| word.as_str().to_owned());
+            members.ids.entry(Group::RenewalError(code.to_owned(), reason)).or_default().push(id);
+        }
+    }
+    let dead = Group::RenewalError("reconnect_required".to_owned(), Some("invalid_grant".to_owned()));
+    if let Some(dead) = members.ids.get(&dead) {
+        let path = "calendar_connection_events?select=id,connection_id,event,reason,detail,at\
+                    &event=in.(connected,reconnected,broken)";
+        let well = ids(&format!("calendar_connection_status?select=id&status=eq.active&limit={PAGE}"));
+        let ended = ended_by_testing(&all_rows(&rows, path), &well, health.checked_at);
+        members.of_testing = dead.iter().copied().filter(|id| ended.contains(id)).collect();
     }
     // Those that Google refuses already are told as such.
-    members.without_refresh_token = ids(&rows(
+    members.without_refresh_token = ids(&format!(
         "calendar_connections?select=id&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
-         &refresh_token=is.null&access_token=not.is.null&webhook_error=is.null&order=id&limit=1000",
+         &refresh_token=is.null&access_token=not.is.null&webhook_error=is.null&order=id&limit={PAGE}"
     ));
     members.looks = Looks::read(health, rows);
     members
+}
+
+/// Reads page after page, in the order of their ids.
+fn all_rows(rows: &dyn Fn(&str) -> Vec<Json>, path: &str) -> Vec<Json> {
+    let mut all: Vec<Json> = Vec::new();
+    for _ in 0..PAGES {
+        let last = all.last().and_then(|row| row.get("id"));
+        let last = last.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        let after = last.map(|id| format!("&id=gt.{id}")).unwrap_or_default();
+        let page = rows(&format!("{path}{after}&order=id&limit={PAGE}"));
+        if page.is_empty() {
+            break;
+        }
+        all.extend(page);
+    }
+    all
 }
 
 /// Tries a notification's update, too, of which nothing stays.
@@ -398,9 +423,7 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
         checks.extend(ids.map(|id| Check::after(id, first)));
         return;
     };
-    if let Some(check) = google::judge_deployed_client(variables.home(), health, members) {
-        checks.push(check);
-    }
+    checks.extend(google::judge_deployed_client(variables.home(), health, members));
     checks.extend(google::judge_calendar(variables.home(), health, members));
     checks.extend(recalculation::judge(variables.home(), health, members));
     let schedule = schedule::judge(&shown(&variables.configuration.supabase_url), health);
@@ -409,4 +432,24 @@ fn judge_operation(variables: &Variables, health: Option<&(Health, Members)>, ch
     checks.extend([schedule, owed]);
     checks.extend(looks);
     checks.extend(connections::judge(health, members));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_several_pages_is_read_to_its_end() {
+        for ids in [json!([]), json!([1]), json!([1, 2, 3, 4, 5]), json!(["a", "b", "c"])] {
+            let ids = ids.as_array().unwrap();
+            let pages = |path: &str| {
+                let last = path.split_once("&id=gt.").map(|(_, rest)| rest.split('&').next().unwrap());
+                let is_last = |id: &Json| id.to_string().trim_matches('"') == last.unwrap();
+                let from = last.map_or(0, |_| ids.iter().position(is_last).unwrap() + 1);
+                ids.iter().skip(from).take(2).map(|id| json!({ "id": id })).collect()
+            };
+            let read = all_rows(&pages, "view?x=y");
+            assert_eq!(read, ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>());
+        }
+    }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::check::Id;
 use crate::examine::{Examination, look_at_health};
-use crate::health::{Group, Members, word};
+use crate::health::{Group, Members, NAMED, word};
 use crate::variables::Variables;
 
 /// An invocation ends within 70 s.
@@ -93,7 +93,7 @@ pub fn repairs(examination: &Examination) -> Vec<Repair> {
 fn to_refresh(members: &Members) -> BTreeSet<Uuid> {
     let wanted = |group: &Group| match group {
         Group::Status(status) => matches!(status.as_str(), "expired" | "expiring" | "unconfirmed"),
-        Group::RenewalError(code) => RenewalFailure::parse(code).is_none_or(RenewalFailure::is_retryable),
+        Group::RenewalError(code, _) => RenewalFailure::parse(code).is_none_or(RenewalFailure::is_retryable),
         Group::RunError(_) => true,
     };
     let not_set_up = members.ids.get(&Group::Status("not_set_up".to_owned()));
@@ -102,7 +102,7 @@ fn to_refresh(members: &Members) -> BTreeSet<Uuid> {
         .ids
         .iter()
         .filter(|(group, _)| wanted(group))
-        .flat_map(|(_, ids)| ids)
+        .flat_map(|(_, ids)| ids.iter().take(NAMED))
         .copied()
         .filter(set_up)
         .collect()
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_broken_is_renewed_once_and_what_the_user_must_change_is_left_alone() {
         let status = |word: &str| Group::Status(word.to_owned());
-        let renewal = |word: &str| Group::RenewalError(word.to_owned());
+        let renewal = |word: &str| Group::RenewalError(word.to_owned(), None);
         let run = |word: &str| Group::RunError(word.to_owned());
         let found = examination(
             &[

@@ -4,8 +4,8 @@ use adapters::google::parse_token_response;
 use chrono::DateTime;
 use protocol::failure::{RenewalFailure, Word};
 
-use crate::check::{Affected, Check, Id, count};
-use crate::health::{Group, Health, Members, word};
+use crate::check::{Check, Id, count};
+use crate::health::{Health, Members, Refused, word};
 use crate::home::Home;
 use crate::variables::shown;
 use machine::http::Reply;
@@ -61,18 +61,25 @@ pub fn judge_client(home: Home, token_url: &str, reply: &Reply) -> Check {
 }
 
 /// The client that the functions have, as far as connections tell.
-pub fn judge_deployed_client(home: Home, health: &Health, members: &Members) -> Option<Check> {
-    let (code, affected) = failing(health, members, |code| code == "oauth_client_invalid").pop()?;
-    let line = format!(
-        "Google does not accept the OAuth client of the deployed functions, for {}",
-        count(affected.count, "connection")
-    );
-    let next = format!(
-        "the functions may have another GOOGLE_CLIENT_ID or GOOGLE_CLIENT_SECRET than supabase/.env: {}; then scripts/doctor \
-         --fix",
-        home.set_variables()
-    );
-    Some(Check::wrong(Id::GoogleClient, format!("deployed_{code}"), line, next).about(affected))
+pub fn judge_deployed_client(home: Home, health: &Health, members: &Members) -> Vec<Check> {
+    let refused = failing(health, members, |code| code == "oauth_client_invalid");
+    refused
+        .into_iter()
+        .map(|refused| {
+            let line = format!(
+                "Google does not accept the OAuth client of the deployed functions, for {}{}",
+                count(refused.affected.count, "connection"),
+                refused.said()
+            );
+            let next = format!(
+                "the functions may have another GOOGLE_CLIENT_ID or GOOGLE_CLIENT_SECRET than supabase/.env: {}; then \
+                 scripts/doctor --fix",
+                home.set_variables()
+            );
+            Check::wrong(Id::GoogleClient, format!("deployed_{}", refused.code), line, next)
+                .about(refused.affected)
+        })
+        .collect()
 }
 
 /// Judges the Calendar API by what renewals met there.
@@ -87,16 +94,19 @@ pub fn judge_calendar(home: Home, health: &Health, members: &Members) -> Vec<Che
             0 => {
                 Check::unknown(id, "not judged: no connection is live, so Google was not asked for anything")
             }
-            _ => Check::ok(id, "no connection's renewal is refused by the Calendar API"),
+            _ => Check::ok(
+                id,
+                "no renewal fails because the API is not enabled, its quota is used up, or Google does not answer",
+            ),
         }];
     }
     failing
         .into_iter()
-        .map(|(code, affected)| {
-            let (what, next) = explain(home, &code);
-            let said = members.said(&code);
-            let line = format!("{what}: {code}, {}{said}", count(affected.count, "connection"));
-            Check::wrong(id, code, line, next).about(affected)
+        .map(|refused| {
+            let (code, (what, next)) = (word(refused.code), explain(home, &refused));
+            let line =
+                format!("{what}: {code}, {}{}", count(refused.affected.count, "connection"), refused.said());
+            Check::wrong(id, code, line, next).about(refused.affected)
         })
         .collect()
 }
@@ -111,17 +121,13 @@ fn is_live(status: &str) -> bool {
     !matches!(status, "paused" | "disconnected")
 }
 
-fn failing(health: &Health, members: &Members, wanted: impl Fn(&str) -> bool) -> Vec<(String, Affected)> {
-    let codes = health.failing_renewals.iter().filter(|(code, _)| wanted(code));
-    codes
-        .map(|(code, count)| {
-            (word(code).to_owned(), members.affected(&Group::RenewalError(code.clone()), *count))
-        })
-        .collect()
+fn failing<'a>(health: &'a Health, members: &'a Members, wanted: fn(&str) -> bool) -> Vec<Refused<'a>> {
+    let codes = health.failing_renewals.keys().filter(|code| wanted(code));
+    codes.flat_map(|code| members.refused(health, code)).collect()
 }
 
-fn explain(home: Home, code: &str) -> (&'static str, String) {
-    let (what, next) = match code {
+fn explain(home: Home, refused: &Refused) -> (&'static str, String) {
+    let (what, next) = match refused.code {
         "google_api_disabled" => (
             "the Google Calendar API is not enabled",
             "enable it in the Google Cloud project of the OAuth client (APIs & Services, Library, Google Calendar \
@@ -135,6 +141,12 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
         "google_unavailable" => (
             "Google does not answer, or with a 5xx",
             "renewals and looks are retried by themselves; if it stays, see https://www.google.com/appsstatus",
+        ),
+        "google_rejected" if refused.reason.is_none() => (
+            "Google, or a proxy on the way to it, refuses without a word of why",
+            "see Google Cloud (APIs & Services, Google Calendar API, Metrics) for errors of the same time: if it has none, \
+             look for what stands between the functions and Google, and at GOOGLE_CALENDAR_API_URL and \
+             GOOGLE_OAUTH_TOKEN_URL if they are set; renewals and looks are retried by themselves, ever less often",
         ),
         "google_rejected" => (
             "Google refuses for a reason that is not known here",
@@ -158,7 +170,7 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
 mod tests {
     use super::*;
     use crate::check::Verdict;
-    use crate::health::healthy;
+    use crate::health::{healthy, refused};
     use crate::home::assert_self_hosted;
     use machine::http::Silence;
 
@@ -184,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_renewals_met_is_told_by_its_code() {
+    fn what_renewals_met_is_told_by_its_code_and_its_reason() {
         for code in [
             "google_api_disabled",
             "google_rate_limited",
@@ -193,12 +205,28 @@ mod tests {
             "database_unavailable",
         ] {
             let mut health = healthy();
-            health.failing_renewals.insert(code.to_owned(), 2);
-            let checks = judge_calendar(Home::Hosted, &health, &Members::default());
-            assert_eq!(checks.len(), 1);
-            assert_eq!(checks[0].code.as_deref(), Some(code));
-            assert!(checks[0].line.ends_with("2 connections"), "{checks:?}");
-            assert_ne!(explain(Home::Hosted, code).0, explain(Home::Hosted, "").0, "{code}");
+            let members =
+                refused(&mut health, &[(code, None, 1), (code, Some("one"), 2), (code, Some("other"), 3)]);
+            let checks = judge_calendar(Home::Hosted, &health, &members);
+            let ends =
+                ["1 connection", "2 connections (Google says one)", "3 connections (Google says other)"];
+            assert_eq!(checks.len(), 3);
+            for (number, (check, end)) in (1..).zip(checks.iter().zip(ends)) {
+                assert_eq!(check.code.as_deref(), Some(code));
+                assert!(check.line.ends_with(&format!(": {code}, {end}")), "{check:?}");
+                assert_eq!(check.affected.as_ref().unwrap().ids.len(), number);
+                assert!(!check.next.as_deref().unwrap().contains("read the log"), "{check:?}");
+            }
+            // A word is looked up only where there is one.
+            let is_rejected = code == "google_rejected";
+            for (check, what) in checks.iter().zip(["Metrics", "own word", "own word"]) {
+                assert_eq!(check.next.as_deref().unwrap().contains(what), is_rejected, "{check:?}");
+            }
+            assert_eq!(checks[0].line.contains("without a word"), is_rejected);
+
+            let unread = judge_calendar(Home::Hosted, &health, &Members::default());
+            assert_eq!(unread.len(), 1);
+            assert!(unread[0].line.ends_with(&format!(": {code}, 6 connections")), "{unread:?}");
         }
     }
 
@@ -211,8 +239,8 @@ mod tests {
             health.failing_renewals.insert(code.to_owned(), 1);
         }
         assert_eq!(judge_calendar(Home::Hosted, &health, &Members::default())[0].verdict, Verdict::Ok);
-        assert!(judge_deployed_client(Home::Hosted, &health, &Members::default()).unwrap().is_wrong());
-        assert_eq!(judge_deployed_client(Home::Hosted, &healthy(), &Members::default()), None);
+        assert_eq!(judge_deployed_client(Home::Hosted, &health, &Members::default()).len(), 1);
+        assert_eq!(judge_deployed_client(Home::Hosted, &healthy(), &Members::default()), []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::check::Affected;
 use crate::looks::Looks;
 
-/// How many connections of a kind are named.
+/// How many connections of a kind are named, or repaired.
 pub const NAMED: usize = 20;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -83,27 +83,24 @@ fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Da
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     Status(String),
-    /// Live ones whose renewal fails so.
-    RenewalError(String),
+    /// Live ones whose renewal fails so, and for this reason: mostly Google's own word.
+    RenewalError(String, Option<String>),
     /// Those to which a run is owed that failed so.
     RunError(String),
 }
 
 impl Group {
-    /// What to ask `calendar_connection_status` for; nothing for a word that no code of ours writes.
+    /// What to ask `calendar_connection_status` for; nothing for a word that no code of ours writes, and for renewals,
+    /// which are all read at once.
     pub fn query(&self) -> Option<String> {
-        let (Self::Status(word) | Self::RenewalError(word) | Self::RunError(word)) = self;
         let filter = match self {
-            _ if !is_word(word) => return None,
-            Self::Status(_) => format!("status=eq.{word}"),
-            Self::RenewalError(_) => format!("webhook_error=eq.{word}&status=not.in.(paused,disconnected)"),
-            Self::RunError(_) => {
+            Self::Status(word) if is_word(word) => format!("status=eq.{word}"),
+            Self::RunError(word) if is_word(word) => {
                 format!("sync_status=eq.failing&sync_error=eq.{word}&status=not.in.(paused,disconnected)")
             }
+            _ => return None,
         };
-        Some(format!(
-            "calendar_connection_status?select=id,webhook_error_reason&{filter}&order=id&limit={NAMED}"
-        ))
+        Some(format!("calendar_connection_status?select=id&{filter}&order=id&limit={NAMED}"))
     }
 }
 
@@ -124,61 +121,73 @@ pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
 /// What is known of the connections that health counts.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    /// The first of each group that is not empty.
+    /// The first of each group that is not empty; of renewals all.
     pub ids: BTreeMap<Group, Vec<Uuid>>,
-    /// By `webhook_error`: Google's own words for it, of those.
-    pub reasons: BTreeMap<String, BTreeSet<String>>,
-    /// How long consents lived that Google no longer accepts.
-    pub consents_lived: Vec<TimeDelta>,
+    /// Those whose consent died because the OAuth consent screen is in "Testing".
+    pub of_testing: BTreeSet<Uuid>,
     /// Live ones whose access token nothing can renew.
     pub without_refresh_token: Vec<Uuid>,
     pub looks: Looks,
 }
 
 impl Members {
-    /// The groups of which somebody has to hear.
+    /// The groups to ask for, one by one.
     pub fn wanted(health: &Health) -> Vec<Group> {
         let well = |status: &&String| status.as_str() != "active";
         let statuses = health.connections.keys().filter(well).cloned().map(Group::Status);
-        let renewals = health.failing_renewals.keys().cloned().map(Group::RenewalError);
         let runs = health.failing_runs.keys().cloned().map(Group::RunError);
-        statuses.chain(renewals).chain(runs).collect()
+        statuses.chain(runs).collect()
     }
 
     pub fn affected(&self, group: &Group, count: u64) -> Affected {
         Affected { count, ids: self.ids.get(group).cloned().unwrap_or_default() }
     }
 
-    /// Google's own words for a failure, in brackets; nothing where there is none.
-    pub fn said(&self, code: &str) -> String {
-        let said = self.reasons.get(code).into_iter().flatten().map(String::as_str);
-        let words: Vec<&str> = said.filter(|word| *word != NO_REFRESH_TOKEN).collect();
-        if words.is_empty() { String::new() } else { format!(" (Google says {})", words.join(", ")) }
+    /// The connections whose renewal fails with a code, by reason; all together, unnamed, where they could not be read.
+    pub fn refused<'a>(&'a self, health: &Health, code: &'a str) -> Vec<Refused<'a>> {
+        let mut all = Vec::new();
+        for (group, ids) in &self.ids {
+            let Group::RenewalError(of, reason) = group else { continue };
+            if of != code {
+                continue;
+            }
+            let (of_testing, others): (Vec<Uuid>, Vec<Uuid>) =
+                ids.iter().partition(|id| self.of_testing.contains(id));
+            for (is_of_testing, ids) in [(true, of_testing), (false, others)] {
+                if !ids.is_empty() {
+                    let (reason, affected) = (reason.as_deref(), Affected::all(ids));
+                    all.push(Refused { code, reason, is_of_testing, affected });
+                }
+            }
+        }
+        match health.failing_renewals.get(code) {
+            Some(number) if all.is_empty() => {
+                let affected = Affected { count: *number, ids: vec![] };
+                vec![Refused { code, reason: None, is_of_testing: false, affected }]
+            }
+            _ => all,
+        }
     }
 }
 
-/// How long each consent lived, by the events of its connection in the order of time: from when it was given until
-/// Google no longer accepted it.
-pub fn consents_lived(events: &Json) -> Vec<TimeDelta> {
-    let mut given = BTreeMap::new();
-    let mut lived = Vec::new();
-    for event in events.as_array().into_iter().flatten() {
-        let text = |name: &str| event.get(name).and_then(Json::as_str);
-        let (Some(connection), Some(at)) = (text("connection_id"), text("at").and_then(parse_timestamp))
-        else {
-            continue;
-        };
-        match (text("event"), text("reason")) {
-            (Some("connected" | "reconnected"), _) => {
-                given.insert(connection, at);
-            }
-            (Some("broken"), Some("reconnect_required")) => {
-                lived.extend(given.remove(connection).map(|given| at.signed_duration_since(given)));
-            }
-            _ => {}
+/// Connections whose renewal fails with one code, for one reason.
+pub struct Refused<'a> {
+    pub code: &'a str,
+    pub reason: Option<&'a str>,
+    pub is_of_testing: bool,
+    pub affected: Affected,
+}
+
+impl Refused<'_> {
+    /// How the reason is known, in brackets; empty where nothing is to be said of it.
+    pub fn said(&self) -> String {
+        match (self.code, self.reason) {
+            (_, Some(NO_REFRESH_TOKEN)) => String::new(),
+            (_, Some(word)) => format!(" (Google says {word})"),
+            ("permission_missing", None) => " (by the scopes of the access token)".to_owned(),
+            (_, None) => String::new(),
         }
     }
-    lived
 }
 
 /// How long, for people: two units at most.
@@ -212,6 +221,21 @@ pub(crate) fn healthy() -> Health {
     .unwrap()
 }
 
+/// So many connections of each code and reason, for the tests of verdicts.
+#[cfg(test)]
+pub(crate) fn refused(health: &mut Health, groups: &[(&str, Option<&str>, u64)]) -> Members {
+    let mut members = Members::default();
+    let mut last = 0;
+    for (code, reason, number) in groups {
+        let ids = (last..last + u128::from(*number)).map(Uuid::from_u128).collect();
+        last += u128::from(*number);
+        let group = Group::RenewalError((*code).to_owned(), reason.map(str::to_owned));
+        members.ids.insert(group, ids);
+        *health.failing_renewals.entry((*code).to_owned()).or_default() += number;
+    }
+    members
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,15 +254,10 @@ mod tests {
     fn everybody_who_is_not_active_is_wanted() {
         let mut health = healthy();
         health.connections.insert("paused".to_owned(), 1);
-        health.failing_renewals.insert("google_rate_limited".to_owned(), 2);
         health.failing_runs.insert("recalculate_500".to_owned(), 1);
         assert_eq!(
             Members::wanted(&health),
-            [
-                Group::Status("paused".to_owned()),
-                Group::RenewalError("google_rate_limited".to_owned()),
-                Group::RunError("recalculate_500".to_owned()),
-            ]
+            [Group::Status("paused".to_owned()), Group::RunError("recalculate_500".to_owned())]
         );
     }
 

@@ -10,6 +10,7 @@ pub mod check;
 pub mod clocks;
 pub mod command;
 pub mod connections;
+pub mod consents;
 pub mod database;
 pub mod examine;
 pub mod fix;

@@ -31,7 +31,7 @@ pub struct Looks {
 
 impl Looks {
     /// `rows` reads from the Data API.
-    pub fn read(health: &Health, rows: impl Fn(&str) -> Json) -> Self {
+    pub fn read(health: &Health, rows: impl Fn(&str) -> Vec<Json>) -> Self {
         let now = format_timestamp(health.checked_at);
         let yesterday = format_timestamp(health.checked_at - TimeDelta::hours(24));
         // As calendar_webhook_backlog counts them.
@@ -42,7 +42,7 @@ impl Looks {
              &sync_look_at=lte.{now}&webhook_not_before=gt.{now}&webhook_lease_until=lt.{now}\
              &order=sync_look_at&limit={NAMED}"
         ));
-        let due = due.as_array().into_iter().flatten().filter_map(|row| {
+        let due = due.iter().filter_map(|row| {
             let text = |name: &str| row.get(name)?.as_str();
             Some((text("id")?.parse().ok()?, parse_timestamp(text("sync_look_at")?)?))
         });
@@ -50,9 +50,7 @@ impl Looks {
             "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
              &order=finished_at.desc&limit=1000"
         ));
-        let sum = |name: &str| {
-            sweeps.as_array().into_iter().flatten().filter_map(|sweep| sweep.get(name)?.as_u64()).sum()
-        };
+        let sum = |name: &str| sweeps.iter().filter_map(|sweep| sweep.get(name)?.as_u64()).sum();
         Self { due: due.collect(), made: sum("looked"), missed: sum("missed") }
     }
 }
@@ -172,14 +170,19 @@ mod tests {
 
     #[test]
     fn rows_are_summed_up_and_others_left_out() {
-        let due = json!([{ "id": Uuid::nil(), "sync_look_at": "2026-11-22T11:00:00+00:00" }, { "id": "?" }]);
-        let sweeps = json!([{ "looked": 40, "missed": 2 }, { "looked": 2, "missed": 1 }, { "looked": null }]);
+        let due =
+            [json!({ "id": Uuid::nil(), "sync_look_at": "2026-11-22T11:00:00+00:00" }), json!({ "id": "?" })];
+        let sweeps = [
+            json!({ "looked": 40, "missed": 2 }),
+            json!({ "looked": 2, "missed": 1 }),
+            json!({ "looked": null }),
+        ];
         let rows = |path: &str| {
-            if path.starts_with("calendar_webhook_sweeps") { sweeps.clone() } else { due.clone() }
+            if path.starts_with("calendar_webhook_sweeps") { sweeps.to_vec() } else { due.to_vec() }
         };
         let looks = Looks::read(&healthy(), rows);
         assert_eq!((looks.made, looks.missed), (42, 3));
         assert_eq!(looks.due, [(Uuid::nil(), healthy().checked_at - TimeDelta::hours(1))]);
-        assert_eq!(Looks::read(&healthy(), |_| Json::Null).due, []);
+        assert_eq!(Looks::read(&healthy(), |_| vec![]).due, []);
     }
 }

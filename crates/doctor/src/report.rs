@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use chrono::SecondsFormat;
 use machine::Program;
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use crate::check::{Affected, Check, Verdict, count};
 use crate::examine::Examination;
 use crate::fix::Outcome;
+use crate::health::NAMED;
 use crate::redact::Redactor;
 use crate::variables::shown;
 
@@ -91,7 +93,7 @@ impl Reporter {
             "code": check.code,
             "line": self.said(&check.line),
             "next": check.next.as_deref().map(|next| self.said(next)),
-            "connections": check.affected.as_ref().map(|affected| json!({ "count": affected.count, "ids": affected.ids })),
+            "connections": check.affected.as_ref().map(|affected| json!({ "count": affected.count, "ids": named(affected) })),
         })
     }
 
@@ -106,14 +108,19 @@ impl Reporter {
 
 fn listed(affected: &Affected) -> String {
     let mut text = String::new();
-    for id in &affected.ids {
+    let named = named(affected);
+    for id in named {
         let _ = writeln!(text, "      {id}");
     }
-    let more = affected.count.saturating_sub(affected.ids.len() as u64);
-    if more > 0 && !affected.ids.is_empty() {
+    let more = affected.count.saturating_sub(named.len() as u64);
+    if more > 0 && !named.is_empty() {
         let _ = writeln!(text, "      … and {more} more");
     }
     text
+}
+
+fn named(affected: &Affected) -> &[Uuid] {
+    affected.ids.get(..NAMED).unwrap_or(&affected.ids)
 }
 
 fn counts(checks: &[Check]) -> [u64; 3] {
@@ -126,7 +133,6 @@ mod tests {
     use std::path::PathBuf;
 
     use chrono::DateTime;
-    use uuid::Uuid;
 
     use super::*;
     use crate::check::Id;
@@ -204,5 +210,15 @@ mod tests {
                 "repairs": [],
             })
         );
+    }
+
+    #[test]
+    fn the_first_twenty_connections_are_named() {
+        let mut examination = examination();
+        examination.checks[1].affected = Some(Affected::all((0..23).map(Uuid::from_u128).collect()));
+        let text = reporter(false).text(&examination);
+        assert!(text.contains("-000000000013\n      … and 3 more\n"), "{text}");
+        let ids = &reporter(false).json("", &examination, None)["checks"][1]["connections"]["ids"];
+        assert_eq!(ids.as_array().unwrap().len(), 20);
     }
 }

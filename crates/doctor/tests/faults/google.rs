@@ -28,29 +28,43 @@ async fn a_dead_consent_is_told_with_what_google_said(world: &mut World) {
         "connections",
         "reconnect_required",
         "reconnect_required: 1 connection, Google no longer accepts the consent, as after access was revoked or a \
-         password changed, or there is no refresh token (Google says invalid_grant)",
+         password changed (Google says invalid_grant)",
     )]);
     assert!(report.text.contains(&format!("      {}\n", connection.id)), "{}", report.text);
 }
 
 async fn consents_that_die_after_a_week_are_told_to_be_of_testing(world: &mut World) {
-    for _ in 0..2 {
-        let connection = world.open().await;
-        let given = format!(
-            "update calendar_connection_events set at = now() - interval '7 days' where connection_id = '{}'",
-            connection.id
-        );
-        world.sql(&given).await;
-        world.google_control("revoke", json!({ "email": connection.email })).await;
-        assert_eq!(world.refresh(&connection).await, 409);
-        world.wait(&connection, "webhook_error is not null and sync_lease_until = 'epoch'").await;
+    const TESTING: &str = "reconnect_required: 2 connections, Google no longer accepts consents about 7 days after they \
+                           were given, as while the OAuth consent screen is in \"Testing\" (Google says invalid_grant)";
+    for days in [7, 7, 3] {
+        died_after(world, days).await;
     }
-    world.examine().await.finds(&[(
-        "connections",
-        "reconnect_required",
-        "reconnect_required: 2 connections, Google no longer accepts consents about 7 days after they were given, as \
-         while the OAuth consent screen is in \"Testing\" (Google says invalid_grant)",
-    )]);
+    let one = "reconnect_required: 1 connection, Google no longer accepts the consent, as after access was revoked or a \
+               password changed (Google says invalid_grant)";
+    let found = ["connections", "reconnect_required"];
+    let report = world.examine().await;
+    report.finds(&[TESTING, one].map(|line| (found[0], found[1], line)));
+
+    // One that is older and well refutes it.
+    given_ago(world, &world.open().await, 30).await;
+    let report = world.examine().await;
+    report.finds(&[(found[0], found[1], &one.replace("1 connection", "3 connections"))]);
+}
+
+async fn died_after(world: &World, days: u32) {
+    let connection = world.open().await;
+    given_ago(world, &connection, days).await;
+    world.google_control("revoke", json!({ "email": connection.email })).await;
+    assert_eq!(world.refresh(&connection).await, 409);
+    world.wait(&connection, "webhook_error is not null and sync_lease_until = 'epoch'").await;
+}
+
+async fn given_ago(world: &World, connection: &Connection, days: u32) {
+    let given = format!(
+        "update calendar_connection_events set at = now() - interval '{days} days' where connection_id = '{}'",
+        connection.id
+    );
+    world.sql(&given).await;
 }
 
 async fn what_only_the_users_administrator_can_mend_is_told(world: &mut World) {
@@ -182,6 +196,13 @@ async fn what_else_google_refuses_is_told_by_its_reason(world: &mut World) {
             "Google refuses for a reason that is not known here: google_rejected, 1 connection (Google says \
              somethingNew)",
         ),
+        (
+            403,
+            "",
+            "google-calendar",
+            "google_rejected",
+            "Google, or a proxy on the way to it, refuses without a word of why: google_rejected, 1 connection",
+        ),
     ] {
         world.reset().await;
         let connection = world.open().await;
@@ -215,6 +236,7 @@ async fn a_wrong_client_secret_is_told_here_and_where_it_is_deployed(world: &mut
     report.finds(&[(
         "google-client",
         "deployed_oauth_client_invalid",
-        "Google does not accept the OAuth client of the deployed functions, for 1 connection",
+        "Google does not accept the OAuth client of the deployed functions, for 1 connection (Google says \
+         invalid_client)",
     )]);
 }
