@@ -139,6 +139,11 @@ fn explain_refusal(refused: &Refused, is_everybodys: bool) -> Explained {
             "the OAuth consent screen is \"Internal\", for accounts of its own organisation",
             "set the user type to \"External\" (Google Cloud, Google Auth Platform, Audience)",
         ),
+        ("blocked_by_policy", "policy_enforced", _) => (
+            "Google's Advanced Protection of the account blocks the app",
+            "the user connects an account without Advanced Protection; of an organisation's account, the administrator \
+             trusts the app (Google Admin, Security, API controls, App access control)",
+        ),
         ("blocked_by_policy", "accountDisabled" | "userDisabled", _) => (
             "the account is disabled",
             "the user's administrator enables the account again (Google Admin, Directory, Users); of an account without \
@@ -326,6 +331,7 @@ mod tests {
             ("permission_missing", "", "(by the scopes of the access token)", "ticks the box"),
             ("blocked_by_policy", "admin_policy_enforced", "organisation", "administrator allows"),
             ("blocked_by_policy", "org_internal", "\"Internal\"", "\"External\""),
+            ("blocked_by_policy", "policy_enforced", "Advanced Protection", "an account without"),
             ("blocked_by_policy", "accountDisabled", "account is disabled", "enables the account again"),
             ("blocked_by_policy", "accountUnverified", "is not verified", "the user verifies"),
             ("no_calendar", "notACalendarUser", "no Google Calendar", "another account"),

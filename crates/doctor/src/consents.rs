@@ -7,16 +7,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// The connections whose consent died because of "Testing", by the log of all connections and by those that are well:
-/// none where fewer than two consents died about seven days after they were given, or where even one lived longer.
-pub fn ended_by_testing(events: &[Json], well: &[Uuid], now: DateTime<Utc>) -> BTreeSet<Uuid> {
+/// The connections whose consent died because of "Testing", by the log of all connections and by those that are `well` at
+/// a time: none where fewer than two consents died about seven days after they were given, or where even one lived longer.
+pub fn ended_by_testing(events: &[Json], well: &[Uuid], at: DateTime<Utc>) -> BTreeSet<Uuid> {
     // That a consent has died is noticed within hours.
     let about_a_week = TimeDelta::hours(6 * 24 + 12)..=TimeDelta::days(8);
     let mut log: Vec<_> = events.iter().filter_map(parse_event).collect();
     log.sort_by_key(|(at, ..)| *at);
-    let first = log.first().map_or(now, |(at, ..)| *at);
+    let first = log.first().map_or(at, |(at, ..)| *at);
 
-    // When the consent of each connection was given; none once it has died.
+    // When the consent of each connection was given; none once it has died, or may have.
     let mut given = BTreeMap::new();
     let mut longest = TimeDelta::zero();
     let mut deaths = 0;
@@ -37,15 +37,17 @@ pub fn ended_by_testing(events: &[Json], well: &[Uuid], now: DateTime<Utc>) -> B
         }
     }
     let living = well.iter().filter_map(|connection| *given.get(connection).unwrap_or(&Some(first)));
-    longest = living.map(|given| now - given).fold(longest, TimeDelta::max);
+    longest = living.map(|given| at - given).fold(longest, TimeDelta::max);
     if deaths > 1 && longest <= *about_a_week.end() { ended } else { BTreeSet::new() }
 }
 
-/// When which connection was given a consent; or lost it, with Google's word for that.
+/// When which connection was given a consent; or lost it, with Google's word for that. Of one that is paused, Google is not
+/// asked.
 fn parse_event(event: &Json) -> Option<(DateTime<Utc>, Uuid, Option<&str>)> {
     let text = |name: &str| event.get(name).and_then(Json::as_str);
     let died = match (text("event")?, text("reason")) {
         ("connected" | "reconnected", _) => None,
+        ("paused", _) => Some("paused"),
         ("broken", Some("reconnect_required")) => Some(text("detail").unwrap_or("invalid_grant")),
         _ => return None,
     };
@@ -129,5 +131,21 @@ mod tests {
         assert_eq!(ended(&[week(1, 480), again.clone(), week(2, 216)], &[]), [1, 2]);
         assert_eq!(ended(&[week(1, 480), again], &[]), [0; 0]);
         assert_eq!(ended(&[week(1, 480), life(1, "invalid_grant", 96, 48), week(2, 216)], &[]), [2]);
+    }
+
+    #[test]
+    fn a_consent_that_died_while_nobody_asked_tells_nothing() {
+        let paused = |hours_ago| {
+            let mut event = event(3, None, hours_ago);
+            event["event"] = json!("paused");
+            vec![event]
+        };
+        for (given, paused_at, expected) in [(480, 400, &[1, 2][..]), (480, 280, &[])] {
+            let mut events = [1, 2].map(|id| life(id, "invalid_grant", 180, 12)).to_vec();
+            events.extend([vec![event(3, None, given)], paused(paused_at)]);
+            assert_eq!(ended(&events, &[3]), expected);
+            events.push(vec![event(3, Some("invalid_grant"), 24)]);
+            assert_eq!(ended(&events, &[]), expected);
+        }
     }
 }

@@ -153,9 +153,11 @@ fn members(variables: &Variables, machine: &dyn Machine, health: &Health) -> Mem
     let dead = Group::RenewalError("reconnect_required".to_owned(), Some("invalid_grant".to_owned()));
     if let Some(dead) = members.ids.get(&dead) {
         let path = "calendar_connection_events?select=id,connection_id,event,reason,detail,at\
-                    &event=in.(connected,reconnected,broken)";
+                    &event=in.(connected,reconnected,paused,broken)";
         let well = ids(&format!("calendar_connection_status?select=id&status=eq.active&limit={PAGE}"));
-        let ended = ended_by_testing(&all_rows(&rows, path), &well, health.checked_at);
+        // Since the last sweep, a consent may have died unnoticed.
+        let known_at = health.last_sweep.as_ref().map_or(health.checked_at, |sweep| sweep.finished_at);
+        let ended = ended_by_testing(&all_rows(&rows, path), &well, known_at);
         members.of_testing = dead.iter().copied().filter(|id| ended.contains(id)).collect();
     }
     // Those that Google refuses already are told as such.
