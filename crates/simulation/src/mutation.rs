@@ -135,6 +135,8 @@ mutations! {
     MissedAndKept "missed-and-kept",
     /// Runs are claimed though the consent is dead.
     RunsWithoutConsent "runs-without-consent",
+    /// A request that arose during a run is run though the consent died meanwhile.
+    DeathDuringRunUnnoticed "death-during-run-unnoticed",
     /// A look's claim does not book when the next is due.
     UnbookedLooks "unbooked-looks",
     /// What a look was refused is told for ever.

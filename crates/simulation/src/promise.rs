@@ -15,7 +15,8 @@ pub enum Promise {
     TheLastWordIsNotStale,
     /// No two runs of one connection while their leases hold.
     OneRunAtATime,
-    /// Nothing runs, watches or holds a channel for a paused or disconnected connection.
+    /// Nothing runs, watches or holds a channel for a paused or disconnected connection, and nothing runs for a consent
+    /// that is known to be dead.
     PausedMeansPaused,
     /// A notification, a setup or a button concerns one connection.
     OnlyTheAffectedUser,

@@ -223,7 +223,8 @@ fn is_made(
 
 /// A run that is due within seconds of another is waited for, and not left to the sweep.
 fn is_waited_for(at: Instant, life: &Conduct, connection: usize, row: &Connection, found: &mut Found<'_>) {
-    let claim = life.claims.get(&connection).filter(|claim| claim.live && is_live(row) && is_consenting(row));
+    let claim =
+        life.claims.get(&connection).filter(|claim| claim.may_run && is_live(row) && is_consenting(row));
     let Some(claim) = claim else { return };
     let wait = instant(row.sync_not_before) - life.clock(at);
     // Twice the run before, or what a wait leaves for a run.

@@ -1,5 +1,5 @@
 //! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an invocation that learns of it
-//! gives the channel up.
+//! gives the channel up. Nothing runs for a consent that is known to be dead.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::connection::ids;
 use crate::check::row::is_live;
+use crate::due::is_consenting;
 use crate::fact::{Deed, Fact, Moment, Request};
 use crate::subject::{Invocation, Purpose};
 use crate::time::Instant;
@@ -18,6 +19,8 @@ use crate::time::Instant;
 pub(super) struct PausedMeansPaused {
     /// Invocations that learned that their connection is paused, and have not given the channel up.
     to_retire: BTreeSet<usize>,
+    /// Invocations, and the connections of which they told that the consent is dead since they claimed the run.
+    dead: BTreeSet<(usize, usize)>,
 }
 
 impl Check for PausedMeansPaused {
@@ -30,13 +33,34 @@ impl Check for PausedMeansPaused {
                 }
             }
             Fact::RunStarted(run) => {
+                if self.dead.contains(&(run.holder.number, run.connection)) {
+                    let what = format!("{} runs for a consent of which it told that it is dead", run.holder);
+                    found.broken(run.connection, what);
+                }
                 let claim = record.life(run.holder).and_then(|life| life.claims.get(&run.connection));
-                if claim.is_some_and(|claim| !claim.live) {
-                    let what = format!("{} runs what was paused when it was claimed", run.holder);
+                if claim.is_some_and(|claim| !claim.may_run) {
+                    let what = format!(
+                        "{} runs what was paused, or without a consent, when it was claimed",
+                        run.holder
+                    );
                     found.broken(run.connection, what);
                 }
             }
             Fact::Applied(step) => {
+                let key = (step.invocation.number, step.connection);
+                match step.transition {
+                    Transition::ClaimRun | Transition::KeepRun => {
+                        self.dead.remove(&key);
+                    }
+                    // What the end of an orphan is refused is told beside its run.
+                    Transition::BookRefusal
+                        if !is_consenting(step.after)
+                            && !matches!(step.invocation.purpose, Purpose::Receive(_)) =>
+                    {
+                        self.dead.insert(key);
+                    }
+                    _ => {}
+                }
                 let stores =
                     step.after.webhook_id.is_some() && step.before.webhook_id != step.after.webhook_id;
                 if stores && !is_live(step.after) {

@@ -188,6 +188,7 @@ impl Mutation {
                 return None;
             }
             (Self::SettledAttempt, Transition::ClaimRun) if row.sync_seen.is_some() => row.sync_attempts = 1,
+            (Self::DeathDuringRunUnnoticed, Transition::KeepRun) => row.webhook_error = None,
             (Self::RunWithoutToken, Transition::ClaimRun | Transition::KeepRun) => {
                 row.expires_at = Some(now + TOKEN_MARGIN_OF_A_RUN);
             }

@@ -9,6 +9,7 @@ use protocol::transition::Transition;
 
 use crate::check::record::sequel::Sequel;
 use crate::check::row::is_live;
+use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Request, Step};
 use crate::subject::{Calendar, Invocation};
 use crate::time::{Instant, instant};
@@ -51,8 +52,8 @@ pub(in crate::check) struct Conduct {
 #[derive(Clone, Copy)]
 pub(in crate::check) struct Claim {
     pub(in crate::check) lease_until: Instant,
-    /// Whether the connection was live.
-    pub(in crate::check) live: bool,
+    /// Whether the connection was neither paused nor without a consent.
+    pub(in crate::check) may_run: bool,
     pub(in crate::check) sent_at: Instant,
     /// What is owed, as it was claimed.
     pub(in crate::check) request: Option<RequestId>,
@@ -251,7 +252,7 @@ impl Conduct {
             Transition::ClaimRun | Transition::KeepRun => {
                 let claim = Claim {
                     lease_until: instant(step.after.sync_lease_until),
-                    live: is_live(step.after),
+                    may_run: is_live(step.after) && is_consenting(step.after),
                     sent_at: step.sent_at,
                     request: step.after.sync_request_id,
                     attempts: step.after.sync_attempts,
