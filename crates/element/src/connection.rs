@@ -145,6 +145,9 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -168,5 +171,70 @@ mod tests {
             assert_eq!(Status::parse(status.name()), Some(*status));
         }
         assert_eq!(Status::parse("not set up"), None);
+    }
+
+    /// What stands between the first `start` and the `end` that follows it.
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+        Some(text.split_once(start)?.1.split_once(end)?.0)
+    }
+
+    /// What stands in quotes there.
+    fn quoted(text: &str, quote: char) -> BTreeSet<&str> {
+        text.split(quote).skip(1).step_by(2).collect()
+    }
+
+    /// The newest migration that makes the view.
+    fn view() -> String {
+        // Cargo runs tests in the directory of their package.
+        let files = fs::read_dir("../../supabase/migrations").unwrap().map(|file| file.unwrap().path());
+        let migrations: BTreeMap<_, _> =
+            files.map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect();
+        let views = migrations
+            .values()
+            .rev()
+            .filter_map(|sql| between(sql, "create or replace view public.calendar_connection_status ", ";"));
+        views.map(str::to_owned).next().unwrap()
+    }
+
+    /// The statuses that the view decides.
+    fn statuses(view: &str) -> BTreeSet<&str> {
+        let cases = between(view, "    case\n", "\n    end as status,").unwrap();
+        let outcomes = cases.split(&[' ', '\n'][..]).zip(cases.split(&[' ', '\n'][..]).skip(1));
+        let outcomes = outcomes.filter(|(word, _)| matches!(*word, "then" | "else"));
+        outcomes.map(|(_, status)| status.trim_matches('\'')).collect()
+    }
+
+    #[test]
+    fn everything_that_tells_a_status_knows_those_of_the_view_and_no_other() {
+        let view = view();
+        let expected = statuses(&view);
+        assert!(expected.contains("active"), "{expected:?}");
+        let [types, page, contract, doctor] = [
+            "npm/google-calendar-integration.d.ts",
+            "../sample-app/page/statuses.js",
+            "../../supabase/README.md",
+            "../doctor/src/connections.rs",
+        ]
+        .map(|path| fs::read_to_string(path).unwrap());
+
+        let of_types = quoted(between(&types, "  status:\n", ";").unwrap(), '"');
+        let entries = between(&page, "STATUSES = {", "}").unwrap().lines();
+        let of_page = entries.filter_map(|line| Some(line.trim().split_once(':')?.0)).collect();
+        let table = between(&contract, "| `status` | means | who acts |\n|---|---|---|\n", "\n\n").unwrap();
+        let names = table.lines().filter_map(|row| row.split('|').nth(1));
+        let of_contract = names.flat_map(|names| quoted(names, '`')).collect();
+        // It also names codes of errors.
+        let (doctor, _) = doctor.split_once("#[cfg(test)]").unwrap();
+        let of_doctor = expected.iter().copied().filter(|status| doctor.contains(&format!("\"{status}\"")));
+
+        let told: [(&str, BTreeSet<&str>); 5] = [
+            ("Status", Status::ALL.iter().map(|status| status.name()).collect()),
+            ("element/npm/google-calendar-integration.d.ts", of_types),
+            ("sample-app/page/statuses.js", of_page),
+            ("supabase/README.md", of_contract),
+            ("doctor/src/connections.rs", of_doctor.collect()),
+        ];
+        let wrong: Vec<_> = told.into_iter().filter(|(_, statuses)| *statuses != expected).collect();
+        assert!(wrong.is_empty(), "the view: {expected:?}, but {wrong:#?}");
     }
 }
