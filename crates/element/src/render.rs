@@ -10,7 +10,7 @@ use crate::connection::{EventKind, Millis, SyncStatus};
 use crate::locale::{Locale, iso};
 use crate::state::Action;
 use crate::texts::{Text, Texts};
-use crate::view::{Button, Card, Does, Expiration, Icon, Look, Name, Panel, Tone, View, Why, Words};
+use crate::view::{Button, Card, Does, Expiration, Icon, Name, Panel, Readiness, Tone, View, Why, Words};
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
@@ -121,7 +121,7 @@ impl Renderer {
         let ready = |does, label| Button {
             does,
             label,
-            look: Look::Ready,
+            readiness: Readiness::Ready,
             is_prominent: matches!(does, Does::Connect(_)),
         };
         let mut result = None;
@@ -136,7 +136,7 @@ impl Renderer {
             Panel::Failed { why, can_retry, is_loading } => {
                 let mut retry = ready(Does::Reload, Text::TryAgain);
                 if is_loading {
-                    retry.look = Look::Busy;
+                    retry.readiness = Readiness::Busy;
                 }
                 Some((Text::FailedTitle, why, can_retry.then_some(retry)))
             }
@@ -403,10 +403,14 @@ fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Re
     set_attribute(&node, "data-action", button.does.name());
     set_attribute(&node, "class", if button.is_prominent { "button prominent" } else { "button" });
     // Not `disabled`: that would take the focus from a button that was just pressed.
-    set_attribute(&node, "aria-disabled", if button.look == Look::Ready { "false" } else { "true" });
-    set_attribute(&node, "aria-busy", if button.look == Look::Busy { "true" } else { "false" });
-    match button.look {
-        Look::Waiting { seconds } => {
+    set_attribute(
+        &node,
+        "aria-disabled",
+        if button.readiness == Readiness::Ready { "false" } else { "true" },
+    );
+    set_attribute(&node, "aria-busy", if button.readiness == Readiness::Busy { "true" } else { "false" });
+    match button.readiness {
+        Readiness::Waiting { seconds } => {
             let seconds = String::from(
                 JsValue::from(seconds).unchecked_into::<js_sys::Number>().to_locale_string("en"),
             );

@@ -110,7 +110,7 @@ pub(crate) enum Tone {
 pub(crate) struct Button {
     pub(crate) does: Does,
     pub(crate) label: Text,
-    pub(crate) look: Look,
+    pub(crate) readiness: Readiness,
     /// It is what the user has to do.
     pub(crate) is_prominent: bool,
 }
@@ -134,7 +134,7 @@ named! {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Look {
+pub(crate) enum Readiness {
     Ready,
     Busy,
     Waiting { seconds: u32 },
@@ -391,13 +391,18 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
             Action::Pause => Text::Pausing,
             Action::Disconnect => Text::Disconnecting,
         };
-        return Button { does: Does::Act(action), label, look: Look::Busy, is_prominent };
+        return Button { does: Does::Act(action), label, readiness: Readiness::Busy, is_prominent };
     }
     if now < tracked.wait_until {
         let seconds = ((tracked.wait_until - now) / 1_000.0).ceil() as u32;
-        return Button { does, label: Text::Wait, look: Look::Waiting { seconds }, is_prominent: false };
+        return Button {
+            does,
+            label: Text::Wait,
+            readiness: Readiness::Waiting { seconds },
+            is_prominent: false,
+        };
     }
-    Button { does, label, look: Look::Ready, is_prominent }
+    Button { does, label, readiness: Readiness::Ready, is_prominent }
 }
 
 fn result(tracked: &Tracked, state: &State, now: Millis) -> Option<(Text, Tone)> {
@@ -599,7 +604,7 @@ mod tests {
             ),
         ] {
             check_card(row(status), |card| {
-                let button = Button { does, label, look: Look::Ready, is_prominent: who == User };
+                let button = Button { does, label, readiness: Readiness::Ready, is_prominent: who == User };
                 let shown = (card.tone, card.badge, card.message, card.button, card.who);
                 assert_eq!(shown, (tone, badge, Some(message), button, who), "{status:?}");
             });
@@ -865,15 +870,15 @@ mod tests {
     fn a_button_is_busy_or_counts_down_and_the_others_stay_usable() {
         let other = Connection::example("other", Status::Active);
         let mut state = State::example(vec![row(Status::Active), other], NOW);
-        let looks = |state: &State, now| -> Vec<Look> {
-            View::of(state, now).cards.iter().map(|card| card.button.look).collect()
+        let readiness = |state: &State, now| -> Vec<Readiness> {
+            View::of(state, now).cards.iter().map(|card| card.button.readiness).collect()
         };
         let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
-        assert_eq!(looks(&state, NOW), [Look::Busy, Look::Ready]);
+        assert_eq!(readiness(&state, NOW), [Readiness::Busy, Readiness::Ready]);
         state.fail(&refresh, Problem::TooSoon, Some(7.0), NOW);
-        assert_eq!(looks(&state, NOW), [Look::Waiting { seconds: 7 }, Look::Ready]);
-        assert_eq!(looks(&state, NOW + 6_001.0), [Look::Waiting { seconds: 1 }, Look::Ready]);
-        assert_eq!(looks(&state, NOW + 7_000.0), [Look::Ready, Look::Ready]);
+        assert_eq!(readiness(&state, NOW), [Readiness::Waiting { seconds: 7 }, Readiness::Ready]);
+        assert_eq!(readiness(&state, NOW + 6_001.0), [Readiness::Waiting { seconds: 1 }, Readiness::Ready]);
+        assert_eq!(readiness(&state, NOW + 7_000.0), [Readiness::Ready, Readiness::Ready]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn sources(functions: &Path) -> Result<Vec<Source>> {
     let supabase = functions.parent().unwrap_or(&functions);
     let project = match fs::read_to_string(supabase.join("config.toml")) {
         Ok(text) => toml::from_str(&text).context("supabase/config.toml")?,
-        Err(_) => Project::default(),
+        Err(_) => ConfigFile::default(),
     };
     let mut names: BTreeSet<String> = functions
         .read_dir()?
@@ -83,7 +83,7 @@ pub(crate) fn sources(functions: &Path) -> Result<Vec<Source>> {
 }
 
 #[derive(Default, Deserialize)]
-struct Project {
+struct ConfigFile {
     #[serde(default)]
     functions: BTreeMap<String, Settings>,
 }

@@ -41,7 +41,7 @@ pub(crate) struct Lite {
 impl Lite {
     /// Auth alone, on a database without a single table of the project.
     pub(crate) async fn auth(keys: &ApiKeys) -> Result<Self> {
-        Project::create(keys).await?.start().await
+        Workdir::create(keys).await?.start().await
     }
 
     /// Auth and REST, on a database with the project's migrations; and what of them was left out.
@@ -50,9 +50,9 @@ impl Lite {
         migrations: &[Migration],
         on_failure: OnFailure,
     ) -> Result<(Self, Vec<LeftOut>)> {
-        let project = Project::create(keys).await?;
-        let left_out = project.migrate(migrations, on_failure).await?;
-        Ok((project.start().await?, left_out))
+        let workdir = Workdir::create(keys).await?;
+        let left_out = workdir.migrate(migrations, on_failure).await?;
+        Ok((workdir.start().await?, left_out))
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -65,12 +65,12 @@ impl Lite {
 }
 
 /// What lite works on.
-struct Project {
+struct Workdir {
     directory: TempDir,
     port: u16,
 }
 
-impl Project {
+impl Workdir {
     async fn create(keys: &ApiKeys) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("local-supabase-lite-").tempdir()?;
         let port = free_port().await?;
@@ -122,7 +122,7 @@ impl Project {
             files.push((name, parts));
         }
         // What precedes a refusal in other files is applied; the refused file is not.
-        while let Some(Refusal { statement, reason, output }) = self.apply().await? {
+        while let Some(RefusedStatement { statement, reason, output }) = self.apply().await? {
             let refused = files.iter_mut().find_map(|(name, parts)| {
                 let at = parts.iter().position(|part| part.of.is_some() && part.sql == statement)?;
                 let refused = LeftOut::new(name, &parts.remove(at).of?, reason.clone());
@@ -147,7 +147,7 @@ impl Project {
     }
 
     /// → the first statement that failed, if one did.
-    async fn apply(&self) -> Result<Option<Refusal>> {
+    async fn apply(&self) -> Result<Option<RefusedStatement>> {
         let result = lite(self.directory.path())?.args(["migration", "up"]).output().await?;
         if result.status.success() {
             return Ok(None);
@@ -156,7 +156,11 @@ impl Project {
         let quoted = texts.iter().find_map(|text| Some(text.split_once(REFUSED)?.1.trim().to_owned()));
         let output = texts.concat();
         let reason = output.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it failed");
-        Ok(Some(Refusal { statement: quoted.unwrap_or_default(), reason: reason.to_owned(), output }))
+        Ok(Some(RefusedStatement {
+            statement: quoted.unwrap_or_default(),
+            reason: reason.to_owned(),
+            output,
+        }))
     }
 }
 
@@ -166,7 +170,7 @@ struct Part<'a> {
     of: Option<Statement<'a>>,
 }
 
-struct Refusal {
+struct RefusedStatement {
     statement: String,
     reason: String,
     /// All that lite said.

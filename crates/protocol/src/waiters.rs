@@ -21,13 +21,13 @@ pub enum Wait {
 
 #[derive(Clone, Debug, Default)]
 pub struct Waiters {
-    state: Rc<RefCell<State>>,
+    waiting: Rc<RefCell<Waiting>>,
     renewals: Rc<InFlight<(ConnectionId, Source), Result<Access, NoAccess>>>,
 }
 
 /// Lists, for they are short.
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     /// With the row that was left there.
     taken: Vec<(Wait, Option<Box<Connection>>)>,
     sleepers: Vec<(ConnectionId, AbortHandle)>,
@@ -36,7 +36,7 @@ struct State {
 impl Waiters {
     /// A place among the `most` that may wait; it is free again when what is returned is dropped.
     pub(crate) fn take(&self, wait: Wait, most: usize) -> Option<Place> {
-        let taken = &mut self.state.borrow_mut().taken;
+        let taken = &mut self.waiting.borrow_mut().taken;
         if taken.iter().filter(|(other, _)| *other == wait).count() >= most {
             return None;
         }
@@ -46,7 +46,7 @@ impl Waiters {
 
     /// Leaves a row for the invocation that claims its run: should the row that it claims be older, it has this one.
     pub(crate) fn leave(&self, row: Connection) {
-        let taken = &mut self.state.borrow_mut().taken;
+        let taken = &mut self.waiting.borrow_mut().taken;
         if let Some((_, left)) = taken.iter_mut().find(|(wait, _)| *wait == Wait::Claim(row.id)) {
             *left = Some(Box::new(row));
         }
@@ -61,7 +61,7 @@ impl Waiters {
     ) -> bool {
         let (sleep, handle) = abortable(sleep);
         let before = self.forget_sleeper(connection);
-        self.state.borrow_mut().sleepers.push((connection, handle));
+        self.waiting.borrow_mut().sleepers.push((connection, handle));
         if let Some(before) = before {
             before.abort();
         }
@@ -83,7 +83,7 @@ impl Waiters {
     }
 
     fn forget_sleeper(&self, connection: ConnectionId) -> Option<AbortHandle> {
-        let sleepers = &mut self.state.borrow_mut().sleepers;
+        let sleepers = &mut self.waiting.borrow_mut().sleepers;
         let place = sleepers.iter().position(|(of, _)| *of == connection)?;
         Some(sleepers.swap_remove(place).1)
     }
@@ -98,7 +98,7 @@ pub(crate) struct Place {
 impl Place {
     /// Gives the place up. → what was left for it
     pub(crate) fn left(self) -> Option<Connection> {
-        let taken = &mut self.waiters.state.borrow_mut().taken;
+        let taken = &mut self.waiters.waiting.borrow_mut().taken;
         let (_, left) = taken.iter_mut().find(|(wait, _)| *wait == self.wait)?;
         left.take().map(|row| *row)
     }
@@ -106,7 +106,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let taken = &mut self.waiters.state.borrow_mut().taken;
+        let taken = &mut self.waiters.waiting.borrow_mut().taken;
         if let Some(place) = taken.iter().position(|(wait, _)| *wait == self.wait) {
             taken.swap_remove(place);
         }
@@ -140,7 +140,7 @@ mod tests {
         let places: Vec<_> = (0..3).map(|_| waiters.take(setup, 3)).collect();
         assert!(places.iter().all(Option::is_some) && waiters.take(setup, 3).is_none());
         drop(places);
-        assert!(waiters.state.borrow().taken.is_empty());
+        assert!(waiters.waiting.borrow().taken.is_empty());
     }
 
     #[test]
@@ -152,6 +152,6 @@ mod tests {
         let mut all = pin!(join(early, join(late, another)));
         assert_eq!(all.as_mut().now_or_never(), None, "the first has gone to sleep before");
         assert_eq!(all.now_or_never(), Some((false, (true, true))));
-        assert!(waiters.state.borrow().sleepers.is_empty());
+        assert!(waiters.waiting.borrow().sleepers.is_empty());
     }
 }

@@ -20,7 +20,7 @@ use crate::project::{Project, SECRETS};
 
 Needs SUPABASE_ACCESS_TOKEN or `supabase login`, and SUPABASE_DB_PASSWORD unless your account may create a login. No
 secret is printed, or given to a program in its arguments.")]
-struct Arguments {
+struct DeployArguments {
     /// The project to deploy: the directory that holds supabase/; by default the current one
     #[arg(long, value_name = "DIR", default_value = ".")]
     workdir: PathBuf,
@@ -49,8 +49,8 @@ pub fn deploy(machine: &dyn Machine, program: &Program, arguments: impl IntoIter
     exit_code(machine, program, "deploy", arguments, |arguments| run(machine, program, arguments))
 }
 
-fn run(machine: &dyn Machine, program: &Program, arguments: Arguments) -> Result<()> {
-    let Arguments { workdir, project_ref, skip, env_file, db_url, url, yes } = arguments;
+fn run(machine: &dyn Machine, program: &Program, arguments: DeployArguments) -> Result<()> {
+    let DeployArguments { workdir, project_ref, skip, env_file, db_url, url, yes } = arguments;
     let project = Project::open(machine, &machine.typed_path(&workdir))?;
     let env_file = match env_file {
         Some(file) => Some(machine.typed_path(&file)),

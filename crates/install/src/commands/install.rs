@@ -21,7 +21,7 @@ use crate::project::Project;
   scripts/install --with-sample          with a recalculate-schedule and an OAuth flow to start from
 
 What was installed is recorded in supabase/calendar-webhooks.lock; commit it with the rest.")]
-struct Arguments {
+struct InstallArguments {
     /// The project: the directory that holds supabase/; by default the current one
     #[arg(long, value_name = "DIR", default_value = ".")]
     into: PathBuf,
@@ -45,7 +45,7 @@ pub fn install(
     exit_code(machine, program, "install", arguments, |arguments| run(machine, program, &arguments))
 }
 
-fn run(machine: &dyn Machine, program: &Program, arguments: &Arguments) -> Result<()> {
+fn run(machine: &dyn Machine, program: &Program, arguments: &InstallArguments) -> Result<()> {
     let into = machine.typed_path(&arguments.into);
     let project = Project::open(machine, &into)?;
     refuse_clone(&project, machine, program)?;

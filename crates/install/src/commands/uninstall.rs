@@ -16,7 +16,7 @@ use crate::uninstall::{DROP, DROP_SAMPLE, Uninstallation};
 #[command(after_help = "Examples:
   scripts/uninstall --dry-run --diff       show what would be done, line by line
   scripts/uninstall                        show it, ask, do it")]
-struct Arguments {
+struct UninstallArguments {
     /// The project: the directory that holds supabase/; by default the current one
     #[arg(long, value_name = "DIR", default_value = ".")]
     from: PathBuf,
@@ -32,7 +32,7 @@ pub fn uninstall(
     exit_code(machine, program, "uninstall", arguments, |arguments| run(machine, program, &arguments))
 }
 
-fn run(machine: &dyn Machine, program: &Program, arguments: &Arguments) -> Result<()> {
+fn run(machine: &dyn Machine, program: &Program, arguments: &UninstallArguments) -> Result<()> {
     let project = Project::open(machine, &machine.typed_path(&arguments.from))?;
     refuse_clone(&project, machine, program)?;
     let Uninstallation { plan, versions, sample } = crate::uninstall::uninstall(&project)?;
