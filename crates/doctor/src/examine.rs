@@ -23,7 +23,7 @@ use crate::database::{self, Obstacle, parse_obstacles};
 use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, parse_health};
-use crate::looks::{self, Looks};
+use crate::looks;
 use crate::owed_runs;
 use crate::project::{self, Access};
 use crate::recalculation;
@@ -165,7 +165,7 @@ fn members(variables: &Variables, machine: &dyn Machine, health: &Health) -> Mem
         "calendar_connections?select=id&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
          &refresh_token=is.null&access_token=not.is.null&webhook_error=is.null&order=id&limit={PAGE}"
     ));
-    members.looks = Looks::read(health, rows);
+    members.looks = looks::read(health, rows);
     members
 }
 

@@ -10,7 +10,6 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::check::Affected;
-use crate::looks::Looks;
 
 /// How many connections of a kind are named, or repaired.
 pub const NAMED: usize = 20;
@@ -117,6 +116,17 @@ pub fn word(code: &str) -> &str {
 
 /// The one reason that is not Google's word.
 pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
+
+/// What the rows tell of looks.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    /// The calendars that have been due for longest, and since when; the oldest first.
+    pub due: Vec<(Uuid, DateTime<Utc>)>,
+    /// How many looks sweeps made within 24 hours, of the newest thousand sweeps that made any.
+    pub made: u64,
+    /// How many of these looks found a change for which Google sent no notification.
+    pub missed: u64,
+}
 
 /// What is known of the connections that health counts.
 #[derive(Clone, Debug, Default)]

@@ -1,13 +1,12 @@
 //! Whether calendars are looked at in time, though Google is silent, and whether looks find what Google should have told.
 
 use adapters::timestamp::{format_timestamp, parse_timestamp};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use protocol::schedule::{LOOKS_PER_SWEEP, MOST_PARTS};
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 use crate::check::{Affected, Check, Id, count};
-use crate::health::{Health, NAMED, duration};
+use crate::health::{Health, Looks, NAMED, duration};
 
 /// So many sweeps' looks may wait: with one sweep a minute, none waits longer than that many minutes.
 const SWEEPS: u64 = 10;
@@ -18,41 +17,28 @@ const LONG: TimeDelta = TimeDelta::minutes(30);
 const MISSED: u64 = 3;
 const LOOKS_PER_MISSED: u64 = 20;
 
-/// What the rows tell of looks.
-#[derive(Clone, Debug, Default)]
-pub struct Looks {
-    /// The calendars that have been due for longest, and since when; the oldest first.
-    pub due: Vec<(Uuid, DateTime<Utc>)>,
-    /// How many looks sweeps made within 24 hours, of the newest thousand sweeps that made any.
-    pub made: u64,
-    /// How many of these looks found a change for which Google sent no notification.
-    pub missed: u64,
-}
-
-impl Looks {
-    /// `rows` reads from the Data API.
-    pub fn read(health: &Health, rows: impl Fn(&str) -> Vec<Json>) -> Self {
-        let now = format_timestamp(health.checked_at);
-        let yesterday = format_timestamp(health.checked_at - TimeDelta::hours(24));
-        // As calendar_webhook_backlog counts them.
-        let due = rows(&format!(
-            "calendar_connections?select=id,sync_look_at&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
-             &sync_request_id=is.null&webhook_error=isdistinct.reconnect_required\
-             &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy\
-             &sync_look_at=lte.{now}&webhook_not_before=gt.{now}&webhook_lease_until=lt.{now}\
-             &order=sync_look_at&limit={NAMED}"
-        ));
-        let due = due.iter().filter_map(|row| {
-            let text = |name: &str| row.get(name)?.as_str();
-            Some((text("id")?.parse().ok()?, parse_timestamp(text("sync_look_at")?)?))
-        });
-        let sweeps = rows(&format!(
-            "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
-             &order=finished_at.desc&limit=1000"
-        ));
-        let sum = |name: &str| sweeps.iter().filter_map(|sweep| sweep.get(name)?.as_u64()).sum();
-        Self { due: due.collect(), made: sum("looked"), missed: sum("missed") }
-    }
+/// `rows` reads from the Data API.
+pub fn read(health: &Health, rows: impl Fn(&str) -> Vec<Json>) -> Looks {
+    let now = format_timestamp(health.checked_at);
+    let yesterday = format_timestamp(health.checked_at - TimeDelta::hours(24));
+    // As calendar_webhook_backlog counts them.
+    let due = rows(&format!(
+        "calendar_connections?select=id,sync_look_at&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
+         &sync_request_id=is.null&webhook_error=isdistinct.reconnect_required\
+         &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy\
+         &sync_look_at=lte.{now}&webhook_not_before=gt.{now}&webhook_lease_until=lt.{now}\
+         &order=sync_look_at&limit={NAMED}"
+    ));
+    let due = due.iter().filter_map(|row| {
+        let text = |name: &str| row.get(name)?.as_str();
+        Some((text("id")?.parse().ok()?, parse_timestamp(text("sync_look_at")?)?))
+    });
+    let sweeps = rows(&format!(
+        "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
+         &order=finished_at.desc&limit=1000"
+    ));
+    let sum = |name: &str| sweeps.iter().filter_map(|sweep| sweep.get(name)?.as_u64()).sum();
+    Looks { due: due.collect(), made: sum("looked"), missed: sum("missed") }
 }
 
 pub fn judge(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Vec<Check> {
@@ -114,6 +100,7 @@ fn missed(looks: &Looks) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
     use crate::health::{Sweep, healthy};
@@ -180,9 +167,9 @@ mod tests {
         let rows = |path: &str| {
             if path.starts_with("calendar_webhook_sweeps") { sweeps.to_vec() } else { due.to_vec() }
         };
-        let looks = Looks::read(&healthy(), rows);
+        let looks = read(&healthy(), rows);
         assert_eq!((looks.made, looks.missed), (42, 3));
         assert_eq!(looks.due, [(Uuid::nil(), healthy().checked_at - TimeDelta::hours(1))]);
-        assert_eq!(Looks::read(&healthy(), |_| vec![]).due, []);
+        assert_eq!(read(&healthy(), |_| vec![]).due, []);
     }
 }
