@@ -171,11 +171,11 @@ pub fn longest_wait(row: &Connection, now: Timestamp) -> TimeDelta {
     let delay = doubled(RUN_BACKOFF, row.sync_attempts).min(LONGEST_BACKOFF);
     // When the attempt before failed, or up to the jitter earlier.
     let failed_at = row.sync_not_before - delay;
-    if failed_at - LONGEST_JITTER <= now && now < failed_at + LATE_ECHO {
-        LONGEST_WAIT_OF_AN_ECHO
-    } else {
-        LONGEST_WAIT_OF_A_CHANGE
-    }
+    let is_soon_after = failed_at - LONGEST_JITTER <= now && now < failed_at + LATE_ECHO;
+    // Another echo of the same attempt has brought it forward just now.
+    let left = row.sync_not_before - now;
+    let is_brought_forward = left <= LONGEST_WAIT_OF_AN_ECHO && left > LONGEST_WAIT_OF_AN_ECHO - LATE_ECHO;
+    if is_soon_after || is_brought_forward { LONGEST_WAIT_OF_AN_ECHO } else { LONGEST_WAIT_OF_A_CHANGE }
 }
 
 /// When a claimed run may start again should its holder die: when its lease ends and, from the second attempt on,

@@ -386,6 +386,8 @@ fn what_may_be_the_echo_of_an_attempt_that_failed_waits_a_quarter_of_an_hour() {
         let next = START + TimeDelta::minutes(57 - failed_ago);
         world.table.write(id, [(Column::SyncNotBefore, next.into()), (Column::SyncAttempts, 12.into())]);
         assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+        world.pass(TimeDelta::minutes(1));
+        assert_eq!(deliver(&world, &notification(id, "current", 3)), "changed");
         let actual = world.row(id).sync_not_before - START;
         assert_eq!(actual, TimeDelta::minutes(wait), "{failed_ago} minutes after the failure");
     }
