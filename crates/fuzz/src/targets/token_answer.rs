@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::oracle::{assert_hidden, is_visible, status_and_body, strings};
 use crate::project::{CLIENT_SECRET, Project, finish, response};
-use crate::targets::watch_answer::{Kind, assert_is_word, expected, whole, words};
+use crate::targets::watch_answer::{Kind, assert_is_word, expected, letters, whole, words};
 
 const REFRESH_TOKEN: &str = "1//0gRefresh-Token_0";
 
@@ -74,18 +74,18 @@ fn failure(status: u16, json: &Json) -> Failure {
     let known =
         said.iter().filter(|word| Some(**word) != status_word || error.is_string()).find_map(|word| {
             let word = word.strip_prefix("push.").unwrap_or(word);
-            Some(match word {
-                "invalid_grant" | "unauthorized_client" => Failure::ReconnectRequired,
-                "invalid_scope" => Failure::PermissionMissing,
-                "admin_policy_enforced" | "policy_enforced" | "org_internal" | "access_denied" => {
-                    Failure::BlockedByPolicy
-                }
-                "invalid_client" | "deleted_client" | "disabled_client" => Failure::OauthClientInvalid,
+            Some(match letters(word).as_str() {
+                "invalidgrant" | "unauthorizedclient" => Failure::ReconnectRequired,
+                "invalidscope" => Failure::PermissionMissing,
+                "invalidclient" | "deletedclient" | "disabledclient" => Failure::OauthClientInvalid,
                 _ => match expected(400, &serde_json::json!({ "error": { "errors": [{ "reason": word }] } }))
                 {
-                    Kind::Refused(failure @ (Failure::GoogleRateLimited | Failure::GoogleUnavailable)) => {
-                        failure
-                    }
+                    Kind::Refused(
+                        failure @ (Failure::BlockedByPolicy
+                        | Failure::GoogleApiDisabled
+                        | Failure::GoogleRateLimited
+                        | Failure::GoogleUnavailable),
+                    ) => failure,
                     _ => return None,
                 },
             })

@@ -102,7 +102,15 @@ fn assert_tells_of_words(failure: &WatchFailure, json: &Json) {
 pub(super) fn assert_is_word(told: &str, json: &Json) {
     assert!((1..=64).contains(&told.len()), "{told:?}");
     assert!(told.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'), "{told:?}");
-    assert!(words(json).iter().any(|word| word.starts_with(told)), "{told:?} was not said");
+    assert!(
+        words(json).iter().any(|word| letters(word).starts_with(&letters(told))),
+        "{told:?} was not said"
+    );
+}
+
+/// One service writes `domainPolicy`, another `domain_policy`.
+pub(super) fn letters(word: &str) -> String {
+    word.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// Everything that Google may have meant as a word.
@@ -133,7 +141,8 @@ pub(super) fn expected(status: u16, json: &Json) -> Kind {
     let reasons = reasons(json);
     let known = |reason: &&str| {
         let word = reason.strip_prefix("push.").unwrap_or(reason);
-        let documented = DOCUMENTED.iter().find(|(words, _)| words.contains(&word));
+        let is_said = |known: &&str| letters(known) == letters(word);
+        let documented = DOCUMENTED.iter().find(|(words, _)| words.iter().any(is_said));
         documented.map(|(_, meaning)| *meaning).or(word.starts_with("webhookUrl").then_some(Means::Url))
     };
     let meanings: Vec<Means> = reasons.iter().filter_map(known).collect();
@@ -182,6 +191,10 @@ const DOCUMENTED: &[(&[&str], Means)] = &[
     (&["accountDeleted"], Means::Is(Failure::ReconnectRequired)),
     (
         &[
+            "admin_policy_enforced",
+            "policy_enforced",
+            "org_internal",
+            "access_denied",
             "domainPolicy",
             "accountDisabled",
             "accountUnverified",
@@ -199,8 +212,6 @@ const DOCUMENTED: &[(&[&str], Means)] = &[
             "dailyLimitExceeded",
             "variableTermLimitExceeded",
             "limitExceeded",
-            "rate_limit_exceeded",
-            "RATE_LIMIT_EXCEEDED",
             "RESOURCE_QUOTA_EXCEEDED",
         ],
         Means::Is(Failure::GoogleRateLimited),
