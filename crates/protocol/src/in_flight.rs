@@ -49,7 +49,7 @@ impl<K: Clone + PartialEq, V: Clone> InFlight<K, V> {
         answered
     }
 
-    /// Joins those who wait for the call that goes on.
+    /// Where the answer of a call that is under way will be; nothing where there is no such call.
     fn join(&self, of: &K) -> Option<Joined<V>> {
         let mut calls = self.0.borrow_mut();
         let call = calls.iter_mut().find(|call| call.of == *of)?;
@@ -66,7 +66,7 @@ struct Joined<V> {
     end: Abortable<Pending<()>>,
 }
 
-/// Wakes those who wait for a call when it is over, or is dropped.
+/// Wakes what waits for a call when the call is over, or is dropped.
 struct End<'a, K: PartialEq, V> {
     calls: &'a InFlight<K, V>,
     of: K,
