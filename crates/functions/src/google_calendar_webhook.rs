@@ -28,7 +28,7 @@ pub(crate) async fn handle<P: Platform + 'static>(
         Verdict::Unavailable => return Err(protocol::failure::DatabaseUnavailable.into()),
         Verdict::Opened(row) => ("opened", row.as_ref()),
         Verdict::Changed(row) => ("changed", Some(row)),
-        Verdict::Orphan(row) => ("orphan", Some(row)),
+        Verdict::Orphan(row) | Verdict::OpenedOrphan(row) => ("orphan", Some(row)),
         Verdict::Late(row) => ("late", Some(row)),
     };
     let (connection, request) = (row.map(|row| row.id), row.and_then(|row| row.sync_request_id));

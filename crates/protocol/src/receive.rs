@@ -19,15 +19,17 @@ use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, RECEIVE_TIMEOUT, TOKEN_MARGI
 use crate::stop::{Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
-    Update, confirm_current, confirm_pending, hasten_run, note_change, note_orphan, note_pending,
-    note_resource, of_hash,
+    Update, confirm_current, confirm_pending, hasten_run, note_change, note_opened_orphan, note_orphan,
+    note_pending, note_resource, of_hash,
 };
 
 /// What a notification turned out to be. Google is answered by it; [`follow_up`] does the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// A channel opened; none = no row has it, or it has spoken before.
+    /// A channel opened; none = no connection has its token.
     Opened(Option<Box<Connection>>),
+    /// A channel opened that no row has, or not any more: Google refused it, or another has taken its place.
+    OpenedOrphan(Box<Connection>),
     /// A change, stored. The channel is the connection's own.
     Changed(Box<Connection>),
     /// A change, stored. The row has another channel by now, or never stored this one.
@@ -69,9 +71,9 @@ pub async fn follow_up<P: Ports>(
         Verdict::Changed(row) => {
             retire(ports, &row).await;
         }
+        Verdict::OpenedOrphan(row) => stop_speaker(ports, &row, notification).await,
         Verdict::Orphan(row) => {
-            let stop =
-                stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Alive);
+            let stop = stop_speaker(ports, &row, notification);
             let run = run_for_change(ports, invocation, (*row).clone());
             if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
                 join!(stop, run);
@@ -86,6 +88,10 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }
+}
+
+async fn stop_speaker<P: Ports>(ports: &P, row: &Connection, notification: &Notification) {
+    stop_with_access(ports, row, &notification.channel, &notification.resource, Unknown::Alive).await;
 }
 
 async fn run_for_change<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) {
@@ -103,11 +109,31 @@ async fn confirm<P: Ports>(
     invocation: &Invocation,
     notification: &Notification,
 ) -> Result<Verdict, DatabaseUnavailable> {
-    let confirmed = match update(ports, invocation, confirm_pending(notification, ports.now())).await? {
-        Some(row) => Some(row),
-        None => update(ports, invocation, confirm_current(notification, ports.now())).await?,
-    };
-    Ok(Verdict::Opened(confirmed.map(Box::new)))
+    let now = ports.now();
+    let channel = &notification.channel;
+    for _ in 0..JUDGEMENTS {
+        if let Some(row) = update(ports, invocation, confirm_pending(notification, now)).await? {
+            return Ok(Verdict::Opened(Some(Box::new(row))));
+        }
+        // A stranger costs no third request.
+        let Some(row) = read(ports, invocation, notification).await? else {
+            return Ok(Verdict::Opened(None));
+        };
+        if row.webhook_id.as_ref() == Some(channel) {
+            if row.webhook_message_number > 0 {
+                return Ok(Verdict::Opened(Some(Box::new(row))));
+            }
+            if let Some(row) = update(ports, invocation, confirm_current(notification, now)).await? {
+                return Ok(Verdict::Opened(Some(Box::new(row))));
+            }
+        } else if row.webhook_pending_id.as_ref() != Some(channel)
+            && let Some(row) = update(ports, invocation, note_opened_orphan(notification, now)).await?
+        {
+            return Ok(Verdict::OpenedOrphan(Box::new(row)));
+        }
+        // The row moved between two looks.
+    }
+    Err(DatabaseUnavailable)
 }
 
 async fn judge<P: Ports>(

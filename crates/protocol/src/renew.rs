@@ -339,22 +339,15 @@ impl<P: Ports> Opening<'_, P> {
 
     /// Books a failed renewal and says when the next may start.
     async fn fail(&self, refused: Refused, channel: Channel) -> End {
-        let now = self.ports.now();
-        let retry_at = schedule::renewal_retry(now, self.attempts, Some(&refused), self.ports.random());
-        let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
-        let failed = Failed { refused: &refused, lease_until, retry_at };
-        let doubt = || doubt_channel(self.opening(), &self.source, failed);
-        let answer = match channel {
-            Channel::MayExist => self.update(doubt()).await,
-            Channel::NotOpened => {
-                match self.update(fail_renewal(self.opening(), &self.source, failed)).await {
-                    Ok(None) => self.update(doubt()).await,
-                    answer => answer,
-                }
-            }
+        let answer = match (channel, self.book_failure(&refused, channel).await) {
+            // The channel may have spoken, whatever was answered.
+            (Channel::NotOpened, Ok(None)) => self.book_failure(&refused, Channel::MayExist).await,
+            (_, answer) => answer,
         };
         match answer {
-            Ok(Some(row)) => End::Failed { refused, row: Box::new(row), retry_at: Some(retry_at) },
+            Ok(Some((row, retry_at))) => {
+                End::Failed { refused, row: Box::new(row), retry_at: Some(retry_at) }
+            }
             Ok(None) => {
                 // Without its resource id a channel that may exist cannot be stopped: it is when it speaks.
                 let _ = self.disown().await;
@@ -362,6 +355,24 @@ impl<P: Ports> Opening<'_, P> {
             }
             Err(DatabaseUnavailable) => self.failed(refused),
         }
+    }
+
+    /// The row that it is booked in, and when it is tried again.
+    async fn book_failure(
+        &self,
+        refused: &Refused,
+        channel: Channel,
+    ) -> Result<Option<(Connection, Timestamp)>, DatabaseUnavailable> {
+        let now = self.ports.now();
+        let retry_at = schedule::renewal_retry(now, self.attempts, Some(refused), self.ports.random());
+        let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
+        let failed = Failed { refused, lease_until, retry_at };
+        let step = match channel {
+            Channel::MayExist => doubt_channel,
+            Channel::NotOpened => fail_renewal,
+        };
+        let row = self.update(step(self.opening(), &self.source, failed)).await?;
+        Ok(row.map(|row| (row, retry_at)))
     }
 
     /// A failure that could not be booked: what the claim booked stands.

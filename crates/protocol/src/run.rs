@@ -165,7 +165,7 @@ async fn claim<'a, P: Ports>(
         leased_at: now,
         lease,
         row,
-        is_look_booked: false,
+        keeps_next_look: false,
     }))
 }
 
@@ -185,9 +185,10 @@ struct Holder<'a, P> {
     /// As it stands in the row: the fencing token.
     lease: Timestamp,
     row: Connection,
-    /// Whether a refusal met while this run was prepared booked the next look. The look before the run does not move it:
-    /// it may have succeeded with a token that is still good while Google gives no other.
-    is_look_booked: bool,
+    /// Whether the next look stays when it is due, whatever the look before this run finds. It may have been booked by a
+    /// refusal met just before, and a look may succeed with a token that is still good while Google gives no other. Or
+    /// what the row tells of a look is over and could not be taken back, which the next look does.
+    keeps_next_look: bool,
 }
 
 /// What became of the time a lease was held.
@@ -277,7 +278,7 @@ impl<P: Ports> Holder<'_, P> {
     /// A good access token, and a look where the run may not be needed. Nothing that goes wrong here costs the run, but
     /// a consent that is dead.
     async fn prepare(&mut self, request: RequestId, beforehand: Beforehand) -> Prepared {
-        self.is_look_booked = false;
+        self.keeps_next_look = false;
         match access(self.ports, &self.row, TOKEN_MARGIN_OF_A_RUN).await {
             Ok(access) => {
                 if let Some(stored) = access.renewed {
@@ -290,7 +291,7 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, false) => {
-                self.is_look_booked = book(self.ports, &self.row, refused).await == Remedy::Look;
+                self.keeps_next_look = book(self.ports, &self.row, refused).await == Remedy::Look;
             }
             Err(_) => {}
         }
@@ -331,8 +332,8 @@ impl<P: Ports> Holder<'_, P> {
             }
             Err(Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
         };
-        if self.row.look_error().is_some() && !self.is_look_booked {
-            let _ = self.update(transition::take_refusal_back(&self.row)).await;
+        if self.row.look_error().is_some() && !self.keeps_next_look {
+            self.keeps_next_look = self.update(transition::take_refusal_back(&self.row)).await.is_err();
         }
         let is_unchanged = look.shows_no_change(self.row.seen().as_ref());
         let found = Found::new(&self.row, look);
@@ -360,7 +361,7 @@ impl<P: Ports> Holder<'_, P> {
         is_settled: bool,
     ) -> Success {
         let usual = schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random());
-        let next_look = (found.is_some() && !self.is_look_booked).then(|| {
+        let next_look = (found.is_some() && !self.keeps_next_look).then(|| {
             // What was settled before is run for at the next due look, which no further echo puts off.
             let is_in_doubt = is_settled && self.row.sync_streak > 0;
             if is_in_doubt { usual.min(self.row.sync_look_at) } else { usual }

@@ -4,7 +4,7 @@
 //!
 //! | of | steps |
 //! |---|---|
-//! | a notification | [`confirm_pending`], [`confirm_current`], [`note_resource`], [`note_change`], [`note_orphan`], [`note_pending`] |
+//! | a notification | [`confirm_pending`], [`confirm_current`], [`note_opened_orphan`], [`note_resource`], [`note_change`], [`note_orphan`], [`note_pending`] |
 //! | a run | [`claim_run`], [`finish_run`], [`keep_run`], [`leave_run`], [`pause_run`], [`fail_run`], [`refuse_run`], [`doubt_run`], [`lose_run`], [`settle_run`], [`await_consent`], [`hasten_run`] |
 //! | a look | [`claim_look`], [`note_unchanged`], [`reconcile`], [`postpone_look`], [`refuse_look`], [`take_refusal_back`] |
 //! | a channel | [`claim_renewal`], [`reissue_channel`], [`commit_channel`], [`disown_channel`], [`look_up_channel`], [`fail_renewal`], [`doubt_channel`], [`release_renewal`], [`retire_channel`] |
@@ -43,6 +43,7 @@ macro_rules! transitions {
 transitions! {
     ConfirmPending "confirm_pending",
     ConfirmCurrent "confirm_current",
+    NoteOpenedOrphan "note_opened_orphan",
     NoteResource "note_resource",
     NoteChange "note_change",
     NoteOrphan "note_orphan",
@@ -107,6 +108,12 @@ pub(crate) fn confirm_current(notification: &Notification, now: Timestamp) -> Up
         .set(Column::WebhookMessageNumber, 1)
 }
 
+/// `sync` of a channel that is neither current nor being opened. Google is told to stop that channel, as of
+/// [`note_orphan`], but nothing changed. No row: the channel is the row's own.
+pub(crate) fn note_opened_orphan(notification: &Notification, now: Timestamp) -> Update {
+    of_orphan(Transition::NoteOpenedOrphan, notification, now)
+}
+
 /// The resource of the channel that is being opened, of which its messages tell: should Google's answer be lost, or not
 /// tell of it, the channel can be stopped all the same. No row: there is a current channel, whose resource stays, or
 /// the pending one was committed or given up meanwhile.
@@ -130,10 +137,7 @@ pub(crate) fn note_change(notification: &Notification, now: Timestamp, request: 
 /// A change told by a channel that is neither current nor being opened. Google is told to stop that channel on the
 /// strength of this, so a write decides, and not a read that may lag. No row: the channel is the row's own.
 pub(crate) fn note_orphan(notification: &Notification, now: Timestamp, request: RequestId) -> Update {
-    of_token(Transition::NoteOrphan, notification, now)
-        .when(Filter::IsDistinct(Column::WebhookId, (&notification.channel).into()))
-        .when(Filter::IsDistinct(Column::WebhookPendingId, (&notification.channel).into()))
-        .set(Column::SyncRequestId, request)
+    of_orphan(Transition::NoteOrphan, notification, now).set(Column::SyncRequestId, request)
 }
 
 /// A change told by the channel that is being opened. No row: it was committed or given up meanwhile.
@@ -504,8 +508,8 @@ pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Faile
     failure.tell(update, source).set_null(Column::WebhookPendingId)
 }
 
-/// The channel may exist, for Google did not answer or the channel has spoken: its id stays pending, for the next claim to stop it. No row: the
-/// renewal was superseded.
+/// The channel may exist, for Google did not answer or the channel has spoken: its id stays pending, for the next claim
+/// to stop it. No row: the renewal was superseded.
 pub(crate) fn doubt_channel(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
     failure.tell(opening.update(Transition::DoubtChannel), source)
 }
@@ -609,6 +613,13 @@ pub(crate) fn store_token(row: &Connection, token: &RenewedToken, expires_at: Ti
 /// Whatever a notification leads to, Google reached us.
 fn of_token(transition: Transition, notification: &Notification, now: Timestamp) -> Update {
     Update::matching(transition, of_hash(notification)).when(google()).set(Column::WebhookNotifiedAt, now)
+}
+
+/// The channel that speaks is not the row's.
+fn of_orphan(transition: Transition, notification: &Notification, now: Timestamp) -> Update {
+    of_token(transition, notification, now)
+        .when(Filter::IsDistinct(Column::WebhookId, (&notification.channel).into()))
+        .when(Filter::IsDistinct(Column::WebhookPendingId, (&notification.channel).into()))
 }
 
 /// The row of a notification's token.

@@ -147,6 +147,10 @@ fn cases() -> Vec<Case> {
             of { WebhookMessageNumber 0 }
             unless { WebhookToken "other", Provider "outlook", WebhookId NULL, WebhookMessageNumber 1 }
             sets { WebhookMessageNumber 1, WebhookNotifiedAt at(1) }
+        |_| note_opened_orphan(&said("former", 1), at(1)),
+            of { WebhookPendingId NULL }
+            unless { WebhookToken "other", Provider "outlook", WebhookId "former", WebhookPendingId "former" }
+            sets { WebhookNotifiedAt at(1) }
         |_| note_resource(&said("pending", 1), at(1)),
             of { WebhookId NULL, WebhookResourceId NULL }
             unless { WebhookToken "other", Provider "outlook", WebhookPendingId NULL, WebhookId "current" }

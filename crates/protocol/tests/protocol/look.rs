@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{START, World, channel, finish};
+use crate::world::{Fate, START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::connection::{AccessToken, ConnectionId};
 use protocol::failure::{Refused, RenewalFailure, RunFailure, Word};
@@ -197,6 +197,23 @@ fn the_look_before_an_attempt_takes_back_what_a_look_was_refused_whatever_become
         run_once(&world, id, Beforehand::Nothing);
         assert!(!world.looks.borrow().is_empty() && !world.runs.borrow().is_empty());
         assert_eq!(world.row(id).webhook_error, None, "{answer:?}");
+    }
+}
+
+#[test]
+fn what_the_look_before_a_run_could_not_take_back_the_next_due_look_does() {
+    for fate in [None, Some(Fate::Lost)] {
+        let world = World::new();
+        let id = settled(&world);
+        world.content.set(1);
+        let soon = START + TimeDelta::minutes(10);
+        let refused = (Column::WebhookError, "google_rejected".into());
+        world.table.write(id, [refused, (Column::SyncLookAt, soon.into())]);
+        // After the claim of the run.
+        world.fate.set(fate.map(|fate| (world.updates.get() + 2, fate)));
+        assert_eq!(run_once(&world, id, Beforehand::MayBeUnchanged), Outcome::Synced);
+        let row = world.row(id);
+        assert_eq!((row.webhook_error.is_some(), row.sync_look_at == soon), (fate.is_some(), fate.is_some()));
     }
 }
 

@@ -26,6 +26,7 @@ fn notification(id: ConnectionId, channel: &str, number: i64) -> Notification {
 fn verdict_name(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Opened(_) => "opened",
+        Verdict::OpenedOrphan(_) => "opened orphan",
         Verdict::Changed(_) => "changed",
         Verdict::Orphan(_) => "orphan",
         Verdict::Late(_) => "late",
@@ -278,6 +279,30 @@ fn the_first_message_confirms_a_pending_or_current_channel() {
         assert_eq!(world.table.value(id, column), value);
     }
     assert!(world.runs.borrow().is_empty());
+}
+
+#[test]
+fn a_channel_that_opened_though_google_refused_it_is_stopped_when_it_says_so() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let sync = Notification { state: State::Sync, ..notification(id, "refused", 1) };
+    assert_eq!(deliver(&world, &sync), "opened orphan");
+    assert_eq!(*world.stopped.borrow(), [ChannelId::new("refused")]);
+    assert!(world.runs.borrow().is_empty(), "nothing changed");
+    assert_eq!(world.row(id).sync_request_id, None);
+}
+
+#[test]
+fn a_repeated_first_message_stops_nothing() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    for number in [0, 1, 7] {
+        world.table.write(id, [(Column::WebhookMessageNumber, Value::Integer(number))]);
+        let sync = Notification { state: State::Sync, ..notification(id, "current", 1) };
+        assert_eq!(deliver(&world, &sync), "opened", "{number}");
+        assert_eq!(world.row(id).webhook_message_number, number.max(1));
+    }
+    assert!(world.stopped.borrow().is_empty());
 }
 
 #[test]

@@ -58,7 +58,9 @@ fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
     for (connection, pending) in &life.pending {
         let row = record.row(*connection);
         let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
-        let is_doubtful = life.heard(*connection, |said| said.doubtful) || life.is_known_twice(*connection);
+        let has_spoken = row.is_some_and(|row| row.webhook_confirmed_id.as_ref() == Some(pending));
+        let is_doubtful =
+            has_spoken || life.heard(*connection, |said| said.doubtful) || life.is_known_twice(*connection);
         if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
             let what = format!("{} ends, and its pending id stays behind", life.invocation);
             found.broken(*connection, what);
@@ -244,8 +246,9 @@ impl Entry<'_, '_> {
         let has_doubt = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
         let doubtful =
             has_doubt || self.life.is_known_twice(self.step.connection) && error == "google_rejected";
+        let has_spoken = before.webhook_confirmed_id == before.webhook_pending_id;
         self.demand(
-            after.webhook_pending_id.is_some() == doubtful,
+            after.webhook_pending_id.is_some() == (doubtful || has_spoken),
             "gives up a channel that may exist, or keeps the id of one that does not",
         );
         let left = instant(after.webhook_lease_until) - self.clock;

@@ -148,7 +148,7 @@ impl OneLiveChannel {
                     duties.row_is_gone(record, connection);
                 }
             }
-            Deed::Judges { notification, verdict: Verdict::Orphan(row) } => {
+            Deed::Judges { notification, verdict: Verdict::Orphan(row) | Verdict::OpenedOrphan(row) } => {
                 if let Some(connection) = life.invocation.connection().filter(|_| may_stop(life, at, row)) {
                     let orphan = (notification.channel.clone(), Some(notification.resource.clone()));
                     duties.is_to_stop(connection, vec![orphan], None);

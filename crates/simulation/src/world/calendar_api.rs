@@ -44,9 +44,15 @@ fn answer_watch(
     token: &ChannelToken,
 ) -> Result<OpenedChannel, WatchFailure> {
     let now = world.now();
-    if world.happens(Fault::GoogleErrors) {
+    let failure = world.happens(Fault::GoogleErrors).then(|| {
         let usual = world.favourite_failure.clone().filter(|_| world.dice.chance(0.8));
-        return Err(usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED));
+        usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED)
+    });
+    // A channel may have opened whatever is answered.
+    if let Some(failure) = &failure
+        && world.dice.chance(0.8)
+    {
+        return Err(failure.clone());
     }
     let broken = world.broken(connection);
     match broken {
@@ -86,6 +92,9 @@ fn answer_watch(
     delivery::send_sync(world, id, token, calendar, delay);
     if broken == Some(Broken::WatchUnanswered) {
         return Err(UNAVAILABLE);
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
     }
     Ok(OpenedChannel { resource_id: calendar.resource(), expiration })
 }

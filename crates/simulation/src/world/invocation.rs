@@ -75,7 +75,11 @@ async fn receive(isolate: &Isolate, notification: &Notification, heard: &Reply<H
     let verdict = receive::receive(isolate, &invocation, notification).await;
     isolate.tell(Deed::Judges { notification, verdict: &verdict });
     heard.complete(match verdict {
-        Verdict::Opened(_) | Verdict::Changed(_) | Verdict::Orphan(_) | Verdict::Late(_) => Heard::Delivered,
+        Verdict::Opened(_)
+        | Verdict::OpenedOrphan(_)
+        | Verdict::Changed(_)
+        | Verdict::Orphan(_)
+        | Verdict::Late(_) => Heard::Delivered,
         Verdict::Unknown => Heard::Unknown,
         Verdict::Unavailable => Heard::Unavailable,
     });

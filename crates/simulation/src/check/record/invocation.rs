@@ -300,6 +300,7 @@ impl Matter {
             | Transition::TakeRefusalBack => Self::Look,
             Transition::ConfirmPending
             | Transition::ConfirmCurrent
+            | Transition::NoteOpenedOrphan
             | Transition::NoteResource
             | Transition::NoteChange
             | Transition::ClaimRenewal
