@@ -2,7 +2,7 @@
 //! alike.
 //!
 //! Google says why in words, and one answer may hold several: `error.errors[].reason` and `error.details[].reason` of
-//! the Calendar API, `error` and `error_subtype` of the token endpoint. The first of them that is known decides; where
+//! the Calendar API, `error` and `error_subtype` of the token endpoint, wherever they stand. The first of them that is known decides; where
 //! none is, the HTTP status does. A word that decides nothing is told all the same. An error that came with a success
 //! is judged as one that came with the status in its `error.code`.
 //!
@@ -167,7 +167,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn read(body: &'a Json, speaker: Speaker) -> Self {
+    fn read(body: &'a Json) -> Self {
         // Newer services put an answer into a list (vivet/GoogleApi#397).
         let body = body.get(0).unwrap_or(body);
         let text = |json: &'a Json, name: &str| json.get(name).and_then(Json::as_str);
@@ -184,10 +184,8 @@ impl<'a> Said<'a> {
                 said.words.extend(text(one, "reason"));
             }
         }
-        if speaker == TokenEndpoint {
-            said.words.extend(error.as_str());
-            said.words.extend(said.subtype);
-        }
+        said.words.extend(error.as_str());
+        said.words.extend(said.subtype);
         said
     }
 
@@ -243,8 +241,10 @@ struct Verdict {
 
 fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     let body = parse_json(response);
-    let said = Said::read(&body, speaker);
-    let known = said.known(speaker);
+    let said = Said::read(&body);
+    // A gateway may say `forbidden`, too: of the calendar speaks only the Calendar API's own error.
+    let is_said_of_calendar = |meaning| meaning == Fails(CalendarNotFound);
+    let known = said.known(speaker).filter(|(meaning, _)| said.is_of_api || !is_said_of_calendar(*meaning));
     let code = said.code.filter(|code| response.is_success() && (400..600).contains(code));
     let status = code.unwrap_or(response.status);
     // Our address is refused with a 401, too.

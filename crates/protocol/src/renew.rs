@@ -4,6 +4,7 @@
 //! that is out of both columns never comes back. Setup, the button and the sweep share all of it but the condition
 //! of the claim.
 
+use chrono::TimeDelta;
 use futures_util::join;
 
 use crate::Timestamp;
@@ -167,7 +168,9 @@ impl<P: Ports> Opening<'_, P> {
             return Err(self.fail(refused, Channel::NotOpened).await);
         }
         let mut is_token_renewed = self.claimed.expires_at != token_expires_at;
-        let mut access = match access(self.ports, &self.claimed, TOKEN_MARGIN).await {
+        // One that is new is good, however little Google gave it.
+        let margin = if is_token_renewed { TimeDelta::zero() } else { TOKEN_MARGIN };
+        let mut access = match access(self.ports, &self.claimed, margin).await {
             Ok(access) => self.adopt(access, &mut is_token_renewed),
             Err(no_access) => return Err(self.without_access(no_access).await),
         };
@@ -269,7 +272,7 @@ impl<P: Ports> Opening<'_, P> {
         }
     }
 
-    fn time_left(&self) -> chrono::TimeDelta {
+    fn time_left(&self) -> TimeDelta {
         let now = self.ports.now();
         self.lease_until.signed_duration_since(now).min(self.invocation.left(now))
     }

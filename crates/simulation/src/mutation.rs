@@ -153,6 +153,8 @@ mutations! {
     UnseenFarewells "unseen-farewells",
     /// What was kept of a deleted row is forgotten before Google has answered.
     HastyFarewells "hasty-farewells",
+    /// That Google asks not to be asked again for a while is not heard.
+    UnheardRetryAfter "unheard-retry-after",
     /// A sweep reads no further once the database has refused it an update.
     DiscouragedSweeps "discouraged-sweeps",
 }

@@ -314,7 +314,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":"quotaExceeded"}"#)],
-            ["google_rejected 1 1", "google_rejected 1 1", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],

@@ -19,7 +19,7 @@ use crate::check::record::Record;
 use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{asks_for_a_run, is_live, is_owed_and_due};
 use crate::due::is_consenting;
-use crate::fact::{Answer, Deed, Fact, Moment, Request};
+use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, Writes, connection_of};
 use crate::time::{Instant, SECOND, delta, instant, seconds};
 
@@ -50,8 +50,7 @@ fn owed(row: &Connection) -> Owed {
 impl Check for ChangesAreSeenPromptly {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
-            // A commit whose answer was lost is looked up, and its run made then.
-            Fact::Applied(step) if asks_for_a_run(step) || step.transition == Transition::LookUpChannel => {
+            Fact::Applied(step) if asks_for_a_run(step) || comes_back_to_a_run(step) => {
                 if let Some(life) = record.life(step.invocation) {
                     self.asks(at, life, step.connection, step.after);
                 }
@@ -167,6 +166,17 @@ impl ChangesAreSeenPromptly {
     }
 }
 
+/// A commit whose answer was lost is looked up, and its run made then; the button's is made though its renewal failed.
+fn comes_back_to_a_run(step: &Step<'_>) -> bool {
+    match step.transition {
+        Transition::LookUpChannel => true,
+        Transition::FailRenewal | Transition::DoubtChannel => {
+            matches!(step.invocation.purpose, Purpose::Button(_))
+        }
+        _ => false,
+    }
+}
+
 /// Gives a lease back.
 fn ends_a_run(transition: Transition) -> bool {
     matches!(
@@ -241,8 +251,10 @@ fn is_waited_for(at: Instant, life: &Conduct, connection: usize, row: &Connectio
 
 fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
-        // After a run of a sweep whose clock is ahead, the next may be booked too far ahead to be waited for.
-        let is_fresh = case.runs.iter().any(|made| (since - 2 * SKEW..since).contains(&made.run.end));
+        // After a sweep whose clock is ahead has made or settled a run, the next may be booked too far ahead to be waited
+        // for.
+        let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled);
+        let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
         if !is_fresh && !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
         }
@@ -260,7 +272,9 @@ fn made_up_for(record: &Record, since: Instant, found: &mut Found<'_>) {
         return;
     }
     for (case, _) in record.healthy() {
-        if !case.runs.iter().any(|made| made.run.succeeds && made.run.start >= since) {
+        // Settled, it was not made to fail.
+        let is_settled = case.settled.iter().any(|at| *at >= since);
+        if !is_settled && !case.runs.iter().any(|made| made.run.succeeds && made.run.start >= since) {
             let what = format!("no run two minutes after one that failed at {} s", seconds(since));
             found.broken(case.number, what);
         }

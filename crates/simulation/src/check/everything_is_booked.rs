@@ -231,12 +231,13 @@ impl Entry<'_, '_> {
         let error = after.webhook_error.as_deref().unwrap_or("nothing");
         let delay = instant(after.webhook_not_before) - self.clock;
         let attempts = before.webhook_attempts - 1;
-        let backoff = after_refusal(error, attempts);
+        let wait = self.life.asked_to_wait(self.step.connection, error);
+        let backoff = after_refusal(error, attempts).max(wait);
         let delays = if PERMANENT.contains(&error) {
             delta(DAILY)..=delta(DAILY)
         } else if attempts < 0 {
             // A resumption meanwhile has them counted anew.
-            backoff..=jittered(after_refusal(error, i64::MAX))
+            backoff..=jittered(after_refusal(error, i64::MAX).max(wait))
         } else {
             backoff..=jittered(backoff)
         };
@@ -255,6 +256,8 @@ impl Entry<'_, '_> {
         let longest = delta(LEASE_AFTER_FAILURE).max(MOST_WATCHES * delta(LEASE_AFTER_WATCH));
         let keeps_out = (delta(LEASE_AFTER_FAILURE) - SECOND..=longest + SECOND).contains(&left);
         self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
+        let is_looked_later = wait == 0 || instant(after.sync_look_at) - self.clock >= wait;
+        self.demand(is_looked_later, "looks before Google is to be asked again");
     }
 
     /// What something else than a renewal was refused.
@@ -396,7 +399,8 @@ impl Entry<'_, '_> {
             delta(DAILY)..=delta(DAILY)
         } else {
             let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
-            delta(LOOK_INTERVAL_WITHOUT_CHANNEL)..=jittered(delta(longest))
+            let asked_for = self.life.asked_to_wait(self.step.connection, error);
+            delta(LOOK_INTERVAL_WITHOUT_CHANNEL).max(asked_for)..=jittered(delta(longest).max(asked_for))
         };
         self.demand(waits.contains(&wait), &format!("looks again {} s after {error}", wait / SECOND));
     }

@@ -97,9 +97,14 @@ impl OneLiveChannel {
             _ => {}
         }
         // Invocations of less quiet times may go on for a while.
-        let is_known = step.transition != Transition::RetireChannel || before.webhook_resource_id.is_some();
-        if at > record.quiet_from.saturating_add(HOUR) && is_known {
-            self.given_up.extend(given_up(step).map(|id| (at + 2 * MINUTE, connection, id.clone())));
+        if at > record.quiet_from.saturating_add(HOUR) {
+            // A pending channel is stopped on the current one's resource, which may be another calendar's.
+            let is_known = |id: &&ChannelId| {
+                let resource = record.google.channel(id).map(|channel| channel.calendar.resource());
+                step.transition != Transition::RetireChannel || resource == before.webhook_resource_id
+            };
+            let given_up = given_up(step).filter(is_known);
+            self.given_up.extend(given_up.map(|id| (at + 2 * MINUTE, connection, id.clone())));
         }
     }
 

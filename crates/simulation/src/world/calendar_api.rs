@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use protocol::connection::{AccessToken, CalendarId, ChannelId, ChannelToken, RefreshToken, ResourceId};
-use protocol::failure::{Refused, RenewalFailure, StopFailure, WatchFailure};
+use protocol::failure::{Mender, Refused, RenewalFailure, StopFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Anchor, Look, LookFailure, Seen};
 
@@ -46,7 +46,11 @@ fn answer_watch(
     let now = world.now();
     let failure = world.happens(Fault::GoogleErrors).then(|| {
         let usual = world.favourite_failure.clone().filter(|_| world.dice.chance(0.8));
-        usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED)
+        match usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED) {
+            WatchFailure::Refused(refused) => WatchFailure::Refused(asking_to_wait(world, refused)),
+            WatchFailure::Doubtful(refused) => WatchFailure::Doubtful(asking_to_wait(world, refused)),
+            failure => failure,
+        }
     });
     // A channel may have opened whatever is answered.
     if let Some(failure) = &failure
@@ -130,7 +134,10 @@ fn answer_look(
         let is_fresh = world.google.borrow().is_fresh(access_token, world.now());
         let is_refused = is_fresh || world.dice.chance(0.7);
         let failure = world.dice.pick(LOOK_FAILURES).filter(|_| is_refused);
-        return Err(failure.unwrap_or(UNAUTHORIZED_LOOK));
+        return Err(match failure.unwrap_or(UNAUTHORIZED_LOOK) {
+            LookFailure::Refused(refused) => LookFailure::Refused(asking_to_wait(world, refused)),
+            failure => failure,
+        });
     }
     let calendar = calendar.ok_or(UNAUTHORIZED_LOOK)?;
     if world.broken(Some(connection)) == Some(Broken::Unreadable) {
@@ -208,7 +215,8 @@ fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<R
             RenewalFailure::GoogleRateLimited,
             RenewalFailure::GoogleRejected,
         ];
-        return Err(world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable).into());
+        let failure = world.dice.pick(&failures).unwrap_or(RenewalFailure::GoogleUnavailable);
+        return Err(asking_to_wait(world, failure.into()));
     }
     let mut google = world.google.borrow_mut();
     if google.is_revoked(refresh_token) {
@@ -223,4 +231,11 @@ fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<R
         expires_in: Duration::from_secs(seconds.unsigned_abs()),
         refresh_token: rotates.then(|| Google::rotated(refresh_token)),
     })
+}
+
+/// What passes by itself Google may tell with a `Retry-After`.
+fn asking_to_wait(world: &World, refused: Refused) -> Refused {
+    let tells = refused.failure.mender() == Mender::Nobody && world.dice.chance(0.2);
+    let retry_after = tells.then(|| Duration::from_secs(world.dice.between(1, 3600).unsigned_abs()));
+    Refused { retry_after, ..refused }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use protocol::Timestamp;
 use protocol::connection::{Connection, RequestId};
-use protocol::failure::{Mender, RenewalFailure};
+use protocol::failure::{Mender, Refused, RenewalFailure, WatchFailure};
+use protocol::grant::OpenedChannel;
 use protocol::look::{Anchor, Look, LookFailure, Seen};
 use protocol::schedule::{ECHO, RUNS_PER_INVOCATION, TOKEN_MARGIN_OF_A_RUN, brake};
 use protocol::table::{Column, Filter, Query, Value};
@@ -71,10 +72,10 @@ impl Mutation {
             (Self::NumbersCarriedOver, Transition::CommitChannel) => {
                 drop_set(&mut update, Column::WebhookMessageNumber)
             }
-            (Self::OrphanThoughCurrent, Transition::NoteOrphan) => {
+            (Self::OrphanThoughCurrent, Transition::NoteOrphan | Transition::NoteOpenedOrphan) => {
                 drop_filter(&mut update, Column::WebhookId)
             }
-            (Self::OrphanThoughPending, Transition::NoteOrphan) => {
+            (Self::OrphanThoughPending, Transition::NoteOrphan | Transition::NoteOpenedOrphan) => {
                 drop_filter(&mut update, Column::WebhookPendingId)
             }
             (Self::TokenPerChannel, Transition::ClaimRenewal) => {
@@ -218,6 +219,22 @@ impl Mutation {
                 if refused.failure.mender() == Mender::Nobody =>
             {
                 Err(LookFailure::Refused(RenewalFailure::ReconnectRequired.into()))
+            }
+            (Self::UnheardRetryAfter, Err(LookFailure::Refused(refused))) => {
+                Err(LookFailure::Refused(Refused { retry_after: None, ..refused }))
+            }
+            (_, answer) => answer,
+        }
+    }
+
+    /// What a watch is answered with.
+    pub(crate) fn rewrite_watch(
+        self,
+        answer: Result<OpenedChannel, WatchFailure>,
+    ) -> Result<OpenedChannel, WatchFailure> {
+        match (self, answer) {
+            (Self::UnheardRetryAfter, Err(WatchFailure::Refused(refused))) => {
+                Err(WatchFailure::Refused(Refused { retry_after: None, ..refused }))
             }
             (_, answer) => answer,
         }

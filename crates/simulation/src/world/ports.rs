@@ -201,7 +201,10 @@ impl Google for Isolate {
             self.crash().await;
         }
         self.tell(Deed::Hears(Answer::Watch { connection, channel, answer: &answer }));
-        answer
+        match self.mutation() {
+            Some(mutation) => mutation.rewrite_watch(answer),
+            None => answer,
+        }
     }
 
     async fn stop(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::{ChannelId, RequestId};
-use protocol::failure::{RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure};
 use protocol::look::{LookFailure, Seen};
 use protocol::transition::Transition;
 
@@ -12,7 +12,7 @@ use crate::check::row::is_live;
 use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Request, Step};
 use crate::subject::{Calendar, Invocation};
-use crate::time::{Instant, instant};
+use crate::time::{Instant, instant, micros};
 
 pub(in crate::check) struct Conduct {
     pub(in crate::check) invocation: Invocation,
@@ -86,6 +86,8 @@ pub(in crate::check) struct Said {
     pub(in crate::check) doubtful: bool,
     /// It would do with another id.
     pub(in crate::check) wants_another_id: bool,
+    /// How long Google is not to be asked again.
+    wait: Instant,
 }
 
 /// What an update is about.
@@ -152,6 +154,12 @@ impl Conduct {
     /// Whether Google told it such a thing of a connection.
     pub(in crate::check) fn heard(&self, connection: usize, what: impl Fn(&Said) -> bool) -> bool {
         self.said.get(&connection).is_some_and(|said| said.iter().any(what))
+    }
+
+    /// How long Google asked it to wait when it last said this of a connection.
+    pub(in crate::check) fn asked_to_wait(&self, connection: usize, code: &str) -> Instant {
+        let said = self.said.get(&connection).into_iter().flatten();
+        said.rev().find(|said| said.code == code).map_or(0, |said| said.wait)
     }
 
     /// Whether Google knew the id of a channel, and the one after it.
@@ -229,6 +237,7 @@ impl Conduct {
                     of_channel: false,
                     doubtful: false,
                     wants_another_id: false,
+                    wait: wait(refused),
                 };
                 self.said.entry(connection).or_default().push(said);
             }
@@ -320,12 +329,17 @@ impl Matter {
 impl From<&WatchFailure> for Said {
     fn from(failure: &WatchFailure) -> Self {
         let wants_another_id = *failure == WatchFailure::ChannelIdNotUnique;
-        let (failure, doubtful) = match failure {
-            WatchFailure::Unauthorized(refused) => (refused.failure, false),
-            WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false),
-            WatchFailure::Refused(refused) => (refused.failure, false),
-            WatchFailure::Doubtful(refused) => (refused.failure, true),
+        let (failure, doubtful, wait) = match failure {
+            WatchFailure::Unauthorized(refused) | WatchFailure::Refused(refused) => {
+                (refused.failure, false, wait(refused))
+            }
+            WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false, 0),
+            WatchFailure::Doubtful(refused) => (refused.failure, true, wait(refused)),
         };
-        Self { code: failure.code(), of_channel: true, doubtful, wants_another_id }
+        Self { code: failure.code(), of_channel: true, doubtful, wants_another_id, wait }
     }
+}
+
+fn wait(refused: &Refused) -> Instant {
+    refused.retry_after.map_or(0, micros)
 }
