@@ -284,10 +284,13 @@ impl Connection {
         failure.is_consent_dead().then_some(failure)
     }
 
-    /// Why Google gives no access token, as far as is known.
-    pub(crate) fn token_refusal(&self) -> Option<RenewalFailure> {
+    /// Why Google gives no access token, as far as is known. Of the operator's client a live row tells it until a renewal
+    /// finds it mended, and a paused one, which nobody renews, until a renewal would be due.
+    pub(crate) fn token_refusal(&self, now: Timestamp) -> Option<RenewalFailure> {
         let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
-        (failure.is_consent_dead() || failure == RenewalFailure::OauthClientInvalid).then_some(failure)
+        let is_known = self.is_live() || self.webhook_not_before > now;
+        let is_of_client = failure == RenewalFailure::OauthClientInvalid;
+        (failure.is_consent_dead() || is_of_client && is_known).then_some(failure)
     }
 
     /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts behind.

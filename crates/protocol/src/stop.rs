@@ -42,7 +42,7 @@ pub(crate) async fn stop_with_access<P: Ports>(
     let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
     let mut renewed = None;
     let answer = loop {
-        let used = match (access.take(), row.token_refusal()) {
+        let used = match (access.take(), row.token_refusal(ports.now())) {
             (Some(access), _) => access,
             (None, Some(failure)) => break Err(StopFailure::Refused(failure.into())),
             (None, None) => match shared_access(ports, row).await {

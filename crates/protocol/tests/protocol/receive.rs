@@ -212,6 +212,19 @@ fn a_client_that_google_refuses_is_told_by_an_orphan_and_costs_one_token_call() 
 }
 
 #[test]
+fn an_orphan_of_a_paused_connection_is_stopped_once_the_client_is_mended() {
+    let world = World::new();
+    let paused = [(Column::ExpiresAt, START.into()), (Column::SyncEnabled, Value::Boolean(false))];
+    let id = world.connect(1, paused);
+    world.token_answers.replace([Err(RenewalFailure::OauthClientInvalid.into())].into());
+    for (minutes, calls, stops) in [(0, 1, 0), (0, 1, 0), (2, 2, 1)] {
+        world.now.set(START + TimeDelta::minutes(minutes));
+        assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+        assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (calls, stops));
+    }
+}
+
+#[test]
 fn a_channel_that_has_just_spoken_and_that_google_does_not_know_was_not_stopped() {
     let world = World::new();
     let id = world.connect(1, channel("current"));
