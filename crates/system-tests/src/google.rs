@@ -118,8 +118,9 @@ impl Project {
         self.google_control(&format!("channels/{channel}/notify"), json!({})).await;
     }
 
-    /// Opens a channel with the connection's own token behind the functions' back.
+    /// Opens a channel with the connection's own token behind the functions' back. Its `sync` message does not come.
     pub async fn watch_directly(&self, connection: &Connection, id: &str) -> Channel {
+        self.delivery(connection, json!({ "sync": "dropped" })).await;
         let row = self.row(connection).await;
         let url = format!("{}/calendars/primary/events/watch", self.calendar_api);
         let address = format!("{}/functions/v1/google-calendar-webhook", self.url);

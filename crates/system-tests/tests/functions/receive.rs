@@ -26,6 +26,7 @@ cases! {
         numbers_have_gaps_and_are_large,
         any_state_but_sync_is_a_change,
         an_orphan_is_heard_and_stopped,
+        an_orphan_that_opens_is_stopped_without_a_run,
         the_channel_of_before_a_renewal_is_heard_and_stopped,
         a_pending_channel_is_heard_and_kept,
         a_channel_that_becomes_the_current_one_meanwhile_loses_nothing,
@@ -183,6 +184,18 @@ async fn an_orphan_is_heard_and_stopped(scene: &Scene) {
     scene.speak(&connection, &orphan.id).await;
     scene.until_stopped(&connection, &orphan.id).await;
     until("a run", || async { (scene.runs(&connection).await.len() == 1).then_some(()) }).await;
+}
+
+async fn an_orphan_that_opens_is_stopped_without_a_run(scene: &Scene) {
+    let connection = scene.open().await;
+    let row = scene.row(&connection).await;
+    let orphan = scene.watch_directly(&connection, &Uuid::new_v4().to_string()).await;
+    let sync = Notification::of(&connection, &row, 1).channel(&orphan.id).state("sync");
+    let answer = scene.notify(&sync).await;
+    assert_eq!(answer.status, 200);
+    scene.until_stopped(&connection, &orphan.id).await;
+    assert_eq!(scene.runs(&connection).await.len(), 1, "the first one");
+    assert_eq!(scene.row(&connection).await["sync_request_id"], Value::Null);
 }
 
 async fn the_channel_of_before_a_renewal_is_heard_and_stopped(scene: &Scene) {

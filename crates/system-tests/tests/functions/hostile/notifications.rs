@@ -190,7 +190,6 @@ pub(super) fn rows(cast: &Cast) -> Vec<Bad> {
     rows.add("unknown token, current channel", forged().channel(channel), UNKNOWN);
     rows.add("unknown token, unknown channel", forged().channel("x".repeat(64)), UNKNOWN);
     rows.add("unknown token, sync of the current channel", forged().state("sync"), OLD);
-    rows.add("own token, sync of an unknown channel", good().channel("unknown").state("sync"), OLD);
     rows.add("own token, sync of the current channel again", good().state("sync"), OLD);
     rows.add("a token of another provider's row", good().token(&cast.foreign.token), UNKNOWN);
 
