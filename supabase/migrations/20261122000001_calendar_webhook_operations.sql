@@ -399,12 +399,16 @@ $$;
 
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
--- or disabled and, if it is to be tried, why a notification could not be stored. Nothing of the attempt stays.
+-- or disabled, tokens that every user may read and, if it is to be tried, why a notification could not be stored. Nothing
+-- of the attempt stays.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
   as $$
 declare
+  tried uuid;
+  asked uuid := gen_random_uuid();
+  kept uuid;
   state text;
   message text;
 begin
@@ -470,6 +474,14 @@ begin
         'service_role', 'public.calendar_webhook_state(public.calendar_connections)', 'execute');
 
   return query
+    select 'security_off',
+        format('row level security of public.calendar_connections is off, and %s may read every user''s tokens', role),
+        'alter table public.calendar_connections enable row level security'
+      from (values ('anon'), ('authenticated')) as of_pages (role)
+      where not (select relrowsecurity from pg_catalog.pg_class where oid = 'public.calendar_connections'::regclass)
+        and has_column_privilege(role, 'public.calendar_connections', 'refresh_token', 'select');
+
+  return query
     select
         case when tgname is null then 'trigger_missing' else 'trigger_disabled' end,
         format('the trigger %s of public.%s is %s', name, relation,
@@ -499,11 +511,14 @@ begin
       then
         raise exception using errcode = 'CWOK0';
       end if;
+      select id into tried from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
       update public.calendar_connections
-        set webhook_message_number = webhook_message_number + 1, sync_request_id = gen_random_uuid(),
-            webhook_notified_at = now()
-        where id = (
-          select id from public.calendar_connections where provider = 'google' limit 1 for update skip locked);
+        set webhook_message_number = webhook_message_number + 1, sync_request_id = asked, webhook_notified_at = now()
+        where id = tried
+        returning sync_request_id into kept;
+      if tried is not null and kept is distinct from asked then
+        raise exception 'the row stays as it was, though nothing is refused';
+      end if;
       raise exception using errcode = 'CWOK0';
     exception
       -- It worked, and is undone; or the table is busy.
@@ -516,8 +531,8 @@ begin
             'write_refused',
             format('an update of public.calendar_connections fails: %s (%s)', message, state),
             coalesce(
-              'change what raises this; triggers of your own on the table: ' || string_agg(tgname, ', ' order by tgname),
-              'change what raises this')
+              'change what does this; triggers of your own on the table: ' || string_agg(tgname, ', ' order by tgname),
+              'change what does this')
           from pg_catalog.pg_trigger
           where tgrelid = 'public.calendar_connections'::regclass and not tgisinternal and tgenabled <> 'D'
             and tgname !~ '^(keep|take|note)_calendar_(webhook|connection)_';

@@ -77,7 +77,7 @@ mod tests {
             {
                 "obstacle": "write_refused",
                 "what": "an update of public.calendar_connections fails: ada@example.com has no seat (P0001)",
-                "remedy": "change what raises this; triggers of your own on the table: seats",
+                "remedy": "change what does this; triggers of your own on the table: seats",
             },
         ]))
         .unwrap();
@@ -88,7 +88,7 @@ mod tests {
             "in the SQL editor: `grant update on public.calendar_connections to service_role`"
         );
         assert_eq!(checks[1].line, "an update of public.calendar_connections fails: […] has no seat (P0001)");
-        assert_eq!(next(&checks[1]), "change what raises this; triggers of your own on the table: seats");
+        assert_eq!(next(&checks[1]), "change what does this; triggers of your own on the table: seats");
         assert!(!judge(&[])[0].is_wrong());
     }
 

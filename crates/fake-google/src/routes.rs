@@ -9,6 +9,7 @@ mod events;
 mod gate;
 mod oauth;
 
+use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
@@ -31,7 +32,10 @@ pub(crate) fn routes(state: Shared) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), gate::pass))
         .route(consent::PATH, get(consent::page).post(consent::decide))
         .nest("/control", control::routes())
-        .fallback(async || ApiError::of("notFound"))
+        .fallback(async |method: Method, uri: Uri| {
+            let _ = ApiError::beyond(&format!("has no {method} {}", uri.path()));
+            ApiError::of("notFound")
+        })
         .method_not_allowed_fallback(async || ApiError::of("httpMethodNotAllowed"))
         .with_state(state)
 }

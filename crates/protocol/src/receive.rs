@@ -146,7 +146,9 @@ async fn judge<P: Ports>(
     let channel = &notification.channel;
     for _ in 0..JUDGEMENTS {
         if let Some(row) = update(ports, invocation, note_change(notification, now, request)).await? {
-            return Ok(Verdict::Changed(Box::new(row)));
+            // A trigger of the host's may keep it from being stored: then the change is not known.
+            let is_stored = row.sync_request_id == Some(request);
+            return is_stored.then(|| Verdict::Changed(Box::new(row))).ok_or(DatabaseUnavailable);
         }
         // A stranger costs no third request.
         let Some(row) = read(ports, invocation, notification).await? else {

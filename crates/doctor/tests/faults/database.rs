@@ -122,7 +122,7 @@ async fn a_trigger_that_raises_is_told_by_its_own_words(world: &mut World) {
     let line = "an update of public.calendar_connections fails: no seat for […] (P0001)";
     report.finds(&[("database", "write_refused", line)]);
     let next = report.check("database")["next"].as_str().unwrap();
-    assert_eq!(next, "change what raises this; triggers of your own on the table: seats");
+    assert_eq!(next, "change what does this; triggers of your own on the table: seats");
 }
 
 /// The database's key was replaced, and the functions were not started again.

@@ -21,6 +21,13 @@ impl ApiError {
         Self::new(400, "invalid", message)
     }
 
+    /// What the real one can do and this one cannot. Also told on standard error, for an app may hide what it is answered.
+    pub(crate) fn beyond(what: &str) -> Self {
+        let message = format!("fake-google {what}");
+        eprintln!("{message}");
+        Self::invalid(message)
+    }
+
     /// The documented error of this reason, with its usual status and message.
     pub(crate) fn of(reason: &str) -> Self {
         let (status, message) = documented(reason).unwrap_or((500, reason));

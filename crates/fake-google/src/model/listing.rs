@@ -17,16 +17,28 @@ use crate::model::id::opaque_id;
 use crate::model::resource::span;
 use crate::model::series;
 
-/// The one that changes nothing here is `alt`.
-const PARAMETERS: [&str; 8] = [
-    "alt",
+const PARAMETERS: &[&str] = &[
     "fields",
     "maxResults",
+    "orderBy",
     "pageToken",
     "privateExtendedProperty",
+    "showDeleted",
     "singleEvents",
     "timeMax",
     "timeMin",
+];
+
+/// They change nothing here: there are no guests and no invitations, and every time is told in its own zone.
+const IDLE_PARAMETERS: &[&str] = &[
+    "alt",
+    "alwaysIncludeEmail",
+    "key",
+    "maxAttendees",
+    "prettyPrint",
+    "quotaUser",
+    "showHiddenInvitations",
+    "timeZone",
 ];
 
 pub(crate) fn list(
@@ -88,28 +100,44 @@ fn item(event: &StoredEvent) -> Value {
     event.resource.clone().into()
 }
 
+#[derive(Clone, Copy)]
+enum Order {
+    StartTime,
+    Updated,
+}
+
 struct Query {
     time_min: Option<DateTime<Utc>>,
     time_max: Option<DateTime<Utc>>,
     max_results: usize,
     single_events: bool,
+    show_deleted: bool,
+    order_by: Option<Order>,
     /// Names and values that an event must have, all of them.
     private_properties: Vec<(String, String)>,
 }
 
 impl Query {
     fn parse(parameters: &Form) -> Result<Self, ApiError> {
-        if let Some(unknown) = parameters.fields().find(|field| !PARAMETERS.contains(field)) {
-            return Err(ApiError::invalid(format!("fake-google does not know the parameter {unknown}")));
+        let is_known = |field: &&str| PARAMETERS.contains(field) || IDLE_PARAMETERS.contains(field);
+        if let Some(unknown) = parameters.fields().find(|field| !is_known(field)) {
+            return Err(ApiError::beyond(&format!("does not know the parameter {unknown} of events.list")));
         }
         let (time_min, time_max) = (time(parameters, "timeMin")?, time(parameters, "timeMax")?);
         if time_min.zip(time_max).is_some_and(|(min, max)| min >= max) {
             return Err(ApiError::of("timeRangeEmpty"));
         }
-        let single_events = match parameters.get("singleEvents") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(ApiError::invalid("Invalid value for: singleEvents")),
+        let single_events = flag(parameters, "singleEvents")?;
+        let order_by = match parameters.get("orderBy") {
+            None => None,
+            Some("startTime") if single_events => Some(Order::StartTime),
+            Some("startTime") => {
+                return Err(ApiError::invalid(
+                    "The requested ordering is not available for the particular query.",
+                ));
+            }
+            Some("updated") => Some(Order::Updated),
+            Some(_) => return Err(ApiError::invalid("Invalid value for: orderBy")),
         };
         let max_results = match parameters.get("maxResults").map(str::parse) {
             None => 250,
@@ -118,15 +146,29 @@ impl Query {
         };
         let private_properties = parameters.all("privateExtendedProperty").map(property);
         let private_properties = private_properties.collect::<Result<_, _>>()?;
-        Ok(Self { time_min, time_max, max_results: max_results.min(2500), single_events, private_properties })
+        Ok(Self {
+            time_min,
+            time_max,
+            max_results: max_results.min(2500),
+            single_events,
+            show_deleted: flag(parameters, "showDeleted")?,
+            order_by,
+            private_properties,
+        })
     }
 
     fn items(&self, calendar: &Calendar) -> Result<Vec<Value>, ApiError> {
-        let shown = || calendar.events.iter().filter(|event| calendar.shows(event));
+        let shown = || calendar.events.iter().filter(|event| self.show_deleted || calendar.shows(event));
         if self.single_events && shown().any(StoredEvent::is_series) {
-            return Err(ApiError::invalid("fake-google does not expand recurring events"));
+            return Err(ApiError::beyond("does not expand recurring events"));
         }
-        Ok(shown().filter(|event| self.matches(event)).map(item).collect())
+        let mut matching: Vec<_> = shown().filter(|event| self.matches(event)).collect();
+        match self.order_by {
+            Some(Order::StartTime) => matching.sort_by_key(|event| span(&event.resource).ok()),
+            Some(Order::Updated) => matching.sort_by_key(|event| event.text("updated").to_owned()),
+            None => {}
+        }
+        Ok(matching.into_iter().map(item).collect())
     }
 
     /// Of a series some instance must be within the time; of an instance that does not take place, when it would.
@@ -140,6 +182,14 @@ impl Query {
                 let found = properties.and_then(|properties| properties.get("private")?.get(name));
                 found.and_then(Value::as_str) == Some(value)
             })
+    }
+}
+
+fn flag(parameters: &Form, field: &str) -> Result<bool, ApiError> {
+    match parameters.get(field) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::invalid(format!("Invalid value for: {field}"))),
     }
 }
 

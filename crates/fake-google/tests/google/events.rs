@@ -95,6 +95,8 @@ async fn lists_are_of_a_stretch_of_time() {
         ("?singleEvents=true&fields=items", vec!["late", "early", "noon talk", "day"]),
         ("?timeMin=2030-03-01T10:00:00Z", vec!["late", "noon talk", "day"]),
         ("?timeMax=2030-03-01T12:00:00Z", vec!["early"]),
+        ("?singleEvents=true&orderBy=startTime&timeZone=UTC", vec!["early", "noon talk", "late", "day"]),
+        ("?orderBy=updated&showDeleted=true", vec!["late", "early", "noon talk", "day"]),
         ("?timeMin=2030-03-02T01:00:00%2B01:00", vec!["day"]),
     ] {
         let (status, list) = world.get(&format!("{EVENTS}{query}"), &token).await;
@@ -104,6 +106,8 @@ async fn lists_are_of_a_stretch_of_time() {
     assert_eq!((&list["kind"], &list["accessRole"]), (&"calendar#events".into(), &"owner".into()));
     for (query, reason) in [
         ("?orderBy=startTime", "invalid"),
+        ("?orderBy=summary", "invalid"),
+        ("?q=lunch", "invalid"),
         ("?timeMin=2030-03-01T12:00:00Z&timeMax=2030-03-01T12:00:00Z", "timeRangeEmpty"),
         ("?timeMin=noon", "badRequest"),
         ("?maxResults=0", "invalid"),

@@ -105,26 +105,50 @@ async fn a_missing_privilege_is_the_only_cause_that_is_told() {
 }
 
 #[tokio::test]
-async fn a_trigger_of_the_hosts_that_raises_is_told_by_its_own_words() {
+async fn a_trigger_of_the_hosts_that_keeps_a_change_from_being_stored_is_told() {
+    let silently = "the row stays as it was, though nothing is refused (P0001)";
+    for (body, said) in [
+        ("raise exception 'the season is over';", "the season is over (P0001)"),
+        ("return null;", silently),
+        ("new.sync_request_id := old.sync_request_id; return new;", silently),
+    ] {
+        let project = connected().await;
+        project
+            .sql(&format!(
+                "create function public.refuse() returns trigger language plpgsql as $$begin {body} end$$;
+                 create trigger season before update on public.calendar_connections
+                   for each row execute function public.refuse()"
+            ))
+            .await;
+        assert_eq!(
+            project.select(Service, OBSTACLES).await,
+            [obstacle(
+                "write_refused",
+                &format!("an update of public.calendar_connections fails: {said}"),
+                "change what does this; triggers of your own on the table: season"
+            )]
+        );
+        let untried = "select * from public.calendar_webhook_obstacles()";
+        assert_eq!(project.select(Service, untried).await, [] as [Value; 0]);
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_every_user_may_read_are_told() {
     let project = connected().await;
     project
         .sql(
-            "create function public.refuse() returns trigger language plpgsql as
-               $$begin raise exception 'the season is over'; end$$;
-             create trigger season before update on public.calendar_connections
-               for each row execute function public.refuse()",
+            "alter table public.calendar_connections disable row level security;
+             grant select on public.calendar_connections to authenticated",
         )
         .await;
-    assert_eq!(
-        project.select(Service, OBSTACLES).await,
-        [obstacle(
-            "write_refused",
-            "an update of public.calendar_connections fails: the season is over (P0001)",
-            "change what raises this; triggers of your own on the table: season"
-        )]
-    );
-    let untried = "select * from public.calendar_webhook_obstacles()";
-    assert_eq!(project.select(Service, untried).await, [] as [Value; 0]);
+    let told = project.select(Service, OBSTACLES).await;
+    let told: Vec<_> = told.iter().map(|told| (&told["obstacle"], &told["remedy"])).collect();
+    let remedy = json!("alter table public.calendar_connections enable row level security");
+    assert!(told.contains(&(&json!("security_off"), &remedy)), "{told:?}");
+    project.sql("revoke select on public.calendar_connections from anon, authenticated").await;
+    let told = project.select(Service, OBSTACLES).await;
+    assert!(!told.iter().any(|told| told["obstacle"] == "security_off"), "{told:?}");
 }
 
 #[tokio::test]
