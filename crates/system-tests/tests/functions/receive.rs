@@ -40,6 +40,7 @@ cases! {
     ],
     alone: [
         a_database_that_is_down_is_a_503_and_google_repeats,
+        a_change_that_a_trigger_does_not_keep_is_a_503,
     ],
 }
 
@@ -384,6 +385,29 @@ async fn a_notification_that_google_repeats_is_not_lost(scene: &Scene) {
     scene.until_runs(&connection, 2).await;
     let last = scene.deliveries(&channel).await.pop().unwrap();
     assert_eq!((&last["attempts"], &last["status"]), (&json!(3), &json!(200)), "{last}");
+}
+
+async fn a_change_that_a_trigger_does_not_keep_is_a_503(scene: &mut Scene) {
+    let scene = &*scene;
+    let connection = scene.open().await;
+    scene.settled(&connection).await;
+    let row = scene.row(&connection).await;
+    for body in ["return null;", "new.sync_request_id := old.sync_request_id; return new;"] {
+        for sql in [
+            format!(
+                "create or replace function forget() returns trigger language plpgsql as $$begin {body} end$$"
+            ),
+            "create or replace trigger forget before update on calendar_connections
+               for each row execute function forget()"
+                .to_owned(),
+        ] {
+            scene.sql(&sql, &[]).await.unwrap();
+        }
+        let answer = scene.notify(&Notification::of(&connection, &row, 7)).await;
+        scene.sql("drop trigger forget on calendar_connections", &[]).await.unwrap();
+        assert_eq!(answer.outcome(), (503, "database_unavailable"), "{body} {}", answer.text);
+    }
+    scene.sql("drop function forget", &[]).await.unwrap();
 }
 
 async fn a_database_that_is_down_is_a_503_and_google_repeats(scene: &mut Scene) {
