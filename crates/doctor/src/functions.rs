@@ -123,10 +123,12 @@ pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
         Probe::DatabaseRefused => Check::wrong(
             id,
             "database_refused",
-            "the database refuses what it asks (HTTP 503): its own key has been deleted or replaced",
+            "the database refuses what it asks (HTTP 503): its own key was replaced, or the table was changed",
             format!(
-                "so that it gets the project's keys of now, {}; its log has the database's words",
-                home.start_again(name)
+                "its log has the database's words (call_failed). Of a key: so that it gets the project's keys of now, {}. Of a \
+                 column or a function: {}",
+                home.start_again(name),
+                home.migrate()
             ),
         ),
         Probe::DatabaseSilent => Check::wrong(

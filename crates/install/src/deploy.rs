@@ -112,7 +112,7 @@ impl<'a> Deployment<'a> {
             for name in REQUIRED {
                 ensure!(
                     secrets.get(name).is_some(),
-                    "{name} is set neither in the environment nor in the file of --env-file: set it, or pass \
+                    "{name} is set neither in the environment nor in {SECRETS} (or the file of --env-file): set it, or pass \
                      --skip secrets if the project has its secrets already"
                 );
             }

@@ -137,7 +137,8 @@ pub(crate) async fn stale_key() {
     world.swept("now()").await;
     let unknown = "it does not know the secret key that is used here, though the project does: it was started with \
                    other keys";
-    let refused = "the database refuses what it asks (HTTP 503): its own key has been deleted or replaced";
+    let refused =
+        "the database refuses what it asks (HTTP 503): its own key was replaced, or the table was changed";
     world.examine().await.finds(&[
         ("setup-calendar-webhook", "key_unknown", unknown),
         ("google-calendar-webhook", "database_refused", refused),

@@ -22,6 +22,7 @@ impl ApiError {
     }
 
     /// What the real one can do and this one cannot. Also told on standard error, for an app may hide what it is answered.
+    #[allow(clippy::disallowed_macros, reason = "a stand-in on somebody's own machine")]
     pub(crate) fn beyond(what: &str) -> Self {
         let message = format!("fake-google {what}");
         eprintln!("{message}");
