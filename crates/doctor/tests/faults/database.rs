@@ -86,6 +86,14 @@ async fn what_the_functions_may_not_do_is_told_with_its_remedy(world: &mut World
             "trigger_disabled",
             "the trigger keep_calendar_webhook_columns of public.calendar_connections is disabled",
         ),
+        (
+            "do $$ begin
+               grant select on calendar_connections to authenticated;
+               alter table calendar_connections disable row level security;
+             end $$",
+            "security_off",
+            "row level security of public.calendar_connections is off, and authenticated may read every user's tokens",
+        ),
     ] {
         world.sql(fault).await;
         let report = world.examine().await;
