@@ -16,6 +16,18 @@ pub struct Obstacle {
     remedy: String,
 }
 
+impl Obstacle {
+    /// The service may not ask.
+    pub fn that_hides_the_others() -> Vec<Self> {
+        vec![Self {
+            code: "privilege_missing".to_owned(),
+            what: "service_role may not execute public.calendar_webhook_obstacles".to_owned(),
+            remedy: "grant execute on function public.calendar_webhook_obstacles(boolean) to service_role"
+                .to_owned(),
+        }]
+    }
+}
+
 /// The rows of `calendar_webhook_obstacles`; none where the answer is something else.
 pub fn parse_obstacles(answer: &Json) -> Option<Vec<Obstacle>> {
     let text = |row: &Json, name: &str| row.get(name).and_then(Json::as_str).map(str::to_owned);

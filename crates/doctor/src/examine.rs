@@ -95,8 +95,14 @@ struct Database {
 impl Database {
     fn look(variables: &Variables, machine: &dyn Machine) -> Self {
         let view = rest(variables, machine, "calendar_connection_status?select=id,status&limit=1");
-        let obstacles = variables.has_key().then(|| look_for_obstacles(variables, machine)).flatten();
+        let told = variables.has_key().then(|| look_for_obstacles(variables, machine));
+        let told = told.and_then(Result::ok);
+        let obstacles = told.as_ref().filter(|told| told.status() == 200);
+        let obstacles = obstacles.and_then(|told| parse_obstacles(&told.json()));
         let access = project::access(&view, obstacles.is_some());
+        // Any other key than the service's is refused the view, too.
+        let is_refused = access == Access::Open && told.is_some_and(|told| told.status() == 403);
+        let obstacles = obstacles.or_else(|| is_refused.then(Obstacle::that_hides_the_others));
         let root = (access == Access::Open).then(|| rest(variables, machine, ""));
         let mut database = Self {
             access,
@@ -186,12 +192,11 @@ fn all_rows(rows: &dyn Fn(&str) -> Vec<Json>, path: &str) -> Vec<Json> {
 }
 
 /// Tries a notification's update, too, of which nothing stays.
-fn look_for_obstacles(variables: &Variables, machine: &dyn Machine) -> Option<Vec<Obstacle>> {
+fn look_for_obstacles(variables: &Variables, machine: &dyn Machine) -> Reply {
     let url = format!("{}/rest/v1/rpc/calendar_webhook_obstacles", variables.configuration.supabase_url);
     let request = HttpRequest::post(url, "application/json", json!({ "try_write": true }).to_string());
     let request = request.header("content-profile", "public");
-    let answer = machine.send(variables.configuration.key.authorize(request), ANSWER_WITHIN).ok()?;
-    parse_obstacles(&answer.json()).filter(|_| answer.status() == 200)
+    machine.send(variables.configuration.key.authorize(request), ANSWER_WITHIN)
 }
 
 fn rest(variables: &Variables, machine: &dyn Machine, path: &str) -> Reply {

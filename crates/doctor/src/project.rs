@@ -16,6 +16,8 @@ pub enum Access {
     KeyRefused,
     /// The key is one of the project's, and may not read what only the service may.
     NotTheService,
+    /// The key's role may not use the schema `public`.
+    SchemaClosed,
     /// PostgREST serves other schemas than `public`.
     PublicNotExposed,
     DatabaseDown(u16),
@@ -31,11 +33,13 @@ pub fn access(view: &Reply, is_service: bool) -> Access {
     };
     let body = answer.json();
     // PostgREST's errors, and those of lite, have a code of their own or of PostgreSQL's.
-    let code = body.get("code").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text = |name| body.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let code = text("code");
     match answer.status() {
         200 if body.is_array() => Access::Open,
         401 => Access::KeyRefused,
         402 => Access::Restricted,
+        403 if code == "42501" && text("message").ends_with("for schema public") => Access::SchemaClosed,
         // The service lacks a privilege: the database's matter.
         403 if code == "42501" && is_service => Access::Open,
         403 if code == "42501" => Access::NotTheService,
@@ -105,6 +109,12 @@ pub fn judge(url: &str, access: Access) -> Check {
             format!("{url} accepts the key, but it does not act as the service"),
             "take a secret key (sb_secret_…, or the legacy service_role key), not a publishable or anon one",
         ),
+        Access::SchemaClosed => Check::wrong(
+            id,
+            "schema_closed",
+            format!("{url} accepts the key, but the key's role may not use the schema public"),
+            "in the SQL editor: `grant usage on schema public to anon, authenticated, service_role`",
+        ),
         Access::PublicNotExposed => Check::wrong(
             id,
             "public_not_exposed",
@@ -135,6 +145,10 @@ mod tests {
             (Ok(answer(200, "[]")), Access::Open),
             (Ok(answer(404, r#"{"code":"PGRST205"}"#)), Access::Open),
             (Ok(answer(403, r#"{"code":"42501"}"#)), Access::NotTheService),
+            (
+                Ok(answer(403, r#"{"code":"42501","message":"permission denied for schema public"}"#)),
+                Access::SchemaClosed,
+            ),
             (Ok(answer(401, r#"{"message":"Invalid API key"}"#)), Access::KeyRefused),
             (Ok(answer(406, r#"{"code":"PGRST106"}"#)), Access::PublicNotExposed),
             (Ok(answer(402, "")), Access::Restricted),

@@ -82,6 +82,11 @@ async fn what_the_functions_may_not_do_is_told_with_its_remedy(world: &mut World
             "service_role may not insert public.calendar_webhook_sweeps",
         ),
         (
+            "revoke execute on function calendar_webhook_obstacles(boolean) from service_role",
+            "privilege_missing",
+            "service_role may not execute public.calendar_webhook_obstacles",
+        ),
+        (
             "alter table calendar_connections disable trigger keep_calendar_webhook_columns",
             "trigger_disabled",
             "the trigger keep_calendar_webhook_columns of public.calendar_connections is disabled",
