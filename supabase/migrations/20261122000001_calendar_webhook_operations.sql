@@ -477,9 +477,14 @@ begin
     select 'security_off',
         format('row level security of public.calendar_connections is off, and %s may read every user''s tokens', role),
         'alter table public.calendar_connections enable row level security'
+          || case when not exists (select from pg_catalog.pg_policy where polrelid = 'public.calendar_connections'::regclass)
+            then '; create policy own_rows on public.calendar_connections to authenticated using ((select auth.uid()) = user_id)'
+            else '' end
       from (values ('anon'), ('authenticated')) as of_pages (role)
       where not (select relrowsecurity from pg_catalog.pg_class where oid = 'public.calendar_connections'::regclass)
-        and has_column_privilege(role, 'public.calendar_connections', 'refresh_token', 'select');
+        and exists (
+          select from unnest('{access_token, refresh_token, webhook_token}'::text[]) as secret (name)
+            where has_column_privilege(role, 'public.calendar_connections', name, 'select'));
 
   return query
     select
@@ -517,7 +522,7 @@ begin
         where id = tried
         returning sync_request_id into kept;
       if tried is not null and kept is distinct from asked then
-        raise exception 'the row stays as it was, though nothing is refused';
+        raise exception 'sync_request_id is not stored, though nothing is refused';
       end if;
       raise exception using errcode = 'CWOK0';
     exception

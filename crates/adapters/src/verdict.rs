@@ -2,9 +2,10 @@
 //! alike.
 //!
 //! Google says why in words, and one answer may hold several: `error.errors[].reason` and `error.details[].reason` of
-//! the Calendar API, `error` and `error_subtype` of the token endpoint, wherever they stand. The first of them that is known decides; where
-//! none is, the HTTP status does. A word that decides nothing is told all the same. An error that came with a success
-//! is judged as one that came with the status in its `error.code`.
+//! the Calendar API, `error` and `error_subtype` of the token endpoint. All four are read in every answer, and a word
+//! that only the other speaker knows decides nothing. The first known word decides; where there is none, the HTTP status
+//! does. A word that decides nothing is told all the same. An error that came with a success is judged as one that came
+//! with the status in its `error.code`.
 //!
 //! Sources: Calendar API guides "Handle API errors" and "Push notifications", Identity guide "Using OAuth 2.0 for Web
 //! Server Applications" ("Authorization errors"), "Standard error messages" of the older Google APIs,
@@ -242,9 +243,12 @@ struct Verdict {
 fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     let body = parse_json(response);
     let said = Said::read(&body);
-    // A gateway may say `forbidden`, too: of the calendar speaks only the Calendar API's own error.
-    let is_said_of_calendar = |meaning| meaning == Fails(CalendarNotFound);
-    let known = said.known(speaker).filter(|(meaning, _)| said.is_of_api || !is_said_of_calendar(*meaning));
+    // `{"error":"forbidden"}` may be a gateway's, and so may what else blames somebody in everybody's words.
+    let is_anybodys = |(meaning, word): &(Meaning, &str)| {
+        matches!(meaning, Fails(CalendarNotFound | PermissionMissing)) || *word == "access_denied"
+    };
+    let is_googles = speaker == TokenEndpoint || said.is_of_api;
+    let known = said.known(speaker).filter(|known| is_googles || !is_anybodys(known));
     let code = said.code.filter(|code| response.is_success() && (400..600).contains(code));
     let status = code.unwrap_or(response.status);
     // Our address is refused with a 401, too.

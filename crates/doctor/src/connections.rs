@@ -45,7 +45,7 @@ fn overview(health: &Health) -> String {
     let by_status: Vec<String> =
         health.connections.iter().map(|(status, number)| format!("{number} {}", word(status))).collect();
     match total {
-        0 => "there are none yet".to_owned(),
+        0 => "there are none yet: no row has the provider google".to_owned(),
         _ => format!("{} in all: {}", count(total, "connection"), by_status.join(", ")),
     }
 }
@@ -438,6 +438,9 @@ mod tests {
     fn a_project_without_connections_is_well() {
         let mut health = healthy();
         health.connections.clear();
-        assert_eq!(judge(&health, &Members::default()), [Check::ok(Id::Connections, "there are none yet")]);
+        assert_eq!(
+            judge(&health, &Members::default()),
+            [Check::ok(Id::Connections, "there are none yet: no row has the provider google")]
+        );
     }
 }

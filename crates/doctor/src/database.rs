@@ -17,8 +17,8 @@ pub struct Obstacle {
 }
 
 impl Obstacle {
-    /// The service may not ask.
-    pub fn that_hides_the_others() -> Vec<Self> {
+    /// `service_role` may not execute the function that lists the obstacles, so none of the others is known.
+    pub fn of_asking() -> Vec<Self> {
         vec![Self {
             code: "privilege_missing".to_owned(),
             what: "service_role may not execute public.calendar_webhook_obstacles".to_owned(),

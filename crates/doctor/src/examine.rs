@@ -100,9 +100,9 @@ impl Database {
         let obstacles = told.as_ref().filter(|told| told.status() == 200);
         let obstacles = obstacles.and_then(|told| parse_obstacles(&told.json()));
         let access = project::access(&view, obstacles.is_some());
-        // Any other key than the service's is refused the view, too.
+        // With a key that is not the service's, the view would have been refused, too.
         let is_refused = access == Access::Open && told.is_some_and(|told| told.status() == 403);
-        let obstacles = obstacles.or_else(|| is_refused.then(Obstacle::that_hides_the_others));
+        let obstacles = obstacles.or_else(|| is_refused.then(Obstacle::of_asking));
         let root = (access == Access::Open).then(|| rest(variables, machine, ""));
         let mut database = Self {
             access,

@@ -125,8 +125,7 @@ pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
             "database_refused",
             "the database refuses what it asks (HTTP 503): its own key was replaced, or the table was changed",
             format!(
-                "its log has the database's words (call_failed). Of a key: so that it gets the project's keys of now, {}. Of a \
-                 column or a function: {}",
+                "read call_failed in its log. If it names a key: {}. If it names a column or a function: {}",
                 home.start_again(name),
                 home.migrate()
             ),

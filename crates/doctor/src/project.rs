@@ -63,17 +63,18 @@ pub fn judge(url: &str, access: Access) -> Check {
     let url = shown(url);
     match access {
         Access::Open => Check::ok(id, format!("{url} answers, and accepts the key")),
-        Access::Silent(silence) => Check::wrong(
-            id,
-            silence.code(),
-            format!("{url} cannot be reached: {}", silence.text()),
-            home.pick(
+        Access::Silent(silence) => {
+            let next = home.pick(
                 "compare the address with the dashboard's (Project Settings, Data API), and see there whether the \
                  project is paused; then look at this machine's network",
                 "see `docker compose ps`, and compare the address with SUPABASE_PUBLIC_URL in Docker Compose's .env; then \
                  look at this machine's network",
-            ),
-        ),
+            );
+            let lock = "where all of that is well, a transaction of yours may lock calendar_connections: see \
+                        `select pid, query, pg_blocking_pids(pid) from pg_stat_activity where wait_event_type = 'Lock'`";
+            let next = if silence == Silence::TimedOut { format!("{next}; {lock}") } else { next };
+            Check::wrong(id, silence.code(), format!("{url} cannot be reached: {}", silence.text()), next)
+        }
         Access::NotSupabase(status) => Check::wrong(
             id,
             "not_supabase",
@@ -113,7 +114,8 @@ pub fn judge(url: &str, access: Access) -> Check {
             id,
             "schema_closed",
             format!("{url} accepts the key, but the key's role may not use the schema public"),
-            "in the SQL editor: `grant usage on schema public to anon, authenticated, service_role`",
+            "if it is a secret key, in the SQL editor: `grant usage on schema public to service_role, authenticated`; \
+             otherwise take a secret key",
         ),
         Access::PublicNotExposed => Check::wrong(
             id,

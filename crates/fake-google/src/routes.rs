@@ -13,7 +13,7 @@ use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
-use crate::model::error::ApiError;
+use crate::model::error::{ApiError, lacks};
 use crate::state::Shared;
 
 pub(crate) fn routes(state: Shared) -> Router {
@@ -33,9 +33,12 @@ pub(crate) fn routes(state: Shared) -> Router {
         .route(consent::PATH, get(consent::page).post(consent::decide))
         .nest("/control", control::routes())
         .fallback(async |method: Method, uri: Uri| {
-            let _ = ApiError::beyond(&format!("has no {method} {}", uri.path()));
+            lacks(&format!("has no {method} {}", uri.path()));
             ApiError::of("notFound")
         })
-        .method_not_allowed_fallback(async || ApiError::of("httpMethodNotAllowed"))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            lacks(&format!("has no {method} {}", uri.path()));
+            ApiError::of("httpMethodNotAllowed")
+        })
         .with_state(state)
 }

@@ -71,9 +71,13 @@ pub async fn follow_up<P: Ports>(
         Verdict::Changed(row) => {
             retire(ports, &row).await;
         }
-        Verdict::OpenedOrphan(row) => stop_speaker(ports, &row, notification).await,
+        Verdict::OpenedOrphan(row) => {
+            // Its own renewal may have stopped it already.
+            stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Gone).await;
+        }
         Verdict::Orphan(row) => {
-            let stop = stop_speaker(ports, &row, notification);
+            let stop =
+                stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Alive);
             let run = run_for_change(ports, invocation, (*row).clone());
             if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
                 join!(stop, run);
@@ -88,10 +92,6 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }
-}
-
-async fn stop_speaker<P: Ports>(ports: &P, row: &Connection, notification: &Notification) {
-    stop_with_access(ports, row, &notification.channel, &notification.resource, Unknown::Alive).await;
 }
 
 async fn run_for_change<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) {
@@ -146,9 +146,7 @@ async fn judge<P: Ports>(
     let channel = &notification.channel;
     for _ in 0..JUDGEMENTS {
         if let Some(row) = update(ports, invocation, note_change(notification, now, request)).await? {
-            // A trigger of the host's may keep it from being stored: then the change is not known.
-            let is_stored = row.sync_request_id == Some(request);
-            return is_stored.then(|| Verdict::Changed(Box::new(row))).ok_or(DatabaseUnavailable);
+            return Ok(Verdict::Changed(Box::new(row)));
         }
         // A stranger costs no third request.
         let Some(row) = read(ports, invocation, notification).await? else {

@@ -165,7 +165,8 @@ async fn claim<'a, P: Ports>(
         leased_at: now,
         lease,
         row,
-        keeps_next_look: false,
+        is_look_booked: false,
+        may_tell_what_is_over: false,
     }))
 }
 
@@ -185,10 +186,11 @@ struct Holder<'a, P> {
     /// As it stands in the row: the fencing token.
     lease: Timestamp,
     row: Connection,
-    /// Whether the next look stays when it is due, whatever the look before this run finds. It may have been booked by a
-    /// refusal met just before, and a look may succeed with a token that is still good while Google gives no other. Or
-    /// what the row tells of a look is over and could not be taken back, which the next look does.
-    keeps_next_look: bool,
+    /// Whether a refusal met while this run was prepared booked the next look. The look before the run does not move it:
+    /// it may have succeeded with a token that is still good while Google gives no other.
+    is_look_booked: bool,
+    /// Whether it is not known that the row has stopped telling what a look was refused. The next look sees to it.
+    may_tell_what_is_over: bool,
 }
 
 /// What became of the time a lease was held.
@@ -278,7 +280,8 @@ impl<P: Ports> Holder<'_, P> {
     /// A good access token, and a look where the run may not be needed. Nothing that goes wrong here costs the run, but
     /// a consent that is dead.
     async fn prepare(&mut self, request: RequestId, beforehand: Beforehand) -> Prepared {
-        self.keeps_next_look = false;
+        self.is_look_booked = false;
+        self.may_tell_what_is_over = false;
         match access(self.ports, &self.row, TOKEN_MARGIN_OF_A_RUN).await {
             Ok(access) => {
                 if let Some(stored) = access.renewed {
@@ -291,7 +294,7 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, false) => {
-                self.keeps_next_look = book(self.ports, &self.row, refused).await == Remedy::Look;
+                self.is_look_booked = book(self.ports, &self.row, refused).await == Remedy::Look;
             }
             Err(_) => {}
         }
@@ -332,8 +335,9 @@ impl<P: Ports> Holder<'_, P> {
             }
             Err(Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
         };
-        if self.row.look_error().is_some() && !self.keeps_next_look {
-            self.keeps_next_look = self.update(transition::take_refusal_back(&self.row)).await.is_err();
+        if self.row.look_error().is_some() && !self.is_look_booked {
+            let answer = self.update(transition::take_refusal_back(&self.row)).await;
+            self.may_tell_what_is_over = answer.is_err();
         }
         let is_unchanged = look.shows_no_change(self.row.seen().as_ref());
         let found = Found::new(&self.row, look);
@@ -361,10 +365,11 @@ impl<P: Ports> Holder<'_, P> {
         is_settled: bool,
     ) -> Success {
         let usual = schedule::next_look(&self.row, ended_at, self.ports.look_interval(), self.ports.random());
-        let next_look = (found.is_some() && !self.keeps_next_look).then(|| {
+        let next_look = (found.is_some() && !self.is_look_booked).then(|| {
             // What was settled before is run for at the next due look, which no further echo puts off.
             let is_in_doubt = is_settled && self.row.sync_streak > 0;
-            if is_in_doubt { usual.min(self.row.sync_look_at) } else { usual }
+            let is_early = is_in_doubt || self.may_tell_what_is_over;
+            if is_early { usual.min(self.row.sync_look_at) } else { usual }
         });
         let streak = schedule::streak_after(self.row.sync_streak, request.arose_at(), self.row.last_sync_at);
         Success {

@@ -108,8 +108,8 @@ pub(crate) fn confirm_current(notification: &Notification, now: Timestamp) -> Up
         .set(Column::WebhookMessageNumber, 1)
 }
 
-/// `sync` of a channel that is neither current nor being opened. Google is told to stop that channel, as of
-/// [`note_orphan`], but nothing changed. No row: the channel is the row's own.
+/// `sync` of a channel that is neither current nor being opened. As for [`note_orphan`], Google is told to stop that
+/// channel, so a write decides; no run is asked for. No row: the channel is the row's own.
 pub(crate) fn note_opened_orphan(notification: &Notification, now: Timestamp) -> Update {
     of_orphan(Transition::NoteOpenedOrphan, notification, now)
 }
@@ -585,10 +585,15 @@ impl Failed<'_> {
 /// when the next renewal may find it mended. No row: it is told already, somebody reconnected meanwhile, or a channel
 /// was opened, which only a dead consent makes worthless.
 pub(crate) fn book_refusal(row: &Connection, refused: &Refused, retry_at: Timestamp) -> Update {
-    let update = Update::of(Transition::BookRefusal, row.id)
-        .when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
-        .refused(&row.webhook_source, refused)
-        .set(Column::WebhookNotBefore, retry_at);
+    let update = Update::of(Transition::BookRefusal, row.id);
+    // Of a paused connection no renewal books anew when that may be mended.
+    let is_told = row.webhook_error.as_deref() == Some(refused.failure.code());
+    let update = if is_told && !row.is_live() {
+        update.when_eq(Column::WebhookNotBefore, row.webhook_not_before)
+    } else {
+        update.when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
+    };
+    let update = update.refused(&row.webhook_source, refused).set(Column::WebhookNotBefore, retry_at);
     if refused.failure.is_consent_dead() {
         update
     } else {

@@ -313,8 +313,9 @@ fn what_only_a_watch_is_told_is_understood() {
 fn the_calendar_api_is_understood_where_it_speaks_as_the_token_endpoint_does() {
     for (body, code, reason, retry_in) in [
         (r#"{"error":"admin_policy_enforced"}"#, "blocked_by_policy", "admin_policy_enforced", DAILY),
-        (r#"{"error":"access_denied"}"#, "blocked_by_policy", "access_denied", DAILY),
-        (r#"{"error":"insufficient_permissions"}"#, "permission_missing", "insufficient_permissions", DAILY),
+        // A gateway may say so.
+        (r#"{"error":"access_denied"}"#, "google_rejected", "access_denied", SOON),
+        (r#"{"error":"insufficient_permissions"}"#, "google_rejected", "insufficient_permissions", SOON),
         (r#"{"error":"quotaExceeded"}"#, "google_rate_limited", "quotaExceeded", SOON),
         // Words of the token endpoint are none here.
         (r#"{"error":"invalid_grant"}"#, "google_rejected", "invalid_grant", SOON),

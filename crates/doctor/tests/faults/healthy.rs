@@ -72,7 +72,7 @@ async fn a_paused_and_a_disconnected_connection_are_told_but_not_wrong(world: &m
 async fn a_project_that_nobody_has_connected_to_is_not_wrong(world: &mut World) {
     let report = world.examine().await;
     assert_eq!(report.code, 0, "{}", report.text);
-    report.says("✓", "connections", "there are none yet");
+    report.says("✓", "connections", "there are none yet: no row has the provider google");
     report.says("–", "recalculate-schedule", "not judged: it has not been called yet");
 }
 

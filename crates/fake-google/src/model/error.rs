@@ -21,12 +21,9 @@ impl ApiError {
         Self::new(400, "invalid", message)
     }
 
-    /// What the real one can do and this one cannot. Also told on standard error, for an app may hide what it is answered.
-    #[allow(clippy::disallowed_macros, reason = "a stand-in on somebody's own machine")]
+    /// What the real one can do and this one cannot.
     pub(crate) fn beyond(what: &str) -> Self {
-        let message = format!("fake-google {what}");
-        eprintln!("{message}");
-        Self::invalid(message)
+        Self::invalid(lacks(what))
     }
 
     /// The documented error of this reason, with its usual status and message.
@@ -177,4 +174,12 @@ impl OAuthError {
     pub(crate) fn body(&self) -> Value {
         json!({"error": self.error, "error_description": self.description})
     }
+}
+
+/// Tells on standard error what this Google cannot do, for an app may hide what it is answered.
+#[allow(clippy::disallowed_macros, reason = "a stand-in on somebody's own machine")]
+pub(crate) fn lacks(what: &str) -> String {
+    let message = format!("fake-google {what}");
+    eprintln!("{message}");
+    message
 }

@@ -106,7 +106,7 @@ async fn a_missing_privilege_is_the_only_cause_that_is_told() {
 
 #[tokio::test]
 async fn a_trigger_of_the_hosts_that_keeps_a_change_from_being_stored_is_told() {
-    let silently = "the row stays as it was, though nothing is refused (P0001)";
+    let silently = "sync_request_id is not stored, though nothing is refused (P0001)";
     for (body, said) in [
         ("raise exception 'the season is over';", "the season is over (P0001)"),
         ("return null;", silently),

@@ -202,7 +202,7 @@ fn the_look_before_an_attempt_takes_back_what_a_look_was_refused_whatever_become
 
 #[test]
 fn what_the_look_before_a_run_could_not_take_back_the_next_due_look_does() {
-    for fate in [None, Some(Fate::Lost)] {
+    for fate in [None, Some(Fate::Lost), Some(Fate::Unanswered)] {
         let world = World::new();
         let id = settled(&world);
         world.content.set(1);
@@ -213,7 +213,8 @@ fn what_the_look_before_a_run_could_not_take_back_the_next_due_look_does() {
         world.fate.set(fate.map(|fate| (world.updates.get() + 2, fate)));
         assert_eq!(run_once(&world, id, Beforehand::MayBeUnchanged), Outcome::Synced);
         let row = world.row(id);
-        assert_eq!((row.webhook_error.is_some(), row.sync_look_at == soon), (fate.is_some(), fate.is_some()));
+        assert_eq!(row.webhook_error.is_some(), fate == Some(Fate::Lost), "{fate:?}");
+        assert_eq!(row.sync_look_at == soon, fate.is_some(), "{fate:?}");
     }
 }
 

@@ -266,7 +266,9 @@ impl Entry<'_, '_> {
         let error = after.webhook_error.as_deref().unwrap_or("nothing");
         let is_told = self.life.heard(self.step.connection, |said| said.code == error);
         self.demand(is_told, "tells what Google did not say");
-        self.demand(before.webhook_error.as_deref() != Some(error), "tells what is told already");
+        // Of a paused connection nothing else books anew when that may be mended.
+        let is_news = before.webhook_error.as_deref() != Some(error) || !is_live(before);
+        self.demand(is_news, "tells what is told already");
         let delay = instant(after.webhook_not_before) - self.clock;
         let is_daily = !PERMANENT.contains(&error) || delay == delta(DAILY);
         self.demand(is_daily, "tries again at another time than a day later");
