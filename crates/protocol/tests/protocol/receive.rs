@@ -372,6 +372,19 @@ fn a_channel_that_is_committed_while_its_change_is_judged_is_the_rows_own() {
 }
 
 #[test]
+fn a_first_message_is_judged_again_if_its_row_moves_meanwhile() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    // As a read that lags shows it.
+    let open = move |world: &World| world.table.write(id, [(Column::WebhookPendingId, "new".into())]);
+    world.after_select.replace(Some((Column::Id, Box::new(open))));
+    let sync = Notification { state: State::Sync, ..notification(id, "new", 1) };
+    assert_eq!(deliver(&world, &sync), "opened");
+    assert_eq!(world.table.value(id, Column::WebhookConfirmedId), Value::Text("new".to_owned()));
+    assert!(world.stopped.borrow().is_empty());
+}
+
+#[test]
 fn google_is_told_to_try_again_when_the_time_to_answer_it_is_over() {
     for (passed, verdict) in [(4_499, "changed"), (4_500, "unavailable")] {
         let world = World::new();
