@@ -253,7 +253,7 @@ fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
         // After a sweep whose clock is ahead has made or settled a run, the next may be booked too far ahead to be waited
         // for.
-        let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled);
+        let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled_runs);
         let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
         if !is_fresh && !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
@@ -273,7 +273,7 @@ fn made_up_for(record: &Record, since: Instant, found: &mut Found<'_>) {
     }
     for (case, _) in record.healthy() {
         // Settled, it was not made to fail.
-        let is_settled = case.settled.iter().any(|at| *at >= since);
+        let is_settled = case.settled_runs.iter().any(|at| *at >= since);
         if !is_settled && !case.runs.iter().any(|made| made.run.succeeds && made.run.start >= since) {
             let what = format!("no run two minutes after one that failed at {} s", seconds(since));
             found.broken(case.number, what);

@@ -23,6 +23,8 @@ pub(in crate::check) struct Case {
     pub(in crate::check) calls: Vec<Instant>,
     /// When looks were made that showed that nothing changed.
     pub(in crate::check) settled: Vec<Instant>,
+    /// When those of them were made before a run.
+    pub(in crate::check) settled_runs: Vec<Instant>,
     /// When a look that was due was claimed.
     pub(in crate::check) looks: Vec<Instant>,
     /// When Google was asked for a channel.
@@ -94,6 +96,7 @@ impl Case {
             runs: Vec::new(),
             calls: Vec::new(),
             settled: Vec::new(),
+            settled_runs: Vec::new(),
             looks: Vec::new(),
             watches: Vec::new(),
             committed_at: None,

@@ -161,7 +161,11 @@ impl Record {
                     let life = self.life(step.invocation);
                     let look = life.and_then(|life| life.look(step.connection, Instant::MIN, at));
                     let looked_at = look.map(|look| look.at);
-                    self.change(step.connection, |case| case.settled.extend(looked_at));
+                    let settled_run = looked_at.filter(|_| step.transition == Transition::SettleRun);
+                    self.change(step.connection, |case| {
+                        case.settled.extend(looked_at);
+                        case.settled_runs.extend(settled_run);
+                    });
                 }
                 self.change(step.connection, |case| case.steps(at, step));
                 if let Some(life) = self.lives.get_mut(step.invocation.number) {
