@@ -146,6 +146,25 @@ async fn tokens_that_every_user_may_read_are_told() {
     let told: Vec<_> = told.iter().map(|told| (&told["obstacle"], &told["remedy"])).collect();
     let remedy = json!("alter table public.calendar_connections enable row level security");
     assert!(told.contains(&(&json!("security_off"), &remedy)), "{told:?}");
+
+    project
+        .sql(
+            "do $$declare own record; begin
+               for own in select polname from pg_policy where polrelid = 'public.calendar_connections'::regclass loop
+                 execute format('drop policy %I on public.calendar_connections', own.polname);
+               end loop;
+             end$$",
+        )
+        .await;
+    let told = project.select(Service, OBSTACLES).await;
+    let told = told.iter().find(|told| told["obstacle"] == "security_off").unwrap();
+    project.sql(told["remedy"].as_str().unwrap()).await;
+    assert_eq!(
+        project.select(Service, OBSTACLES).await,
+        [] as [Value; 0],
+        "the remedy brings a policy along"
+    );
+    project.sql("alter table public.calendar_connections disable row level security").await;
     project.sql("revoke select on public.calendar_connections from anon, authenticated").await;
     let told = project.select(Service, OBSTACLES).await;
     assert!(!told.iter().any(|told| told["obstacle"] == "security_off"), "{told:?}");

@@ -58,10 +58,7 @@ fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
     for (connection, pending) in &life.pending {
         let row = record.row(*connection);
         let is_named = row.is_some_and(|row| row.webhook_pending_id.as_ref() == Some(pending));
-        let has_spoken = row.is_some_and(|row| row.webhook_confirmed_id.as_ref() == Some(pending));
-        let is_doubtful =
-            has_spoken || life.heard(*connection, |said| said.doubtful) || life.is_known_twice(*connection);
-        if is_named && !is_doubtful && !life.doubts(*connection, Matter::Channel) {
+        if is_named && !life.kept.contains(connection) && !life.doubts(*connection, Matter::Channel) {
             let what = format!("{} ends, and its pending id stays behind", life.invocation);
             found.broken(*connection, what);
         }

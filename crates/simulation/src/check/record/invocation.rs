@@ -45,6 +45,8 @@ pub(in crate::check) struct Conduct {
     /// When Google last gave no access token, by connection.
     pub(in crate::check) token_refused_at: BTreeMap<usize, Instant>,
     pub(in crate::check) sequel: Sequel,
+    /// Whose pending ids it keeps, for the channels may exist.
+    pub(in crate::check) kept: BTreeSet<usize>,
     /// What an update of a connection was about, where it does not know whether it took effect.
     doubted: BTreeSet<(usize, Matter)>,
 }
@@ -121,6 +123,7 @@ impl Conduct {
             reconciled: BTreeMap::new(),
             token_refused_at: BTreeMap::new(),
             sequel: Sequel::default(),
+            kept: BTreeSet::new(),
             doubted: BTreeSet::new(),
         }
     }
@@ -252,6 +255,7 @@ impl Conduct {
             Transition::ClaimRenewal | Transition::ReissueChannel => {
                 let pending = step.after.webhook_pending_id.clone();
                 self.pending.extend(pending.map(|pending| (step.connection, pending)));
+                self.kept.remove(&step.connection);
                 if step.transition == Transition::ClaimRenewal {
                     self.watches.remove(&step.connection);
                     // What was said of the consent still holds.
@@ -272,6 +276,9 @@ impl Conduct {
                     called_at: None,
                 };
                 self.claims.insert(step.connection, claim);
+            }
+            Transition::DoubtChannel => {
+                self.kept.insert(step.connection);
             }
             Transition::Reconcile => {
                 let looks = self.looks.get(&step.connection);
