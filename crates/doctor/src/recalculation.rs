@@ -76,6 +76,17 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
             "it does not understand what it is asked",
             "compare what it expects with what it is sent: user_id, userId, connection_id, reason, request_id".to_owned(),
         ),
+        "recalculate_301" | "recalculate_302" | "recalculate_303" | "recalculate_307" | "recalculate_308" => (
+            "it redirects, which is not followed, because the service key would go along",
+            "let the function answer itself, or set RECALCULATE_SCHEDULE_URL to the address it redirects to; a redirect \
+             to a login page means that the key is not looked at"
+                .to_owned(),
+        ),
+        "recalculate_405" => ("it does not take POST", "let the function answer POST".to_owned()),
+        "recalculate_429" => (
+            "it, or what stands before it, takes no more calls for now",
+            format!("let it take a call for each change of each user; {log}"),
+        ),
         "recalculate_503" => ("it does not start", log),
         "connection_without_user" => {
             let next = "give their rows a user_id, or delete them".to_owned();
@@ -101,6 +112,9 @@ mod tests {
             ("recalculate_timeout", "50 seconds"),
             ("recalculate_not_a_function", "sends a page"),
             ("recalculate_unreachable", "no connection"),
+            ("recalculate_302", "it redirects"),
+            ("recalculate_405", "does not take POST"),
+            ("recalculate_429", "takes no more calls"),
             ("recalculate_503", "does not start"),
             ("recalculate_500", "it fails: recalculate_500"),
             ("connection_without_user", "without a user"),

@@ -11,6 +11,9 @@ cases! {
     missing_columns_and_columns_of_another_type_are_told,
     what_the_functions_may_not_do_is_told_with_its_remedy,
     a_trigger_that_raises_is_told_by_its_own_words,
+    a_trigger_that_keeps_a_change_out_is_told,
+    a_schema_that_the_service_may_not_use_is_told,
+    a_service_from_which_rows_are_hidden_is_told,
 }
 
 /// PostgREST looks at the schema when it starts.
@@ -136,6 +139,49 @@ async fn a_trigger_that_raises_is_told_by_its_own_words(world: &mut World) {
     report.finds(&[("database", "write_refused", line)]);
     let next = report.check("database")["next"].as_str().unwrap();
     assert_eq!(next, "change what does this; triggers of your own on the table: seats");
+}
+
+async fn a_trigger_that_keeps_a_change_out_is_told(world: &mut World) {
+    world.open().await;
+    for statement in ["return null", "new.sync_request_id := old.sync_request_id; return new"] {
+        for sql in [
+            &format!(
+                "create function keep_out() returns trigger language plpgsql as $$begin {statement}; end$$"
+            ),
+            "create trigger seats before update on calendar_connections for each row execute function keep_out()",
+        ] {
+            world.sql(sql).await;
+        }
+        let report = world.examine().await;
+        world.sql("drop function keep_out cascade").await;
+        let line = "an update of public.calendar_connections fails: sync_request_id is not stored, though nothing is \
+                    refused (P0001)";
+        report.finds(&[("database", "write_refused", line)]);
+        let next = report.check("database")["next"].as_str().unwrap();
+        assert_eq!(next, "change what does this; triggers of your own on the table: seats");
+    }
+    world.examine().await.is_all_well();
+}
+
+async fn a_schema_that_the_service_may_not_use_is_told(world: &mut World) {
+    world.open().await;
+    world.sql("revoke usage on schema public from public, service_role").await;
+    let report = world.examine().await;
+    world.sql("grant usage on schema public to public, service_role").await;
+    assert_eq!(report.wrong()[0], ("project", "schema_closed"), "{}", report.text);
+    world.examine().await.is_all_well();
+}
+
+async fn a_service_from_which_rows_are_hidden_is_told(world: &mut World) {
+    world.open().await;
+    // PostgreSQL goes on with the plans that a connection has made already.
+    changed(world, &["alter role service_role nobypassrls"]).await;
+    let report = world.examine().await;
+    changed(world, &["alter role service_role bypassrls"]).await;
+    report.says("✗", "database", "service_role does not bypass row level security, so it sees no rows");
+    let next = report.check("database")["next"].as_str().unwrap();
+    assert_eq!(next, "in the SQL editor: `alter role service_role bypassrls`");
+    world.examine().await.is_all_well();
 }
 
 /// The database's key was replaced, and the functions were not started again.

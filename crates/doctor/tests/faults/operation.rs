@@ -40,12 +40,17 @@ async fn a_recalculate_schedule_that_refuses_service_calls_is_told(world: &mut W
 }
 
 async fn other_failures_of_recalculate_schedule_are_told_by_their_reason(world: &mut World) {
-    for status in [403, 404, 500, 546] {
+    for status in [302, 403, 404, 500, 546] {
         let connection = world.open().await;
         failed_run(world, &connection, status).await;
     }
     let id = "recalculate-schedule";
     world.examine().await.finds(&[
+        (
+            id,
+            "recalculate_302",
+            "it redirects, which is not followed, because the service key would go along: recalculate_302, 1 run owed",
+        ),
         (id, "recalculate_403", "it refuses calls with the service key: recalculate_403, 1 run owed"),
         (
             id,
