@@ -182,7 +182,7 @@ impl<'a> Deployment<'a> {
 
     /// What is in the way, and what is worth a warning.
     pub(crate) fn check_project(&self) -> Result<()> {
-        if self.project.exposes_secrets() {
+        if self.project.is_file(SECRETS) && !self.project.ignores_secrets() {
             self.machine.warn(format_args!(
                 "warning: {SECRETS} holds secrets, and Git does not ignore it: add .env to {IGNORED}\n\n"
             ));

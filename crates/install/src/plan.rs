@@ -44,7 +44,7 @@ impl Plan {
                 "{SECRETS} holds secrets, and Git has it: `git rm --cached {SECRETS}`, commit that, and replace the secrets"
             ));
         }
-        if project.exposes_secrets() {
+        if !project.ignores_secrets() {
             let before = project.read(IGNORED)?;
             let mut text = before.clone().unwrap_or_default();
             if !text.is_empty() && !text.ends_with(b"\n") {
@@ -52,7 +52,7 @@ impl Plan {
             }
             text.extend(b".env\n");
             self.write(IGNORED, before, text);
-            self.notes.push(format!("{SECRETS} holds secrets, and Git did not ignore it"));
+            self.notes.push(format!("{SECRETS} is for secrets, and Git did not ignore it"));
         }
         Ok(())
     }

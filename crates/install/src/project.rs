@@ -75,19 +75,19 @@ impl<'a> Project<'a> {
         self.machine.is_file(&self.path(path))
     }
 
-    /// Whether there is a file with secrets that Git does not ignore. Where Git cannot be asked, for it is not there or
-    /// this is no repository yet, the file that `supabase init` writes tells.
-    pub(crate) fn exposes_secrets(&self) -> bool {
+    /// Whether Git ignores the file with the secrets, which need not exist yet. Where Git cannot be asked, for it is not
+    /// there or this is no repository yet, the file that `supabase init` writes tells; where that is missing too, there is
+    /// something to ignore once the secrets are there.
+    pub(crate) fn ignores_secrets(&self) -> bool {
         // Without `--no-index` nothing that is committed counts as ignored.
-        let is_ignored = || match self.git(&["check-ignore", "--quiet", "--no-index", SECRETS]) {
+        match self.git(&["check-ignore", "--quiet", "--no-index", SECRETS]) {
             Some(0) => true,
             Some(1) => false,
-            _ => {
-                let ignored = self.machine.read_text(&self.path(IGNORED)).unwrap_or_default();
-                ignored.lines().any(|line| [".env", "/.env", ".env*"].contains(&line.trim()))
-            }
-        };
-        self.is_file(SECRETS) && !is_ignored()
+            _ => match self.machine.read_text(&self.path(IGNORED)) {
+                Ok(ignored) => ignored.lines().any(|line| [".env", "/.env", ".env*"].contains(&line.trim())),
+                Err(_) => !self.is_file(SECRETS),
+            },
+        }
     }
 
     /// Whether Git has the file with the secrets, and goes on having it whatever it ignores.
