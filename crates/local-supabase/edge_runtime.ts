@@ -1,5 +1,5 @@
-// What hosted Edge Functions find beside Deno's own globals, and what this machine needs to run both kinds of them: those
-// that call Deno.serve, and those that export what answers. Imported before the function.
+// What hosted Edge Functions find beside Deno's own globals, and what this machine needs to run both kinds of them:
+// those that call Deno.serve, and those that export what answers. Imported before the function.
 
 type Handler = (request: Request, info?: unknown) => Response | Promise<Response>;
 type Options = { handler?: Handler; onError?: (error: unknown) => Response | Promise<Response> };

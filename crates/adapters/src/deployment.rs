@@ -104,8 +104,8 @@ impl<P: Platform> Deployment<P> {
         self.ask_database(request, DATABASE_TIMEOUT, None, database::parse_statuses).await
     }
 
-    /// Whether a sweep that a schedule asked for at that time was asked for by this project's own database, and not by a
-    /// copy of it. A database that cannot tell is believed.
+    /// Whether a sweep that a schedule asked for at that time was asked for by this project's own database, and not by
+    /// a copy of it. A database that cannot tell is believed.
     pub async fn is_asked_by_own_database(&self, at: Timestamp) -> bool {
         let request = self.project.database.sweep_asked_request(at);
         self.ask_database(request, DATABASE_TIMEOUT, None, database::parse_whether_taken)

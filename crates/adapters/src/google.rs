@@ -87,8 +87,8 @@ pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken
     HttpRequest::post(&configuration.oauth_token_url, "application/x-www-form-urlencoded", body)
 }
 
-/// How long it is good for need not be said (RFC 6749, 5.1): an hour then, as Google's are. What it is good for need not
-/// be said either.
+/// How long it is good for need not be said (RFC 6749, 5.1): an hour then, as Google's are. What it is good for need
+/// not be said either.
 pub fn parse_token_response(response: &HttpResponse, now: Timestamp) -> Result<RenewedToken, Refused> {
     if !response.is_success() {
         return Err(verdict::of_token(response, now));

@@ -1,6 +1,6 @@
 //! JSON as it is written: objects that are known in advance, field by field. Reading is `serde_json`'s, but for numbers
-//! of which Google makes texts; writing its values would bring the printing of floating-point numbers, 14 KB of WASM for
-//! none that we have.
+//! of which Google makes texts; writing its values would bring the printing of floating-point numbers, 14 KB of WASM
+//! for none that we have.
 
 use std::borrow::Cow;
 

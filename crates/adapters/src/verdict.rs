@@ -3,9 +3,9 @@
 //!
 //! Google says why in words, and one answer may hold several: `error.errors[].reason` and `error.details[].reason` of
 //! the Calendar API, `error` and `error_subtype` of the token endpoint. All four are read in every answer, and a word
-//! that only the other speaker knows decides nothing. The first known word decides; where there is none, the HTTP status
-//! does. A word that decides nothing is told all the same. An error that came with a success is judged as one that came
-//! with the status in its `error.code`.
+//! that only the other speaker knows decides nothing. The first known word decides; where there is none, the HTTP
+//! status does. A word that decides nothing is told all the same. An error that came with a success is judged as one
+//! that came with the status in its `error.code`.
 //!
 //! Sources: Calendar API guides "Handle API errors" and "Push notifications", Identity guide "Using OAuth 2.0 for Web
 //! Server Applications" ("Authorization errors"), "Standard error messages" of the older Google APIs,
@@ -288,8 +288,8 @@ pub(crate) fn is_error(body: &Json) -> bool {
     body.get("error").is_some_and(|error| !error.is_null())
 }
 
-/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success without a resource:
-/// nothing can stop that one before it speaks, so that not another one follows every hour.
+/// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success without a
+/// resource: nothing can stop that one before it speaks, so that not another one follows every hour.
 pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure {
     let Verdict { meaning, refused, .. } = judge(response, CalendarApi, now);
     match meaning {

@@ -36,9 +36,9 @@ use crate::sweep::sweep;
 use crate::world::World;
 
 /// Measures the receiver of Google's notifications beside three peers: bare (one request to the database, then the
-/// answer), TypeScript (the same protocol on supabase-js) and googleapis (that with Google's own client). On both Denos,
-/// with PostgreSQL and PostgREST, in interleaved rounds; prints medians and ratios as Markdown. Ratios of one run can be
-/// compared, times on different machines cannot.
+/// answer), TypeScript (the same protocol on supabase-js) and googleapis (that with Google's own client). On both
+/// Denos, with PostgreSQL and PostgREST, in interleaved rounds; prints medians and ratios as Markdown. Ratios of one
+/// run can be compared, times on different machines cannot.
 #[derive(Parser)]
 #[command(name = "scripts/bench", bin_name = "scripts/bench")]
 struct Options {

@@ -1,5 +1,5 @@
-//! Where the time of an answer goes: V8's profile of each receiver, and PostgREST's own account of the request that each
-//! contender makes.
+//! Where the time of an answer goes: V8's profile of each receiver, and PostgREST's own account of the request that
+//! each contender makes.
 
 use std::collections::BTreeMap;
 use std::fs;

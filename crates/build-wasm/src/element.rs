@@ -1,5 +1,5 @@
-//! The custom element as the npm package has it: the class of `crates/element/npm`, which draws the panel, and what it loads
-//! behind that: a file with the WASM module, and one for each language besides English.
+//! The custom element as the npm package has it: the class of `crates/element/npm`, which draws the panel, and what it
+//! loads behind that: a file with the WASM module, and one for each language besides English.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

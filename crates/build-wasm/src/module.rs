@@ -1,5 +1,5 @@
-//! One crate compiled to a WASM module: cargo, wasm-bindgen (as a library, so that Cargo.lock alone decides its version)
-//! and wasm-opt.
+//! One crate compiled to a WASM module: cargo, wasm-bindgen (as a library, so that Cargo.lock alone decides its
+//! version) and wasm-opt.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -19,8 +19,8 @@ parentPort.on("message", async ({ question: { requests, host, milliseconds }, is
 function send({ method, url, headers, body, longest, milliseconds }) {
   const before = Date.now();
   return new Promise((resolve) => {
-    // Each request has a connection of its own: a server that refuses one before it has read the body closes the connection
-    // after the answer, and the next request on it would seem to find a broken server.
+    // Each request has a connection of its own: a server that refuses one before it has read the body closes the
+    // connection after the answer, and the next request on it would seem to find a broken server.
     const options = { method, headers: Object.fromEntries(headers), agent: false };
     const request = (url.startsWith("https:") ? https : http).request(url, options);
     const giveUp = () => request.destroy(Object.assign(new Error(), { code: "ETIMEDOUT" }));

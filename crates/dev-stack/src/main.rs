@@ -62,8 +62,8 @@ struct Arguments {
         value_name = "SECONDS"
     )]
     sweep_every: u64,
-    /// Your project: its functions and migrations run, with the variables of its supabase/functions/.env. The directory that
-    /// holds supabase/; without it, this repository
+    /// Your project: its functions and migrations run, with the variables of its supabase/functions/.env. The directory
+    /// that holds supabase/; without it, this repository
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
 }

@@ -11,8 +11,8 @@ use crate::stack::{Config, Stack};
 /// The three that are shipped, without which nothing here happens.
 const SHIPPED: [&str; 3] = ["setup-calendar-webhook", "google-calendar-webhook", "refresh-calendar-webhook"];
 
-/// What the stack sets itself: with a project's own values its functions would turn to the real Google, or Google to another
-/// address than this one.
+/// What the stack sets itself: with a project's own values its functions would turn to the real Google, or Google to
+/// another address than this one.
 const SET_HERE: [&str; 6] = [
     "GOOGLE_CLIENT_ID",
     "GOOGLE_CLIENT_SECRET",

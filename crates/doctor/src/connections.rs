@@ -74,8 +74,8 @@ fn finding(code: &str, (what, next): Explained, said: &str, affected: Affected) 
     check.about(affected)
 }
 
-/// Whether what so many connections have is everybody's problem: most of the live ones have it, and none is well in what
-/// the code is about, the consent or the calendar.
+/// Whether what so many connections have is everybody's problem: most of the live ones have it, and none is well in
+/// what the code is about, the consent or the calendar.
 fn is_everybodys(health: &Health, code: &str, number: u64) -> bool {
     let is_of_consent = RenewalFailure::parse(code).is_some_and(RenewalFailure::is_consent_dead);
     let mut live = 0;

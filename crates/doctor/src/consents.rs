@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// The connections whose consent died because of "Testing", by the log of all connections and by those that are `well` at
-/// a time: none where fewer than two consents died about seven days after they were given, or where even one lived longer.
+/// The connections whose consent died because of "Testing", by the log of all connections and by those that are `well`
+/// at a time: none where fewer than two consents died about seven days after they were given, or where even one lived
+/// longer.
 pub fn ended_by_testing(events: &[Json], well: &[Uuid], at: DateTime<Utc>) -> BTreeSet<Uuid> {
     // That a consent has died is noticed within hours.
     let about_a_week = TimeDelta::hours(6 * 24 + 12)..=TimeDelta::days(8);
@@ -41,8 +42,8 @@ pub fn ended_by_testing(events: &[Json], well: &[Uuid], at: DateTime<Utc>) -> BT
     if deaths > 1 && longest <= *about_a_week.end() { ended } else { BTreeSet::new() }
 }
 
-/// When which connection was given a consent; or lost it, with Google's word for that. Of one that is paused, Google is not
-/// asked.
+/// When which connection was given a consent; or lost it, with Google's word for that. Of one that is paused, Google is
+/// not asked.
 fn parse_event(event: &Json) -> Option<(DateTime<Utc>, Uuid, Option<&str>)> {
     let text = |name: &str| event.get(name).and_then(Json::as_str);
     let died = match (text("event")?, text("reason")) {
@@ -85,7 +86,8 @@ mod tests {
     #[test]
     fn testing_is_said_only_if_several_died_after_a_week_and_none_lived_longer() {
         const WEEK: i64 = 7 * 24;
-        // Ages in hours of consents that died, of others that died for a reason of their own, and of those that are well.
+        // Ages in hours of consents that died, of others that died for a reason of their own, and of those that are
+        // well.
         for (died, otherwise, well, expected) in [
             (&[WEEK, WEEK + 3][..], &[][..], &[][..], &[0, 1][..]),
             (&[WEEK, 8 * 24, 72, 24], &[72], &[8 * 24, 48], &[0, 1]),

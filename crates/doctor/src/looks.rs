@@ -1,4 +1,5 @@
-//! Whether calendars are looked at in time, though Google is silent, and whether looks find what Google should have told.
+//! Whether calendars are looked at in time, though Google is silent, and whether looks find what Google should have
+//! told.
 
 use adapters::timestamp::{format_timestamp, parse_timestamp};
 use chrono::TimeDelta;

@@ -39,8 +39,8 @@ impl Incoming for DenoRequest {
 }
 
 impl DenoRequest {
-    /// Reads the body to its end, for a caller that still sends it would not see the answer, but keeps no more than shows
-    /// that it is longer than `limit`. None where it breaks off, takes too long, or is endless.
+    /// Reads the body to its end, for a caller that still sends it would not see the answer, but keeps no more than
+    /// shows that it is longer than `limit`. None where it breaks off, takes too long, or is endless.
     async fn read(&self, limit: usize) -> Option<Vec<u8>> {
         // Google's notifications have none, and Deno's first reader and first timer take 5 ms.
         if self.header("content-length").as_deref() == Some("0") {

@@ -248,8 +248,8 @@ impl State {
         self.is_loading = false;
     }
 
-    /// The connections of the user who is signed in, or why they are not known. Returns whether that is news: a list that
-    /// is older than an answer is to be asked for again.
+    /// The connections of the user who is signed in, or why they are not known. Returns whether that is news: a list
+    /// that is older than an answer is to be asked for again.
     pub(crate) fn loaded(&mut self, load: Load, answer: Result<Answer, Failure>, now: Millis) -> bool {
         if load.edition != self.edition {
             return false;

@@ -119,8 +119,8 @@ impl Client {
         signal: &AbortSignal,
     ) -> Result<Vec<Connection>, Failure> {
         let ask = || {
-            // All columns, by no name: PostgREST refuses a name that the view of an earlier edition does not have, and is
-            // slower the more are named.
+            // All columns, by no name: PostgREST refuses a name that the view of an earlier edition does not have, and
+            // is slower the more are named.
             let mut query = self.from("calendar_connection_status")?.select("*")?;
             if let Some(user_id) = user_id {
                 // Row Level Security may let an administrator see everybody's.

@@ -1,4 +1,5 @@
-// The languages that the element speaks: chosen by the place where it stands, one at a time, and at home in every width.
+// The languages that the element speaks: chosen by the place where it stands, one at a time, and at home in every
+// width.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";

@@ -1,4 +1,5 @@
-// Makes crates/element/picture.png, the picture of README.md and crates/element/README.md: node crates/element/tests/picture.mjs
+// Makes crates/element/picture.png, the picture of README.md and crates/element/README.md: node
+// crates/element/tests/picture.mjs
 
 import { fileURLToPath } from "node:url";
 

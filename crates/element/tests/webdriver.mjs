@@ -1,5 +1,5 @@
-// Firefox and WebKit, driven by the commands of W3C WebDriver. Firefox takes them on a socket of its own, which it calls
-// Marionette. WebKit has a driver that takes them by HTTP, and needs a display.
+// Firefox and WebKit, driven by the commands of W3C WebDriver. Firefox takes them on a socket of its own, which it
+// calls Marionette. WebKit has a driver that takes them by HTTP, and needs a display.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

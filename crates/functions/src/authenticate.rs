@@ -138,7 +138,8 @@ mod tests {
     fn what_looks_like_a_secret_key_is_told_from_a_users_jwt() {
         for (given, is_secret) in [
             ("sb_secret_old", true),
-            // {"role":"service_role"}, {"iss":"supabase","ref":"abcdefghijklmnopqrst","role":"service_role","sub":"a?b~>"}
+            // {"role":"service_role"},
+            // {"iss":"supabase","ref":"abcdefghijklmnopqrst","role":"service_role","sub":"a?b~>"}
             ("eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl", true),
             (
                 "eyJh.eyJpc3MiOiJzdXBhYmFzZSIsInJlZiI6ImFiY2RlZmdoaWprbG1ub3BxcnN0Iiwicm9sZSI6InNlcnZpY2Vfcm9sZSIsInN1YiI6ImE_YmI-In0.c2ln",

@@ -74,8 +74,8 @@ impl Target {
         })
     }
 
-    /// The connections that `caller` may act on and this names; live ones first, then the oldest. Where there are more than
-    /// one request acts on, live ones that need it most: whose renewal is due first.
+    /// The connections that `caller` may act on and this names; live ones first, then the oldest. Where there are more
+    /// than one request acts on, live ones that need it most: whose renewal is due first.
     async fn connections<P: Platform>(
         self,
         deployment: &Deployment<P>,

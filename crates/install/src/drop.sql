@@ -1,7 +1,7 @@
 -- Takes back what the migrations made. The connections stay, and so do the four columns that a project may have had
 -- before: webhook_id, webhook_expiration, sync_enabled and last_sync_at. Channels that are still open end by
--- themselves, within 30 days. A column of the project's own that has one of the names below goes too: take it out of the
--- list.
+-- themselves, within 30 days. A column of the project's own that has one of the names below goes too: take it out of
+-- the list.
 select public.unschedule_calendar_webhook_refresh();
 
 drop view if exists public.calendar_webhook_health, public.calendar_webhook_backlog,

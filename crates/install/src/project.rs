@@ -75,9 +75,9 @@ impl<'a> Project<'a> {
         self.machine.is_file(&self.path(path))
     }
 
-    /// Whether Git ignores the file with the secrets, which need not exist yet. Where Git cannot be asked, for it is not
-    /// there or this is no repository yet, the file that `supabase init` writes tells; where that is missing too, there is
-    /// something to ignore once the secrets are there.
+    /// Whether Git ignores the file with the secrets, which need not exist yet. Where Git cannot be asked, for it is
+    /// not there or this is no repository yet, the file that `supabase init` writes tells; where that is missing too,
+    /// there is something to ignore once the secrets are there.
     pub(crate) fn ignores_secrets(&self) -> bool {
         // Without `--no-index` nothing that is committed counts as ignored.
         match self.git(&["check-ignore", "--quiet", "--no-index", SECRETS]) {

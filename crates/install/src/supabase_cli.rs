@@ -46,7 +46,8 @@ impl SupabaseCli {
         Ok(cli)
     }
 
-    /// npm's own link to it is a script of the shell, or on Windows of another one, which cannot be started as a program.
+    /// npm's own link to it is a script of the shell, or on Windows of another one, which cannot be started as a
+    /// program.
     fn of_npm(module: &Path, manifest: &str) -> Result<Self> {
         let manifest: Json = serde_json::from_str(manifest).unwrap_or_default();
         check_version(manifest.get("version").and_then(Json::as_str).unwrap_or_default())?;

@@ -1,5 +1,5 @@
--- Roles, and Auth as far as migrations and row level security depend on it, for PostgreSQL with the real PostgREST: lite
--- brings its own.
+-- Roles, and Auth as far as migrations and row level security depend on it, for PostgreSQL with the real PostgREST:
+-- lite brings its own.
 
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;

@@ -24,8 +24,8 @@ const STAND_INS: [(&str, &str, &str); 3] =
 pub(crate) struct StandIns(Vec<&'static str>);
 
 impl StandIns {
-    /// What makes the extensions that a statement uses, or enables, as far as they are not there yet. In a hosted project
-    /// a dashboard has enabled them.
+    /// What makes the extensions that a statement uses, or enables, as far as they are not there yet. In a hosted
+    /// project a dashboard has enabled them.
     pub(crate) fn needed_by(&mut self, statement: &Statement<'_>) -> Vec<&'static str> {
         let enabled = enabled_by(statement);
         let mut missing = Vec::new();

@@ -9,8 +9,8 @@ const FROM_JSR: &str = "jsr:@supabase/";
 /// A module of types alone, at run time.
 const NOTHING: &str = "data:application/javascript,";
 
-/// An import map that takes them from npm, made of the function's own one and of what its file imports by itself. `None`
-/// where it imports none of them.
+/// An import map that takes them from npm, made of the function's own one and of what its file imports by itself.
+/// `None` where it imports none of them.
 pub(crate) fn from_npm(own: Option<&Path>, entrypoint: &Path) -> Option<Value> {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let directory = own.and_then(Path::parent).unwrap_or(Path::new(""));

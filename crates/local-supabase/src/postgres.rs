@@ -208,7 +208,8 @@ fn is_open_to_all(directory: &Path) -> bool {
     directory.ancestors().all(is_open)
 }
 
-/// The directory of this machine's `postgres` and `initdb`: from PATH, or where Debian puts them, the newest version first.
+/// The directory of this machine's `postgres` and `initdb`: from PATH, or where Debian puts them, the newest version
+/// first.
 fn programs() -> Result<PathBuf> {
     let in_path = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())

@@ -1,8 +1,8 @@
-//! The layout of a self-hosted project, as its Docker Compose file has it: Kong before everything, and behind its route of
-//! the functions one router, `main`, whose workers live a short time and serve one function each.
+//! The layout of a self-hosted project, as its Docker Compose file has it: Kong before everything, and behind its route
+//! of the functions one router, `main`, whose workers live a short time and serve one function each.
 //!
-//! The facts are those of `docker/volumes/functions/main/index.ts` and `docker/volumes/api/kong.yml` in supabase/supabase,
-//! and of `strategy_per_worker.rs` in supabase/edge-runtime.
+//! The facts are those of `docker/volumes/functions/main/index.ts` and `docker/volumes/api/kong.yml` in
+//! supabase/supabase, and of `strategy_per_worker.rs` in supabase/edge-runtime.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::output::Output;
 pub struct SelfHosted {
     /// `FUNCTIONS_VERIFY_JWT`, the one switch of all functions: `verify_jwt` in `config.toml` does not count.
     pub verify_jwt: bool,
-    /// How long a worker lives, in flight or not; 60 s in the router as it is shipped. It takes new requests for half of
-    /// that.
+    /// How long a worker lives, in flight or not; 60 s in the router as it is shipped. It takes new requests for half
+    /// of that.
     pub worker_limit: Duration,
 }
 

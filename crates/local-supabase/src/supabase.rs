@@ -310,8 +310,8 @@ impl Supabase {
     }
 
     /// Goes on with the functions of another directory in the place of the first one, and with these variables in their
-    /// environment, as after `supabase functions deploy` and `supabase secrets set`. A variable set to nothing counts as
-    /// not set.
+    /// environment, as after `supabase functions deploy` and `supabase secrets set`. A variable set to nothing counts
+    /// as not set.
     pub async fn deploy(&mut self, functions_dir: &Path, environment: &[(&str, &str)]) -> Result<()> {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.runtime.environment.extend(environment);

@@ -1,5 +1,5 @@
-//! Copies of Auth's users in the project's database, where that is not lite's own: tables refer to users, and triggers make
-//! profiles of them.
+//! Copies of Auth's users in the project's database, where that is not lite's own: tables refer to users, and triggers
+//! make profiles of them.
 
 use anyhow::Result;
 use serde_json::Value;

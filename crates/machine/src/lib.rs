@@ -1,7 +1,7 @@
 //! What the command line asks of the machine that it runs on: files, processes, terminal, network, clock, environment.
 //!
-//! The commands are the same code in a clone, where [`Native`] is the operating system, and in the npm package, where they
-//! are WASM and Node does what is asked. So nothing of them asks the standard library for any of this.
+//! The commands are the same code in a clone, where [`Native`] is the operating system, and in the npm package, where
+//! they are WASM and Node does what is asked. So nothing of them asks the standard library for any of this.
 
 #![cfg_attr(
     not(target_family = "wasm"),

@@ -26,8 +26,9 @@ begin
     );
   end if;
 
-  -- A provider may be of any type, and a domain of one that fits. What may be shared with a host that has a column of that
-  -- name takes nulls; any other of our names that is there before the first application is the host's for something else.
+  -- A provider may be of any type, and a domain of one that fits. What may be shared with a host that has a column of
+  -- that name takes nulls; any other of our names that is there before the first application is the host's for
+  -- something else.
   select string_agg(
       case when attname is null then name || ' is missing'
            when whose = 'ours' and not applied then name || ' is the name of a column that this migration adds'

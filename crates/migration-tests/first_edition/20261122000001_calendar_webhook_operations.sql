@@ -88,7 +88,8 @@ end
 $$;
 
 -- Has refresh-calendar-webhook called every so many minutes, by that many requests at once. Called again it replaces
--- schedule and secrets. It runs as its owner whoever calls it, a superuser say: a job is seen and run by its owner only.
+-- schedule and secrets. It runs as its owner whoever calls it, a superuser say: a job is seen and run by its owner
+-- only.
 create or replace function public.schedule_calendar_webhook_refresh(
     project_url text, secret_key text, every interval default '1 minute', parallel integer default 1) returns bigint
   language plpgsql security definer set search_path = ''

@@ -266,8 +266,8 @@ impl Connection {
         self.is_active && self.sync_enabled
     }
 
-    /// Whether its channel needs nothing: opened by us, unexpired, without trouble, and not due for renewal. What a look
-    /// was refused is no trouble of the channel's.
+    /// Whether its channel needs nothing: opened by us, unexpired, without trouble, and not due for renewal. What a
+    /// look was refused is no trouble of the channel's.
     pub fn is_well(&self, now: Timestamp) -> bool {
         self.is_live()
             && self.webhook_id.is_some()
@@ -284,8 +284,8 @@ impl Connection {
         failure.is_consent_dead().then_some(failure)
     }
 
-    /// Why Google gives no access token, as far as is known. Of the operator's client a live row tells it until a renewal or
-    /// a look finds it mended, and a paused one, which has neither, until `webhook_not_before`.
+    /// Why Google gives no access token, as far as is known. Of the operator's client a live row tells it until a
+    /// renewal or a look finds it mended, and a paused one, which has neither, until `webhook_not_before`.
     pub(crate) fn token_refusal(&self, now: Timestamp) -> Option<RenewalFailure> {
         let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
         let is_known = self.is_live() || self.webhook_not_before > now;
@@ -293,8 +293,8 @@ impl Connection {
         (failure.is_consent_dead() || is_of_client && is_known).then_some(failure)
     }
 
-    /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts behind.
-    /// The channel is none the worse for it, so not another channel takes it back, but a look that succeeds.
+    /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts
+    /// behind. The channel is none the worse for it, so not another channel takes it back, but a look that succeeds.
     pub fn look_error(&self) -> Option<&str> {
         let is_of_look = self.webhook_id.is_some() && self.webhook_attempts == 0;
         self.webhook_error.as_deref().filter(|_| is_of_look)

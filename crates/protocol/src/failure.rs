@@ -100,8 +100,8 @@ pub enum Mender {
     Nobody,
 }
 
-/// Consent alive: Google does not refuse whatever is asked for in the user's name. Of other connections only the renewal
-/// goes on asking.
+/// Consent alive: Google does not refuse whatever is asked for in the user's name. Of other connections only the
+/// renewal goes on asking.
 pub fn consenting() -> [Filter; 3] {
     let differs = |failure: RenewalFailure| Filter::IsDistinct(Column::WebhookError, failure.code().into());
     RenewalFailure::CONSENT_IS_DEAD.map(differs)

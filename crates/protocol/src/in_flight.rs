@@ -24,7 +24,8 @@ impl<K, V> Default for InFlight<K, V> {
 }
 
 impl<K: Clone + PartialEq, V: Clone> InFlight<K, V> {
-    /// What `call` answers, or the one of the same kind that goes on already, unless that is not over when `patience` is.
+    /// What `call` answers, or the one of the same kind that goes on already, unless that is not over when `patience`
+    /// is.
     pub(crate) async fn share(
         &self,
         of: K,

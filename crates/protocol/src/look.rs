@@ -121,8 +121,8 @@ pub struct Look {
 }
 
 impl Look {
-    /// Whether it shows the calendar exactly as the last successful run found it. Only then may a run be skipped: what was
-    /// not known then skips none.
+    /// Whether it shows the calendar exactly as the last successful run found it. Only then may a run be skipped: what
+    /// was not known then skips none.
     pub fn shows_no_change(&self, seen: Option<&Seen>) -> bool {
         Some(&self.seen) == seen
     }

@@ -16,8 +16,8 @@ pub(crate) enum Remedy {
     Look,
 }
 
-/// Whether to tell a refusal: where a person has to act, and where it does not pass by itself or, being late, has not for
-/// long. What a renewal told is left to it, unless it told that there are only looks, and they are late.
+/// Whether to tell a refusal: where a person has to act, and where it does not pass by itself or, being late, has not
+/// for long. What a renewal told is left to it, unless it told that there are only looks, and they are late.
 pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) -> bool {
     let is_of_looks = row.webhook_error.is_none() || row.look_error().is_some();
     let has_only_looks = row.webhook_error.as_deref() == Some(RenewalFailure::PushNotSupported.code());

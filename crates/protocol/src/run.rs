@@ -1,8 +1,8 @@
 //! Runs: one call of `recalculate-schedule` at a time for a connection, until nothing is owed.
 //!
 //! A run is claimed, prepared, made and finished. The claim books the attempt and the time of the next one before the
-//! call, so that a run that kills its isolate backs off too. The lease's exact value is the fencing token: what a holder
-//! writes takes effect only while the lease is still its own.
+//! call, so that a run that kills its isolate backs off too. The lease's exact value is the fencing token: what a
+//! holder writes takes effect only while the lease is still its own.
 //!
 //! Prepared means that the row holds a good access token, and that the calendar is looked at where the run may not be
 //! needed. A run is skipped, *settled*, only where the look shows the calendar exactly as the last successful run found
@@ -186,8 +186,8 @@ struct Holder<'a, P> {
     /// As it stands in the row: the fencing token.
     lease: Timestamp,
     row: Connection,
-    /// Whether a refusal met while this run was prepared booked the next look. The look before the run does not move it:
-    /// it may have succeeded with a token that is still good while Google gives no other.
+    /// Whether a refusal met while this run was prepared booked the next look. The look before the run does not move
+    /// it: it may have succeeded with a token that is still good while Google gives no other.
     is_look_booked: bool,
     /// Whether it is not known that the row has stopped telling what a look was refused. The next look sees to it.
     may_tell_what_is_over: bool,

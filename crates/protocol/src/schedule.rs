@@ -19,8 +19,8 @@ pub const RUN_TIMEOUT: Duration = Duration::from_secs(50);
 pub const RENEWAL_LEASE: TimeDelta = TimeDelta::seconds(90);
 /// After a renewal failed, nobody tries again for so long, the user's button included.
 pub const LEASE_AFTER_FAILURE: TimeDelta = TimeDelta::seconds(10);
-/// And for each time that it asked Google for a channel: 12 a minute at most, however often the consent or the calendar is
-/// changed.
+/// And for each time that it asked Google for a channel: 12 a minute at most, however often the consent or the calendar
+/// is changed.
 pub const LEASE_AFTER_WATCH: TimeDelta = TimeDelta::seconds(5);
 /// What must be left of the lease and of the invocation when Google is asked for a channel.
 pub const TIME_TO_WATCH: TimeDelta = TimeDelta::seconds(25);
@@ -120,8 +120,8 @@ pub const ECHO: TimeDelta = TimeDelta::seconds(20);
 pub const LATE_ECHO: TimeDelta = TimeDelta::minutes(2);
 /// A run that waits longer than this for an old failure is brought forward by a new change.
 pub const LONGEST_WAIT_OF_A_CHANGE: TimeDelta = TimeDelta::minutes(2);
-/// And than this by one that may be an echo of the attempt that failed, or an app that writes and then fails would be run
-/// every two minutes for ever.
+/// And than this by one that may be an echo of the attempt that failed, or an app that writes and then fails would be
+/// run every two minutes for ever.
 pub const LONGEST_WAIT_OF_AN_ECHO: TimeDelta = TimeDelta::minutes(15);
 
 /// Until when nobody tries again after a renewal that asked Google for a channel so many times.
@@ -129,8 +129,8 @@ pub fn lease_after_watches(now: Timestamp, watches: i32) -> Timestamp {
     now + LEASE_AFTER_WATCH * watches.max(1)
 }
 
-/// How long a worker of this age lives. It is given requests for half of its life: a process that is given them for longer
-/// is ended by no clock.
+/// How long a worker of this age lives. It is given requests for half of its life: a process that is given them for
+/// longer is ended by no clock.
 pub fn life_left(wall_clock: Duration, age: Duration) -> Duration {
     wall_clock.saturating_sub(age.min(wall_clock / 2))
 }
@@ -215,7 +215,8 @@ fn arose_within(time: TimeDelta, arose_at: Option<Timestamp>, last_sync_at: Opti
 }
 
 /// When a calendar looked at now is looked at again: `usual` from now while its channel is well, and soon after it is
-/// not any more. With a tenth of jitter either way, or what was connected together would be looked at together for ever.
+/// not any more. With a tenth of jitter either way, or what was connected together would be looked at together for
+/// ever.
 pub fn next_look(row: &Connection, now: Timestamp, usual: Duration, random: u128) -> Timestamp {
     let without_channel = jittered(now, LOOK_INTERVAL_WITHOUT_CHANNEL, random);
     if !row.hears_of_changes(now) {
@@ -233,15 +234,15 @@ pub fn next_look_after_crash(now: Timestamp, random: u128) -> Timestamp {
     jittered(now, LOOK_INTERVAL_WITHOUT_CHANNEL, random)
 }
 
-/// When a calendar of which nothing was read is looked at again: as late as one whose channel is well, for a run is made
-/// each time.
+/// When a calendar of which nothing was read is looked at again: as late as one whose channel is well, for a run is
+/// made each time.
 pub fn next_look_of_unread(now: Timestamp, usual: Duration, random: u128) -> Timestamp {
     jittered(now, TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX), random)
 }
 
-/// When to look again after `refused`: soon where it is news, for one answer may be wrong, and not before Google says. What
-/// is told already and only a person can mend is looked at daily; what else is waits as long again as it has waited, an
-/// hour at most, and a day where no reason is known.
+/// When to look again after `refused`: soon where it is news, for one answer may be wrong, and not before Google says.
+/// What is told already and only a person can mend is looked at daily; what else is waits as long again as it has
+/// waited, an hour at most, and a day where no reason is known.
 pub fn look_retry(row: &Connection, now: Timestamp, refused: &Refused, random: u128) -> Timestamp {
     let longest = match refused.failure {
         failure if !failure.is_retryable() && row.webhook_error.as_deref() == Some(failure.code()) => {

@@ -362,8 +362,8 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
     filters
 }
 
-/// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings its
-/// own look.
+/// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings
+/// its own look.
 fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
     let now = ports.now();
     let mut filters = Vec::from(live());

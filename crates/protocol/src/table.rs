@@ -207,8 +207,8 @@ impl Query {
     }
 }
 
-/// Provider Google, neither paused nor disconnected. A null in `is_active` counts as disconnected, one in `sync_enabled`
-/// as enabled.
+/// Provider Google, neither paused nor disconnected. A null in `is_active` counts as disconnected, one in
+/// `sync_enabled` as enabled.
 pub fn live() -> [Filter; 3] {
     [google(), Filter::IsTrue(Column::IsActive), Filter::NotFalse(Column::SyncEnabled)]
 }

@@ -377,8 +377,8 @@ pub(crate) fn refuse_look(row: &Connection, refused: &Refused, look_at: Timestam
         .set(Column::SyncLookAt, look_at)
 }
 
-/// Google lets the calendar be read again, as a look before a run shows: what a look told of it is over. No row: a renewal
-/// was begun meanwhile, or something else is told.
+/// Google lets the calendar be read again, as a look before a run shows: what a look told of it is over. No row: a
+/// renewal was begun meanwhile, or something else is told.
 pub(crate) fn take_refusal_back(row: &Connection) -> Update {
     Update::of(Transition::TakeRefusalBack, row.id).taking_back_look_error(row)
 }
@@ -500,8 +500,8 @@ pub(crate) fn look_up_channel(opening: Pending<'_>) -> Update {
         .set(Column::WebhookId, opening.pending)
 }
 
-/// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded, or
-/// the channel has spoken, whatever was answered.
+/// Google refused, and there is no channel: tells why, and when it is tried again. No row: the renewal was superseded,
+/// or the channel has spoken, whatever was answered.
 pub(crate) fn fail_renewal(opening: Pending<'_>, source: &Source, failure: Failed<'_>) -> Update {
     let unheard = Filter::IsDistinct(Column::WebhookConfirmedId, opening.pending.into());
     let update = opening.update(Transition::FailRenewal).when(unheard);

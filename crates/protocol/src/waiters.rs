@@ -72,7 +72,8 @@ impl Waiters {
         is_over
     }
 
-    /// What comes of renewing the access token of `row`. Many may find it expired at the same time: Google is asked once.
+    /// What comes of renewing the access token of `row`. Many may find it expired at the same time: Google is asked
+    /// once.
     pub(crate) async fn share_renewal(
         &self,
         row: &Connection,

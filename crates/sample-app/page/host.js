@@ -1,5 +1,5 @@
-// The app's Edge Functions, and the backend of this page. Both know who asks by the token of Supabase Auth; Google's tokens
-// stay with them.
+// The app's Edge Functions, and the backend of this page. Both know who asks by the token of Supabase Auth; Google's
+// tokens stay with them.
 
 /** What a user can make something of; everything else is told in the backend's words. */
 const WORDS = {

@@ -41,8 +41,8 @@ impl HostApp {
         self.rewrite(user, &change).await
     }
 
-    /// Lets the hours pass until the calendar is due for a look, as far as the connection's row tells, and has it looked
-    /// at.
+    /// Lets the hours pass until the calendar is due for a look, as far as the connection's row tells, and has it
+    /// looked at.
     pub(crate) async fn have_calendar_looked_at(&self, user: Uuid) -> Result<()> {
         let now = Utc::now();
         let before = format_time(now - TimeDelta::hours(2));

@@ -1,5 +1,5 @@
-//! An app that keeps its sessions in the watched calendar, too: what `recalculate-schedule` has planned is written there
-//! behind it, in the style that was chosen for the user.
+//! An app that keeps its sessions in the watched calendar, too: what `recalculate-schedule` has planned is written
+//! there behind it, in the style that was chosen for the user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! A host app around the shipped functions: what an app brings itself. Its Edge Functions and tables are in `supabase/`, as
-//! they would be in a project; here are the backend of its page, and what makes `recalculate-schedule` misbehave.
+//! A host app around the shipped functions: what an app brings itself. Its Edge Functions and tables are in
+//! `supabase/`, as they would be in a project; here are the backend of its page, and what makes `recalculate-schedule`
+//! misbehave.
 
 #![allow(
     clippy::disallowed_macros,

@@ -1,6 +1,7 @@
 //! A small model of what looks add to the protocol: one connection, its calendar, a host that may write to it, and the
 //! rules by which a run is settled, doubted or forgotten. Every state that a handful of edits, a press of the button, a
-//! renewal, a failed run, a notification that never comes and one that comes late can lead to is visited, breadth first.
+//! renewal, a failed run, a notification that never comes and one that comes late can lead to is visited, breadth
+//! first.
 //!
 //! It shares no line with the protocol: it says in a page what the protocol has to agree with, and which rule a change
 //! is lost without.
@@ -117,8 +118,8 @@ struct Left {
     edits: u8,
     /// Presses of the button, renewals, failures, notifications that never come and such that come late.
     others: u8,
-    /// Of a change and of what undoes it, one is told at least where there is a channel: that both are missed, during one
-    /// and the same run, is the other known limit.
+    /// Of a change and of what undoes it, one is told at least where there is a channel: that both are missed, during
+    /// one and the same run, is the other known limit.
     drops: u8,
 }
 
@@ -260,7 +261,8 @@ impl State {
     fn disturb(self, rules: Rules, found: &mut Vec<Self>) {
         let left = self.left;
         let disturbed = Self { runs: 0, ..self };
-        // The known limit: what no notification tells, and what is done and undone while a run is going on, no look sees.
+        // The known limit: what no notification tells, and what is done and undone while a run is going on, no look
+        // sees.
         let is_unseen = self.deaf && self.next != Next::Idle;
         if left.edits > 0 && !is_unseen {
             let left = Left { edits: left.edits - 1, ..left };

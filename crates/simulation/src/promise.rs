@@ -8,8 +8,8 @@ pub enum Promise {
     /// Every change answered with 2xx, and every one that no channel could report, is followed by a successful run
     /// that started later, or that run is still owed.
     NoChangeIsLost,
-    /// A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never came
-    /// are noticed within hours, and within minutes while the channel is not well.
+    /// A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never
+    /// came are noticed within hours, and within minutes while the channel is not well.
     SilenceIsNoticed,
     /// The schedule that stays was computed after the last change.
     TheLastWordIsNotStale,

@@ -7,8 +7,8 @@ use std::process::Command;
 /// A directory into which the npm package was installed, and whose command takes the place of the native programs.
 const PACKAGE_IN: &str = "CALENDAR_WEBHOOKS_PACKAGE_IN";
 
-/// A command such as `install`: the program of the test's own package. It is beside the running test, wherever that is: a
-/// path that was known when the test was built is another checkout's, if the directory was copied since.
+/// A command such as `install`: the program of the test's own package. It is beside the running test, wherever that is:
+/// a path that was known when the test was built is another checkout's, if the directory was copied since.
 pub fn command(name: &str) -> Command {
     if let Some(directory) = package_in() {
         let mut command = Command::new(node());

@@ -1,5 +1,5 @@
-//! Hosted, a call to another function counts against the request in whose asynchronous context it is made. Requests that
-//! are handled side by side in one process keep theirs apart.
+//! Hosted, a call to another function counts against the request in whose asynchronous context it is made. Requests
+//! that are handled side by side in one process keep theirs apart.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -1,8 +1,8 @@
 //! The part of `reqwest` 0.11 that `postgrest` describes its requests with, in place of the whole.
 //!
-//! The Edge Functions send requests by the runtime's `fetch`; of `reqwest` they need only what `postgrest` builds. There
-//! it parses URLs and interns headers (`url`, `idna`, `http`), which is 65 KB of WASM, and brings a TLS stack to the tests.
-//! Names and behaviour are reqwest's, as far as they go.
+//! The Edge Functions send requests by the runtime's `fetch`; of `reqwest` they need only what `postgrest` builds.
+//! There it parses URLs and interns headers (`url`, `idna`, `http`), which is 65 KB of WASM, and brings a TLS stack to
+//! the tests. Names and behaviour are reqwest's, as far as they go.
 
 pub mod header;
 

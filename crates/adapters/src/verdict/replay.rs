@@ -1,5 +1,5 @@
-//! Odd answers, each given to every call of its kind while eight sweeps are made, a minute apart, and then for ten days:
-//! what the row tells, how often Google is asked, and whether a channel is left behind.
+//! Odd answers, each given to every call of its kind while eight sweeps are made, a minute apart, and then for ten
+//! days: what the row tells, how often Google is asked, and whether a channel is left behind.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -261,8 +261,8 @@ impl Log for World {
     }
 }
 
-/// What became of an answer: the code that the row tells and how often Google was asked for this or for a channel in eight
-/// sweeps, then the code if it is another by then, and how often in the last of ten days.
+/// What became of an answer: the code that the row tells and how often Google was asked for this or for a channel in
+/// eight sweeps, then the code if it is another by then, and how often in the last of ten days.
 fn play(ask: Ask, answer: HttpResponse) -> String {
     let world = World::new(ask, answer);
     for _ in 0..8 {
@@ -295,8 +295,8 @@ type Answers<'a> = &'a [(u16, &'a str)];
 #[test]
 fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
     let long = "x".repeat(1 << 20);
-    // Of `events.watch`, `events.list`, `channels.stop` and the token endpoint: the code that the row tells, and how often
-    // Google was asked in eight sweeps, and in the last of ten days.
+    // Of `events.watch`, `events.list`, `channels.stop` and the token endpoint: the code that the row tells, and how
+    // often Google was asked in eight sweeps, and in the last of ten days.
     let table: &[(Answers<'_>, [&str; 4])] = &[
         (
             &[

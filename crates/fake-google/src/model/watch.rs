@@ -27,8 +27,8 @@ pub(crate) struct WatchRequest {
     ttl_seconds: Option<i64>,
 }
 
-/// A channel on the calendar, as granted; not stored yet. `outbox` starts what delivers the messages of the channel that
-/// has this key.
+/// A channel on the calendar, as granted; not stored yet. `outbox` starts what delivers the messages of the channel
+/// that has this key.
 pub(crate) fn open(
     google: &mut Google,
     caller: Grant,

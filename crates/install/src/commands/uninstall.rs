@@ -11,7 +11,8 @@ use crate::payload::function_names;
 use crate::project::Project;
 use crate::uninstall::{DROP, DROP_SAMPLE, Uninstallation};
 
-/// Removes from a Supabase project what was installed, as far as it was not edited since, and says what to remove online
+/// Removes from a Supabase project what was installed, as far as it was not edited since, and says what to remove
+/// online
 #[derive(Parser)]
 #[command(after_help = "Examples:
   scripts/uninstall --dry-run --diff       show what would be done, line by line

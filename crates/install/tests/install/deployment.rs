@@ -168,7 +168,8 @@ fn a_project_that_the_account_does_not_have_is_told_in_one_line_before_anything_
     let said = said.with(other).with("https://supabase.com/dashboard/projects").without("sbp_");
     assert_eq!(said.text.lines().filter(|line| line.starts_with("error")).count(), 1, "{}", said.text);
     assert!(deployment.api.secrets().is_empty() && deployment.api.uploads().is_empty());
-    // Somebody who may not list the secrets may deploy all the same; and a token that may list no projects tells nothing.
+    // Somebody who may not list the secrets may deploy all the same; and a token that may list no projects tells
+    // nothing.
     deployment.api.refuse("the list of secrets");
     to(PROJECT).succeeded();
     deployment.api.refuse("the list of projects");

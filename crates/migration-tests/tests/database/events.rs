@@ -434,8 +434,8 @@ async fn events_are_kept_for_thirty_days() {
     assert_eq!(project.texts("select event from public.calendar_connection_events").await, ["resumed"]);
 }
 
-/// Like the recipe of supabase/README.md: a trigger of the host's that has an e-mail sent. It runs for the writes of every
-/// role.
+/// Like the recipe of supabase/README.md: a trigger of the host's that has an e-mail sent. It runs for the writes of
+/// every role.
 #[tokio::test]
 async fn a_trigger_of_the_hosts_hears_of_each_event_and_keeps_nothing_from_happening_when_it_fails() {
     let project = Project::migrated().await;

@@ -1,5 +1,5 @@
-//! Every step against the table in memory: the row that it takes, the changes of that row after which it takes none, and
-//! the columns that it sets.
+//! Every step against the table in memory: the row that it takes, the changes of that row after which it takes none,
+//! and the columns that it sets.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -251,8 +251,8 @@ fn is_waited_for(at: Instant, life: &Conduct, connection: usize, row: &Connectio
 
 fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
-        // After a sweep whose clock is ahead has made or settled a run, the next may be booked too far ahead to be waited
-        // for.
+        // After a sweep whose clock is ahead has made or settled a run, the next may be booked too far ahead to be
+        // waited for.
         let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled_runs);
         let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
         if !is_fresh && !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {

@@ -1,5 +1,6 @@
 //! A change that was answered with 2xx, or that no channel could report, is followed by a successful run that started
-//! later, or that run is still owed. So every reason to run is a request of its own, and what is owed is tried for ever.
+//! later, or that run is still owed. So every reason to run is a request of its own, and what is owed is tried for
+//! ever.
 
 use std::collections::BTreeSet;
 

@@ -27,8 +27,8 @@ impl Check for OwnWritesComeToRest {
         // A run whose holder crashes is made again and again.
         for (case, _) in record.rows().filter(|(case, _)| comes_to_rest(case) && !record.has_crashing()) {
             let changes = case.changes.iter().filter(|change| change.at >= since && !change.own).count();
-            // A channel that is opened, a button and a look in doubt or after a change that nobody told are reasons, too.
-            // What was owed before is one.
+            // A channel that is opened, a button and a look in doubt or after a change that nobody told are reasons,
+            // too. What was owed before is one.
             let owed = usize::from(!matches!(fact, Fact::Reached(Moment::ChangesSeen { .. })));
             let changes = changes.min(1).max(owed);
             let reasons = changes + case.commits_after(since) + case.reconciled_after(since);

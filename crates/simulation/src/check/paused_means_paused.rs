@@ -1,5 +1,5 @@
-//! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an invocation that learns of it
-//! gives the channel up. Nothing runs for a consent that is known to be dead.
+//! Nothing runs, watches or holds a channel for a paused or disconnected connection, and an invocation that learns of
+//! it gives the channel up. Nothing runs for a consent that is known to be dead.
 
 use std::collections::BTreeSet;
 

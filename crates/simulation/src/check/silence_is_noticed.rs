@@ -1,5 +1,5 @@
-//! A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never came are
-//! noticed within hours, and within minutes while the channel is not well: every connection is looked at.
+//! A channel that has died, a consent that was withdrawn, a calendar that is gone and a notification that never came
+//! are noticed within hours, and within minutes while the channel is not well: every connection is looked at.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The schedule that stays was computed after the last change. So an invocation that learns that its lease was lost asks
-//! for another run, for its callee may have written after the newer one.
+//! The schedule that stays was computed after the last change. So an invocation that learns that its lease was lost
+//! asks for another run, for its callee may have written after the newer one.
 
 use std::collections::BTreeSet;
 

@@ -44,7 +44,8 @@ fn fits(record: &Record, at: Instant, case: &Case, row: &Row, found: &mut Found<
         return;
     }
     let Some(last) = case.last_word(at).filter(|last| !record.is_unnoticed(last)) else { return };
-    // The known limit: what is done between a look and its run and undone later, no look sees where Google does not tell.
+    // The known limit: what is done between a look and its run and undone later, no look sees where Google does not
+    // tell.
     let lookback = last.run.start - MINUTE..last.run.start;
     let is_untold = |change: &KnownChange| change.unseen || !change.acknowledged;
     if case.changes.iter().any(|change| lookback.contains(&change.at) && is_untold(change)) {

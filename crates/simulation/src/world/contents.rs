@@ -1,5 +1,5 @@
-//! What is in a calendar, as far as it makes a difference: what its user has planned, and the sessions that the host app
-//! writes beside it.
+//! What is in a calendar, as far as it makes a difference: what its user has planned, and the sessions that the host
+//! app writes beside it.
 
 use protocol::look::Digest;
 

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::history::{History, State};
 use crate::population::Habit;
 
-/// A claim's answer may take 5 s until it counts as lost. The call follows it, or the token and the look that prepare it,
-/// which take 20 s at most, and another write.
+/// A claim's answer may take 5 s until it counts as lost. The call follows it, or the token and the look that prepare
+/// it, which take 20 s at most, and another write.
 const CLAIM_TO_RUN: TimeDelta = TimeDelta::seconds(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -94,7 +94,8 @@ async fn a_database_that_does_not_answer_is_a_503(scene: &Scene) {
     .await;
 }
 
-/// The refusals that a project meets: a key that is no longer accepted, a grant that is missing, a trigger of the host's.
+/// The refusals that a project meets: a key that is no longer accepted, a grant that is missing, a trigger of the
+/// host's.
 async fn a_database_that_refuses_is_told_from_one_that_does_not_answer(scene: &Scene) {
     let rows = [
         ("a key", (401, r#"{"message":"Invalid API key"}"#, "Invalid API key")),

@@ -20,8 +20,8 @@ use crate::scene::{Hold, Scene};
 use crate::table;
 use crate::tap::Tap;
 
-/// The longest trial takes a minute, and ten times as long beside others that keep the machine busy. One that hangs must
-/// not hang the suite.
+/// The longest trial takes a minute, and ten times as long beside others that keep the machine busy. One that hangs
+/// must not hang the suite.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) const KINDS: [Kind; 2] = [

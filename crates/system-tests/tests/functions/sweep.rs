@@ -46,7 +46,8 @@ fn summary(renewed: u64, stopped: u64, synced: u64, reconciled: u64) -> Value {
     })
 }
 
-/// Rows with a channel that nobody has to renew and a calendar that nobody has to look at, neither of which Google knows.
+/// Rows with a channel that nobody has to renew and a calendar that nobody has to look at, neither of which Google
+/// knows.
 async fn well(scene: &Scene, count: usize, and: &str) -> Vec<Connection> {
     let mut connections = Vec::new();
     for _ in 0..count {

@@ -1,5 +1,5 @@
-//! Turning points in a project's life, on stacks of their own: hand-written functions are replaced, keys are rotated, the
-//! project is self-hosted.
+//! Turning points in a project's life, on stacks of their own: hand-written functions are replaced, keys are rotated,
+//! the project is self-hosted.
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
-//! A self-hosted project, as its Docker Compose file lays it out: Kong, one router, one switch for all JWTs, and workers
-//! that live a minute. pg_cron reaches the gateway by http.
+//! A self-hosted project, as its Docker Compose file lays it out: Kong, one router, one switch for all JWTs, and
+//! workers that live a minute. pg_cron reaches the gateway by http.
 
 use std::time::Duration;
 

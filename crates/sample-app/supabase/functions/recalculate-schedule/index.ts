@@ -1,6 +1,6 @@
-// Moves the sessions of one user out of the way of the events in the user's Google Calendar, and back once they can stay
-// where they are wanted. Called by the calendar webhooks whenever the calendar has changed, with
-// {"user_id", "connection_id", "reason", "request_id"}, and by a page after the user has changed sessions, with {}.
+// Moves the sessions of one user out of the way of the events in the user's Google Calendar, and back once they can
+// stay where they are wanted. Called by the calendar webhooks whenever the calendar has changed, with {"user_id",
+// "connection_id", "reason", "request_id"}, and by a page after the user has changed sessions, with {}.
 //
 // May be called again for the same change, and for one user by several at once: see begin_plan in the migration.
 import { answering, fieldsOf, Problem } from "../_calendar-app/answer.ts";

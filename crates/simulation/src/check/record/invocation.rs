@@ -60,8 +60,8 @@ pub(in crate::check) struct Claim {
     /// What is owed, as it was claimed.
     pub(in crate::check) request: Option<RequestId>,
     pub(in crate::check) attempts: i64,
-    /// From when on a look counts as one before its run: where the lease is a new one, a look that was due may have been
-    /// made just before.
+    /// From when on a look counts as one before its run: where the lease is a new one, a look that was due may have
+    /// been made just before.
     pub(in crate::check) looked_from: Instant,
     /// When a run was made under it.
     pub(in crate::check) called_at: Option<Instant>,
