@@ -136,7 +136,7 @@ impl Installation<'_> {
     fn keep_edited(&mut self, path: &str, current: Vec<u8>, ours: &[u8]) -> Result<()> {
         let mut note = format!("{path} was edited since it was installed, and stays; --replace takes ours:");
         if let (Some(current), Some(ours)) = (readable(Some(&current)), readable(Some(ours))) {
-            let diff = TextDiff::from_lines(current, ours);
+            let diff = TextDiff::from_lines(&current, &ours);
             let diff = diff.unified_diff().header(path, "ours").to_string();
             for line in diff.lines() {
                 write!(note, "\n          {line}")?;

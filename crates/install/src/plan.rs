@@ -85,7 +85,7 @@ impl Plan {
                     Some(_) => format!("{side}/{path}"),
                     None => "/dev/null".to_owned(),
                 };
-                let diff = TextDiff::from_lines(old, new);
+                let diff = TextDiff::from_lines(&old, &new);
                 let (old_name, new_name) = (name("a", before), name("b", after));
                 text += &format!("{}\n", diff.unified_diff().header(&old_name, &new_name));
             }
@@ -121,12 +121,11 @@ impl fmt::Display for Plan {
     }
 }
 
-/// The text of what a person can read; nothing reads as empty.
-pub(crate) fn readable(content: Option<&[u8]>) -> Option<&str> {
-    let Some(content) = content else { return Some("") };
-    std::str::from_utf8(content)
-        .ok()
-        .filter(|text| !text.starts_with("// Generated") && !text.starts_with("# Generated"))
+/// The text of what a person can read, whatever the line ends of its checkout; nothing reads as empty.
+pub(crate) fn readable(content: Option<&[u8]>) -> Option<String> {
+    let text = std::str::from_utf8(content.unwrap_or_default()).ok()?;
+    let is_generated = text.starts_with("// Generated") || text.starts_with("# Generated");
+    (!is_generated).then(|| text.replace("\r\n", "\n"))
 }
 
 /// Of what nobody reads.

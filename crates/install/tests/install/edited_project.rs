@@ -17,6 +17,16 @@ fn an_edited_file_is_shown_and_stays() {
 }
 
 #[test]
+fn of_an_edited_file_with_the_line_ends_of_windows_the_edit_alone_is_shown() {
+    let sandbox = Sandbox::installed();
+    let ours = sandbox.read(SERVE).replace('\n', "\r\n");
+    sandbox.write(SERVE, &format!("{ours}// mine\r\n"));
+    let said = sandbox.install(&[]).succeeded().with("\n          -// mine\n");
+    let removed = said.text.lines().filter(|line| line.starts_with("          -") && !line.contains("---"));
+    assert_eq!(removed.count(), 1, "{}", said.text);
+}
+
+#[test]
 fn an_edited_file_is_overwritten_only_when_told() {
     let sandbox = Sandbox::installed();
     let ours = sandbox.read(SERVE);
