@@ -105,7 +105,8 @@ impl Problem {
                 Refusal::TooSoon { .. } => "the channel was renewed, or is being renewed; try again later",
                 Refusal::Failed(failure) => match failure {
                     RenewalFailure::ReconnectRequired => {
-                        "Google no longer accepts this consent; the user must connect the calendar again"
+                        "Google no longer accepts this consent, or there is no refresh token; the user must connect the \
+                         calendar again"
                     }
                     RenewalFailure::PermissionMissing => {
                         "the consent does not cover the calendar; the user must connect again and tick its box, and \
