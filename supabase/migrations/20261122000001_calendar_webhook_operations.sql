@@ -137,8 +137,9 @@ create or replace function public.request_calendar_webhook_refresh(parallel inte
 declare
   project_url constant text := (
     select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_project_url');
+  -- Without the line's end that may have been copied along.
   secret_key constant text := (
-    select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
+    select btrim(decrypted_secret, E' \t\r\n') from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
   -- What one sweep does of each at most.
   sweeps constant integer := (
     select least(parallel, greatest(
@@ -243,7 +244,8 @@ begin
   end if;
 
   if secret_key is null then
-    secret_key := (select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
+    secret_key := (
+      select btrim(decrypted_secret, E' \t\r\n') from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
     if secret_key is null then
       raise exception 'Vault has no secret calendar_webhook_secret_key'
         using errcode = 'object_not_in_prerequisite_state',

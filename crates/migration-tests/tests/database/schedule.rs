@@ -243,9 +243,10 @@ async fn without_a_key_the_one_in_vault_is_taken() {
     let call = format!("select public.schedule_calendar_webhook_refresh('{URL}')");
     let error = refusal(&project, &call).await;
     assert!(error.starts_with("55000 Vault has no secret calendar_webhook_secret_key"), "{error}");
-    for key in ["sb_publishable_key", "sb_secret_key"] {
+    // The second with the end of its line, as when it was pasted.
+    for key in ["sb_publishable_key", "sb_secret_key\\r\\n"] {
         let stored = format!(
-            "delete from vault.secrets; select vault.create_secret('{key}', 'calendar_webhook_secret_key')"
+            "delete from vault.secrets; select vault.create_secret(E'{key}', 'calendar_webhook_secret_key')"
         );
         project.sql(&stored).await;
         if key.starts_with("sb_publishable") {
@@ -369,7 +370,7 @@ async fn a_run_asks_for_a_sweep_with_the_keys_of_now() {
     // A key that is rotated in Vault counts at once.
     project
         .sql(
-            "select vault.update_secret(id, 'sb_secret_new') from vault.secrets
+            "select vault.update_secret(id, E' sb_secret_new\\n') from vault.secrets
              where name = 'calendar_webhook_secret_key'",
         )
         .await;
