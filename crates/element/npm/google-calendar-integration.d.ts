@@ -44,8 +44,9 @@ export type CalendarConnectEvent = CustomEvent<{
 }>;
 
 /**
- * The user has chosen to pause, resume or disconnect this connection. The element then writes `sync_enabled` or `is_active`
- * of its row; after `preventDefault()` it does not, and the page does what it means by it, and calls `refresh()`.
+ * The user has chosen to pause, resume, disconnect or remove this connection. The element then writes `sync_enabled` or
+ * `is_active` of its row, or deletes the row; after `preventDefault()` it does not, and the page does what it means by it,
+ * and calls `refresh()`.
  */
 export type CalendarChoiceEvent = CustomEvent<{ connection_id: string }>;
 
@@ -57,10 +58,11 @@ export interface GoogleCalendarIntegrationEventMap {
   "calendar-pause": CalendarChoiceEvent;
   "calendar-resume": CalendarChoiceEvent;
   "calendar-disconnect": CalendarChoiceEvent;
+  "calendar-remove": CalendarChoiceEvent;
   "calendar-status-change": CalendarStatusChangeEvent;
 }
 
-/** Everything that the element says. `wait` holds `{seconds}`, `syncError` `{code}`, `disconnectAsk` `{name}`. */
+/** Everything that the element says. `wait` holds `{seconds}`, `syncError` `{code}`, `disconnectAsk` and `removeAsk` `{name}`. */
 export interface CalendarTexts {
   title: string;
   loading: string;
@@ -96,6 +98,11 @@ export interface CalendarTexts {
   disconnectAsk: string;
   disconnectMeans: string;
   keep: string;
+  remove: string;
+  removing: string;
+  removeAsk: string;
+  removeMeans: string;
+  keepListed: string;
   add: string;
   setUp: string;
   settingUp: string;
@@ -167,6 +174,7 @@ export interface CalendarTexts {
   lastLook: string;
   lastNotification: string;
   history: string;
+  colon: string;
   eventConnected: string;
   eventBroken: string;
   eventHealed: string;
@@ -239,6 +247,7 @@ export interface GoogleCalendarIntegrationProps {
   "oncalendar-pause"?: (event: CalendarChoiceEvent) => void;
   "oncalendar-resume"?: (event: CalendarChoiceEvent) => void;
   "oncalendar-disconnect"?: (event: CalendarChoiceEvent) => void;
+  "oncalendar-remove"?: (event: CalendarChoiceEvent) => void;
   "oncalendar-status-change"?: (event: CalendarStatusChangeEvent) => void;
 }
 
@@ -272,6 +281,7 @@ declare module "vue" {
         onCalendarPause?: (event: CalendarChoiceEvent) => void;
         onCalendarResume?: (event: CalendarChoiceEvent) => void;
         onCalendarDisconnect?: (event: CalendarChoiceEvent) => void;
+        onCalendarRemove?: (event: CalendarChoiceEvent) => void;
         onCalendarStatusChange?: (event: CalendarStatusChangeEvent) => void;
       };
     };

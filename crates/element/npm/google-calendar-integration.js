@@ -91,8 +91,10 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
     this.#integration = new Integration(this, this.#root, drawn(cardHtml), Object.values(texts), language);
     this.#integration.set_client(this.#client);
     this.#hint = setTimeout(() => {
-      if (!this.#client) console.warn("google-calendar-integration waits for its client: element.client = supabase");
-    }, 5_000);
+      if (this.#client) return;
+      console.warn("google-calendar-integration waits for its client: element.client = supabase");
+      this.#integration.miss_client();
+    }, 10_000);
   }
 
   /** Shows the page's language and colour scheme, and the language of before until the new one is loaded. */

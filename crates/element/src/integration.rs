@@ -145,6 +145,12 @@ impl Integration {
         mounted.update();
     }
 
+    /// No client has come for long: what is shown then is what is shown of something that is no client.
+    pub fn miss_client(&self) {
+        self.0.state.borrow_mut().given_no_client();
+        self.0.update();
+    }
+
     /// Takes the words of every text, in the order of texts.json, and the language that dates between them are in.
     pub fn set_texts(&self, texts: Vec<String>, language: &str) {
         self.0.renderer.borrow_mut().speak(Texts::new(texts), language);
@@ -482,7 +488,7 @@ fn return_to_menu(toggle: &Event) {
         return;
     };
     if let Ok(Some(menu)) = question.closest(".menu:popover-open") {
-        focus(&menu, ".disconnect");
+        focus(&menu, ".give-up");
     }
 }
 

@@ -14,13 +14,14 @@ use crate::view::{Button, Card, Does, Expiration, Icon, Name, Panel, Readiness, 
 
 /// What a rendered button does stands in its `data-action`.
 impl Does {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Reload,
         Self::Act(Action::SetUp),
         Self::Act(Action::Refresh),
         Self::Act(Action::Resume),
         Self::Act(Action::Pause),
         Self::Act(Action::Disconnect),
+        Self::Act(Action::Remove),
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -32,6 +33,7 @@ impl Does {
             Self::Act(Action::Resume) => "resume",
             Self::Act(Action::Pause) => "pause",
             Self::Act(Action::Disconnect) => "disconnect",
+            Self::Act(Action::Remove) => "remove",
         }
     }
 
@@ -178,7 +180,7 @@ impl Renderer {
         }
         let [menu, ask] = ["menu-", "ask-"].map(|name| [name, id].concat());
         for (selector, opens) in
-            [(".more", &menu), (".pause", &menu), (".disconnect", &ask), (".confirm", &menu), (".keep", &ask)]
+            [(".more", &menu), (".pause", &menu), (".give-up", &ask), (".confirm", &menu), (".keep", &ask)]
         {
             find(&card, selector)?.set_attribute("popovertarget", opens)?;
         }
@@ -205,7 +207,8 @@ impl Renderer {
         let message = card.message.map_or("", |message| texts.get(message));
         set_text(&badge, badge_text);
         if !before.is_empty() && before != badge_text {
-            text(&self.panel, ".spoken", &[name, ": ", badge_text, ". ", message].concat())?;
+            let colon = texts.get(Text::Colon);
+            text(&self.panel, ".spoken", &[name, colon, badge_text, ". ", message].concat())?;
         }
         text(node, ".message", message)?;
         let (result, tone) = card.result.map_or(("", Tone::Off), |(result, tone)| (texts.get(result), tone));
@@ -287,7 +290,7 @@ impl Renderer {
             let mut words = texts.get(event_text(event.event)).to_owned();
             let reason = with_detail(event.reason.as_deref(), event.detail.as_deref());
             if !reason.is_empty() {
-                words = [&words, ": ", &reason].concat();
+                words = [&words, texts.get(Text::Colon), &reason].concat();
             }
             events.add(&self.locale.moment(event.at), &words)?;
         }
@@ -381,19 +384,23 @@ fn expiration(expiration: Option<Expiration>) -> (Text, Option<Millis>) {
 /// The menu, and what is asked before a connection is given up. They open and close without a script.
 fn render_menu(node: &Element, card: &Card, name: &str, texts: &Texts) -> Result<(), JsValue> {
     let more = find(node, ".more")?;
-    show(&more, card.can_disconnect);
     set_attribute(&more, "aria-label", texts.get(Text::More));
     let pause = find(node, ".pause")?;
     show(&pause, card.can_pause);
     set_text(&pause, texts.get(Text::Pause));
-    for selector in [".disconnect", ".confirm"] {
-        text(node, selector, texts.get(Text::Disconnect))?;
+    let (label, question, means, keep) = match card.gives_up {
+        Action::Remove => (Text::Remove, Text::RemoveAsk, Text::RemoveMeans, Text::KeepListed),
+        _ => (Text::Disconnect, Text::DisconnectAsk, Text::DisconnectMeans, Text::Keep),
+    };
+    for selector in [".give-up", ".confirm"] {
+        text(node, selector, texts.get(label))?;
     }
-    let question = texts.filled(Text::DisconnectAsk, name);
+    set_attribute(&find(node, ".confirm")?, "data-action", Does::Act(card.gives_up).name());
+    let question = texts.filled(question, name);
     set_attribute(&find(node, ".ask")?, "aria-label", &question);
     text(node, ".question", &question)?;
-    text(node, ".ask .message", texts.get(Text::DisconnectMeans))?;
-    text(node, ".keep", texts.get(Text::Keep))
+    text(node, ".ask .message", texts.get(means))?;
+    text(node, ".keep", texts.get(keep))
 }
 
 fn render_button(within: &Element, button: Option<&Button>, texts: &Texts) -> Result<(), JsValue> {

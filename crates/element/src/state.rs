@@ -23,12 +23,13 @@ pub(crate) enum Action {
     Resume,
     Pause,
     Disconnect,
+    Remove,
 }
 
 impl Action {
-    /// Whether it only writes the row, which a host may do itself, and which no server limits.
+    /// Whether it only writes or deletes the row, which a host may do itself, and which no server limits.
     pub(crate) const fn is_choice(self) -> bool {
-        matches!(self, Self::Resume | Self::Pause | Self::Disconnect)
+        matches!(self, Self::Resume | Self::Pause | Self::Disconnect | Self::Remove)
     }
 }
 
@@ -219,7 +220,7 @@ impl State {
         *self = Self { edition: self.edition + 1, changes: self.changes, ..Self::default() };
     }
 
-    /// What the page gave as its client is none.
+    /// What the page gave as its client is none, or it gave nothing.
     pub(crate) fn given_no_client(&mut self) {
         self.trouble = Some(Problem::Misconfigured);
     }

@@ -40,6 +40,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn update(this: &Query, values: &Object) -> Result<Query, JsValue>;
     #[wasm_bindgen(method, catch)]
+    fn delete(this: &Query) -> Result<Query, JsValue>;
+    #[wasm_bindgen(method, catch)]
     fn eq(this: &Query, column: &str, value: &str) -> Result<Query, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn order(this: &Query, column: &str) -> Result<Query, JsValue>;
@@ -156,15 +158,16 @@ impl Client {
         let data = match action {
             Action::SetUp => self.invoke("setup-calendar-webhook", id, signal).await?,
             Action::Refresh => self.invoke("refresh-calendar-webhook", id, signal).await?,
-            Action::Resume | Action::Pause | Action::Disconnect => {
+            Action::Resume | Action::Pause | Action::Disconnect | Action::Remove => {
                 let ask = || {
-                    let column = if action == Action::Disconnect { "is_active" } else { "sync_enabled" };
-                    let values = object(&[(column, (action == Action::Resume).into())]);
-                    self.from("calendar_connections")?
-                        .update(&values)?
-                        .eq("id", id)?
-                        .select("id")?
-                        .patiently(signal)
+                    let rows = self.from("calendar_connections")?;
+                    let write = |column, value: bool| rows.update(&object(&[(column, value.into())]));
+                    let query = match action {
+                        Action::Remove => rows.delete(),
+                        Action::Disconnect => write("is_active", false),
+                        _ => write("sync_enabled", action == Action::Resume),
+                    };
+                    query?.eq("id", id)?.select("id")?.patiently(signal)
                 };
                 let changed = answer(ask()).await?;
                 if changed.dyn_ref::<Array>().is_none_or(|changed| changed.length() == 0) {

@@ -52,11 +52,12 @@ pub(crate) struct Card<'a> {
     pub(crate) badge: Text,
     /// What it means and what to do. `None` where it may no longer be so.
     pub(crate) message: Option<Text>,
-    /// One of many with which all is well.
+    /// One of many with which nothing is wrong.
     pub(crate) is_compact: bool,
     pub(crate) button: Button,
     pub(crate) can_pause: bool,
-    pub(crate) can_disconnect: bool,
+    /// What ends it, after a question: the connection, or what is left of one.
+    pub(crate) gives_up: Action,
     pub(crate) result: Option<(Text, Tone)>,
     pub(crate) sync: Option<SyncStatus>,
     pub(crate) expiration: Option<Expiration>,
@@ -155,7 +156,7 @@ impl<'a> View<'a> {
         for tracked in tracked {
             let mut card = Card::of(tracked, state, now);
             card.name.number += cards.iter().filter(|other| other.name.words == card.name.words).count();
-            card.is_compact = are_many && card.urgency() == 3;
+            card.is_compact = are_many && card.urgency() >= 3;
             let after = |other: &Card| are_many && other.urgency() > card.urgency();
             let at = cards.iter().position(after).unwrap_or(cards.len());
             cards.insert(at, card);
@@ -217,7 +218,7 @@ impl<'a> Card<'a> {
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(standing, problem, sync_fails) };
         let tone = if setting_up { Tone::Busy } else { tone(standing, problem, sync_fails) };
         let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
-        let result = result(tracked, state, now);
+        let result = result(tracked, who, state, now);
         let is_doubtful = tone == Tone::Good && state.trouble().is_some();
         Self {
             row,
@@ -225,14 +226,14 @@ impl<'a> Card<'a> {
             address: address.filter(|address| is_readable(address) && name != Words::Given(address)),
             unreadable_address: address.filter(|address| !is_readable(address)),
             who,
-            tone,
+            tone: if is_doubtful { Tone::Off } else { tone },
             icon: icon(row, sync_fails),
             badge: badge(row, problem, sync_fails),
             message: (!is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
             is_compact: false,
             can_pause: row.status.is_live(),
-            can_disconnect: row.status != Status::Disconnected,
+            gives_up: if row.status == Status::Disconnected { Action::Remove } else { Action::Disconnect },
             result,
             sync: sync(tracked, standing).filter(|_| who != Who::User && !is_doubtful),
             expiration: expiration(row),
@@ -390,6 +391,7 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
             Action::Resume => Text::Resuming,
             Action::Pause => Text::Pausing,
             Action::Disconnect => Text::Disconnecting,
+            Action::Remove => Text::Removing,
         };
         return Button { does: Does::Act(action), label, readiness: Readiness::Busy, is_prominent };
     }
@@ -405,13 +407,16 @@ fn button(tracked: &Tracked, problem: Option<Problem>, is_prominent: bool, now: 
     Button { does, label, readiness: Readiness::Ready, is_prominent }
 }
 
-fn result(tracked: &Tracked, state: &State, now: Millis) -> Option<(Text, Tone)> {
+fn result(tracked: &Tracked, who: Who, state: &State, now: Millis) -> Option<(Text, Tone)> {
     match tracked.outcome.map(|outcome| outcome.result) {
+        // What the user has to do now, or has switched off since, is not hidden behind what went well before.
+        Some(Ok(_)) if who == Who::User => None,
+        Some(Ok(Action::SetUp | Action::Refresh)) if !tracked.row.status.is_live() => None,
         Some(Ok(Action::SetUp)) => Some((Text::IsSetUp, Tone::Good)),
         Some(Ok(Action::Refresh)) => Some((Text::Refreshed, Tone::Good)),
         Some(Ok(Action::Resume)) => Some((Text::Resumed, Tone::Good)),
         // The badge says it.
-        Some(Ok(Action::Pause | Action::Disconnect)) => None,
+        Some(Ok(Action::Pause | Action::Disconnect | Action::Remove)) => None,
         Some(Err(Problem::TooSoon)) => Some((Text::TooSoon, Tone::Off)),
         Some(Err(problem)) => Some((now_text(problem), Tone::Bad)),
         None => state.awaits_consent(Some(&tracked.row.id), now).then_some((Text::Consenting, Tone::Off)),
@@ -467,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_what_is_wrong_comes_first_and_the_healthy_are_compact() {
+    fn of_many_what_is_wrong_comes_first_and_the_others_are_compact() {
         let statuses = [Status::Paused, Status::Active, Status::Unconfirmed, Status::ReconnectRequired];
         let ids = ["one", "two", "three", "four"];
         let rows: Vec<_> =
@@ -478,10 +483,7 @@ mod tests {
             view.cards.iter().map(|card| (card.row.id.clone(), card.is_compact)).collect()
         };
         let in_order = |order: [(&str, bool); 4]| order.map(|(id, is_compact)| (id.to_owned(), is_compact));
-        assert_eq!(
-            shown(&rows),
-            in_order([("four", false), ("three", false), ("two", true), ("one", false)])
-        );
+        assert_eq!(shown(&rows), in_order([("four", false), ("three", false), ("two", true), ("one", true)]));
         assert_eq!(shown(&rows[..3]).len(), 3);
         assert_eq!(shown(&rows[..3])[1], ("two".to_owned(), false));
     }

@@ -437,7 +437,7 @@ it("a card stays what it is when another goes, and when they change places", asy
   await scene.refresh();
   assert.equal(await scene.element.getByRole("heading", { level: 3 }).count(), 1);
   await isUnchanged();
-  await scene.element.getByRole("status").getByText("work@example.com: Expired.").waitFor();
+  await scene.element.getByRole("status").getByText("work@example.com: Updates stopped.").waitFor();
 });
 
 it("a focused button that vanishes leaves the focus in the element", async (test) => {
@@ -474,7 +474,7 @@ it("what has changed by itself is spoken", async (test) => {
   await scene.card().waitFor();
   rows[0].status = "expired";
   await scene.refresh();
-  const spoken = scene.element.getByRole("status").getByText("Primary calendar: Expired. Updates have stopped.");
+  const spoken = scene.element.getByRole("status").getByText("Primary calendar: Updates stopped. Updates have stopped.");
   await spoken.waitFor();
 });
 
@@ -535,7 +535,7 @@ it("a page may take the client away as soon as it hears that the user is gone", 
   await scene.element.getByText("Loading…").waitFor();
 });
 
-it("who forgets the client is told on the console, and nobody else", async (test) => {
+it("who forgets the client is told on the console and by the panel, and nobody else", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()], clock: true });
   await scene.card().waitFor();
   const warnings = [];
@@ -543,10 +543,14 @@ it("who forgets the client is told on the console, and nobody else", async (test
   await scene.page.clock.fastForward(6_000);
   await scene.page.evaluate(() => void (mount().client = null));
   await scene.element.nth(1).getByText("Loading…").waitFor();
+  await scene.page.clock.fastForward(6_000);
   assert.deepEqual(warnings, []);
   await scene.page.clock.fastForward(6_000);
   await eventually(() => warnings, ({ length }) => length === 1, "it is told");
   assert.match(warnings[0], /element\.client = supabase/);
+  await scene.element.nth(1).getByText("that it is not completely set up.").waitFor();
+  await scene.page.evaluate(() => void (document.querySelectorAll("google-calendar-integration")[1].client = client));
+  await scene.element.nth(1).getByRole("button", { name: "Refresh" }).waitFor();
 });
 
 it("what is no client is named on the console, the panel says that the app is not set up, and a client mends it", async (test) => {
@@ -598,11 +602,36 @@ it("Pause and Disconnect write the row, and the menu closes", async (test) => {
   await scene.button("Disconnect").click();
   await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
   await scene.part("badge").getByText("Disconnected", { exact: true }).waitFor();
-  assert.equal(await scene.part("more").isVisible(), false);
   await scene.atRest();
   assert.deepEqual(scene.supabase.calledWith("calendar_connections"), [{ sync_enabled: false }, { is_active: false }]);
   const told = [...(await scene.events("calendar-pause")), ...(await scene.events("calendar-disconnect"))];
   assert.deepEqual(told.map(({ detail, cancelable }) => [detail.connection_id, cancelable]), [[row().id, true], [row().id, true]]);
+});
+
+it("what is disconnected is removed when the user says so twice", async (test) => {
+  const rows = [row({ status: "disconnected" }), row({ ...work(), status: "active" })];
+  const scene = await Scene.open(test, browser, { rows });
+  const removed = scene.element.locator(`[data-id="${row().id}"]`);
+  await removed.getByRole("button", { name: "More" }).click();
+  await removed.getByRole("button", { name: "Remove" }).click();
+  await scene.button("Keep").click();
+  assert.equal(scene.supabase.rows.length, 2);
+  await removed.getByRole("button", { name: "Remove" }).click();
+  await scene.element.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await removed.waitFor({ state: "detached" });
+  assert.deepEqual(scene.supabase.rows.map(({ id }) => id), [work().id]);
+  const [{ detail, cancelable }] = await scene.events("calendar-remove");
+  assert.deepEqual([detail, cancelable], [{ connection_id: row().id }, true]);
+});
+
+it("what went well is not told where the user has to act now", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.button("Refresh").click();
+  await scene.card().getByText("Refreshed.").waitFor();
+  Object.assign(scene.supabase.rows[0], { status: "reconnect_required", webhook_error: "permission_missing" });
+  await scene.refresh();
+  await scene.card().getByText("tick the box for Google Calendar").waitFor();
+  assert.equal(await scene.card().getByText("Refreshed.").count(), 0);
 });
 
 it("a page that prevents it pauses, resumes and disconnects by its own means", async (test) => {

@@ -92,7 +92,7 @@ it("offline is said, hides nothing, and ends as soon as the network is back", as
   await scene.card().getByRole("status").getByText("You are offline. Try again when you are back online.").waitFor();
   scene.supabase.rows[0].status = "expired";
   await scene.context.setOffline(false);
-  await scene.part("badge").getByText("Expired").waitFor();
+  await scene.part("badge").getByText("Updates stopped").waitFor();
   assert.equal(await scene.part("notice").textContent(), "");
 });
 

@@ -64,19 +64,19 @@ const states = {
   active: card({ status: "active" }, "Connected", "Updates from Google arrive as they happen.", "Refresh", "good"),
   expiring: card(
     { status: "expiring", webhook_expiration: inDays(0.26) },
-    "Expiring",
+    "Updates end soon",
     "Updates still arrive and are renewed automatically.",
     "Refresh",
     "warning",
   ),
   expired: card(
     { status: "expired", webhook_expiration: inDays(-0.3) },
-    "Expired",
+    "Updates stopped",
     "Press Refresh to start them again",
     "Refresh",
     "bad",
   ),
-  unconfirmed: card({ status: "unconfirmed" }, "Unconfirmed", "that Google cannot reach it.", "Refresh", "warning"),
+  unconfirmed: card({ status: "unconfirmed" }, "No updates yet", "that Google cannot reach it.", "Refresh", "warning"),
   "reconnect-required": card(
     { status: "reconnect_required", webhook_error: "reconnect_required" },
     "Reconnect needed",
@@ -152,7 +152,7 @@ const states = {
   "not-set-up": {
     ...card(
       { status: "not_set_up", webhook_id: null },
-      "Not set up",
+      "Updates are off",
       "Google is not answering at the moment.",
       "Turn on updates",
       "warning",
@@ -184,14 +184,14 @@ const states = {
   ),
   "renewal-limited": card(
     { status: "expiring", webhook_expiration: inDays(0.2), webhook_error: "google_rate_limited" },
-    "Expiring",
+    "Updates end soon",
     "Google limits how often this app may ask.",
     "Refresh",
     "warning",
   ),
   "credentials-refused": card(
     { status: "expired", webhook_expiration: inDays(-1), webhook_error: "oauth_client_invalid" },
-    "Expired",
+    "Updates stopped",
     "that Google does not accept its credentials.",
     "Refresh",
     "bad",

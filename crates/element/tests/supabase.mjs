@@ -41,7 +41,7 @@ const page = `<!doctype html>
 <script>
   const client = supabase.createClient(location.origin, "sb_publishable_test");
   const events = [];
-  for (const name of ["calendar-connect", "calendar-pause", "calendar-resume", "calendar-disconnect", "calendar-status-change"]) {
+  for (const name of ["calendar-connect", "calendar-pause", "calendar-resume", "calendar-disconnect", "calendar-remove", "calendar-status-change"]) {
     addEventListener(name, (event) => events.push({ name, detail: event.detail, cancelable: event.cancelable, bubbles: event.bubbles, composed: event.composed }));
   }
   function mount() {
@@ -170,6 +170,7 @@ export class Supabase {
         if (!caller) return { status: 401, body: { code: "PGRST303", message: "JWT expired" } };
         const id = url.searchParams.get("id").replace("eq.", "");
         const row = this.#rowsOf(caller).find((row) => row.id === id);
+        if (request.method === "DELETE") this.rows = this.rows.filter((other) => other !== row);
         if (row && "sync_enabled" in body) row.status = body.sync_enabled ? "active" : "paused";
         if (row && body.is_active === false) row.status = "disconnected";
         return { body: row ? [{ id }] : [] };
