@@ -3,7 +3,7 @@ import { Board } from "./board.js";
 import { Controls } from "./controls.js";
 import { addDays, month, startOfDay } from "./days.js";
 import { Follower } from "./follow.js";
-import { forget, outdate, suggest, tell } from "./story.js";
+import { forget, outdate, refuse, suggest, tell } from "./story.js";
 import { Week } from "./week.js";
 
 /** Milliseconds between two looks of the page by itself, while it is visible; sooner while a run is awaited. */
@@ -33,6 +33,8 @@ export class App {
   /** Changes that are shown and not sent yet, by item. */
   #drafts = new Map();
   #drawn = { event: 0, session: 0 };
+  /** The connection's, once the element has seen whether there is one. */
+  #status;
 
   constructor(supabase, host) {
     this.#supabase = supabase;
@@ -98,8 +100,10 @@ export class App {
       this.#attempt(async () => location.assign(await this.#host.consentPage(detail)));
     });
     this.#integration.addEventListener("calendar-status-change", ({ detail }) => {
+      const before = this.#status;
+      this.#status = detail.connections[0]?.status ?? "none";
       this.#controls.statusChanged(detail.connections[0]?.status);
-      outdate();
+      outdate(before !== undefined && this.#status !== before);
       this.#look();
     });
     element("connection").replaceChildren(this.#integration);
@@ -207,7 +211,7 @@ export class App {
     const { error } = await change(this.#supabase.from("sessions"));
     if (error) throw error;
     try {
-      await this.#host.planSessions();
+      if (this.#board.connection) await this.#host.planSessions();
     } finally {
       settled?.();
       await this.#board.loadSessions();
@@ -228,8 +232,7 @@ export class App {
     try {
       await action();
     } catch (error) {
-      this.#controls.tell(`That did not work: ${error.message}.`);
-      forget();
+      refuse(`That did not work: ${error.message}.`);
       await this.#board.load();
     }
   }

@@ -1,10 +1,11 @@
 // The buttons beside the week: things to try, and things that go wrong.
 import { at } from "./days.js";
+import { refuse } from "./story.js";
 
 const element = (id) => document.getElementById(id);
 
-const RETURNED = {
-  connected: "Connected. From now on nobody has to click anything.",
+/** What did not come of being sent to Google. */
+const REFUSED = {
   denied: "Google was told no: nothing was connected.",
   expired: "That consent was asked for too long ago, or by somebody else. Connect again.",
   failed: "Google did not complete the consent. Connect again.",
@@ -112,7 +113,8 @@ export class Controls {
 
   /** What came of being sent to Google, if somebody was. */
   returned(outcome) {
-    if (outcome) this.tell(RETURNED[outcome] ?? "", "active");
+    if (outcome === "connected") this.tell("Connected. From now on nobody has to click anything.", "active");
+    else if (outcome) refuse(REFUSED[outcome]);
   }
 
   /** What is told of a status is taken away when the status is left. */
@@ -139,7 +141,7 @@ export class Controls {
         const said = await action();
         if (said) this.tell(said);
       } catch (error) {
-        this.tell(`That did not work: ${error.message}.`);
+        refuse(`That did not work: ${error.message}.`);
       } finally {
         element(id).ariaBusy = null;
         await this.#given.changed();
@@ -161,7 +163,7 @@ export class Controls {
   }
 
   async #seed() {
-    const { supabase, host, week } = this.#given;
+    const { supabase, host, board, week } = this.#given;
     const rows = SESSIONS.map(([day, from, to, title]) => ({
       title,
       starts_at: at(week(), day, from * 60).toISOString(),
@@ -169,8 +171,8 @@ export class Controls {
     }));
     const { error } = await supabase.from("sessions").insert(rows);
     if (error) throw error;
-    await host.planSessions();
-    return "Five sessions planned. Now draw an event over one of them.";
+    if (board.connection) await host.planSessions();
+    return "Five sessions planned.";
   }
 
   async #reset() {
@@ -255,7 +257,8 @@ export class Controls {
     const count = () => {
       const left = Math.ceil((end - Date.now()) / 1_000);
       element("outage").textContent = left > 0 ? `Google is down for ${left} s` : "Google’s API is down for 30 s";
-      if (left <= 0) {
+      // A second later, for the server ends it by its own clock.
+      if (left < 0) {
         this.#endCountdown();
         const { board } = this.#given;
         this.#tellWhile(
@@ -268,7 +271,8 @@ export class Controls {
     };
     this.#outage = setInterval(count, 1_000);
     count();
-    return "Google’s Calendar API answers every call with 503.";
+    return "Google’s Calendar API answers the functions and your recalculate-schedule with 503. Draw an event, as if in Google’s " +
+      "own app: Google notifies, the run fails, stays owed, and is tried again until it succeeds.";
   }
 
   #endCountdown() {

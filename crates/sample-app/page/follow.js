@@ -57,7 +57,8 @@ export class Follower {
     // Its failure is told where it was asked for.
     this.#made = made.catch(() => {});
     const before = await made;
-    story.steps.push({ what: "Google stored it", after: since() });
+    const stored = { what: "Google stored it", after: since() };
+    story.steps.push(stored);
     story.outcome = "waiting";
     tell();
     if (STATUSES[this.#board.status] !== "watched") {
@@ -75,7 +76,13 @@ export class Follower {
       if (!notified && wasNotified(before.connection, connection)) {
         const exactly = requestedAt(connection.sync_request_id);
         notified = { what: "Google notified", after: exactly ? exactly - startedAt : since(), atMost: !exactly };
+        // Google notifies before its answer to the change is here.
+        stored.after = Math.min(stored.after, notified.after);
         story.steps.push(notified);
+      }
+      if (STATUSES[this.#board.status] === "off") {
+        story.outcome = "not watched";
+        return tell();
       }
       const ran = connection.last_sync_at !== before.connection?.last_sync_at;
       // After the connection: whatever a finished run wrote is there by now.

@@ -21,14 +21,23 @@ export function forget() {
   steps.replaceChildren();
 }
 
-/** The connection has changed: what was said of it may no longer be so. */
-export function outdate() {
-  if (["not watched", "given up"].includes(outcome.dataset.outcome)) forget();
+/** The connection has changed, perhaps its status too: what was said of it may no longer be so. */
+export function outdate(hasOtherStatus) {
+  const overBy = hasOtherStatus ? ["failing", "refused", "not watched", "given up"] : ["not watched", "given up"];
+  if (overBy.includes(outcome.dataset.outcome)) forget();
 }
 
 /** A live region is read out whenever it is written to. */
 function say(what) {
   if (outcome.textContent !== what) outcome.textContent = what;
+}
+
+/** Nothing was changed: what was asked for did not work. */
+export function refuse(why) {
+  forget();
+  told = true;
+  say(why);
+  outcome.dataset.outcome = "refused";
 }
 
 export function tell(story) {
@@ -68,7 +77,7 @@ function sentence({ outcome, moved, steps, error, wasHeldBack, wasSettled, look 
     case "held back":
       return "Google has notified; the run waits. After many changes in a row they are gathered, for two minutes at most.";
     case "failing":
-      return `The recalculation failed (${error}). The functions try again until it succeeds.`;
+      return `The recalculation failed (${error}). The functions try again, at first after seconds, until it succeeds.`;
     case "not watched":
       return "The calendar is not watched at the moment: nothing follows by itself.";
     case "given up":

@@ -91,23 +91,25 @@ fn html(title: &str, body: &str) -> String {
     format!(
         r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
+<title>{title}</title><link rel="icon" href="data:,">
 <style>
-body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: #f0f4f9; color: #1f1f1f;
-  font: 16px/1.5 system-ui, sans-serif }}
-main {{ width: min(26rem, 100vw - 4rem); padding: 2.5rem; border-radius: 1.75rem; background: #fff }}
+:root {{ color-scheme: light dark; --muted: light-dark(#444746, #c4c7c5); --accent: light-dark(#0b57d0, #a8c7fa) }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: light-dark(#f0f4f9, #1e1f20);
+  color: light-dark(#1f1f1f, #e3e3e3); font: 16px/1.5 system-ui, sans-serif }}
+main {{ width: min(26rem, 100vw - 4rem); padding: 2.5rem; border-radius: 1.75rem;
+  background: light-dark(#fff, #0e0e0e) }}
 h1 {{ margin: 0 0 1rem; font-size: 1.6rem; font-weight: 400 }}
-ul {{ padding-left: 1.2rem; overflow-wrap: anywhere; font-size: .9rem; color: #444746 }}
-label {{ display: block; font-size: .85rem; color: #444746 }}
+ul {{ padding-left: 1.2rem; overflow-wrap: anywhere; font-size: .9rem; color: var(--muted) }}
+label {{ display: block; font-size: .85rem; color: var(--muted) }}
 input {{ box-sizing: border-box; width: 100%; padding: .8rem; border: 1px solid #747775; border-radius: .4rem;
-  font: inherit }}
-input:focus {{ outline: 2px solid #0b57d0; border-color: transparent }}
+  background: none; color: inherit; font: inherit }}
+input:focus {{ outline: 2px solid var(--accent); border-color: transparent }}
 .buttons {{ display: flex; justify-content: flex-end; gap: .5rem; margin-top: 2rem }}
-button {{ padding: .6rem 1.5rem; border: 0; border-radius: 2rem; background: none; color: #0b57d0; font: inherit;
+button {{ padding: .6rem 1.5rem; border: 0; border-radius: 2rem; background: none; color: var(--accent); font: inherit;
   font-weight: 500; cursor: pointer }}
-button:hover {{ background: #e8f0fe }}
-button.primary, button.primary:hover {{ background: #0b57d0; color: #fff }}
-.small {{ font-size: .85rem; color: #444746 }}
+button:hover {{ background: light-dark(#e8f0fe, #28292a) }}
+button.primary, button.primary:hover {{ background: var(--accent); color: light-dark(#fff, #062e6f) }}
+.small {{ font-size: .85rem; color: var(--muted) }}
 </style></head>
 <body><main>{body}</main></body></html>"#
     )

@@ -62,13 +62,14 @@ impl Outage {
     }
 }
 
-/// Google's Calendar API fails for everybody: `POST` begins, or begins anew, and `DELETE` ends it.
+/// Google's Calendar API fails for the functions and for `recalculate-schedule`: `POST` begins, or begins anew, and `DELETE`
+/// ends it. What the page changes arrives all the same, as from Google's own app.
 pub(super) fn outages(host_app: Arc<HostApp>, outage: Outage) -> Router<()> {
     let (begun, ended) = (outage.clone(), outage);
     let begin = move |State(host_app): State<Arc<HostApp>>, _: User| async move {
         let faults = Faults::of(&host_app);
         faults.clear().await?;
-        for operation in ["events", "watch", "stop"] {
+        for operation in ["list", "watch", "stop"] {
             faults.add(json!({ "operation": operation, "status": 503, "times": null })).await?;
         }
         let end = tokio::spawn(async move {

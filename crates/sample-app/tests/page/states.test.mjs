@@ -143,24 +143,6 @@ test("an app that writes to the calendar is run twice at most, and then there is
   await uma.context.close();
 });
 
-test("while Google is down a change fails visibly and is not kept", async () => {
-  const joe = await scene.newcomer();
-  await joe.signUp("joe@example.com");
-  await joe.connect();
-  await joe.button("Google’s API is down for 30 s").click();
-  await joe.problem.getByText("Google’s Calendar API does not answer.").waitFor();
-  await joe.draw("Event", DAY, 9, 10);
-  await joe.told.getByText("That did not work: Google’s Calendar API does not answer.").waitFor();
-  await joe.block(/^Event/).waitFor({ state: "detached" });
-  await joe.shot("outage");
-
-  await joe.button("Start over").click();
-  await joe.page.waitForFunction(() => document.getElementById("calendar-problem").textContent === "");
-  await joe.draw("Event", DAY, 9, 10);
-  await joe.followed();
-  await joe.context.close();
-});
-
 test("a disconnected calendar can be connected again", async () => {
   const ann = await scene.newcomer();
   await ann.signUp("ann@example.com");
@@ -270,20 +252,46 @@ test("Google lets somebody choose the account who wants to add another, and nobo
   await ned.context.close();
 });
 
-test("while the app's own function fails, a change is not lost: it is caught up with", { timeout: 240_000 }, async () => {
-  const sue = await scene.newcomer();
-  await sue.signUp("sue@example.com");
-  await sue.connect();
-  await sue.draw("Session", DAY, 10, 11);
+test("while the app's own function fails or Google is down, a change is not lost: it is caught up with", { timeout: 240_000 }, async () => {
+  const [sue, joe] = [await scene.newcomer(), await scene.newcomer()];
+  for (const [user, email] of [[sue, "sue@example.com"], [joe, "joe@example.com"]]) {
+    await user.signUp(email);
+    await user.connect();
+    await user.draw("Session", DAY, 10, 11);
+  }
+  const top = () => joe.page.locator("#week").evaluate((week) => week.getBoundingClientRect().top);
+  const before = await top();
   await sue.button("Your function fails for 30 s").click();
   await sue.told.getByText("For 30 seconds").waitFor();
-  await sue.draw("Event", DAY, 9.5, 10.5);
-  await sue.page.locator('#outcome[data-outcome="failing"]').waitFor();
-  await sue.integration.getByText("Not syncing", { exact: true }).waitFor();
-  await sue.block(/^Session .* 10:30 to 11:30, gave way/).waitFor({ timeout: 180_000 });
-  await sue.isConnected();
+  await joe.button("Google’s API is down for 30 s").click();
+  await joe.problem.getByText("Google’s Calendar API does not answer.").waitFor();
+  assert.ok(Math.abs(await top() - before) <= 1, "the week does not move");
+  for (const user of [sue, joe]) {
+    await user.draw("Event", DAY, 9.5, 10.5);
+    await user.page.locator('#outcome[data-outcome="failing"]').waitFor();
+    await user.integration.getByText("Not syncing", { exact: true }).waitFor();
+  }
+  await joe.shot("outage");
+  for (const user of [sue, joe]) {
+    await user.block(/^Session .* 10:30 to 11:30, gave way/).waitFor({ timeout: 90_000 });
+    await user.isConnected();
+  }
   await sue.told.getByText("Your recalculate-schedule works again.").waitFor();
-  await sue.context.close();
+  await joe.page.waitForFunction(() => document.getElementById("calendar-problem").textContent === "");
+  await Promise.all([sue, joe].map((user) => user.context.close()));
+});
+
+test("what did not work is said where the eye is, and is over with the next status", async () => {
+  const max = await scene.newcomer();
+  await max.signUp("max@example.com");
+  await max.button("Add").click();
+  await max.outcome.getByText("That did not work: connect a calendar first.").waitFor();
+  await max.connect();
+  await max.outcome.getByText("Plan a few sessions, or draw one.").waitFor();
+  await max.button("Plan five sessions").click();
+  await max.block(/^Session/).first().waitFor();
+  assert.deepEqual(max.failed.filter((url) => !url.includes("calendar/events")), []);
+  await max.context.close();
 });
 
 test("a wrong password is refused in words", async () => {

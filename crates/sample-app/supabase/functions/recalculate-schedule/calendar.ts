@@ -71,9 +71,10 @@ async function read(url: URL, accessToken: string): Promise<Page> {
       "Google no longer accepts the access token: connect the calendar again",
     );
   }
-  // Any answer but a 2xx has the run repeated later.
+  // The run is repeated soon. After a 502, a gateway's word for a function that may
+  // still be working, it would be repeated only after minutes.
   throw new Problem(
-    502,
+    503,
     "google_unavailable",
     `Google Calendar answered ${answer.status}`,
   );
