@@ -124,6 +124,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::table::{Column, Value};
 
     const ONE: ConnectionId = ConnectionId(Uuid::from_u128(1));
     const TWO: ConnectionId = ConnectionId(Uuid::from_u128(2));
@@ -142,6 +143,25 @@ mod tests {
         assert!(places.iter().all(Option::is_some) && waiters.take(setup, 3).is_none());
         drop(places);
         assert!(waiters.waiting.borrow().taken.is_empty());
+    }
+
+    #[test]
+    fn of_the_rows_that_were_left_the_last_counts() {
+        let waiters = Waiters::default();
+        let row = |attempts| {
+            let value = |column| {
+                Some(match column {
+                    Column::Id => ONE.into(),
+                    Column::SyncAttempts => Value::Integer(attempts),
+                    _ => Value::Null,
+                })
+            };
+            Connection::from_row(&value).unwrap()
+        };
+        let place = waiters.take(Wait::Claim(ONE), 1).unwrap();
+        waiters.leave(row(1));
+        waiters.leave(row(2));
+        assert_eq!(place.left().map(|row| row.sync_attempts), Some(2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Notifications: whose they are, and what follows from them.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use crate::world::{Fate, RESOURCE, START, World, channel, finish, rotated_token};
 use chrono::TimeDelta;
@@ -334,6 +335,18 @@ fn a_paused_connection_keeps_the_request_and_gives_its_channel_up() {
 }
 
 #[test]
+fn a_channel_that_may_still_be_the_rows_own_is_not_stopped() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+    // That the row gives it up is not answered.
+    world.fate.set(Some((2, Fate::Lost)));
+    assert_eq!(deliver(&world, &notification(id, "current", 2)), "changed");
+    assert_eq!(world.row(id).webhook_id, Some(ChannelId::new("current")));
+    assert!(world.stopped.borrow().is_empty());
+}
+
+#[test]
 fn a_database_that_does_not_answer_has_google_try_again() {
     for fate in [Fate::Lost, Fate::Unanswered] {
         let world = World::new();
@@ -393,6 +406,19 @@ fn google_is_told_to_try_again_when_the_time_to_answer_it_is_over() {
         world.pass(chrono::TimeDelta::milliseconds(passed));
         let actual = finish(receive(&world, &invocation, &notification(id, "current", 2)));
         assert_eq!(verdict_name(&actual), verdict, "after {passed} ms");
+    }
+    // Whatever is asked of the database before the answer has no more than what is left of it.
+    for (channel_id, number, requests) in
+        [("current", 2, 1), ("nobody's", 2, 3), ("current", 1, 2), ("nobody's", 1, 3)]
+    {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let invocation = world.targeted();
+        world.pass(chrono::TimeDelta::milliseconds(4_000));
+        finish(receive(&world, &invocation, &notification(id, channel_id, number)));
+        let patience = world.patience.borrow();
+        assert_eq!(patience.len(), requests, "{channel_id}, {number}");
+        assert!(patience.iter().all(|most| *most <= Duration::from_millis(500)), "{patience:?}");
     }
 }
 

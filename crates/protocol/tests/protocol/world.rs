@@ -45,6 +45,8 @@ pub(crate) struct World {
     random: Cell<u128>,
     /// Updates made so far.
     pub(crate) updates: Cell<usize>,
+    /// How long each update and read might have taken.
+    pub(crate) patience: RefCell<Vec<Duration>>,
     /// What becomes of the update of this number.
     pub(crate) fate: Cell<Option<(usize, Fate)>>,
     pub(crate) watch_answers: RefCell<VecDeque<Result<OpenedChannel, WatchFailure>>>,
@@ -103,6 +105,7 @@ impl World {
             now: Cell::new(START),
             random: Cell::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
             updates: Cell::new(0),
+            patience: RefCell::default(),
             fate: Cell::new(None),
             watch_answers: RefCell::default(),
             token_answers: RefCell::default(),
@@ -220,8 +223,9 @@ impl Connections for World {
     async fn update(
         &self,
         update: Update,
-        _timeout: Duration,
+        timeout: Duration,
     ) -> Result<Option<Connection>, DatabaseUnavailable> {
+        self.patience.borrow_mut().push(timeout);
         let number = self.updates.get() + 1;
         self.updates.set(number);
         let row = self.table.find(&update.filters);
@@ -246,8 +250,9 @@ impl Connections for World {
     async fn select(
         &self,
         query: Query,
-        _timeout: Duration,
+        timeout: Duration,
     ) -> Result<Vec<Result<Connection, UnreadableRow>>, DatabaseUnavailable> {
+        self.patience.borrow_mut().push(timeout);
         self.reads.set(self.reads.get() + 1);
         if self.unanswered_read.get() == Some(query.order) {
             return Err(DatabaseUnavailable);
