@@ -1,12 +1,13 @@
-//! What fails again and again says in its row why, in Google's sense.
+//! What fails again and again says in its row why, in Google's sense, and whoever hears that a consent is dead says so.
 
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
+use crate::check::record::invocation::Conduct;
 use crate::check::row::is_live;
 use crate::due::is_consenting;
-use crate::fact::{Fact, Moment, Step};
+use crate::fact::{Deed, Fact, Moment, Step};
 use crate::subject::Broken;
 use crate::time::Instant;
 
@@ -17,6 +18,11 @@ impl Check for WhatIsBrokenIsTold {
     fn read(&mut self, record: &Record, _: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Applied(step) => steps(record, step, found),
+            Fact::Of(invocation, Deed::Ends) => {
+                if let Some(life) = record.life(*invocation).filter(|life| !life.frozen) {
+                    ends(record, life, found);
+                }
+            }
             Fact::Reached(Moment::Recovered) => {
                 for (case, row) in record.rows() {
                     let is_untold = match case.broken {
@@ -35,6 +41,18 @@ impl Check for WhatIsBrokenIsTold {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
+    for connection in &life.dead_consents {
+        let untold = record.row(*connection).filter(|row| is_live(row) && is_consenting(row));
+        if untold.is_some_and(|row| !record.google.is_usable(row)) {
+            found.broken(
+                *connection,
+                format!("{} hears of a dead consent, and does not tell", life.invocation),
+            );
         }
     }
 }

@@ -236,6 +236,6 @@ fn answer_token_request(world: &World, refresh_token: &RefreshToken) -> Result<R
 /// What passes by itself Google may tell with a `Retry-After`.
 fn asking_to_wait(world: &World, refused: Refused) -> Refused {
     let tells = refused.failure.mender() == Mender::Nobody && world.dice.chance(0.2);
-    let retry_after = tells.then(|| Duration::from_secs(world.dice.between(1, 3600).unsigned_abs()));
+    let retry_after = tells.then(|| Duration::from_secs(world.dice.between(1, 7200).unsigned_abs()));
     Refused { retry_after, ..refused }
 }

@@ -44,6 +44,9 @@ pub(in crate::check) struct Conduct {
     reconciled: BTreeMap<usize, Instant>,
     /// When Google last gave no access token, by connection.
     pub(in crate::check) token_refused_at: BTreeMap<usize, Instant>,
+    /// The connections of whose consent it was told that it is dead, when it asked for an access token, and whose rows it
+    /// has told nothing since.
+    pub(in crate::check) dead_consents: BTreeSet<usize>,
     pub(in crate::check) sequel: Sequel,
     /// Whose pending ids it keeps, for the channels may exist.
     pub(in crate::check) kept: BTreeSet<usize>,
@@ -122,6 +125,7 @@ impl Conduct {
             looks: BTreeMap::new(),
             reconciled: BTreeMap::new(),
             token_refused_at: BTreeMap::new(),
+            dead_consents: BTreeSet::new(),
             sequel: Sequel::default(),
             kept: BTreeSet::new(),
             doubted: BTreeSet::new(),
@@ -193,6 +197,9 @@ impl Conduct {
         match request {
             Request::Update { connection: Some(connection), transition } => {
                 self.sequel.asks(*connection, *transition);
+                if matches!(transition, Transition::BookRefusal | Transition::FailRenewal) {
+                    self.dead_consents.remove(connection);
+                }
             }
             Request::Watch { connection: Some(connection), .. } => {
                 *self.watches.entry(*connection).or_default() += 1;
@@ -208,8 +215,11 @@ impl Conduct {
     }
 
     fn hears(&mut self, at: Instant, answer: &Answer<'_>) {
-        if let Answer::Token { connection: Some(connection), answer: Err(_) } = *answer {
+        if let Answer::Token { connection: Some(connection), answer: Err(refused) } = *answer {
             self.token_refused_at.insert(connection, at);
+            if refused.failure.is_consent_dead() {
+                self.dead_consents.insert(connection);
+            }
         }
         match *answer {
             Answer::Update { connection: Some(connection), transition, row } => {
