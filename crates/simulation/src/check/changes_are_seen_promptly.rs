@@ -31,6 +31,8 @@ pub(super) struct ChangesAreSeenPromptly {
     released: BTreeMap<(usize, usize), (Instant, Connection)>,
     /// The claims of runs that are not answered yet, by invocation and connection. A sweep may have two for one.
     claims: Vec<(usize, usize)>,
+    /// When a claim was last not answered, by connection.
+    unanswered_claims: BTreeMap<usize, Instant>,
 }
 
 struct Asked {
@@ -113,8 +115,11 @@ impl ChangesAreSeenPromptly {
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
                 transition: Transition::ClaimRun,
-                ..
+                row,
             }) => {
+                if row.is_none() {
+                    self.unanswered_claims.insert(connection, at);
+                }
                 let answered = self.claims.iter().position(|claim| *claim == (number, connection));
                 answered.map(|claim| self.claims.swap_remove(claim));
             }
@@ -144,8 +149,9 @@ impl ChangesAreSeenPromptly {
                     }
                 }
                 for ((_, connection), (released_at, row)) in released {
-                    // The invocation that waits for all may have met a pause, or a consent that is dead.
+                    // The invocation that waits for all may have met a pause, or a consent that is dead, or no answer.
                     let is_disturbed = record.disturbed_at >= released_at
+                        || self.unanswered_claims.get(&connection).is_some_and(|at| *at >= released_at)
                         || !record.row(connection).is_some_and(|row| is_consenting(row));
                     if !is_disturbed && !self.is_anothers(at, connection) {
                         is_waited_for(released_at, life, connection, &row, found);

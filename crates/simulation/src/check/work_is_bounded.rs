@@ -254,6 +254,8 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
                 (130, 45, "in a quiet day without a channel")
             }
             Moment::Calm if !hears(row, at) => (20, 12, "in two quiet hours without a channel"),
+            // A channel that was opened late led to the first of them.
+            Moment::Calm if case.broken.is_some() => (14, 12, "in two quiet hours"),
             Moment::Reconciled if case.broken.is_some() => (45, 45, "in a quiet day"),
             Moment::Reconciled => (20, 12, "in a quiet day"),
             Moment::BurstOver { .. } => (3, 0, "of one burst"),

@@ -110,7 +110,7 @@ pub(crate) fn interfere(world: &Rc<World>, connection: Option<usize>) {
     if world.happens(Fault::Pausing) && world.dice.chance(0.1) {
         host::switch(world, connection, Column::SyncEnabled, !row.sync_enabled);
     }
-    if world.happens(Fault::Deleting) {
+    if (0..3).any(|_| world.happens(Fault::Deleting)) {
         host::delete(world, connection);
     }
 }
