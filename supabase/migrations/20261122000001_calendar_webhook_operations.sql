@@ -489,7 +489,7 @@ begin
             where has_column_privilege(role, 'public.calendar_connections', name, 'select'))
     union all
     select 'rows_hidden', 'service_role does not bypass row level security, so it sees no rows',
-        'alter role service_role bypassrls'
+        'as a superuser: alter role service_role bypassrls'
       from pg_catalog.pg_roles where rolname = 'service_role' and not rolbypassrls and not rolsuper;
 
   return query

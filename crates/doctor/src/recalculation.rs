@@ -87,7 +87,7 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
             "it, or what stands before it, takes no more calls for now",
             format!("let it take a call for each change of each user; {log}"),
         ),
-        "recalculate_503" => ("it does not start", log),
+        "recalculate_503" => ("it does not start, or says that something it needs does not answer", log),
         "connection_without_user" => {
             let next = "give their rows a user_id, or delete them".to_owned();
             ("connections without a user cannot be recalculated", next)

@@ -195,7 +195,8 @@ impl Renderer {
         let name = name.as_str();
         let status = card.row.status.name();
         let size = if card.is_compact { " compact" } else { "" };
-        set_attribute(node, "class", &["card ", tone_class(card.tone), size].concat());
+        let tone = if card.message.is_some() { card.tone } else { Tone::Off };
+        set_attribute(node, "class", &["card ", tone_class(tone), size].concat());
         set_attribute(node, "part", &["card ", status].concat());
         set_attribute(node, "data-sync", card.sync.map_or("", SyncStatus::name));
         text(node, "bdi", name)?;
@@ -388,16 +389,22 @@ fn render_menu(node: &Element, card: &Card, name: &str, texts: &Texts) -> Result
     let pause = find(node, ".pause")?;
     show(&pause, card.can_pause);
     set_text(&pause, texts.get(Text::Pause));
-    let (label, question, means, keep) = match card.gives_up {
-        Action::Remove => (Text::Remove, Text::RemoveAsk, Text::RemoveMeans, Text::KeepListed),
-        _ => (Text::Disconnect, Text::DisconnectAsk, Text::DisconnectMeans, Text::Keep),
+    let ask = find(node, ".ask")?;
+    // What is asked stays what it is, whatever becomes of the connection meanwhile.
+    if ask.matches(":popover-open") == Ok(true) {
+        return Ok(());
+    }
+    let (action, label, question, means, keep) = if card.can_remove {
+        (Action::Remove, Text::Remove, Text::RemoveAsk, Text::RemoveMeans, Text::KeepListed)
+    } else {
+        (Action::Disconnect, Text::Disconnect, Text::DisconnectAsk, Text::DisconnectMeans, Text::Keep)
     };
     for selector in [".give-up", ".confirm"] {
         text(node, selector, texts.get(label))?;
     }
-    set_attribute(&find(node, ".confirm")?, "data-action", Does::Act(card.gives_up).name());
+    set_attribute(&find(node, ".confirm")?, "data-action", Does::Act(action).name());
     let question = texts.filled(question, name);
-    set_attribute(&find(node, ".ask")?, "aria-label", &question);
+    set_attribute(&ask, "aria-label", &question);
     text(node, ".question", &question)?;
     text(node, ".ask .message", texts.get(means))?;
     text(node, ".keep", texts.get(keep))

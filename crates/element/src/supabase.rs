@@ -169,7 +169,11 @@ impl Client {
                     };
                     query?.eq("id", id)?.select("id")?.patiently(signal)
                 };
-                let changed = answer(ask()).await?;
+                let changed = answer(ask()).await.map_err(|failure| match failure.problem {
+                    // The table was read: what is missing is a privilege, or another table refers to the row.
+                    Problem::NotInstalled => Failure { problem: Problem::DatabaseRefused, ..failure },
+                    _ => failure,
+                })?;
                 if changed.dyn_ref::<Array>().is_none_or(|changed| changed.length() == 0) {
                     return Err(Failure { problem: Problem::NoConnection, retry_after: None });
                 }

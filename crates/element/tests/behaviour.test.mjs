@@ -356,6 +356,7 @@ it("refreshing a calendar without push is a success: it is looked at", async (te
 
 it("nothing jumps when the connection has been loaded, or when a result comes and goes", { timeout: 120_000 }, async (test) => {
   const widths = { en: [280, 320, 360, 400, 480, 520, 720, 960, 1000, 1200], de: [360, 400, 480, 520, 720, 1000, 1200] };
+  for (const language of ["es", "fr", "it", "ja", "pt"]) widths[language] = [400, 520, 720, 1000, 1200];
   for (const [language, those] of Object.entries(widths)) {
     let release;
     const scene = await Scene.open(test, browser, {
@@ -474,7 +475,7 @@ it("what has changed by itself is spoken", async (test) => {
   await scene.card().waitFor();
   rows[0].status = "expired";
   await scene.refresh();
-  const spoken = scene.element.getByRole("status").getByText("Primary calendar: Updates stopped. Updates have stopped.");
+  const spoken = scene.element.getByRole("status").getByText("Primary calendar: Updates stopped. Press Refresh");
   await spoken.waitFor();
 });
 
@@ -624,6 +625,18 @@ it("what is disconnected is removed when the user says so twice", async (test) =
   assert.deepEqual([detail, cancelable], [{ connection_id: row().id }, true]);
 });
 
+it("a question that is open stays what it is, whatever becomes of the connection", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.openMenu();
+  await scene.button("Disconnect").click();
+  scene.supabase.rows[0].status = "disconnected";
+  await scene.refresh();
+  await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
+  await scene.atRest();
+  assert.equal(scene.supabase.rows.length, 1);
+  assert.deepEqual(await scene.events("calendar-remove"), []);
+});
+
 it("what went well is not told where the user has to act now", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.button("Refresh").click();
@@ -634,10 +647,10 @@ it("what went well is not told where the user has to act now", async (test) => {
   assert.equal(await scene.card().getByText("Refreshed.").count(), 0);
 });
 
-it("a page that prevents it pauses, resumes and disconnects by its own means", async (test) => {
+it("a page that prevents it pauses, resumes, disconnects and removes by its own means", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.page.evaluate(() => {
-    for (const choice of ["pause", "resume", "disconnect"]) addEventListener(`calendar-${choice}`, (event) => event.preventDefault());
+    for (const choice of ["pause", "resume", "disconnect", "remove"]) addEventListener(`calendar-${choice}`, (event) => event.preventDefault());
   });
   await scene.openMenu();
   await scene.button("Pause").click();
@@ -647,9 +660,15 @@ it("a page that prevents it pauses, resumes and disconnects by its own means", a
   await scene.openMenu();
   await scene.button("Disconnect").click();
   await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
+  scene.supabase.rows[0].status = "disconnected";
+  await scene.refresh();
+  await scene.openMenu();
+  await scene.button("Remove").click();
+  await scene.part("ask").getByRole("button", { name: "Remove" }).click();
   await scene.atRest();
   assert.deepEqual(scene.supabase.calls, []);
-  for (const choice of ["pause", "resume", "disconnect"]) {
+  assert.equal(scene.supabase.rows.length, 1);
+  for (const choice of ["pause", "resume", "disconnect", "remove"]) {
     const [{ detail }] = await scene.events(`calendar-${choice}`);
     assert.deepEqual(detail, { connection_id: row().id });
   }

@@ -27,6 +27,8 @@ const rows = [
   row({ calendar_name: "ada@example.com" }),
   row({ id: "0190b000-0000-7000-8000-000000000002", status: "reconnect_required", webhook_error: "permission_missing" }),
   row({ id: "0190b000-0000-7000-8000-000000000003", status: "expired", webhook_expiration: inDays(-1), sync_status: "failing", sync_error: "recalculate_500" }),
+  row({ id: "0190b000-0000-7000-8000-000000000004", status: "paused", calendar_name: "Team" }),
+  row({ id: "0190b000-0000-7000-8000-000000000005", status: "disconnected", calendar_name: "Family" }),
 ];
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -65,6 +67,12 @@ describe("in every language", { concurrency: 2 }, () => {
           return nodes.filter((node) => node.getBoundingClientRect().left < left - 1 || node.getBoundingClientRect().right > right + 1 || node.scrollWidth > node.clientWidth + 1 && node.matches(".badge, .button, dd, dt")).map((node) => node.outerHTML);
         });
         assert.deepEqual(overflows, [], `${width}`);
+        const overlapping = await scene.part("card").evaluateAll((cards) =>
+          cards.filter((card) => {
+            const [badge, actions] = [".badge", ".actions"].map((part) => card.querySelector(part).getBoundingClientRect());
+            return badge.right > actions.left && badge.left < actions.right && badge.bottom > actions.top && badge.top < actions.bottom;
+          }).map((card) => card.textContent));
+        assert.deepEqual(overlapping, [], `${width}`);
         await scene.screenshot(`language-${language}-${width}`);
       }
     });

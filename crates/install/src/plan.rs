@@ -52,7 +52,7 @@ impl Plan {
             }
             text.extend(b".env\n");
             self.write(IGNORED, before, text);
-            self.notes.push(format!("{SECRETS} is for secrets, and Git did not ignore it"));
+            self.notes.push(format!("{SECRETS} is for secrets, and nothing had Git ignore it"));
         }
         Ok(())
     }

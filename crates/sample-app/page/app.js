@@ -211,7 +211,7 @@ export class App {
     const { error } = await change(this.#supabase.from("sessions"));
     if (error) throw error;
     try {
-      if (this.#board.connection) await this.#host.planSessions();
+      if (this.#board.connection !== null) await this.#host.planSessions();
     } finally {
       settled?.();
       await this.#board.loadSessions();
@@ -232,6 +232,7 @@ export class App {
     try {
       await action();
     } catch (error) {
+      this.#follower.close();
       refuse(`That did not work: ${error.message}.`);
       await this.#board.load();
     }

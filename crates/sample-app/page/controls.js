@@ -141,7 +141,7 @@ export class Controls {
         const said = await action();
         if (said) this.tell(said);
       } catch (error) {
-        refuse(`That did not work: ${error.message}.`);
+        this.tell(`That did not work: ${error.message}.`);
       } finally {
         element(id).ariaBusy = null;
         await this.#given.changed();
@@ -171,7 +171,7 @@ export class Controls {
     }));
     const { error } = await supabase.from("sessions").insert(rows);
     if (error) throw error;
-    if (board.connection) await host.planSessions();
+    if (board.connection !== null) await host.planSessions();
     return "Five sessions planned.";
   }
 

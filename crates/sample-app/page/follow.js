@@ -91,6 +91,7 @@ export class Follower {
       if (notified && ran && !connection.sync_request_id) {
         const after = parseTime(connection.last_sync_at) - startedAt;
         notified.after = Math.min(notified.after, after);
+        stored.after = Math.min(stored.after, notified.after);
         // A look that finds the calendar as the last run left it settles the request without a run.
         story.wasSettled = await this.#host.runs() === before.runs;
         story.steps.push({ what: story.wasSettled ? "A look found nothing new" : "Recalculated", after });

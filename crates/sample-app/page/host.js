@@ -71,8 +71,9 @@ export class Host {
     try {
       await this.#invoke("recalculate-schedule");
     } catch (error) {
-      if (error.code !== "access_token_expired") throw error;
-      await this.#refresh();
+      if (error.code === "access_token_expired") return this.#refresh();
+      // Without a calendar there is nothing to plan around.
+      if (error.code !== "no_connection") throw error;
     }
   }
 

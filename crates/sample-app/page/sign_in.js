@@ -13,10 +13,12 @@ export function offerSignIn(supabase) {
         const signUp = () => supabase.auth.signUp(credentials);
         const signIn = () => supabase.auth.signInWithPassword(credentials);
         // Whoever was here is known, unless the stack was started anew since.
-        const [first, second] = localStorage.getItem(credentials.email) ? [signIn, signUp] : [signUp, signIn];
-        localStorage.setItem(credentials.email, "was here");
-        const answer = await first();
-        return answer.error ? second() : answer;
+        const place = `was here: ${credentials.email}`;
+        const [first, second] = localStorage.getItem(place) ? [signIn, signUp] : [signUp, signIn];
+        let answer = await first();
+        if (answer.error) answer = await second();
+        if (!answer.error) localStorage.setItem(place, "yes");
+        return answer;
       }));
   }
   form.addEventListener("submit", (event) => {

@@ -155,6 +155,8 @@ mutations! {
     HastyFarewells "hasty-farewells",
     /// That Google asks not to be asked again for a while is not heard.
     UnheardRetryAfter "unheard-retry-after",
+    /// That a consent is dead is not told where no renewal found it out.
+    UntoldDeath "untold-death",
     /// A sweep reads no further once the database has refused it an update.
     DiscouragedSweeps "discouraged-sweeps",
 }

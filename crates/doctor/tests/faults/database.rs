@@ -180,7 +180,7 @@ async fn a_service_from_which_rows_are_hidden_is_told(world: &mut World) {
     changed(world, &["alter role service_role bypassrls"]).await;
     report.says("✗", "database", "service_role does not bypass row level security, so it sees no rows");
     let next = report.check("database")["next"].as_str().unwrap();
-    assert_eq!(next, "in the SQL editor: `alter role service_role bypassrls`");
+    assert_eq!(next, "as a superuser: alter role service_role bypassrls");
     world.examine().await.is_all_well();
 }
 

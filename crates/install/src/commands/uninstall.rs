@@ -51,9 +51,11 @@ fn say_what_stays(
 ) -> Result<()> {
     machine.say(format_args!(
         "\nDone. What was deployed stays online. To remove it there too, first pause every connection in the SQL editor, so \
-         that\nthe next sweeps close the channels; Google calls through an open one for up to 30 days:\n\n  \
-         update public.calendar_connections set sync_enabled = false;\n  \
-         select count(*) from public.calendar_connections where webhook_id is not null;    -- until it is 0\n\n\
+         that\nthe next sweeps close the channels; Google calls through an open one for up to 30 days. Who has paused is \
+         not\nknown any more afterwards:\n\n  \
+         update public.calendar_connections set sync_enabled = false where provider = 'google' and sync_enabled;\n  \
+         select count(*) from public.calendar_connections\n    \
+         where provider = 'google' and coalesce(webhook_id, webhook_pending_id) is not null;    -- until it is 0\n\n\
          Then:\n\n"
     ));
     for function in function_names(machine, program.root())?.iter().chain(sample) {

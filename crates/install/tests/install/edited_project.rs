@@ -268,7 +268,7 @@ fn secrets_that_git_would_commit_are_ignored_from_then_on() {
             .install(&["--yes"])
             .succeeded()
             .with(&format!("  change  {ignored}"))
-            .with("supabase/.env is for secrets, and Git did not ignore it");
+            .with("supabase/.env is for secrets, and nothing had Git ignore it");
         let after = sandbox.read(ignored);
         assert_eq!(after.strip_prefix(before), Some(".env\n"));
         sandbox.write("supabase/.env", "GOOGLE_CLIENT_SECRET=x\n");

@@ -19,7 +19,7 @@ fn what_stays_online_is_said() {
         .uninstall(&["--yes"])
         .succeeded()
         .with(&format!("supabase migration repair --status reverted {version}"))
-        .with("\n  update public.calendar_connections set sync_enabled = false;\n  select count(*)")
+        .with("\n  update public.calendar_connections set sync_enabled = false where provider = 'google'")
         .with("RECALCULATE_SCHEDULE_LEASE_SECONDS")
         .with("drop view if exists public.calendar_webhook_health");
     for function in FUNCTIONS {

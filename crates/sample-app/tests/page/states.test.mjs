@@ -281,17 +281,28 @@ test("while the app's own function fails or Google is down, a change is not lost
   await Promise.all([sue, joe].map((user) => user.context.close()));
 });
 
-test("what did not work is said where the eye is, and is over with the next status", async () => {
+test("without a connection sessions are planned, and what does not work is said where the eye is", async () => {
   const max = await scene.newcomer();
   await max.signUp("max@example.com");
-  await max.button("Add").click();
-  await max.outcome.getByText("That did not work: connect a calendar first.").waitFor();
-  await max.connect();
-  await max.outcome.getByText("Plan a few sessions, or draw one.").waitFor();
   await max.button("Plan five sessions").click();
   await max.block(/^Session/).first().waitFor();
-  assert.deepEqual(max.failed.filter((url) => !url.includes("calendar/events")), []);
+  assert.deepEqual(max.failed, [], "nothing is asked that cannot be answered");
+  await max.button("Add").click();
+  await max.outcome.getByText("That did not work: connect a calendar first.").waitFor();
   await max.context.close();
+});
+
+test("who has disconnected goes on planning sessions", async () => {
+  const amy = await scene.newcomer();
+  await amy.signUp("amy@example.com");
+  await amy.connect();
+  await amy.button("Disconnect").click();
+  await amy.integration.getByText("Disconnected", { exact: true }).waitFor();
+  await amy.draw("Session", DAY, 10, 11);
+  await amy.block(/^Session .* 10:00 to 11:00$/).waitFor();
+  await amy.looks();
+  assert.doesNotMatch(`${await amy.outcome.textContent()} ${await amy.told.textContent()}`, /That did not work/);
+  await amy.context.close();
 });
 
 test("a wrong password is refused in words", async () => {

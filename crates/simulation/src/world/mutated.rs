@@ -244,6 +244,7 @@ impl Mutation {
     pub(crate) fn swallows(self, update: &Update, purpose: Purpose) -> bool {
         match self {
             Self::LostLeaseUnnoticed => update.transition == Transition::LoseRun,
+            Self::UntoldDeath => update.transition == Transition::BookRefusal,
             Self::LeftToTheSweep => {
                 update.transition == Transition::RetireChannel && purpose != Purpose::Sweep
             }
