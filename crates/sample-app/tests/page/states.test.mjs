@@ -259,7 +259,7 @@ test("while the app's own function fails or Google is down, a change is not lost
     await user.connect();
     await user.draw("Session", DAY, 10, 11);
   }
-  const top = () => joe.page.locator("#week").evaluate((week) => week.getBoundingClientRect().top);
+  const top = () => joe.page.locator("#week").evaluate((week) => week.getBoundingClientRect().top + scrollY);
   const before = await top();
   await sue.button("Your function fails for 30 s").click();
   await sue.told.getByText("For 30 seconds").waitFor();
