@@ -44,8 +44,8 @@ pub(in crate::check) struct Conduct {
     reconciled: BTreeMap<usize, Instant>,
     /// When Google last gave no access token, by connection.
     pub(in crate::check) token_refused_at: BTreeMap<usize, Instant>,
-    /// The connections of whose consent it was told that it is dead, when it asked for an access token, and whose rows it
-    /// has told nothing since.
+    /// The connections of whose consent it was told that it is dead, when it asked for an access token, and whose rows
+    /// it has told nothing since.
     pub(in crate::check) dead_consents: BTreeSet<usize>,
     pub(in crate::check) sequel: Sequel,
     /// Whose pending ids it keeps, for the channels may exist.
