@@ -53,7 +53,7 @@ fn say_what_stays(
         "\nDone. What was deployed stays online. To remove it there too, first pause every connection in the SQL editor, so \
          that\nthe next sweeps close the channels; Google calls through an open one for up to 30 days. Who has paused is \
          not\nknown any more afterwards:\n\n  \
-         update public.calendar_connections set sync_enabled = false where provider = 'google' and sync_enabled;\n  \
+         update public.calendar_connections set sync_enabled = false where provider = 'google' and sync_enabled is not false;\n  \
          select count(*) from public.calendar_connections\n    \
          where provider = 'google' and coalesce(webhook_id, webhook_pending_id) is not null;    -- until it is 0\n\n\
          Then:\n\n"
