@@ -161,11 +161,11 @@ impl Client {
             Action::Resume | Action::Pause | Action::Disconnect | Action::Remove => {
                 let ask = || {
                     let rows = self.from("calendar_connections")?;
-                    let write = |column, value: bool| rows.update(&object(&[(column, value.into())]));
-                    let query = match action {
-                        Action::Remove => rows.delete(),
-                        Action::Disconnect => write("is_active", false),
-                        _ => write("sync_enabled", action == Action::Resume),
+                    let column = if action == Action::Disconnect { "is_active" } else { "sync_enabled" };
+                    let query = if action == Action::Remove {
+                        rows.delete()
+                    } else {
+                        rows.update(&object(&[(column, (action == Action::Resume).into())]))
                     };
                     query?.eq("id", id)?.select("id")?.patiently(signal)
                 };
