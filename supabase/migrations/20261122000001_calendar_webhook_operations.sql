@@ -137,7 +137,7 @@ create or replace function public.request_calendar_webhook_refresh(parallel inte
 declare
   project_url constant text := (
     select decrypted_secret from vault.decrypted_secrets where name = 'calendar_webhook_project_url');
-  -- Without the line's end that may have been copied along.
+  -- The end of a line may have been pasted with the key.
   secret_key constant text := (
     select btrim(decrypted_secret, E' \t\r\n') from vault.decrypted_secrets where name = 'calendar_webhook_secret_key');
   -- What one sweep does of each at most.
@@ -186,8 +186,8 @@ end
 $$;
 
 -- Has refresh-calendar-webhook called every so many minutes, by that many requests at once if the backlog needs them.
--- Called again it replaces schedule and secrets; without a key, the one in Vault stays. It runs as its owner, also where a superuser calls it: a
--- job is seen and run by its owner only.
+-- Called again it replaces schedule and secrets; without a key, the one in Vault stays. It runs as its owner even if a
+-- superuser calls it, because pg_cron shows and runs a job for its owner only.
 create or replace function public.schedule_calendar_webhook_refresh(
     project_url text, secret_key text default null, every interval default '1 minute', parallel integer default 5)
   returns bigint

@@ -456,6 +456,7 @@ fn expiration(row: &Connection) -> Option<Expiration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Answer;
 
     const NOW: Millis = 1_500_000_000_000.0;
 
@@ -486,6 +487,23 @@ mod tests {
         assert_eq!(shown(&rows), in_order([("four", false), ("three", false), ("two", true), ("one", true)]));
         assert_eq!(shown(&rows[..3]).len(), 3);
         assert_eq!(shown(&rows[..3])[1], ("two".to_owned(), false));
+    }
+
+    #[test]
+    fn what_went_well_does_not_hide_what_the_user_has_to_do_or_has_switched_off() {
+        for (status, told) in [
+            (Status::Active, Some((Text::Refreshed, Tone::Good))),
+            (Status::ReconnectRequired, None),
+            (Status::Expired, None),
+            (Status::Paused, None),
+            (Status::Disconnected, None),
+        ] {
+            let mut state = State::example(vec![row(Status::Active)], NOW);
+            let refresh = state.begin("one", Action::Refresh, NOW).unwrap();
+            state.finished(&refresh, Ok(Answer::default()), NOW);
+            state.look(vec![row(status)], NOW);
+            assert_eq!(View::of(&state, NOW).cards[0].result, told, "{status:?}");
+        }
     }
 
     #[test]

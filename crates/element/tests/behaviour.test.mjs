@@ -637,16 +637,6 @@ it("a question that is open stays what it is, whatever becomes of the connection
   assert.deepEqual(await scene.events("calendar-remove"), []);
 });
 
-it("what went well is not told where the user has to act now", async (test) => {
-  const scene = await Scene.open(test, browser, { rows: [row()] });
-  await scene.button("Refresh").click();
-  await scene.card().getByText("Refreshed.").waitFor();
-  Object.assign(scene.supabase.rows[0], { status: "reconnect_required", webhook_error: "permission_missing" });
-  await scene.refresh();
-  await scene.card().getByText("tick the box for Google Calendar").waitFor();
-  assert.equal(await scene.card().getByText("Refreshed.").count(), 0);
-});
-
 it("a page that prevents it pauses, resumes, disconnects and removes by its own means", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.page.evaluate(() => {

@@ -12,7 +12,7 @@ export function offerSignIn(supabase) {
       attempt(button, async () => {
         const signUp = () => supabase.auth.signUp(credentials);
         const signIn = () => supabase.auth.signInWithPassword(credentials);
-        // Whoever was here is known, unless the stack was started anew since.
+        // A user who signed in here before can sign in again, unless the stack was restarted since.
         const place = `was here: ${credentials.email}`;
         const [first, second] = localStorage.getItem(place) ? [signIn, signUp] : [signUp, signIn];
         let answer = await first();

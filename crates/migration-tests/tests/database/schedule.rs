@@ -243,7 +243,7 @@ async fn without_a_key_the_one_in_vault_is_taken() {
     let call = format!("select public.schedule_calendar_webhook_refresh('{URL}')");
     let error = refusal(&project, &call).await;
     assert!(error.starts_with("55000 Vault has no secret calendar_webhook_secret_key"), "{error}");
-    // The second with the end of its line, as when it was pasted.
+    // The second key was pasted with the end of its line.
     for key in ["sb_publishable_key", "sb_secret_key\\r\\n"] {
         let stored = format!(
             "delete from vault.secrets; select vault.create_secret(E'{key}', 'calendar_webhook_secret_key')"

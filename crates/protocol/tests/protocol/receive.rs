@@ -407,9 +407,9 @@ fn google_is_told_to_try_again_when_the_time_to_answer_it_is_over() {
         let actual = finish(receive(&world, &invocation, &notification(id, "current", 2)));
         assert_eq!(verdict_name(&actual), verdict, "after {passed} ms");
     }
-    // Whatever is asked of the database before the answer has no more than what is left of it.
+    // Each request to the database has no more time than Google's answer has left.
     for (channel_id, number, requests) in
-        [("current", 2, 1), ("nobody's", 2, 3), ("current", 1, 2), ("nobody's", 1, 3)]
+        [("current", 2, 1), ("orphan", 2, 3), ("current", 1, 2), ("orphan", 1, 3)]
     {
         let world = World::new();
         let id = world.connect(1, channel("current"));

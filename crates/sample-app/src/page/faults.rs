@@ -62,8 +62,9 @@ impl Outage {
     }
 }
 
-/// Nobody's calendar is read or watched: `POST` begins that, or begins it anew, and `DELETE` ends it. What the page
-/// changes arrives all the same, as from Google's own app.
+/// An outage of Google's Calendar API, for everybody: reading events, opening channels and stopping them fails. `POST`
+/// begins the outage, or begins it anew, and `DELETE` ends it. Changes that the page makes still arrive, as if they were
+/// made in Google's own app.
 pub(super) fn outages(host_app: Arc<HostApp>, outage: Outage) -> Router<()> {
     let (begun, ended) = (outage.clone(), outage);
     let begin = move |State(host_app): State<Arc<HostApp>>, _: User| async move {

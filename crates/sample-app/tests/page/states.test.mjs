@@ -292,7 +292,7 @@ test("without a connection sessions are planned, and what does not work is said 
   await max.context.close();
 });
 
-test("who has disconnected goes on planning sessions", async () => {
+test("a user who has disconnected can still plan sessions", async () => {
   const amy = await scene.newcomer();
   await amy.signUp("amy@example.com");
   await amy.connect();

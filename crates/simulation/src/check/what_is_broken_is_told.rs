@@ -1,4 +1,5 @@
-//! What fails again and again says in its row why, in Google's sense, and whoever hears that a consent is dead says so.
+//! A connection that fails again and again says in its row why, in Google's sense. An invocation that learns that a
+//! consent is dead writes it into the row.
 
 use protocol::transition::Transition;
 
