@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use protocol::connection::{ChannelId, Connection, ResourceId};
+use protocol::failure::WatchFailure;
 use protocol::receive::Verdict;
 use protocol::schedule::{DATABASE_TIMEOUT, INVOCATION_END, RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN};
 use protocol::transition::Transition;
@@ -133,6 +134,14 @@ impl OneLiveChannel {
             }
             Deed::Hears(Answer::Watch { connection: Some(connection), channel, answer: Ok(_) }) => {
                 duties.opened.insert(channel.clone(), connection);
+            }
+            Deed::Hears(Answer::Watch {
+                connection: Some(connection),
+                channel,
+                answer: Err(WatchFailure::ChannelIdNotUnique),
+            }) => {
+                // A request that the runtime repeated may have opened it.
+                duties.replaces.entry(connection).or_default().push((channel.clone(), None));
             }
             Deed::Hears(Answer::Update {
                 connection: Some(connection),
