@@ -230,7 +230,9 @@ impl Launch {
 
     /// Starts the function; what it imports from elsewhere is downloaded once.
     async fn launch(&self, output: &Output) -> Result<(Process, Running)> {
-        match self.serve(output).await {
+        // That something is yet to be downloaded is no error of the function's.
+        let first = output.held();
+        match self.serve(&first).await {
             Err(error) if format!("{error:#}").contains(NOT_DOWNLOADED) => {
                 let Err(error) = self.download(output).await else { return self.serve(output).await };
                 let is_of_jsr = format!("{error:#}").contains("jsr.io");
@@ -241,7 +243,10 @@ impl Launch {
                 instead.download(output).await?;
                 instead.serve(output).await
             }
-            outcome => outcome,
+            outcome => {
+                first.release();
+                outcome
+            }
         }
     }
 

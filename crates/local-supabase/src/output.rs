@@ -13,17 +13,29 @@ pub(crate) struct Output {
     name: Arc<str>,
     lines: Arc<Mutex<VecDeque<String>>>,
     shown: bool,
+    /// What is not shown yet, while it is not known whether it ever will be.
+    held: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 impl Output {
     /// Output that is only kept.
     pub(crate) fn kept(name: &str) -> Self {
-        Self { name: name.into(), lines: Arc::default(), shown: false }
+        Self { name: name.into(), lines: Arc::default(), shown: false, held: Arc::default() }
     }
 
     /// Output that also appears on the terminal when `shown`, each line behind the process's name.
     pub(crate) fn shown_if(name: &str, shown: bool) -> Self {
         Self { shown, ..Self::kept(name) }
+    }
+
+    /// The same output, of which nothing more is shown before it is released.
+    pub(crate) fn held(&self) -> Self {
+        Self { held: Arc::new(Mutex::new(Some(Vec::new()))), ..self.clone() }
+    }
+
+    pub(crate) fn release(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.take().iter().flatten().for_each(|line| self.show(line));
     }
 
     /// Everything so far.
@@ -40,13 +52,20 @@ impl Output {
 
     pub(crate) fn line(&self, line: &str) {
         if self.shown {
-            println!("{:<24} | {line}", self.name);
+            match &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(held) => held.push(line.to_owned()),
+                None => self.show(line),
+            }
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT {
             lines.pop_front();
         }
         lines.push_back(line.to_owned());
+    }
+
+    fn show(&self, line: &str) {
+        println!("{:<24} | {line}", self.name);
     }
 
     /// Reads a pipe to its end. Bytes that are not UTF-8 are replaced: a pipe that is no longer read would
