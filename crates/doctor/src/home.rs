@@ -2,8 +2,9 @@
 
 use url::{Host, Url};
 
-/// The port of `supabase start`, and of scripts/dev, which are neither of the two.
-const CLI_PORT: u16 = 54321;
+/// Docker Compose's usual port of the gateway. On this machine any other may be that of `supabase start` or of
+/// scripts/dev, which are neither of the two.
+const COMPOSE_PORT: u16 = 8000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
@@ -19,7 +20,7 @@ impl Home {
         let Ok(parsed) = Url::parse(url) else { return Self::Either };
         match parsed.host() {
             Some(Host::Domain(name)) if name.ends_with(".supabase.co") => Self::Hosted,
-            _ if parsed.port() == Some(CLI_PORT) && is_loopback(url) => Self::Either,
+            _ if is_loopback(url) && parsed.port() != Some(COMPOSE_PORT) => Self::Either,
             _ if parsed.scheme() == "http" => Self::SelfHosted,
             _ => Self::Either,
         }
@@ -119,6 +120,7 @@ mod tests {
             ("http://192.168.1.5:8000", Home::SelfHosted),
             ("http://127.0.0.1:8000", Home::SelfHosted),
             ("http://127.0.0.1:54321", Home::Either),
+            ("http://localhost:54421", Home::Either),
             ("http://192.168.1.5:54321", Home::SelfHosted),
             ("https://api.example.com", Home::Either),
             ("https://supabase.co.example.com", Home::Either),
