@@ -81,10 +81,10 @@ impl Load {
     fn of(connections: f64) -> Self {
         let notifications = connections * CHANGES_A_DAY / MINUTES_A_DAY;
         let looks = connections / minutes(LOOK_INTERVAL);
-        // Up to a tenth of its life before it is due, a channel is renewed.
         let before = RENEWED_BEFORE_EXPIRY.to_std().unwrap_or_default();
-        let lifetime = minutes(CHANNEL_TTL) * 0.95 - minutes(before);
-        let renewals = connections / lifetime;
+        // And up to a tenth sooner.
+        let renewed_after = (minutes(CHANNEL_TTL) - minutes(before)) * 0.95;
+        let renewals = connections / renewed_after;
         let wanted = (looks / LOOKS_PER_SWEEP as f64).max(renewals / RENEWALS_PER_SWEEP as f64);
         let sweeps = wanted.ceil().clamp(1.0, MOST_PARTS as f64);
         let requests = notifications * PEAK * REQUESTS_A_NOTIFICATION

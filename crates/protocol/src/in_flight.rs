@@ -132,6 +132,29 @@ mod tests {
     }
 
     #[test]
+    fn where_the_caller_is_dropped_one_of_those_that_wait_calls_for_all() {
+        let calls = InFlight::default();
+        let made = Cell::new(0);
+        let call = || {
+            calls.share(
+                (),
+                async {
+                    made.set(made.get() + 1);
+                    pending::<()>().await;
+                },
+                pending(),
+            )
+        };
+        let mut dropped = Box::pin(call());
+        assert_eq!(dropped.as_mut().now_or_never(), None);
+        let mut waiting = pin!(futures_util::future::join(call(), call()));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        drop(dropped);
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        assert_eq!(made.get(), 2, "the first, and one for all others");
+    }
+
+    #[test]
     fn no_one_waits_longer_than_patience_lasts() {
         let calls = InFlight::default();
         let mut endless = pin!(calls.share((), pending(), pending()));

@@ -301,6 +301,7 @@ impl<P: Ports> Opening<'_, P> {
                 now,
                 lease_after_watches(now, self.watches),
                 request,
+                self.ports.random(),
             ))
             .await;
         if let Ok(Some(committed)) = answer {

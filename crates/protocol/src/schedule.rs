@@ -188,14 +188,17 @@ pub fn run_retry_after_crash(lease_until: Timestamp, attempts_before: i64, rando
     }
 }
 
-/// When a channel opened at `now` is due for renewal: 48 hours before it expires, or halfway for short grants.
-pub fn renewal_due(now: Timestamp, expiration: Timestamp) -> Timestamp {
+/// When a channel opened at `now` is due for renewal: 48 hours before it expires, or halfway for short grants; or up to a
+/// tenth sooner, so that what was opened together is not for ever due together.
+pub fn renewal_due(now: Timestamp, expiration: Timestamp, random: u128) -> Timestamp {
     // Google grants no more than was asked for, whatever it says; a day more is another clock.
     let asked_for = now + TimeDelta::from_std(CHANNEL_TTL).unwrap_or(TimeDelta::MAX);
     let is_believable = expiration < asked_for + DAILY;
     let expiration = if is_believable { expiration } else { asked_for };
     let lifetime = expiration.signed_duration_since(now);
-    expiration - RENEWED_BEFORE_EXPIRY.min(lifetime / 2)
+    let wait = lifetime - RENEWED_BEFORE_EXPIRY.min(lifetime / 2);
+    let permille = i32::try_from(random % 101).unwrap_or(0);
+    now + (wait - wait / 1000 * permille)
 }
 
 /// The storm brake: how many successful runs in a row may have been echoes of the one before. `arose_at` is when
@@ -374,10 +377,16 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_due_two_days_before_it_expires_or_halfway() {
-        check_seconds(renewal_due(NOW, NOW + TimeDelta::days(30)), 28 * 86_400..=28 * 86_400);
-        check_seconds(renewal_due(NOW, NOW + TimeDelta::seconds(60)), 30..=30);
-        check_seconds(renewal_due(NOW, NOW + TimeDelta::days(9_999)), 28 * 86_400..=28 * 86_400);
+    fn a_channel_is_due_two_days_before_it_expires_or_halfway_or_up_to_a_tenth_sooner() {
+        let days = 86_400;
+        for (lifetime, latest) in
+            [(30 * days, 28 * days), (60, 30), (9_999 * days, 28 * days), (0, 0), (-60, -30)]
+        {
+            let due = |random| renewal_due(NOW, NOW + TimeDelta::seconds(lifetime), random);
+            check_seconds(due(0), latest..=latest);
+            check_seconds(due(100), latest / 10 * 9..=latest / 10 * 9);
+            assert_eq!(due(1) == due(2), lifetime == 0, "{lifetime} s");
+        }
     }
 
     #[test]

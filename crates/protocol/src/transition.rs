@@ -463,6 +463,7 @@ pub(crate) fn commit_channel(
     now: Timestamp,
     lease_until: Timestamp,
     request: RequestId,
+    random: u128,
 ) -> Update {
     opening
         .update(Transition::CommitChannel)
@@ -478,7 +479,7 @@ pub(crate) fn commit_channel(
         .set(Column::WebhookAttempts, 0)
         .set_null(Column::WebhookError)
         .set_null(Column::WebhookErrorReason)
-        .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration))
+        .set(Column::WebhookNotBefore, schedule::renewal_due(now, opened.expiration, random))
         // Until it has been heard of. A run with a look moves this on.
         .set(Column::SyncLookAt, now + schedule::LOOK_INTERVAL_WITHOUT_CHANNEL)
         .set(Column::SyncRequestId, request)

@@ -11,19 +11,29 @@ export interface Answer {
   body: string | undefined;
 }
 
-let latest: { milliseconds: number; startedAt: number; signal: AbortSignal } | undefined;
+interface TimeLimit {
+  endsAt: number;
+  signal: AbortSignal;
+}
+
+/** Those that have not ended, the latest last. */
+let timeLimits: TimeLimit[] = [];
 
 /**
- * Requests that start at about the same time share a signal, which may end a fiftieth of the time too early: its timer
+ * Requests that end at about the same time share a signal, which may end a fiftieth of the time too early: its timer
  * outlives the answer, and keeps the request with it. `setTimeout` would load Node's timers: 15 ms of a cold start on
  * Deno 2.9.
  */
 function timeLimit(milliseconds: number): AbortSignal {
   const now = performance.now();
-  if (latest?.milliseconds !== milliseconds || now - latest.startedAt > milliseconds / 50) {
-    latest = { milliseconds, startedAt: now, signal: AbortSignal.timeout(milliseconds) };
-  }
-  return latest.signal;
+  const endsAt = now + milliseconds;
+  const isClose = (limit: TimeLimit) => limit.endsAt <= endsAt && limit.endsAt > endsAt - milliseconds / 50;
+  const shared = timeLimits.findLast(isClose);
+  if (shared) return shared.signal;
+  timeLimits = timeLimits.filter((limit) => limit.endsAt > now);
+  const signal = AbortSignal.timeout(milliseconds);
+  timeLimits.push({ endsAt, signal });
+  return signal;
 }
 
 /**
@@ -62,9 +72,14 @@ export async function exchange(
   };
 }
 
-/** A body that can be read once, so that there is nothing to send again. Piped, for Deno sees through a text's stream. */
+/** A body that can be read once, so that there is nothing to send again. Not that of a `Response`: Deno sees through it. */
 function unrepeatable(body: string): ReadableStream {
-  return new Response(body).body!.pipeThrough(new TransformStream());
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(body));
+      controller.close();
+    },
+  });
 }
 
 async function read(response: Response, longest: number): Promise<string | undefined> {

@@ -332,7 +332,7 @@ fn cases() -> Vec<Case> {
         |_| pending(|opening| reissue_channel(opening, &ChannelId::new("next"))),
             unless { Id ANOTHER, WebhookPendingId "other" }
             sets { WebhookPendingId "next" }
-        |_| pending(|opening| commit_channel(opening, &consent(), &opened(), at(1), at(6), NEW)),
+        |_| pending(|opening| commit_channel(opening, &consent(), &opened(), at(1), at(6), NEW, 0)),
             unless {
                 Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
                 Provider "outlook", IsActive NULL, SyncEnabled FALSE,

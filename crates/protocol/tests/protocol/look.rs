@@ -390,3 +390,15 @@ fn a_look_leaves_the_run_its_time_and_the_lease_its_length() {
         assert_eq!(given, time.map(Duration::from_secs), "at second {second}");
     }
 }
+
+#[test]
+fn a_run_that_follows_a_long_one_has_a_look_of_its_own() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [owing(&world)]);
+    world.run_takes.set(TimeDelta::seconds(21));
+    world.during_run.replace(Some(Box::new(move |world| world.table.write(id, [owing(world)]))));
+    assert_eq!(run_once(&world, id, Beforehand::Nothing), Outcome::Synced);
+    assert_eq!(calls(&world), (1, 2));
+    assert_ne!(world.table.value(id, Column::SyncSeen), NULL);
+}

@@ -56,7 +56,8 @@ fn the_new_channel_is_stored_before_the_old_one_is_stopped() {
     assert_eq!(row.webhook_resource_id, Some(ResourceId::new(RESOURCE)));
     assert_eq!(row.webhook_opened_at, opened_at);
     assert_eq!(row.webhook_message_number, 0);
-    assert_eq!(row.webhook_not_before, opened_at + TimeDelta::days(28));
+    let due = opened_at + TimeDelta::days(28);
+    assert!((due - TimeDelta::days(28) / 10..=due).contains(&row.webhook_not_before));
     assert_eq!((row.webhook_attempts, row.webhook_error), (0, None));
     assert_eq!(world.runs.borrow().len(), 1, "a run follows every opening");
     assert_eq!(*world.stopped.borrow(), [ChannelId::new("old")]);
@@ -540,7 +541,8 @@ fn a_short_grant_is_renewed_halfway() {
     };
     world.watch_answers.replace([Ok(granted)].into());
     renew_once(&world, id, Trigger::Sweep);
-    assert_eq!(world.row(id).webhook_not_before, crate::world::START + TimeDelta::seconds(30));
+    let due = (world.row(id).webhook_not_before - crate::world::START).num_seconds();
+    assert!((27..=30).contains(&due), "{due} s");
 }
 
 #[test]
@@ -744,4 +746,25 @@ fn a_channel_whose_commit_takes_effect_after_it_was_given_up_is_not_stopped() {
     renew_once(&world, id, Trigger::Sweep);
     let current = world.row(id).webhook_id.unwrap();
     assert!(!world.stopped.borrow().contains(&current));
+}
+
+#[test]
+fn of_a_users_setups_three_wait_and_the_fourth_is_told_to_come_back() {
+    use futures_util::FutureExt;
+    let world = World::new();
+    // No sleep ends.
+    world.tokens_take_time.set(true);
+    let busy = (Column::WebhookLeaseUntil, (crate::world::START + TimeDelta::seconds(90)).into());
+    let rows = [world.row(world.connect(1, [busy]))];
+    let invocation = world.targeted();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut setup = Box::pin(setup(&world, &invocation, &rows));
+        assert!(setup.as_mut().now_or_never().is_none());
+        waiting.push(setup);
+    }
+    let fourth = || setup(&world, &invocation, &rows).now_or_never();
+    assert!(matches!(fourth().as_deref(), Some([Err(Refusal::TooSoon { .. })])));
+    waiting.pop();
+    assert!(fourth().is_none());
 }

@@ -52,7 +52,7 @@ fn a_sweep_makes_so_many_runs_and_says_how_many_remain() {
 }
 
 #[test]
-fn a_sweep_does_as_much_as_the_readme_says() {
+fn a_sweep_does_as_much_as_the_readmes_say() {
     let world = World::new();
     world.run_takes.set(TimeDelta::zero());
     for number in 1..=300 {
@@ -64,6 +64,8 @@ fn a_sweep_does_as_much_as_the_readme_says() {
     let Swept { synced, looked, renewed, .. } = swept;
     let limit = format!("A sweep makes at most {synced} runs, {looked} looks and {renewed} renewals");
     assert!(include_str!("../../../../supabase/README.md").contains(&limit), "{limit}");
+    let limit = format!("a sweep makes at most {synced} runs");
+    assert!(include_str!("../../../../README.md").contains(&limit), "{limit}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use protocol::connection::{Connection, RequestId};
 use protocol::event::Event;
 use protocol::receive::Verdict;
 use protocol::schedule::{
-    FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_KEPT_FOR_LOOKS,
+    ECHO, FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_KEPT_FOR_LOOKS,
     RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
 };
 use protocol::transition::Transition;
@@ -261,10 +261,14 @@ fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
         // waited for.
         let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled_runs);
         let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
-        if !is_fresh && !case.runs.iter().any(|made| (since..since + 30 * SECOND).contains(&made.run.start)) {
+        // Or the change undid the one before it, for which there was none yet.
+        let mut seen = case.runs.iter().map(|made| &made.run.start).chain(&case.settled_runs);
+        if !is_fresh && !seen.any(|seen_at| (since..since + 30 * SECOND).contains(seen_at)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
         }
-        if row.sync_streak >= FREE_ECHOES && case.writes == Writes::Nothing {
+        // Nor has a new channel's run come between.
+        let is_renewed = case.committed_at.is_some_and(|committed_at| committed_at >= since - delta(ECHO));
+        if row.sync_streak >= FREE_ECHOES && case.writes == Writes::Nothing && !is_renewed {
             let what = "changes more than a minute apart count as echoes of one another";
             found.broken(case.number, what);
         }

@@ -239,7 +239,10 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
                 (case.runs_after(since), case.watches_after(since))
             }
             Moment::Reconciled => (case.runs_after(record.calm_from), case.watches_after(record.calm_from)),
-            Moment::BurstOver { since } if record.is_healthy(case) => (case.runs_after(since - 1), 0),
+            // A channel that is due meanwhile leads to a run of its own.
+            Moment::BurstOver { since } if record.is_healthy(case) => {
+                (case.runs_after(since - 1).saturating_sub(case.watches_after(since)), 0)
+            }
             // A look that is due meanwhile leads to a run of its own.
             Moment::Repeated { since }
                 if record.is_healthy(case) && !case.looked_after(since) && case.writes == Writes::Nothing =>
