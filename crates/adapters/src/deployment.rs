@@ -262,7 +262,8 @@ impl<P: Platform> Google for Deployment<P> {
                 WatchFailure::ChannelIdNotUnique => "channelIdNotUnique".to_owned(),
                 WatchFailure::Unauthorized(refused)
                 | WatchFailure::Refused(refused)
-                | WatchFailure::Doubtful(refused) => told(refused),
+                | WatchFailure::Doubtful(refused)
+                | WatchFailure::Unusable(refused) => told(refused),
             };
             self.log_failure(Service::Calendar, None, &answer, code, None);
         }

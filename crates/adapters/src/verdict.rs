@@ -32,8 +32,6 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// What a word means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
@@ -289,14 +287,14 @@ pub(crate) fn is_error(body: &Json) -> bool {
 }
 
 /// Of `events.watch`. After a 5xx there may be a channel, whatever is said of it, and after a success without a
-/// resource: nothing can stop that one before it speaks, so that not another one follows every hour.
+/// resource.
 pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure {
     let Verdict { meaning, refused, .. } = judge(response, CalendarApi, now);
     match meaning {
         _ if response.status >= 500 => WatchFailure::Doubtful(refused),
         _ if response.is_success() => {
             let failure = if meaning == AnotherToken { GoogleRejected } else { refused.failure };
-            WatchFailure::Doubtful(Refused { failure, retry_after: Some(A_DAY), ..refused })
+            WatchFailure::Unusable(Refused { failure, ..refused })
         }
         AnotherId => WatchFailure::ChannelIdNotUnique,
         AnotherToken => WatchFailure::Unauthorized(refused),

@@ -179,8 +179,10 @@ pub enum WatchFailure {
     Unauthorized(Refused),
     /// Refused: the channel does not exist.
     Refused(Refused),
-    /// No answer, a 5xx or a malformed one: the channel may exist.
+    /// No answer, or a 5xx: the channel may exist.
     Doubtful(Refused),
+    /// A success that does not say what was opened. Nothing can stop that before it speaks.
+    Unusable(Refused),
 }
 
 /// Why a channel was not stopped; it is stopped when it next speaks, or expires.

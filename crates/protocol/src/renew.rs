@@ -19,8 +19,8 @@ use crate::reading::{Unread, read_calendar};
 use crate::recalculation::Reason;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    self, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_DUE_LOOK, RENEWAL_LEASE,
-    TIME_TO_WATCH, TOKEN_MARGIN, lease_after_watches,
+    self, DAILY, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_DUE_LOOK, RENEWAL_LEASE,
+    TIME_TO_WATCH, TOKEN_MARGIN, asked_to_wait, lease_after_watches,
 };
 use crate::stop::{Unknown, stop};
 use crate::transition::{
@@ -159,6 +159,8 @@ struct Opening<'a, P> {
 enum Channel {
     NotOpened,
     MayExist,
+    /// And nothing can stop it before it speaks: not another one follows every hour.
+    CannotBeStopped,
 }
 
 impl<P: Ports> Opening<'_, P> {
@@ -220,6 +222,11 @@ impl<P: Ports> Opening<'_, P> {
                 }
                 Err(WatchFailure::Doubtful(refused)) => {
                     let end = self.fail(refused, Channel::MayExist).await;
+                    self.stop_abandoned(&access).await;
+                    return Err(end);
+                }
+                Err(WatchFailure::Unusable(refused)) => {
+                    let end = self.fail(refused, Channel::CannotBeStopped).await;
                     self.stop_abandoned(&access).await;
                     return Err(end);
                 }
@@ -368,11 +375,17 @@ impl<P: Ports> Opening<'_, P> {
         channel: Channel,
     ) -> Result<Option<(Connection, Timestamp)>, DatabaseUnavailable> {
         let now = self.ports.now();
-        let retry_at = schedule::renewal_retry(now, self.attempts, Some(refused), self.ports.random());
+        let retry_at = match channel {
+            Channel::CannotBeStopped => now + DAILY,
+            _ => schedule::renewal_retry(now, self.attempts, Some(refused), self.ports.random()),
+        };
+        // Google asks not to be asked, whatever for; what else keeps a renewal waiting keeps no look.
+        let look_at =
+            refused.retry_after.map(|_| self.claimed.sync_look_at.max(now + asked_to_wait(refused)));
         let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
-        let failed = Failed { refused, lease_until, retry_at };
+        let failed = Failed { refused, lease_until, retry_at, look_at };
         let step = match channel {
-            Channel::MayExist => doubt_channel,
+            Channel::MayExist | Channel::CannotBeStopped => doubt_channel,
             Channel::NotOpened => fail_renewal,
         };
         let row = self.update(step(self.opening(), &self.source, failed)).await?;

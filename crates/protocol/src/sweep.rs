@@ -8,6 +8,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::Timestamp;
 use crate::connection::{Connection, ConnectionId, Farewell};
 use crate::due_look::{DueLook, look_if_due};
 use crate::failure::{DatabaseUnavailable, consenting};
@@ -228,27 +229,33 @@ impl<P: Ports> Sweep<'_, P> {
             }
         };
         let mut next = vec![self.look_next().boxed_local()];
-        let looked = look_if_due(self.ports, &row).await;
-        if looked == DueLook::NotOurs {
-            self.looks_left.set(self.looks_left.get() + 1);
-            return Ok(Next(next));
-        }
-        let mut swept = self.swept.borrow_mut();
-        swept.looked += 1;
-        if let DueLook::RunAsked { row, found, missed } = looked {
-            swept.reconciled += 1;
-            swept.missed += u32::from(missed);
-            let beforehand = found.map_or(Beforehand::Irrelevant, Beforehand::Found);
-            next.push(self.run_for_look(*row, beforehand).boxed_local());
-        }
+        next.extend(self.look(&row).await);
         Ok(Next(next))
     }
 
     async fn next_to_look_at(&self) -> Result<Option<Connection>, DatabaseUnavailable> {
-        let may_look = || self.looks_left.get() > 0 && self.invocation.may_look(self.ports.now());
-        let row = self.to_look_at.next(self.ports, may_look).await?;
-        self.looks_left.set(self.looks_left.get().saturating_sub(usize::from(row.is_some())));
-        Ok(row)
+        self.to_look_at.next(self.ports, || self.may_look()).await
+    }
+
+    fn may_look(&self) -> bool {
+        self.looks_left.get() > 0 && self.invocation.may_look(self.ports.now())
+    }
+
+    /// → what the look leads to
+    async fn look(&self, row: &Connection) -> Option<Step<'_>> {
+        self.looks_left.set(self.looks_left.get().saturating_sub(1));
+        let looked = look_if_due(self.ports, row).await;
+        if looked == DueLook::NotOurs {
+            self.looks_left.set(self.looks_left.get() + 1);
+            return None;
+        }
+        let mut swept = self.swept.borrow_mut();
+        swept.looked += 1;
+        let DueLook::RunAsked { row, found, missed } = looked else { return None };
+        swept.reconciled += 1;
+        swept.missed += u32::from(missed);
+        let beforehand = found.map_or(Beforehand::Irrelevant, Beforehand::Found);
+        Some(self.run_for_look(*row, beforehand).boxed_local())
     }
 
     /// What no look needed goes to runs that are owed.
@@ -273,6 +280,10 @@ impl<P: Ports> Sweep<'_, P> {
         let Some(row) = self.due.next(self.ports, may_renew).await? else { return Ok(Next::NOTHING) };
         self.renewals_left.set(self.renewals_left.get() - 1);
         let mut next = vec![self.renew_next().boxed_local()];
+        // A channel brings its own look, but not one that fails again and again.
+        if row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now()) && self.may_look() {
+            next.extend(self.look(&row).await);
+        }
         match renew_channel(self.ports, self.invocation, &row, Trigger::Sweep).await {
             Renewal::Renewed(renewed) => {
                 self.swept.borrow_mut().renewed += 1;
@@ -375,6 +386,11 @@ fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
         Filter::Lt(Column::WebhookLeaseUntil, now.into()),
     ]);
     filters
+}
+
+/// As those of which no channel is due.
+fn is_due_for_look(row: &Connection, now: Timestamp) -> bool {
+    row.dead_consent().is_none() && row.sync_request_id.is_none() && row.sync_look_at <= now
 }
 
 /// Missing, expiring, foreign and failed channels alike: whatever is due.

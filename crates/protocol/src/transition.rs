@@ -564,6 +564,8 @@ pub(crate) struct Failed<'a> {
     pub(crate) refused: &'a Refused,
     pub(crate) lease_until: Timestamp,
     pub(crate) retry_at: Timestamp,
+    /// When the calendar is looked at again, where Google asks not to be asked.
+    pub(crate) look_at: Option<Timestamp>,
 }
 
 impl Failed<'_> {
@@ -572,9 +574,8 @@ impl Failed<'_> {
             .set(Column::WebhookLeaseUntil, self.lease_until)
             .set(Column::WebhookNotBefore, self.retry_at)
             .refused(source, self.refused);
-        // Google asks not to be asked, whatever for.
-        match self.refused.retry_after {
-            Some(_) => update.set(Column::SyncLookAt, self.retry_at),
+        match self.look_at {
+            Some(look_at) => update.set(Column::SyncLookAt, look_at),
             None => update,
         }
     }

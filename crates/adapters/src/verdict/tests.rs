@@ -51,7 +51,7 @@ fn meaning(ask: Ask, response: &HttpResponse) -> (String, Refused) {
             Err(WatchFailure::Unauthorized(refused)) => ("another_token", refused),
             Err(WatchFailure::Refused(refused)) => (refused.failure.code(), refused),
             // A channel may exist.
-            Err(WatchFailure::Doubtful(refused)) => {
+            Err(WatchFailure::Doubtful(refused) | WatchFailure::Unusable(refused)) => {
                 return (format!("{}?", refused.failure.code()), refused);
             }
         },

@@ -84,14 +84,15 @@ fn kind(failure: &WatchFailure) -> Kind {
         WatchFailure::ChannelIdNotUnique => Kind::AnotherId,
         WatchFailure::Unauthorized(_) => Kind::AnotherToken,
         WatchFailure::Refused(refused) => Kind::Refused(refused.failure),
-        WatchFailure::Doubtful(refused) => Kind::Doubtful(refused.failure),
+        WatchFailure::Doubtful(refused) | WatchFailure::Unusable(refused) => Kind::Doubtful(refused.failure),
     }
 }
 
 fn assert_tells_of_words(failure: &WatchFailure, json: &Json) {
     if let WatchFailure::Unauthorized(refused)
     | WatchFailure::Refused(refused)
-    | WatchFailure::Doubtful(refused) = failure
+    | WatchFailure::Doubtful(refused)
+    | WatchFailure::Unusable(refused) = failure
         && let Some(reason) = &refused.reason
     {
         assert_is_word(reason.as_str(), json);

@@ -106,7 +106,7 @@ fn refused(failure: RenewalFailure, reason: Option<&str>) -> Refused {
 }
 
 fn failed(refused: &Refused) -> Failed<'_> {
-    Failed { refused, lease_until: at(10), retry_at: at(30) }
+    Failed { refused, lease_until: at(10), retry_at: at(30), look_at: None }
 }
 
 fn renewed(refresh_token: Option<&str>) -> RenewedToken {

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::{Connection, ConnectionId};
 use protocol::event::Event;
-use protocol::failure::{Refused, RenewalFailure};
+use protocol::failure::{Refused, RenewalFailure, WatchFailure};
 use protocol::look::{Anchor, Digest, LookFailure, Seen};
 use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
 use protocol::sweep::{Part, Swept, sweep};
@@ -522,4 +522,43 @@ fn a_look_for_which_the_refresh_token_rotated_counts() {
     world.token_answers.replace([Ok(rotated_token())].into());
     assert_eq!(sweep_once(&world), Swept { looked: 1, ..Swept::default() });
     assert_eq!(world.row(id).last_sync_at, Some(START));
+}
+
+#[test]
+fn a_channel_that_google_does_not_open_keeps_looks_for_no_longer_than_google_asks() {
+    use RenewalFailure::{GoogleRateLimited, GoogleRejected, GoogleUnavailable, PushNotSupported};
+    let asking = |failure, seconds| Refused {
+        retry_after: Some(Duration::from_secs(seconds)),
+        ..Refused::new(failure)
+    };
+    let day = 24 * 3600;
+    for (watch, longest_hours) in [
+        (WatchFailure::Doubtful(GoogleUnavailable.into()), 1),
+        (WatchFailure::Doubtful(asking(GoogleUnavailable, 10)), 1),
+        (WatchFailure::Refused(asking(GoogleRateLimited, 0)), 1),
+        (WatchFailure::Refused(asking(GoogleRateLimited, 30)), 1),
+        (WatchFailure::Refused(asking(GoogleRateLimited, 7200)), 3),
+        (WatchFailure::Refused(asking(GoogleRateLimited, day)), 25),
+        (WatchFailure::Refused(asking(PushNotSupported, 1)), 1),
+        (WatchFailure::Unusable(GoogleRejected.into()), 1),
+    ] {
+        let world = World::new();
+        let id = world.connect(1, []);
+        world.table.write(id, [(Column::SyncLookAt, START.into())]);
+        let (mut runs, mut silent_since) = (0, START);
+        for _ in 0..4 * 24 * 60 / 7 {
+            world.watch_answers.replace([Err(watch.clone())].into());
+            sweep_once(&world);
+            // Late enough that a sweep finds renewal and look due at once.
+            world.pass(TimeDelta::minutes(7));
+            if world.runs.borrow().len() > runs {
+                runs = world.runs.borrow().len();
+                silent_since = world.now.get();
+                // The next look finds another calendar.
+                world.content.set(world.content.get().wrapping_add(1));
+            }
+            let silent_for = world.now.get() - silent_since;
+            assert!(silent_for <= TimeDelta::hours(longest_hours), "{watch:?} for {silent_for}");
+        }
+    }
 }

@@ -188,13 +188,12 @@ fn while_the_calendar_must_not_be_read_no_other_channel_is_opened() {
 /// A channel whose resource is not told cannot be stopped before it speaks.
 #[test]
 fn doubtful_channels_do_not_add_up() {
-    let a_day = Some(Duration::from_secs(24 * 60 * 60));
-    let doubtful = Refused { retry_after: a_day, ..RenewalFailure::GoogleRejected.into() };
+    let unusable = WatchFailure::Unusable(RenewalFailure::GoogleRejected.into());
     for current in [true, false] {
         let world = World::new();
         let id = world.connect(1, current.then(|| channel("old")).into_iter().flatten());
         world.table.write(id, [(Column::WebhookNotBefore, world.now.get().into())]);
-        world.watch_answers.replace(vec![Err(WatchFailure::Doubtful(doubtful.clone())); 9].into());
+        world.watch_answers.replace(vec![Err(unusable.clone()); 9].into());
         for _ in 0..9 {
             renew_once(&world, id, Trigger::Sweep);
             world.pass(TimeDelta::hours(1));

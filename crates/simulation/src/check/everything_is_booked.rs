@@ -232,7 +232,8 @@ impl Entry<'_, '_> {
         let attempts = before.webhook_attempts - 1;
         let wait = self.life.asked_to_wait(self.step.connection, error);
         let backoff = after_refusal(error, attempts).max(wait);
-        let delays = if PERMANENT.contains(&error) {
+        let is_unusable = self.life.heard(self.step.connection, |said| said.is_unusable);
+        let delays = if PERMANENT.contains(&error) || is_unusable && error == "google_rejected" {
             delta(DAILY)..=delta(DAILY)
         } else if attempts < 0 {
             // A resumption meanwhile has them counted anew.

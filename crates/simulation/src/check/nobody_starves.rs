@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use protocol::connection::Connection;
 use protocol::event::Event;
-use protocol::schedule::{RENEWAL_BACKOFF, ROWS_AT_ONCE, RUN_BACKOFF, RUNS_PER_INVOCATION};
+use protocol::schedule::{INVOCATION_END, RENEWAL_BACKOFF, ROWS_AT_ONCE, RUN_BACKOFF, RUNS_PER_INVOCATION};
 use protocol::table::{Column, Filter, Query};
 use protocol::transition::Transition;
 
@@ -14,6 +15,7 @@ use crate::check::record::Record;
 use crate::check::record::connection::Case;
 use crate::check::record::invocation::Conduct;
 use crate::check::row::{PERMANENT, after_refusal, doubled, is_owed_and_due};
+use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Broken, Purpose, connection_number};
 use crate::time::{Instant, SECOND, START, delta, instant};
@@ -37,6 +39,8 @@ struct Queues {
     /// Connections yet to be renewed, and since when they are due.
     due: Vec<(usize, Instant)>,
     due_read_at: Instant,
+    /// Some of those that are due, and not counted above, are looked at first.
+    look_first: bool,
     /// Connections yet to be run, and since when they are due.
     owed: Vec<(usize, Instant)>,
     renewals: usize,
@@ -157,8 +161,12 @@ impl Queues {
                 let rows = rows.iter().flatten();
                 match Queue::of(query) {
                     Some(Queue::Renewals) => {
-                        let due =
-                            rows.map(|row| (connection_number(row.id), instant(row.webhook_not_before)));
+                        let clock = life.clock(at);
+                        let (first, due): (Vec<_>, Vec<_>) =
+                            rows.partition(|row| is_looked_at_first(row, clock));
+                        self.look_first |= !first.is_empty();
+                        let due = due.iter();
+                        let due = due.map(|row| (connection_number(row.id), instant(row.webhook_not_before)));
                         (self.due, self.due_read_at) = (due.collect(), at);
                     }
                     Some(Queue::Runs) => {
@@ -207,11 +215,20 @@ impl Queues {
         };
         self.renewals += 1;
         // Or waits until the next page is read.
-        if free_at.is_some_and(|free_at| free_at.max(self.due_read_at) < at) {
+        let is_kept_waiting = free_at.is_some_and(|free_at| free_at.max(self.due_read_at) < at);
+        if is_kept_waiting && !self.look_first {
             let what = format!("{} keeps a renewal waiting for what it need not", life.invocation);
             found.broken(connection, what);
         }
     }
+}
+
+/// Whether its renewal, which has failed before, may have to wait for a look in the same sweep.
+fn is_looked_at_first(row: &Connection, clock: Instant) -> bool {
+    row.webhook_attempts > 0
+        && row.sync_request_id.is_none()
+        && is_consenting(row)
+        && instant(row.sync_look_at) <= clock + delta(INVOCATION_END)
 }
 
 /// Whether nobody in the queue has waited longer.

@@ -49,6 +49,7 @@ fn answer_watch(
         match usual.or_else(|| world.dice.pick(FAILURES)).unwrap_or(UNAUTHORIZED) {
             WatchFailure::Refused(refused) => WatchFailure::Refused(asking_to_wait(world, refused)),
             WatchFailure::Doubtful(refused) => WatchFailure::Doubtful(asking_to_wait(world, refused)),
+            WatchFailure::Unusable(refused) => WatchFailure::Unusable(asking_to_wait(world, refused)),
             failure => failure,
         }
     });
@@ -60,7 +61,12 @@ fn answer_watch(
     }
     let broken = world.broken(connection);
     match broken {
-        Some(Broken::WatchRefused) => return Err(refused(RenewalFailure::GoogleRejected)),
+        // Each time it asks to wait for less long than a renewal waits anyhow.
+        Some(Broken::WatchRefused) => {
+            let retry_after = Some(Duration::from_secs(world.dice.between(0, 60).unsigned_abs()));
+            let refused = Refused { retry_after, ..RenewalFailure::GoogleRejected.into() };
+            return Err(WatchFailure::Refused(refused));
+        }
         Some(Broken::NoPush) => return Err(refused(RenewalFailure::PushNotSupported)),
         _ => {}
     }

@@ -55,6 +55,7 @@ pub(crate) const FAILURES: &[WatchFailure] = &[
     refused(RenewalFailure::BlockedByPolicy),
     UNAVAILABLE,
     UNAVAILABLE,
+    WatchFailure::Unusable(Refused::new(RenewalFailure::GoogleRejected)),
 ];
 
 /// How `events.list` fails, besides a 401 and silence.

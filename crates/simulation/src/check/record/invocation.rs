@@ -89,6 +89,8 @@ pub(in crate::check) struct Said {
     of_channel: bool,
     /// A channel may have been opened all the same.
     pub(in crate::check) doubtful: bool,
+    /// Nobody can stop that channel before it speaks.
+    pub(in crate::check) is_unusable: bool,
     /// It would do with another id.
     pub(in crate::check) wants_another_id: bool,
     /// How long Google is not to be asked again.
@@ -249,6 +251,7 @@ impl Conduct {
                     code: refused.failure.code(),
                     of_channel: false,
                     doubtful: false,
+                    is_unusable: false,
                     wants_another_id: false,
                     wait: wait(refused),
                 };
@@ -346,14 +349,17 @@ impl Matter {
 impl From<&WatchFailure> for Said {
     fn from(failure: &WatchFailure) -> Self {
         let wants_another_id = *failure == WatchFailure::ChannelIdNotUnique;
+        let is_unusable = matches!(failure, WatchFailure::Unusable(_));
         let (failure, doubtful, wait) = match failure {
             WatchFailure::Unauthorized(refused) | WatchFailure::Refused(refused) => {
                 (refused.failure, false, wait(refused))
             }
             WatchFailure::ChannelIdNotUnique => (RenewalFailure::GoogleRejected, false, 0),
-            WatchFailure::Doubtful(refused) => (refused.failure, true, wait(refused)),
+            WatchFailure::Doubtful(refused) | WatchFailure::Unusable(refused) => {
+                (refused.failure, true, wait(refused))
+            }
         };
-        Self { code: failure.code(), of_channel: true, doubtful, wants_another_id, wait }
+        Self { code: failure.code(), of_channel: true, doubtful, is_unusable, wants_another_id, wait }
     }
 }
 

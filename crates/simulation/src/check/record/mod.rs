@@ -224,6 +224,7 @@ impl Record {
         let excuses = match failure {
             WatchFailure::Unauthorized(_) => issued_at > claimed_at,
             WatchFailure::Refused(refused) => PERMANENT.contains(&refused.failure.code()),
+            WatchFailure::Unusable(_) => true,
             WatchFailure::ChannelIdNotUnique | WatchFailure::Doubtful(_) => false,
         };
         if excuses && let Some(row) = &case.row {
