@@ -314,7 +314,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":"quotaExceeded"}"#)],
-            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 49"],
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],
@@ -322,7 +322,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":"429"}}"#)],
-            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 49"],
         ),
         (
             &[(200, r#"{"error":{"code":401}}"#)],
@@ -400,7 +400,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 "reconnect_required 2 1",
                 "reconnect_required 2 1",
                 "reconnect_required 2 0",
-                "google_rate_limited 5 24",
+                "google_rate_limited 5 49",
             ],
         ),
         (
@@ -410,7 +410,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (429, ""),
                 (429, r#"{"error":{"errors":[{"reason":"domainPolicy"}]}}"#),
             ],
-            ["google_rate_limited 4 24", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 24"],
+            ["google_rate_limited 4 24", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 49"],
         ),
         (
             &[
@@ -420,7 +420,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                     r#"{"error":{"details":[[{"reason":"SERVICE_DISABLED"}],{"reason":"SERVICE_DISABLED"}]}}"#,
                 ),
             ],
-            ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_api_disabled 5 24"],
+            ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_api_disabled 5 48"],
         ),
         (
             &[(403, r#"{"error":{"errors":[{"reason":"FORBIDDEN"}]}}"#), (410, "")],
@@ -440,11 +440,11 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (504, "upstream request timeout"),
                 (599, "{"),
             ],
-            ["google_unavailable 4 24", "- 1 google_unavailable 24", "- 1 0", "google_unavailable 5 24"],
+            ["google_unavailable 4 24", "- 1 google_unavailable 24", "- 1 0", "google_unavailable 5 49"],
         ),
         (
             &[(404, r#"{"error":{"code":404}}"#)],
-            ["calendar_not_found 1 1", "calendar_not_found 1 1", "- 1 0", "google_unavailable 5 24"],
+            ["calendar_not_found 1 1", "calendar_not_found 1 1", "- 1 0", "google_unavailable 5 49"],
         ),
     ];
     for (answers, expected) in table {

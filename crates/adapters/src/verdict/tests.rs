@@ -51,9 +51,11 @@ fn meaning(ask: Ask, response: &HttpResponse) -> (String, Refused) {
             Err(WatchFailure::Unauthorized(refused)) => ("another_token", refused),
             Err(WatchFailure::Refused(refused)) => (refused.failure.code(), refused),
             // A channel may exist.
-            Err(WatchFailure::Doubtful(refused) | WatchFailure::Unusable(refused)) => {
+            Err(WatchFailure::Doubtful(refused)) => {
                 return (format!("{}?", refused.failure.code()), refused);
             }
+            // And cannot be stopped.
+            Err(WatchFailure::Unusable(refused)) => return (format!("{}!", refused.failure.code()), refused),
         },
         Stop => match parse_stop_response(response, now()) {
             Ok(()) => ("stopped", plain()),
@@ -511,13 +513,12 @@ fn a_channel_is_opened_whatever_is_said_of_its_end() {
     assert_eq!(opened.expiration, asked_for);
 }
 
-/// Nothing can stop it before it speaks.
 #[test]
-fn a_channel_without_a_resource_is_not_followed_by_another_for_a_day() {
+fn a_channel_without_a_resource_cannot_be_stopped_before_it_speaks() {
     for body in
         ["", "<html>", "{}", "[]", r#"{"resourceId":""}"#, r#"{"resourceId":7}"#, r#"{"resourceId":"a\nb"}"#]
     {
-        check(Watch, &response(200, body), "google_rejected?", "", DAILY);
+        check(Watch, &response(200, body), "google_rejected!", "", SOON);
     }
 }
 
@@ -539,7 +540,7 @@ fn an_error_that_came_with_a_success_is_understood() {
         let body = json!({ "error": { "code": code, "errors": [{ "reason": reason }] } }).to_string();
         for status in [200, 206] {
             let answer = response(status, &body);
-            check(Watch, &answer, &format!("{of_list}?"), reason, DAILY);
+            check(Watch, &answer, &format!("{of_list}!"), reason, retry_in);
             check(List, &answer, of_list, reason, retry_in);
             match of_list {
                 "calendar_not_found" => check(Stop, &answer, "channel_unknown", "", SOON),
@@ -555,9 +556,9 @@ fn an_error_that_came_with_a_success_is_understood() {
         for ask in [List, Stop] {
             check(ask, &response(200, body), code, reason, DAILY);
         }
-        check(Watch, &response(200, body), "google_rejected?", reason, DAILY);
+        check(Watch, &response(200, body), "google_rejected!", reason, SOON);
     }
-    check(Watch, &response(200, r#"{"error":"somethingNew"}"#), "google_rejected?", "somethingNew", DAILY);
+    check(Watch, &response(200, r#"{"error":"somethingNew"}"#), "google_rejected!", "somethingNew", SOON);
     check(Token, &response(200, r#"{"error":{"code":503}}"#), "google_unavailable", "", SOON);
 }
 
