@@ -7,8 +7,9 @@ use crate::event::Event;
 use crate::failure::StopFailure;
 use crate::grant::{Access, NoAccess};
 use crate::ports::Ports;
+use crate::reading::{Unread, read_calendar};
 use crate::refused::{book, is_to_be_told};
-use crate::schedule::{GOOGLE_TIMEOUT, STOP_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{GOOGLE_TIMEOUT, LONGEST_DUE_LOOK, STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,15 @@ pub(crate) async fn stop_with_access<P: Ports>(
             break answer;
         }
     };
-    // What else is refused may be about the channel: it may be another account's.
-    if let Err(StopFailure::Unauthorized(refused)) = &answer {
-        book(ports, renewed.as_ref().unwrap_or(row), refused.clone()).await;
+    // Whatever is refused may be about the channel: it may be another account's. Of the consent the calendar tells.
+    if let Err(StopFailure::Unauthorized(_)) = &answer {
+        let mut row = renewed.unwrap_or_else(|| row.clone());
+        let until = ports.now() + LONGEST_DUE_LOOK;
+        if let Err(Unread::Refused(refused)) = read_calendar(ports, &mut row, until).await
+            && is_to_be_told(&row, &refused, false)
+        {
+            book(ports, &row, refused).await;
+        }
     }
     log_stop(ports, row.id, channel, answer, unknown);
 }

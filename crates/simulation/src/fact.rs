@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use protocol::connection::{AccessToken, ChannelId, Connection, RefreshToken, ResourceId, UnreadableRow};
 use protocol::event::Event;
-use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{DatabaseUnavailable, Refused, RunFailure, WatchFailure};
 use protocol::grant::{OpenedChannel, RenewedToken};
 use protocol::look::{Look, LookFailure};
 use protocol::notification::Notification;
@@ -207,10 +207,6 @@ pub(crate) enum Answer<'a> {
     Look {
         connection: Option<usize>,
         answer: &'a Result<Look, LookFailure>,
-    },
-    Stop {
-        connection: Option<usize>,
-        answer: &'a Result<(), StopFailure>,
     },
     Run {
         connection: usize,

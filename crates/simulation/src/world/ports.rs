@@ -217,15 +217,11 @@ impl Google for Isolate {
         if self.mutation() == Some(Mutation::UnstoppedChannels) {
             return Ok(());
         }
-        let connection = calendar_api::connection_with(&self.world, access_token);
         self.tell(Deed::Asks(Request::Stop { channel, resource }));
         let (access_token, channel, resource) = (access_token.clone(), channel.clone(), resource.clone());
-        let answer = self
-            .call(timeout, move |world| calendar_api::stop(world, &access_token, &channel, &resource))
+        self.call(timeout, move |world| calendar_api::stop(world, &access_token, &channel, &resource))
             .await
-            .unwrap_or(Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())));
-        self.tell(Deed::Hears(Answer::Stop { connection, answer: &answer }));
-        answer
+            .unwrap_or(Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into())))
     }
 
     fn look_interval(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::{ChannelId, RequestId};
-use protocol::failure::{Refused, RenewalFailure, RunFailure, StopFailure, WatchFailure};
+use protocol::failure::{Refused, RenewalFailure, RunFailure, WatchFailure};
 use protocol::look::{LookFailure, Seen};
 use protocol::transition::Transition;
 
@@ -238,14 +238,11 @@ impl Conduct {
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.entry(connection).or_default().push(failure.into());
             }
+            // What a stop is refused says nothing of the consent.
             Answer::Token { connection: Some(connection), answer: Err(refused) }
             | Answer::Look {
                 connection: Some(connection),
                 answer: Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)),
-            }
-            | Answer::Stop {
-                connection: Some(connection),
-                answer: Err(StopFailure::Unauthorized(refused) | StopFailure::Refused(refused)),
             } => {
                 let said = Said {
                     code: refused.failure.code(),
