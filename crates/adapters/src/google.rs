@@ -72,7 +72,9 @@ pub fn stop_request(
 }
 
 pub fn parse_stop_response(response: &HttpResponse, now: Timestamp) -> Result<(), StopFailure> {
-    let is_stopped = response.is_success() && !verdict::is_error(&parse_json(response));
+    // A page that says "success" is a proxy's.
+    let is_googles = response.body.trim().is_empty() || !parse_json(response).is_null();
+    let is_stopped = response.is_success() && is_googles && !verdict::is_error(&parse_json(response));
     if is_stopped { Ok(()) } else { Err(verdict::of_stop(response, now)) }
 }
 
@@ -95,12 +97,13 @@ pub fn parse_token_response(response: &HttpResponse, now: Timestamp) -> Result<R
     }
     let body = parse_json(response);
     let text = |name: &str| body.get(name).and_then(Json::as_str);
-    let token = |name: &str| text(name).filter(|token| is_header_safe(token));
+    let token = |name: &str| text(name).map(str::trim).filter(|token| is_header_safe(token));
     let Some(access_token) = token("access_token") else {
         return Err(verdict::of_token(response, now));
     };
     let scopes = text("scope").filter(|scopes| !scopes.trim().is_empty());
-    if scopes.is_some_and(|scopes| !scopes.split_whitespace().any(suffices)) {
+    let separates = |letter: char| letter.is_whitespace() || letter == ',';
+    if scopes.is_some_and(|scopes| !scopes.split(separates).any(suffices)) {
         return Err(RenewalFailure::PermissionMissing.into());
     }
     let expires_in = body.get("expires_in").and_then(number).and_then(|seconds| u32::try_from(seconds).ok());

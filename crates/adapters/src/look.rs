@@ -101,12 +101,12 @@ impl<'a> Reading<'a> {
     /// Reads a page; what the look found if it was the last one.
     pub fn read(&mut self, response: &HttpResponse, now: Timestamp) -> Result<Option<Look>, LookFailure> {
         if !response.is_success() {
-            return Err(verdict::of_list(response, now));
+            return Err(self.refused(response, now));
         }
         self.left = self.left.checked_sub(response.body.len()).ok_or(LookFailure::TooLarge)?;
         let page: Json = serde_json::from_str(&response.body).map_err(|_| LookFailure::Doubtful)?;
         if verdict::is_error(&page) {
-            return Err(verdict::of_list(response, now));
+            return Err(self.refused(response, now));
         }
         let page_token = self.read_page(&page).ok_or(LookFailure::Doubtful)?;
         if !page_token.is_empty() {
@@ -120,6 +120,18 @@ impl<'a> Reading<'a> {
         content.0.extend_from_slice(&hash_of_all(series(std::mem::take(&mut self.entries))));
         let seen = Seen { anchor: self.anchor, digest: Digest(content.hash()) };
         Ok(Some(Look { seen, calendar_name: self.calendar_name.take() }))
+    }
+
+    /// What is not found after the first page is a page, and not the calendar.
+    fn refused(&self, response: &HttpResponse, now: Timestamp) -> LookFailure {
+        match verdict::of_list(response, now) {
+            LookFailure::Refused(refused)
+                if refused.failure == RenewalFailure::CalendarNotFound && !self.page_tokens.is_empty() =>
+            {
+                LookFailure::Doubtful
+            }
+            failure => failure,
+        }
     }
 
     /// The token of the next page, empty if there is none. Nothing where this is no page.

@@ -266,8 +266,12 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
         (_, Some((meaning, _))) => meaning,
         (_, None) if speaker == CalendarApi && says("UNAUTHENTICATED") => AnotherToken,
         (404, _) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
-        (410, _) if speaker == CalendarApi => Fails(CalendarNotFound),
+        // Of words of its own it has several that blame no calendar: `fullSyncRequired`, `updatedMinTooLongAgo`.
+        (410, _) if speaker == CalendarApi && said.is_of_api && said.words.is_empty() => {
+            Fails(CalendarNotFound)
+        }
         (404 | 408 | 412, _) => Fails(GoogleUnavailable),
+        (410, _) if !said.is_of_api => Fails(GoogleUnavailable),
         _ => Fails(GoogleRejected),
     };
     let failure = match meaning {
@@ -276,7 +280,10 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
         Fails(failure) | FailsAtLeast(failure) => failure,
     };
     let retry_after = response.retry_after.as_deref().and_then(|text| parse_retry_after(text, now));
-    let refused = Refused { failure, reason: said.word(known.map(|(_, word)| word)), retry_after };
+    let decided = known.map(|(_, word)| word);
+    let telling = said.words.iter().copied().find(|word| !letters(word).eq(letters("forbidden")));
+    let reason = said.word(if is_forbidden { telling.or(decided) } else { decided });
+    let refused = Refused { failure, reason, retry_after };
     Verdict { meaning, refused, status }
 }
 

@@ -326,12 +326,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":401}}"#)],
-            [
-                "google_rejected 1 1",
-                "reconnect_required 2 1",
-                "reconnect_required 2 0",
-                "google_rejected 5 3",
-            ],
+            ["google_rejected 1 1", "reconnect_required 2 1", "- 2 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#)],
@@ -358,6 +353,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (405, ""),
                 (406, "{}"),
                 (409, r#"{"error":{"errors":[{"reason":"duplicate"}]}}"#),
+                (410, r#"{"error":{"errors":[{"reason":"fullSyncRequired"}]}}"#),
                 (413, "<html>"),
                 (416, ""),
                 (418, "{}"),
@@ -378,30 +374,15 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(401, ""), (401, "<html>")],
-            [
-                "reconnect_required 2 1",
-                "reconnect_required 2 1",
-                "reconnect_required 2 0",
-                "google_rejected 5 3",
-            ],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "google_rejected 5 3"],
         ),
         (
             &[(401, r#"{"error":"unauthorized_client"}"#)],
-            [
-                "reconnect_required 2 1",
-                "reconnect_required 2 1",
-                "reconnect_required 2 0",
-                "reconnect_required 1 1",
-            ],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "reconnect_required 1 1"],
         ),
         (
             &[(401, r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}]}}"#)],
-            [
-                "reconnect_required 2 1",
-                "reconnect_required 2 1",
-                "reconnect_required 2 0",
-                "google_rate_limited 5 49",
-            ],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "google_rate_limited 5 49"],
         ),
         (
             &[
@@ -423,13 +404,15 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             ["google_api_disabled 4 24", "google_api_disabled 1 24", "- 1 0", "google_api_disabled 5 48"],
         ),
         (
-            &[(403, r#"{"error":{"errors":[{"reason":"FORBIDDEN"}]}}"#), (410, "")],
+            &[(403, r#"{"error":{"errors":[{"reason":"FORBIDDEN"}]}}"#)],
             ["calendar_not_found 1 1", "calendar_not_found 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[
                 (404, ""),
                 (404, "<html>"),
+                (410, ""),
+                (410, "<html>"),
                 (412, ""),
                 (500, ""),
                 (500, r#"{"error":{"errors":[{"reason":"insufficientPermissions"}]}}"#),

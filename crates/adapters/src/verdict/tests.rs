@@ -178,6 +178,17 @@ fn the_calendar_api_is_understood() {
         (404, &["notFound"], &[], "", "calendar_not_found", "notFound", DAILY),
         (404, &[], &[], "NOT_FOUND", "calendar_not_found", "NOT_FOUND", DAILY),
         (410, &["deleted"], &[], "", "calendar_not_found", "deleted", DAILY),
+        (410, &[], &[], "", "calendar_not_found", "", DAILY),
+        (410, &["updatedMinTooLongAgo"], &[], "", "google_rejected", "updatedMinTooLongAgo", SOON),
+        (
+            403,
+            &["forbidden"],
+            &["ACCOUNT_STATE_INVALID"],
+            "",
+            "calendar_not_found",
+            "ACCOUNT_STATE_INVALID",
+            DAILY,
+        ),
         // The operator.
         (403, &["accessNotConfigured"], &[], "", "google_api_disabled", "accessNotConfigured", SOON),
         (
@@ -429,7 +440,7 @@ fn what_is_no_word_of_google_is_judged_by_its_status() {
         (404, r#"{"message":"no Route matched with those values"}"#, "google_unavailable", SOON),
         (404, "[]", "google_unavailable", SOON),
         (408, "<html>", "google_unavailable", SOON),
-        (410, "<html>", "calendar_not_found", DAILY),
+        (410, "<html>", "google_unavailable", SOON),
         (412, "", "google_unavailable", SOON),
         (413, "<html>", "google_rejected", SOON),
         (429, "<html>", "google_rate_limited", SOON),
@@ -443,8 +454,7 @@ fn what_is_no_word_of_google_is_judged_by_its_status() {
         check(List, &answer, code, told, retry_in);
         let of_watch = if status >= 500 { "google_unavailable?" } else { code };
         check(Watch, &answer, of_watch, told, retry_in);
-        let (of_stop, retry_in) = if status == 410 { ("channel_unknown", SOON) } else { (code, retry_in) };
-        check(Stop, &answer, of_stop, told, retry_in);
+        check(Stop, &answer, code, told, retry_in);
     }
     // A proxy's word is not the calendar's.
     check(Watch, &response(403, r#"{"error":"forbidden"}"#), "google_rejected", "forbidden", SOON);
@@ -530,7 +540,7 @@ fn an_error_that_came_with_a_success_is_understood() {
         (json!("403"), "INSUFFICIENTPERMISSIONS", "permission_missing", DAILY),
         (json!(403), "userRateLimitExceeded", "google_rate_limited", SOON),
         (json!(404), "notFound", "calendar_not_found", DAILY),
-        (json!(410), "somethingNew", "calendar_not_found", DAILY),
+        (json!(410), "fullSyncRequired", "google_rejected", SOON),
         (json!(429), "somethingNew", "google_rate_limited", SOON),
         (json!(503), "domainPolicy", "google_unavailable", SOON),
         (json!(200), "somethingNew", "google_rejected", SOON),
@@ -594,6 +604,7 @@ fn a_token_without_a_calendar_is_no_permission() {
     for (scope, code, retry_in) in [
         (json!(CALENDAR), "renewed", SOON),
         (json!(format!("openid {CALENDAR}.readonly email")), "renewed", SOON),
+        (json!(format!("openid,{CALENDAR}.readonly, email")), "renewed", SOON),
         (json!(format!("{CALENDAR}.events")), "renewed", SOON),
         (json!(format!("{CALENDAR}.events.readonly")), "renewed", SOON),
         (json!(format!("{CALENDAR}.events.owned")), "renewed", SOON),
@@ -608,15 +619,17 @@ fn a_token_without_a_calendar_is_no_permission() {
         (json!(format!("{CALENDAR}.freebusy")), "permission_missing", DAILY),
         (json!("https://www.googleapis.com/auth/calendars"), "permission_missing", DAILY),
     ] {
-        let body = json!({ "access_token": "a", "expires_in": 3599, "scope": scope }).to_string();
+        let body = json!({ "access_token": " a\n", "expires_in": 3599, "scope": scope }).to_string();
         check(Token, &response(200, &body), code, "", retry_in);
     }
 }
 
 #[test]
-fn what_is_gone_is_told_apart_from_what_is_stopped() {
+fn only_google_says_that_a_channel_is_stopped() {
     check(Stop, &response(204, ""), "stopped", "", SOON);
+    check(Stop, &response(200, "\n"), "stopped", "", SOON);
     check(Stop, &response(200, "{}"), "stopped", "", SOON);
+    check(Stop, &response(200, "<html>"), "google_rejected", "", SOON);
 }
 
 #[test]
