@@ -128,6 +128,11 @@ fn failing<'a>(health: &'a Health, members: &'a Members, wanted: fn(&str) -> boo
 
 fn explain(home: Home, refused: &Refused) -> (&'static str, String) {
     let (what, next) = match refused.code {
+        "google_api_disabled" if refused.reason.is_some_and(is_of_project) => (
+            "Google does not serve the Google Cloud project of the OAuth client",
+            "open that project in the Google Cloud console and settle what it says of billing or a suspension, then run \
+             scripts/doctor --fix",
+        ),
         "google_api_disabled" => (
             "the Google Calendar API is not enabled",
             "enable it in the Google Cloud project of the OAuth client (APIs & Services, Library, Google Calendar \
@@ -164,6 +169,13 @@ fn explain(home: Home, refused: &Refused) -> (&'static str, String) {
         ),
     };
     (what, next.to_owned())
+}
+
+/// Words of which enabling an API is no cure (`google.api.ErrorReason`).
+fn is_of_project(word: &str) -> bool {
+    let words =
+        ["BILLING_DISABLED", "CONSUMER_", "GCP_SUSPENDED", "RESOURCE_PROJECT_INVALID", "USER_PROJECT_DENIED"];
+    words.iter().any(|start| word.starts_with(start))
 }
 
 #[cfg(test)]
@@ -227,6 +239,16 @@ mod tests {
             let unread = judge_calendar(Home::Hosted, &health, &Members::default());
             assert_eq!(unread.len(), 1);
             assert!(unread[0].line.ends_with(&format!(": {code}, 6 connections")), "{unread:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_is_to_be_enabled_only_where_that_helps() {
+        for (word, what) in [("SERVICE_DISABLED", "enable it"), ("CONSUMER_SUSPENDED", "a suspension")] {
+            let mut health = healthy();
+            let members = refused(&mut health, &[("google_api_disabled", Some(word), 1)]);
+            let next = judge_calendar(Home::Hosted, &health, &members)[0].next.clone().unwrap();
+            assert!(next.contains(what), "{word}: {next}");
         }
     }
 

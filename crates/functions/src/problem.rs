@@ -130,9 +130,11 @@ impl Problem {
                         "Google refuses the address of google-calendar-webhook; it must be public and HTTPS"
                     }
                     RenewalFailure::GoogleApiDisabled => {
-                        "the Google Calendar API is not enabled in the Google Cloud project"
+                        "Google does not let the app's Google Cloud project use the Google Calendar API"
                     }
-                    RenewalFailure::GoogleUnavailable => "Google did not answer; try again",
+                    RenewalFailure::GoogleUnavailable => {
+                        "Google did not answer, or is out of order; try again"
+                    }
                     RenewalFailure::GoogleRateLimited => {
                         "Google limits the rate of requests; try again later"
                     }
