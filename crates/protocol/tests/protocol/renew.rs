@@ -1,7 +1,5 @@
 //! Renewals: no gap, one channel in the end, never a new consent overwritten.
 
-use std::time::Duration;
-
 use crate::world::{Fate, RESOURCE, World, channel, finish, rotated_token};
 use chrono::TimeDelta;
 use protocol::Timestamp;
