@@ -131,6 +131,8 @@ pub(crate) enum Broken {
     NoPush,
     /// No look ever tells what is in the calendar.
     Unreadable,
+    /// `events.list` is out of order.
+    Unlisted,
     /// The host's own trigger refuses every update of its row; only in a crowd.
     Refusing,
 }
@@ -158,6 +160,7 @@ impl Broken {
         Self::Revoked,
         Self::NoPush,
         Self::Unreadable,
+        Self::Unlisted,
     ];
 
     /// Whether runs are made, and succeed, in spite of it.

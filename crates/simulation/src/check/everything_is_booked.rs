@@ -365,9 +365,12 @@ impl Entry<'_, '_> {
         // Or another, that is being opened, has.
         let is_changing = before.webhook_pending_id.is_some();
         // Once the channel is to expire before that, soon after it does.
-        let is_after_it = before.webhook_expiration.is_some_and(|expires| {
-            instant(after.sync_look_at) == instant(expires) + delta(LOOK_INTERVAL_WITHOUT_CHANNEL)
-        }) && interval <= micros(LOOK_INTERVAL) / 10 * 11;
+        let soon_after = before.webhook_expiration.map_or(Instant::MAX, instant);
+        let soon_after = soon_after.saturating_add(delta(LOOK_INTERVAL_WITHOUT_CHANNEL));
+        let look_at = instant(after.sync_look_at);
+        let is_after_it = look_at == soon_after && interval <= micros(LOOK_INTERVAL) / 10 * 11;
+        let is_too_late = look_at > soon_after && interval > delta(LOOK_INTERVAL_WITHOUT_CHANNEL) / 10 * 11;
+        self.demand(!is_too_late || is_new || is_changing, "does not look when its channel has expired");
         let is_usual = is_about(usual)
             || is_after_it
             || ((is_new || is_changing)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::schedule::{CHANNEL_IS_YOUNG, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL};
+use protocol::schedule::{BLIND_RUN_AFTER, CHANNEL_IS_YOUNG, LOOK_INTERVAL, LOOK_INTERVAL_WITHOUT_CHANNEL};
 use protocol::transition::Transition;
 
 use crate::assumption::SKEW;
@@ -37,6 +37,13 @@ impl Check for SilenceIsNoticed {
                 }
             }
             Fact::Reached(Moment::Reconciled) => {
+                let unlisted = |case: &Case| case.broken == Some(Broken::Unlisted);
+                for (case, row) in record.rows().filter(|(case, row)| unlisted(case) && is_live(row)) {
+                    let since = at - delta(BLIND_RUN_AFTER) - HOUR - SWEEP;
+                    if record.google.is_usable(row) && is_consenting(row) && !case.ran_since(since, at) {
+                        found.broken(case.number, "no look succeeds, and no run was made for a day");
+                    }
+                }
                 for (case, row) in record.healthy().filter(|(_, row)| is_consenting(row)) {
                     is_looked_at(record, at, case, row, found);
                     // What the host writes while the day ends is for the next look.

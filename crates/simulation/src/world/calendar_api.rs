@@ -146,8 +146,10 @@ fn answer_look(
         });
     }
     let calendar = calendar.ok_or(UNAUTHORIZED_LOOK)?;
-    if world.broken(Some(connection)) == Some(Broken::Unreadable) {
-        return Err(LookFailure::TooLarge);
+    match world.broken(Some(connection)) {
+        Some(Broken::Unreadable) => return Err(LookFailure::TooLarge),
+        Some(Broken::Unlisted) => return Err(refused_look(RenewalFailure::GoogleUnavailable)),
+        _ => {}
     }
     let mut google = world.google.borrow_mut();
     if google.is_gone(calendar) {

@@ -121,8 +121,9 @@ fn play_crowd(world: &Rc<World>) {
     const LATE: usize = RUNS_PER_INVOCATION as usize / 2;
     let kinds = [None, Some(Broken::RunsFail), Some(Broken::RunsHang), Some(Broken::Refusing)];
     let broken = world.dice.pick(&kinds).flatten();
-    // More than a sweep reads at a time.
-    let many = if broken == Some(Broken::Refusing) { ROWS_PER_PAGE + 5 } else { MANY };
+    // More than a sweep reads at a time, or more than it can run.
+    let is_long = broken == Some(Broken::Refusing) || (broken.is_none() && world.dice.chance(0.5));
+    let many = if is_long { ROWS_PER_PAGE + 5 } else { MANY };
     let paused = world.dice.chance(0.5);
     let at = world.now();
     for connection in 0..many {

@@ -53,7 +53,8 @@ pub(crate) fn start(world: &Rc<World>, call: Call) {
     world.tell(&Fact::RunStarted(&run));
     let writes = world.character(connection).map_or(Writes::Nothing, |character| character.writes);
     // Or nothing would ever be quiet: what no look can tell apart is an echo for ever, too.
-    let is_unreadable = world.broken(Some(connection)) == Some(Broken::Unreadable);
+    let broken = world.broken(Some(connection));
+    let is_unreadable = matches!(broken, Some(Broken::Unreadable | Broken::Unlisted));
     let is_restless = writes == Writes::Restless || (writes == Writes::Recreated && is_unreadable);
     let writes_now = !is_restless || matches!(world.phase.get(), Phase::Faults | Phase::Echoes);
     if let Some((calendar, plans)) = run.read.filter(|_| course.succeeds && writes_now) {
