@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::check::{Check, Id, count};
 use crate::health::{Health, Schedule, duration};
-use crate::home::Home;
+use crate::home::{Home, is_loopback};
 
 /// The one finding that is to be expected of a project after its first deployment.
 pub const NOT_SCHEDULED: &str = "not_scheduled";
@@ -18,7 +18,8 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
     let id = Id::Schedule;
     let home = Home::of(project_url);
     // As the database reaches it, whose container has an address of its own for this machine.
-    let from_database = if home == Home::SelfHosted { "http://kong:8000" } else { project_url };
+    let is_in_docker = home == Home::SelfHosted || is_loopback(project_url);
+    let from_database = if is_in_docker { "http://kong:8000" } else { project_url };
     let again = format!(
         "with a secret key in Vault as calendar_webhook_secret_key (dashboard: Integrations, Vault), in the SQL editor: \
          `select schedule_calendar_webhook_refresh('{from_database}')`"

@@ -91,7 +91,7 @@ async fn a_missing_schedule_is_told(world: &mut World) {
         );
         report.finds(&[("schedule", "not_scheduled", &line)]);
         let next = report.check("schedule")["next"].as_str().unwrap();
-        // As the database of a self-hosted project reaches it.
+        // As a database in a container reaches it.
         assert!(next.contains("schedule_calendar_webhook_refresh('http://kong:8000'"), "{next}");
     }
 }
