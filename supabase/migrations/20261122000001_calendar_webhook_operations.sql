@@ -488,6 +488,37 @@ begin
           select from unnest('{access_token, refresh_token, webhook_token}'::text[]) as secret (name)
             where has_column_privilege(role, 'public.calendar_connections', name, 'select'))
     union all
+    select 'security_off',
+        format('the policy %I of public.calendar_connections lets %s read every user''s tokens', polname, role),
+        format('alter policy %I on public.calendar_connections using ((select auth.uid()) = user_id)', polname)
+      from (values ('anon'), ('authenticated')) as of_pages (role)
+        join pg_catalog.pg_policy on polroles && array[0::oid, to_regrole(role)::oid]
+      where polrelid = 'public.calendar_connections'::regclass and polpermissive and polcmd in ('r', '*')
+        and pg_get_expr(polqual, polrelid) = 'true'
+        and (select relrowsecurity from pg_catalog.pg_class where oid = polrelid)
+        and not exists (
+          select from pg_catalog.pg_policy as other
+            where other.polrelid = 'public.calendar_connections'::regclass and not other.polpermissive)
+        and exists (
+          select from unnest('{access_token, refresh_token, webhook_token}'::text[]) as secret (name)
+            where has_column_privilege(role, 'public.calendar_connections', name, 'select'))
+    union all
+    select 'security_off',
+        'public.calendar_connection_status is read with its owner''s rights, and shows every user''s connections to all',
+        'alter view public.calendar_connection_status set (security_invoker = true)'
+      from pg_catalog.pg_class
+      where oid = 'public.calendar_connection_status'::regclass
+        and not coalesce(reloptions && '{security_invoker=true, security_invoker=on, security_invoker=1}'::text[], false)
+    union all
+    select 'column_too_short',
+        format('%s of public.calendar_connections holds %s characters, and may be given %s', name, atttypmod - 4, longest),
+        format('alter table public.calendar_connections alter column %s type text', name)
+      from (values ('webhook_id', 64), ('webhook_resource_id', 64), ('webhook_pending_id', 64), ('webhook_confirmed_id', 64),
+                   ('webhook_error', 32), ('webhook_error_reason', 64), ('sync_error', 32), ('sync_seen', 128),
+                   ('calendar_name', 254)) as given (name, longest)
+        join pg_catalog.pg_attribute on attrelid = 'public.calendar_connections'::regclass and attname = name
+      where atttypid = 'varchar'::regtype and atttypmod - 4 between 1 and longest - 1
+    union all
     select 'rows_hidden', 'service_role does not bypass row level security, so it sees no rows',
         'as a superuser: alter role service_role bypassrls'
       from pg_catalog.pg_roles where rolname = 'service_role' and not rolbypassrls and not rolsuper;
@@ -535,6 +566,14 @@ begin
       -- It worked, and is undone; or the table is busy.
       when sqlstate 'CWOK0' or lock_not_available then
         null;
+      when undefined_column then
+        get stacked diagnostics state = returned_sqlstate, message = message_text;
+        return query
+          select
+            case when message ~ '"(webhook_|sync_|calendar_name)' then 'column_missing' else 'write_refused' end,
+            format('an update of public.calendar_connections fails: %s (%s)', message, state),
+            case when message ~ '"(webhook_|sync_|calendar_name)' then 'apply both migrations again'
+              else 'change the trigger that asks for it' end;
       when others then
         get stacked diagnostics state = returned_sqlstate, message = message_text;
         return query

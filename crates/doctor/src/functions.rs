@@ -162,7 +162,7 @@ pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
             "does_not_start",
             format!("it is deployed, but does not start (HTTP {status})"),
             format!(
-                "{}; see that _shared/wasm is there (scripts/build makes it), and deploy it again: {}",
+                "{}; bring its files again (scripts/install --replace), and deploy it again: {}",
                 home.read_log(name),
                 home.deploy(name)
             ),

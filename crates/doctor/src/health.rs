@@ -38,6 +38,8 @@ pub struct Health {
 /// The job of pg_cron.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Schedule {
+    /// An interval, or as cron writes it where the job's schedule is of another kind.
+    pub every: Option<String>,
     pub active: Option<bool>,
     #[serde(default, deserialize_with = "optional_time")]
     pub last_run_at: Option<DateTime<Utc>>,

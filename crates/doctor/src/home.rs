@@ -83,7 +83,9 @@ impl Home {
 
     pub fn migrate(self) -> String {
         let own = "scripts/deploy --db-url postgresql://… --skip secrets --skip functions --skip doctor";
-        self.pick("`supabase db push`", own)
+        let hosted = "`supabase db push`; if it finds them applied, `supabase migration repair --status reverted` with their \
+                      versions before it";
+        self.pick(hosted, own)
     }
 }
 

@@ -81,6 +81,15 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
     if let Some(age) = recent {
         return Check::ok(id, format!("pg_cron calls refresh-calendar-webhook; swept {} ago", duration(age)));
     }
+    // As an interval, where the job is as it was installed.
+    if let Some(every) = schedule.every.as_deref().filter(|every| every.split(' ').count() > 1) {
+        return Check::wrong(
+            id,
+            "schedule_edited",
+            format!("the job's schedule is {}, and not every few minutes; sweeps: {last}", clipped(every)),
+            format!("install it anew, {again}"),
+        );
+    }
     let run = schedule.last_run_at.map(|at| health.since(at));
     match run {
         None => Check::wrong(
@@ -209,6 +218,17 @@ mod tests {
             ),
             (json!({ "last_run_at": ran, "last_run_status": "succeeded" }), Some(1), "ok"),
             (json!({ "last_run_at": "2026-11-22T11:30:00+00:00" }), Some(30), "ok"),
+            (
+                json!({ "every": "0 */6 * * *", "last_run_at": "2026-11-22T08:00:00+00:00" }),
+                Some(240),
+                "schedule_edited",
+            ),
+            (
+                json!({ "every": "00:30:00", "last_run_at": "2026-11-22T08:00:00+00:00" }),
+                Some(240),
+                "cron_stopped",
+            ),
+            (json!({ "every": "30 seconds", "last_run_at": ran }), Some(1), "ok"),
             (json!({ "active": false, "last_run_at": ran }), Some(1), "deactivated"),
             (
                 json!({ "last_run_at": ran, "last_run_status": "failed", "last_run_message": "ERROR: x" }),

@@ -94,34 +94,55 @@ pub(crate) fn add(
     Ok(Edit { text: form.restore(&text), tables, obstacles })
 }
 
-/// A remote's own setting that puts the gateway's check before one of our functions again.
+/// A remote's own setting that keeps one of our functions from being called there.
 pub(crate) struct Override {
     remote: String,
     /// The ref of the remote's project.
     pub project: Option<String>,
     function: String,
+    key: &'static str,
+    why: String,
 }
 
 impl Override {
     pub(crate) fn text(&self) -> String {
-        let Self { remote, function, .. } = self;
-        format!(
-            "{CONFIG}: [remotes.{remote}.functions.{function}] has verify_jwt = true, with which it is deployed there, and \
-             nobody without a JWT reaches it: set it to false"
-        )
+        let Self { remote, function, key, why, .. } = self;
+        format!("{CONFIG}: {key} in [remotes.{remote}.functions.{function}] {why}")
     }
 }
 
 pub(crate) fn overrides(text: &str, functions: &[String]) -> Result<Vec<Override>> {
     let document = parse(&Form::of(text).1)?;
     let remotes = document.get("remotes").and_then(Item::as_table_like);
-    let remotes = remotes.into_iter().flat_map(TableLike::iter);
-    let of = |(remote, settings): (&str, &Item), function: &String| {
-        let verify_jwt = settings.get("functions")?.get(function)?.get(VERIFY_JWT)?.as_bool()?;
+    let mut overrides = Vec::new();
+    for (remote, settings) in remotes.into_iter().flat_map(TableLike::iter) {
         let project = settings.get("project_id").and_then(Item::as_str).map(str::to_owned);
-        verify_jwt.then(|| Override { remote: remote.to_owned(), project, function: function.clone() })
-    };
-    Ok(remotes.flat_map(|remote| functions.iter().filter_map(move |function| of(remote, function))).collect())
+        for function in functions {
+            let table = settings.get("functions").and_then(|of| of.get(function)?.as_table_like());
+            let Some(table) = table else { continue };
+            let mut obstacles = obstacles_in(table, function, |_| true);
+            if table.get(VERIFY_JWT).and_then(Item::as_bool) == Some(true) {
+                let why = "is true, with which it is deployed there, and nobody without a JWT reaches it: set it to false";
+                obstacles.push((VERIFY_JWT, why.to_owned()));
+            }
+            overrides.extend(obstacles.into_iter().map(|(key, why)| Override {
+                remote: remote.to_owned(),
+                project: project.clone(),
+                function: function.clone(),
+                key,
+                why,
+            }));
+        }
+    }
+    Ok(overrides)
+}
+
+/// Whether another file than its index is named for a function.
+pub(crate) fn has_entrypoint(text: &str, function: &str) -> Result<bool> {
+    let mut document = parse(&Form::of(text).1)?;
+    let entrypoint =
+        table(&mut document, function).and_then(|table| Some(!table.get("entrypoint")?.as_str()?.is_empty()));
+    Ok(entrypoint.unwrap_or(false))
 }
 
 /// Whether the gateway asks callers of a function for a JWT, as it does unless it is told not to.

@@ -154,7 +154,7 @@ impl Installation<'_> {
     fn sample(&mut self) -> Result<()> {
         let Some(sample) = &self.payload.sample else { return Ok(()) };
         for function in &sample.functions {
-            if !self.project.exists(&Payload::index(function)) {
+            if !self.has_function(function)? {
                 self.lacking.push(function.clone());
             }
         }
@@ -254,7 +254,7 @@ impl Installation<'_> {
 
     /// What the project's own function still needs to be called.
     fn recalculation(&self, config: &str) -> Result<Option<String>> {
-        let is_there = self.project.exists(&Payload::index(RECALCULATION));
+        let is_there = self.has_function(RECALCULATION)?;
         Ok(if self.lacks(RECALCULATION) {
             None
         } else if !is_there {
@@ -271,6 +271,13 @@ impl Installation<'_> {
         } else {
             None
         })
+    }
+
+    /// Whether the project has it, in whatever language or place.
+    fn has_function(&self, function: &str) -> Result<bool> {
+        let files = self.project.entries(&format!("{FUNCTIONS}/{function}"))?;
+        let has_index = files.iter().any(|file| file.starts_with("index."));
+        Ok(has_index || config_toml::has_entrypoint(&self.project.read_text(CONFIG)?, function)?)
     }
 
     /// Whether the sample app's function is written.

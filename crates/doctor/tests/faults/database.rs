@@ -102,6 +102,21 @@ async fn what_the_functions_may_not_do_is_told_with_its_remedy(world: &mut World
             "security_off",
             "row level security of public.calendar_connections is off, and authenticated may read every user's tokens",
         ),
+        (
+            "create policy everyone on calendar_connections for select to authenticated using (true)",
+            "security_off",
+            "the policy everyone of public.calendar_connections lets authenticated read every user's tokens",
+        ),
+        (
+            "alter view calendar_connection_status set (security_invoker = off)",
+            "security_off",
+            "public.calendar_connection_status is read with its owner's rights, and shows every user's connections to all",
+        ),
+        (
+            "alter table calendar_connections alter column calendar_name type varchar(40)",
+            "column_too_short",
+            "calendar_name of public.calendar_connections holds 40 characters, and may be given 254",
+        ),
     ] {
         world.sql(fault).await;
         let report = world.examine().await;

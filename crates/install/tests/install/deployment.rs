@@ -239,7 +239,7 @@ fn a_remote_that_puts_the_gateways_check_back_stops_a_deployment_to_it() {
         );
         deployment.sandbox.write(CONFIG, &format!("{config}{remote}"));
         let said = deployment.to_project(&["functions"]);
-        let said = said.with("[remotes.staging.functions.setup-calendar-webhook] has verify_jwt = true");
+        let said = said.with("verify_jwt in [remotes.staging.functions.setup-calendar-webhook] is true");
         if stops {
             said.failed()
         } else {

@@ -240,16 +240,43 @@ fn what_recalculate_schedule_still_needs_is_said() {
 }
 
 #[test]
-fn a_remote_that_puts_the_gateways_check_back_is_named() {
+fn a_remote_that_keeps_a_function_from_being_called_is_named() {
     let sandbox = Sandbox::fresh();
     let config = sandbox.read(CONFIG);
     let remote = "\n[remotes.staging]\nproject_id = \"zyxwvutsrqponmlkjihg\"\n\
                   [remotes.staging.functions.google-calendar-webhook]\nverify_jwt = true\n\
+                  [remotes.staging.functions.setup-calendar-webhook]\nenabled = false\n\
                   [remotes.staging.functions.theirs]\nverify_jwt = true\n";
     sandbox.write(CONFIG, &format!("{config}{remote}"));
     let said = sandbox.install(&["--yes"]).succeeded();
-    assert_eq!(said.text.matches("[remotes.staging.functions.").count(), 1, "{}", said.text);
-    assert!(said.text.contains("[remotes.staging.functions.google-calendar-webhook] has verify_jwt = true"));
+    assert_eq!(said.text.matches("[remotes.staging.functions.").count(), 2, "{}", said.text);
+    said.with("verify_jwt in [remotes.staging.functions.google-calendar-webhook] is true")
+        .with("enabled in [remotes.staging.functions.setup-calendar-webhook] is false: remove it");
+}
+
+#[test]
+fn a_recalculate_schedule_in_another_language_or_place_is_the_projects_own() {
+    for (file, entrypoint) in [
+        ("recalculate-schedule/index.js", None),
+        ("recalculate-schedule/index.tsx", None),
+        ("recalc.ts", Some("./functions/recalc.ts")),
+    ] {
+        let sandbox = Sandbox::fresh();
+        sandbox.write(&format!("supabase/functions/{file}"), "Deno.serve(() => new Response());\n");
+        if let Some(entrypoint) = entrypoint {
+            let config = sandbox.read(CONFIG);
+            let table = format!("\n[functions.recalculate-schedule]\nentrypoint = \"{entrypoint}\"\n");
+            sandbox.write(CONFIG, &format!("{config}{table}"));
+        }
+        for arguments in [&["--dry-run"] as &[&str], &["--dry-run", "--with-sample"]] {
+            sandbox
+                .install(arguments)
+                .succeeded()
+                .without("supabase/functions/recalculate-schedule/index.ts")
+                .without("it is yours to write")
+                .with("  needs   verify_jwt = false under [functions.recalculate-schedule]");
+        }
+    }
 }
 
 #[test]
