@@ -180,7 +180,7 @@ impl Stack {
     pub fn doctor_environment(&self) -> Vec<(&'static str, String)> {
         let addresses = [
             ("SUPABASE_URL", self.url().to_owned()),
-            ("SUPABASE_SECRET_KEY", self.keys().secret.clone()),
+            ("SUPABASE_SECRET_KEY", self.supabase.service_key().to_owned()),
             ("GOOGLE_OAUTH_TOKEN_URL", self.google.oauth_token_url()),
         ];
         addresses.into_iter().chain(self.oauth_client.clone()).collect()

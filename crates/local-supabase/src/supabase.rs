@@ -52,6 +52,16 @@ pub enum Keys {
     Both,
 }
 
+impl Keys {
+    /// One that the functions know for the service's.
+    fn service_key(self, keys: &ApiKeys) -> &str {
+        match self {
+            Self::Current | Self::Both => &keys.secret,
+            Self::Legacy => &keys.legacy_service_role,
+        }
+    }
+}
+
 /// A directory of functions.
 pub struct Functions {
     /// Like `supabase/functions`; a `config.toml` beside it counts too.
@@ -222,10 +232,7 @@ impl Supabase {
         let mut servers = JoinSet::new();
         serve(&mut servers, listener, gateway);
         if let Some(job) = config.cron {
-            let key = match config.keys {
-                Keys::Current | Keys::Both => keys.secret.clone(),
-                Keys::Legacy => keys.legacy_service_role.clone(),
-            };
+            let key = config.keys.service_key(&keys).to_owned();
             let output = Output::shown_if("cron", config.show_output);
             servers.spawn(cron::call(job, url.clone(), key, output));
         }
@@ -256,6 +263,11 @@ impl Supabase {
 
     pub fn keys(&self) -> &ApiKeys {
         &self.keys
+    }
+
+    /// The service's key, of the kind that the functions know.
+    pub fn service_key(&self) -> &str {
+        self.generation.service_key(&self.keys)
     }
 
     /// Which of the keys the functions find in their environment.

@@ -142,7 +142,7 @@ async fn a_column_of_ours_that_is_missing_is_not_blamed_on_a_trigger_of_the_host
         ),
         (
             "create function public.touch() returns trigger language plpgsql as
-               $$begin new.updated_at := now(); return new; end$$;
+               $$begin new.touched_at := now(); return new; end$$;
              create trigger touch before update on public.calendar_connections
                for each row execute function public.touch()",
             "write_refused",
