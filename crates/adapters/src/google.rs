@@ -73,8 +73,9 @@ pub fn stop_request(
 
 pub fn parse_stop_response(response: &HttpResponse, now: Timestamp) -> Result<(), StopFailure> {
     // A page that says "success" is a proxy's.
-    let is_googles = response.body.trim().is_empty() || !parse_json(response).is_null();
-    let is_stopped = response.is_success() && is_googles && !verdict::is_error(&parse_json(response));
+    let body = parse_json(response);
+    let is_googles = response.body.trim().is_empty() || !body.is_null();
+    let is_stopped = response.is_success() && is_googles && !verdict::is_error(&body);
     if is_stopped { Ok(()) } else { Err(verdict::of_stop(response, now)) }
 }
 

@@ -266,7 +266,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
         (_, Some((meaning, _))) => meaning,
         (_, None) if speaker == CalendarApi && says("UNAUTHENTICATED") => AnotherToken,
         (404, _) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
-        // Of words of its own it has several that blame no calendar: `fullSyncRequired`, `updatedMinTooLongAgo`.
+        // It has reasons that are not about the calendar: `fullSyncRequired`, `updatedMinTooLongAgo`.
         (410, _) if speaker == CalendarApi && said.is_of_api && said.words.is_empty() => {
             Fails(CalendarNotFound)
         }
@@ -281,7 +281,8 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     };
     let retry_after = response.retry_after.as_deref().and_then(|text| parse_retry_after(text, now));
     let decided = known.map(|(_, word)| word);
-    let telling = said.words.iter().copied().find(|word| !letters(word).eq(letters("forbidden")));
+    let mut words = said.words.iter().copied().filter(|word| Word::parse(word).is_some());
+    let telling = words.find(|word| !letters(word).eq(letters("forbidden")));
     let reason = said.word(if is_forbidden { telling.or(decided) } else { decided });
     let refused = Refused { failure, reason, retry_after };
     Verdict { meaning, refused, status }
@@ -322,7 +323,8 @@ pub(crate) fn of_stop(response: &HttpResponse, now: Timestamp) -> StopFailure {
     let Verdict { meaning, refused, status } = judge(response, CalendarApi, now);
     match meaning {
         AnotherToken => StopFailure::Unauthorized(refused),
-        Fails(CalendarNotFound) if matches!(status, 404 | 410) => StopFailure::Unknown,
+        Fails(CalendarNotFound) if status == 404 => StopFailure::Unknown,
+        _ if status == 410 => StopFailure::Unknown,
         Fails(CalendarNotFound) => StopFailure::Refused(Refused { failure: GoogleRejected, ..refused }),
         _ => StopFailure::Refused(refused),
     }

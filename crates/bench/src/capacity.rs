@@ -82,7 +82,7 @@ impl Load {
         let notifications = connections * CHANGES_A_DAY / MINUTES_A_DAY;
         let looks = connections / minutes(LOOK_INTERVAL);
         let before = RENEWED_BEFORE_EXPIRY.to_std().unwrap_or_default();
-        // And up to a tenth sooner.
+        // A channel is renewed up to a tenth sooner.
         let renewed_after = (minutes(CHANNEL_TTL) - minutes(before)) * 0.95;
         let renewals = connections / renewed_after;
         let wanted = (looks / LOOKS_PER_SWEEP as f64).max(renewals / RENEWALS_PER_SWEEP as f64);

@@ -83,8 +83,8 @@ impl Home {
 
     pub fn migrate(self) -> String {
         let own = "scripts/deploy --db-url postgresql://… --skip secrets --skip functions --skip doctor";
-        let hosted = "`supabase db push`; if it finds them applied, `supabase migration repair --status reverted` with their \
-                      versions before it";
+        let hosted = "`supabase db push`; if it says that they are applied, first `supabase migration repair --status reverted` \
+                      with their versions";
         self.pick(hosted, own)
     }
 }

@@ -46,8 +46,10 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             ),
         };
     };
-    let killed = "WorkerRequestCancelled";
-    if schedule.last_answer_error.as_deref().is_some_and(|said| said.contains(killed)) {
+    // A hosted worker that ran out of time, memory or CPU is answered for with a 546.
+    let is_killed = schedule.last_answer_status == Some(546)
+        || schedule.last_answer_error.as_deref().is_some_and(|said| said.contains("WorkerRequestCancelled"));
+    if is_killed {
         return Check::wrong(
             id,
             "worker_killed",
@@ -81,8 +83,11 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
     if let Some(age) = recent {
         return Check::ok(id, format!("pg_cron calls refresh-calendar-webhook; swept {} ago", duration(age)));
     }
-    // As an interval, where the job is as it was installed.
-    if let Some(every) = schedule.every.as_deref().filter(|every| every.split(' ').count() > 1) {
+    let run = schedule.last_run_at.map(|at| health.since(at));
+    // The job as installed is told as an interval, which has no spaces. Its last run led to a sweep.
+    let every = schedule.every.as_deref().filter(|every| every.contains(' '));
+    let is_swept = run.zip(sweep).is_some_and(|(run, sweep)| run > RECENT && sweep <= run + RECENT);
+    if let Some(every) = every.filter(|_| is_swept) {
         return Check::wrong(
             id,
             "schedule_edited",
@@ -90,7 +95,6 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             format!("install it anew, {again}"),
         );
     }
-    let run = schedule.last_run_at.map(|at| health.since(at));
     match run {
         None => Check::wrong(
             id,
@@ -228,6 +232,7 @@ mod tests {
                 Some(240),
                 "cron_stopped",
             ),
+            (json!({ "every": "*/2 * * * 1-5", "last_run_at": ran }), Some(240), "no_sweeps"),
             (json!({ "every": "30 seconds", "last_run_at": ran }), Some(1), "ok"),
             (json!({ "active": false, "last_run_at": ran }), Some(1), "deactivated"),
             (
@@ -270,6 +275,7 @@ mod tests {
                 Some(1),
                 "worker_killed",
             ),
+            (json!({ "last_run_at": ran, "last_answer_status": 546 }), Some(1), "worker_killed"),
             (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
             (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),
             (json!({ "last_run_at": null }), None, "never_ran"),

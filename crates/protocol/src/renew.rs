@@ -159,8 +159,8 @@ struct Opening<'a, P> {
 enum Channel {
     NotOpened,
     MayExist,
-    /// And nothing can stop it before it speaks: not another one follows every hour.
-    CannotBeStopped,
+    /// It exists, and nothing can stop it before it speaks: the next one is tried a day later.
+    Unusable,
 }
 
 impl<P: Ports> Opening<'_, P> {
@@ -226,7 +226,7 @@ impl<P: Ports> Opening<'_, P> {
                     return Err(end);
                 }
                 Err(WatchFailure::Unusable(refused)) => {
-                    let end = self.fail(refused, Channel::CannotBeStopped).await;
+                    let end = self.fail(refused, Channel::Unusable).await;
                     self.stop_abandoned(&access).await;
                     return Err(end);
                 }
@@ -376,16 +376,16 @@ impl<P: Ports> Opening<'_, P> {
     ) -> Result<Option<(Connection, Timestamp)>, DatabaseUnavailable> {
         let now = self.ports.now();
         let retry_at = match channel {
-            Channel::CannotBeStopped => now + DAILY,
+            Channel::Unusable => now + DAILY,
             _ => schedule::renewal_retry(now, self.attempts, Some(refused), self.ports.random()),
         };
-        // Google asks not to be asked, whatever for; what else keeps a renewal waiting keeps no look.
+        // Google asks not to be asked, whatever for. A renewal's own backoff delays no look.
         let look_at =
             refused.retry_after.map(|_| self.claimed.sync_look_at.max(now + asked_to_wait(refused)));
         let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
         let failed = Failed { refused, lease_until, retry_at, look_at };
         let step = match channel {
-            Channel::MayExist | Channel::CannotBeStopped => doubt_channel,
+            Channel::MayExist | Channel::Unusable => doubt_channel,
             Channel::NotOpened => fail_renewal,
         };
         let row = self.update(step(self.opening(), &self.source, failed)).await?;

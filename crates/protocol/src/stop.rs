@@ -4,12 +4,12 @@ use crate::Timestamp;
 use crate::access::renewed_access;
 use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, ResourceId};
 use crate::event::Event;
-use crate::failure::StopFailure;
+use crate::failure::{Refused, StopFailure};
 use crate::grant::{Access, NoAccess};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::refused::{book, is_to_be_told};
-use crate::schedule::{GOOGLE_TIMEOUT, LONGEST_DUE_LOOK, STOP_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{GOOGLE_TIMEOUT, LOOK_OF_A_STOP, STOP_TIMEOUT, TOKEN_MARGIN};
 
 /// What it means that Google does not know a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Unknown {
 }
 
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
-/// accept that. Whatever goes wrong, the channel is tried again when it next speaks. What Google refuses a token for is
-/// told, and no token is asked for as long as it stays so: a channel may speak often.
+/// accept that for the calendar either. Whatever goes wrong, the channel is tried again when it next speaks. What Google
+/// refuses a token for is told, and no token is asked for as long as it stays so: a channel may speak often.
 pub(crate) async fn stop_with_access<P: Ports>(
     ports: &P,
     row: &Connection,
@@ -39,40 +39,57 @@ pub(crate) async fn stop_with_access<P: Ports>(
     resource: &ResourceId,
     unknown: Unknown,
 ) {
-    let known = row.access_token_for(ports.now(), TOKEN_MARGIN);
-    let mut access = known.map(|token| Access { token: token.clone(), renewed: None });
-    let mut renewed = None;
-    let answer = loop {
-        let used = match (access.take(), row.token_refusal(ports.now())) {
-            (Some(access), _) => access,
-            (None, Some(failure)) => break Err(StopFailure::Refused(failure.into())),
-            (None, None) => match shared_access(ports, row).await {
-                Ok(access) => access,
-                Err(NoAccess::Failed(refused)) => {
-                    let answer = Err(StopFailure::Refused(refused));
-                    return log_stop(ports, row.id, channel, answer, unknown);
-                }
-                // Somebody reconnected meanwhile.
-                Err(NoAccess::Superseded) => return,
-            },
-        };
-        let answer = ports.stop(&used.token, channel, resource, STOP_TIMEOUT).await;
-        if used.renewed.is_some() || !matches!(answer, Err(StopFailure::Unauthorized(_))) {
-            renewed = used.renewed;
-            break answer;
-        }
+    let mut answer = match row.access_token_for(ports.now(), TOKEN_MARGIN) {
+        Some(token) => ports.stop(token, channel, resource, STOP_TIMEOUT).await,
+        None => match new_token(ports, row).await {
+            Ok(Some(token)) => {
+                let answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await;
+                return log_stop(ports, row.id, channel, answer, unknown);
+            }
+            Ok(None) => return,
+            Err(refused) => Err(StopFailure::Refused(refused)),
+        },
     };
-    // Whatever is refused may be about the channel: it may be another account's. Of the consent the calendar tells.
-    if let Err(StopFailure::Unauthorized(_)) = &answer {
-        let mut row = renewed.unwrap_or_else(|| row.clone());
-        let until = ports.now() + LONGEST_DUE_LOOK;
-        if let Err(Unread::Refused(refused)) = read_calendar(ports, &mut row, until).await
-            && is_to_be_told(&row, &refused, false)
-        {
-            book(ports, &row, refused).await;
+    if matches!(answer, Err(StopFailure::Unauthorized(_))) {
+        match another_token(ports, row).await {
+            Ok(Some(token)) => answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await,
+            Ok(None) => {}
+            Err(refused) => answer = Err(StopFailure::Refused(refused)),
         }
     }
     log_stop(ports, row.id, channel, answer, unknown);
+}
+
+/// A token in the place of one that Google does not accept for a stop. None where the calendar may be read with that: it
+/// is the channel, then, that is refused, for it may be another account's.
+async fn another_token<P: Ports>(ports: &P, row: &Connection) -> Result<Option<AccessToken>, Refused> {
+    // The calendar of a user who has paused is nobody's to read.
+    if !row.is_live() || row.token_refusal(ports.now()).is_some() {
+        return new_token(ports, row).await;
+    }
+    let mut read = row.clone();
+    match read_calendar(ports, &mut read, ports.now() + LOOK_OF_A_STOP).await {
+        Ok(_) => Ok(read.access_token.filter(|token| row.access_token.as_ref() != Some(token))),
+        Err(Unread::Refused(refused)) => {
+            if is_to_be_told(&read, &refused, false) {
+                book(ports, &read, refused.clone()).await;
+            }
+            Err(refused)
+        }
+        Err(Unread::Unknown(_) | Unread::Superseded) => Ok(None),
+    }
+}
+
+/// None where somebody has reconnected meanwhile.
+async fn new_token<P: Ports>(ports: &P, row: &Connection) -> Result<Option<AccessToken>, Refused> {
+    if let Some(failure) = row.token_refusal(ports.now()) {
+        return Err(failure.into());
+    }
+    match shared_access(ports, row).await {
+        Ok(access) => Ok(Some(access.token)),
+        Err(NoAccess::Failed(refused)) => Err(refused),
+        Err(NoAccess::Superseded) => Ok(None),
+    }
 }
 
 /// A new access token, which Google is asked for once for all that need it at the same time: an orphan may speak many

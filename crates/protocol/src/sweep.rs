@@ -241,7 +241,7 @@ impl<P: Ports> Sweep<'_, P> {
         self.looks_left.get() > 0 && self.invocation.may_look(self.ports.now())
     }
 
-    /// → what the look leads to
+    /// Looks at a calendar. → the run that the look asks for
     async fn look(&self, row: &Connection) -> Option<Step<'_>> {
         self.looks_left.set(self.looks_left.get().saturating_sub(1));
         let looked = look_if_due(self.ports, row).await;
@@ -279,11 +279,16 @@ impl<P: Ports> Sweep<'_, P> {
         let may_renew = || self.renewals_left.get() > 0 && self.invocation.may_renew(self.ports.now());
         let Some(row) = self.due.next(self.ports, may_renew).await? else { return Ok(Next::NOTHING) };
         self.renewals_left.set(self.renewals_left.get() - 1);
-        let mut next = vec![self.renew_next().boxed_local()];
-        // A channel brings its own look, but not one that fails again and again.
+        // A channel that opens is followed by a look. One that keeps failing is not: its calendar is looked at here.
         if row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now()) && self.may_look() {
-            next.extend(self.look(&row).await);
+            let run = self.look(&row).await;
+            return Ok(Next(run.into_iter().chain([self.renew(row).boxed_local()]).collect()));
         }
+        self.renew(row).await
+    }
+
+    async fn renew(&self, row: Connection) -> Result<Next<'_>, DatabaseUnavailable> {
+        let mut next = vec![self.renew_next().boxed_local()];
         match renew_channel(self.ports, self.invocation, &row, Trigger::Sweep).await {
             Renewal::Renewed(renewed) => {
                 self.swept.borrow_mut().renewed += 1;
@@ -374,7 +379,7 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
 }
 
 /// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings
-/// its own look.
+/// its own look, or is tried again after one.
 fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
     let now = ports.now();
     let mut filters = Vec::from(live());
@@ -388,7 +393,7 @@ fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
     filters
 }
 
-/// As those of which no channel is due.
+/// Whether nothing but the renewal that is due keeps a row from being looked at.
 fn is_due_for_look(row: &Connection, now: Timestamp) -> bool {
     row.dead_consent().is_none() && row.sync_request_id.is_none() && row.sync_look_at <= now
 }

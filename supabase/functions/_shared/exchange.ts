@@ -16,7 +16,7 @@ interface TimeLimit {
   signal: AbortSignal;
 }
 
-/** Those that have not ended, the latest last. */
+/** Those that have not ended, in the order of their making. */
 let timeLimits: TimeLimit[] = [];
 
 /**

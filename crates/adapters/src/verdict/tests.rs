@@ -282,7 +282,7 @@ fn the_calendar_api_is_understood() {
             check(ask, &answer, code, reason, retry_in);
         }
         match (code, status) {
-            ("calendar_not_found", 404 | 410) => check(Stop, &answer, "channel_unknown", "", SOON),
+            ("calendar_not_found", 404) | (_, 410) => check(Stop, &answer, "channel_unknown", "", SOON),
             ("calendar_not_found", _) => check(Stop, &answer, "google_rejected", reason, SOON),
             _ => check(Stop, &answer, code, reason, retry_in),
         }
@@ -454,7 +454,8 @@ fn what_is_no_word_of_google_is_judged_by_its_status() {
         check(List, &answer, code, told, retry_in);
         let of_watch = if status >= 500 { "google_unavailable?" } else { code };
         check(Watch, &answer, of_watch, told, retry_in);
-        check(Stop, &answer, code, told, retry_in);
+        let (of_stop, retry_in) = if status == 410 { ("channel_unknown", SOON) } else { (code, retry_in) };
+        check(Stop, &answer, of_stop, told, retry_in);
     }
     // A proxy's word is not the calendar's.
     check(Watch, &response(403, r#"{"error":"forbidden"}"#), "google_rejected", "forbidden", SOON);
@@ -552,8 +553,10 @@ fn an_error_that_came_with_a_success_is_understood() {
             let answer = response(status, &body);
             check(Watch, &answer, &format!("{of_list}!"), reason, retry_in);
             check(List, &answer, of_list, reason, retry_in);
-            match of_list {
-                "calendar_not_found" => check(Stop, &answer, "channel_unknown", "", SOON),
+            match (of_list, reason) {
+                ("calendar_not_found", _) | (_, "fullSyncRequired") => {
+                    check(Stop, &answer, "channel_unknown", "", SOON);
+                }
                 _ => check(Stop, &answer, of_list, reason, retry_in),
             }
         }

@@ -13,6 +13,7 @@ use protocol::failure::{Refused, RenewalFailure, StopFailure, Word};
 use protocol::look::LookFailure;
 use protocol::notification::{Notification, State};
 use protocol::receive::{Verdict, follow_up, receive};
+use protocol::retire::retire;
 use protocol::table::{Column, Value};
 
 fn notification(id: ConnectionId, channel: &str, number: i64) -> Notification {
@@ -118,16 +119,45 @@ fn a_channel_that_is_nobodys_any_more_is_stopped_on_the_resource_that_it_names()
 #[test]
 fn a_stop_for_which_google_wants_another_token_is_repeated_once_with_one() {
     let refused = Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
+    let unread = Err(LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
     for (refusals, stopped) in [(1, true), (2, false)] {
         let world = World::new();
         let id = world.connect(1, channel("current"));
         world.stop_answers.replace(vec![refused.clone(); refusals].into());
+        world.look_answers.replace([unread.clone()].into());
         assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
         assert_eq!(world.stopped.borrow().len(), usize::from(stopped), "{refusals} refusals");
         assert_eq!(world.token_renewals.get(), 1);
         assert!(world.stop_answers.borrow().is_empty());
-        assert_eq!(world.row(id).webhook_error, None, "the calendar is read with the same token");
+        assert_eq!(world.row(id).webhook_error, None, "the calendar is read with the new token");
     }
+}
+
+/// Of another account, say: it goes on speaking, for a month.
+#[test]
+fn a_channel_that_no_token_of_the_connection_stops_costs_no_token() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+    world.stop_answers.replace(vec![Err(refused); 30].into());
+    for number in 1..=30 {
+        assert_eq!(deliver(&world, &notification(id, "before", number)), "orphan");
+        world.pass(TimeDelta::seconds(1));
+    }
+    assert_eq!((world.token_renewals.get(), world.stop_answers.borrow().len()), (0, 0));
+    assert_eq!(world.row(id).webhook_error, None);
+}
+
+#[test]
+fn a_calendar_is_not_read_for_a_stop_once_its_user_has_paused() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
+    let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+    world.stop_answers.replace([Err(refused)].into());
+    assert!(finish(retire(&world, &world.row(id))));
+    assert_eq!((world.token_renewals.get(), world.looks.borrow().len()), (1, 0));
+    assert_eq!(world.stopped.borrow().len(), 1);
 }
 
 #[test]
@@ -176,6 +206,8 @@ fn an_orphan_whose_consent_is_dead_costs_one_token_call_however_often_it_speaks(
         world.token_answers.replace(vec![Err(dead.clone()); 30].into());
         let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
         world.stop_answers.replace(vec![Err(refused); 30].into());
+        let unread = LookFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+        world.look_answers.replace(vec![Err(unread); 30].into());
         for number in 1..=30 {
             assert_eq!(deliver(&world, &notification(id, "before", number)), "orphan");
             world.pass(TimeDelta::seconds(1));
