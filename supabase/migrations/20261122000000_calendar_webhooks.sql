@@ -38,6 +38,7 @@ begin
       case when attname is null then name || ' is missing'
            when whose = 'ours' and not is_applied then name || ' is the name of a column that this migration adds'
            when is_of_another_type then format('%s is %s, not %s', name, format_type(atttypid, atttypmod), needed[1])
+           when is_too_short then format('%s is %s, and is to hold %s', name, format_type(atttypid, atttypmod), characters)
            else name || ' does not take nulls' end,
       '; ' order by position) into unfit
     from (values (1, 'id', '{uuid}'::regtype[], 'host'), (2, 'user_id', '{uuid}', 'host'), (3, 'provider', null, 'host'),
@@ -67,11 +68,16 @@ begin
       cross join lateral (select case when needed = '{text}' then typcategory <> 'S'
                                       else type.oid <> all (needed) and typbasetype <> all (needed) end)
         as compared (is_of_another_type)
+      -- Of what is shared: ids and words of up to 64 characters, and a calendar's name.
+      cross join lateral (select case name when 'calendar_name' then 254 when 'sync_seen' then 100 else 64 end)
+        as longest (characters)
+      cross join lateral (select atttypid = 'varchar'::regtype and whose = 'shared'
+                                 and atttypmod - 4 between 1 and characters - 1) as measured (is_too_short)
       cross join lateral (select case name when 'sync_look_at' then knows_looks else applied end) as known (is_applied)
     where case
       when attname is null then whose = 'host'
       when whose = 'ours' and not is_applied then true
-      else is_of_another_type
+      else is_of_another_type or is_too_short
         or whose = 'shared' and attnotnull and name not in ('sync_enabled', 'last_sync_at')
     end;
   if unfit is not null then

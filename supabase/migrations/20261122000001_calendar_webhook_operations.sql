@@ -485,12 +485,15 @@ begin
       from (values ('anon'), ('authenticated')) as of_pages (role)
       where not (select relrowsecurity from pg_catalog.pg_class where oid = 'public.calendar_connections'::regclass)
         and exists (
-          select from unnest('{access_token, refresh_token, webhook_token}'::text[]) as secret (name)
-            where has_column_privilege(role, 'public.calendar_connections', name, 'select'))
+          select from pg_catalog.pg_attribute
+            where attrelid = 'public.calendar_connections'::regclass
+              and attname in ('access_token', 'refresh_token', 'webhook_token')
+              and has_column_privilege(role, attrelid, attnum, 'select'))
     union all
     select 'security_off',
         format('the policy %I of public.calendar_connections lets %s read every user''s tokens', polname, role),
-        format('alter policy %I on public.calendar_connections using ((select auth.uid()) = user_id)', polname)
+        format('alter policy %I on public.calendar_connections using ((select auth.uid()) = user_id)%s', polname,
+          case when polwithcheck is not null then ' with check ((select auth.uid()) = user_id)' end)
       from (values ('anon'), ('authenticated')) as of_pages (role)
         join pg_catalog.pg_policy on polroles && array[0::oid, to_regrole(role)::oid]
       where polrelid = 'public.calendar_connections'::regclass and polpermissive and polcmd in ('r', '*')
@@ -498,26 +501,19 @@ begin
         and (select relrowsecurity from pg_catalog.pg_class where oid = polrelid)
         and not exists (
           select from pg_catalog.pg_policy as other
-            where other.polrelid = 'public.calendar_connections'::regclass and not other.polpermissive)
+            where other.polrelid = pg_policy.polrelid and not other.polpermissive and other.polcmd in ('r', '*')
+              and other.polroles && array[0::oid, to_regrole(role)::oid])
         and exists (
-          select from unnest('{access_token, refresh_token, webhook_token}'::text[]) as secret (name)
-            where has_column_privilege(role, 'public.calendar_connections', name, 'select'))
+          select from pg_catalog.pg_attribute
+            where attrelid = polrelid and attname in ('access_token', 'refresh_token', 'webhook_token')
+              and has_column_privilege(role, attrelid, attnum, 'select'))
     union all
     select 'security_off',
         'public.calendar_connection_status is read with its owner''s rights, and shows every user''s connections to all',
         'alter view public.calendar_connection_status set (security_invoker = true)'
       from pg_catalog.pg_class
-      where oid = 'public.calendar_connection_status'::regclass
-        and not coalesce(reloptions && '{security_invoker=true, security_invoker=on, security_invoker=1}'::text[], false)
-    union all
-    select 'column_too_short',
-        format('%s of public.calendar_connections holds %s characters, and may be given %s', name, atttypmod - 4, longest),
-        format('alter table public.calendar_connections alter column %s type text', name)
-      from (values ('webhook_id', 64), ('webhook_resource_id', 64), ('webhook_pending_id', 64), ('webhook_confirmed_id', 64),
-                   ('webhook_error', 32), ('webhook_error_reason', 64), ('sync_error', 32), ('sync_seen', 128),
-                   ('calendar_name', 254)) as given (name, longest)
-        join pg_catalog.pg_attribute on attrelid = 'public.calendar_connections'::regclass and attname = name
-      where atttypid = 'varchar'::regtype and atttypmod - 4 between 1 and longest - 1
+      where oid = to_regclass('public.calendar_connection_status') and not exists (
+        select from pg_options_to_table(reloptions) where option_name = 'security_invoker' and option_value::boolean)
     union all
     select 'rows_hidden', 'service_role does not bypass row level security, so it sees no rows',
         'as a superuser: alter role service_role bypassrls'
@@ -566,14 +562,6 @@ begin
       -- It worked, and is undone; or the table is busy.
       when sqlstate 'CWOK0' or lock_not_available then
         null;
-      when undefined_column then
-        get stacked diagnostics state = returned_sqlstate, message = message_text;
-        return query
-          select
-            case when message ~ '"(webhook_|sync_|calendar_name)' then 'column_missing' else 'write_refused' end,
-            format('an update of public.calendar_connections fails: %s (%s)', message, state),
-            case when message ~ '"(webhook_|sync_|calendar_name)' then 'apply both migrations again'
-              else 'change the trigger that asks for it' end;
       when others then
         get stacked diagnostics state = returned_sqlstate, message = message_text;
         return query

@@ -62,6 +62,11 @@ pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
     obstacles.iter().map(wrong).collect()
 }
 
+/// Whether all that is in the way showed only when an update was tried.
+pub fn are_of_trial(obstacles: &[Obstacle]) -> bool {
+    !obstacles.is_empty() && obstacles.iter().all(|obstacle| obstacle.code == "write_refused")
+}
+
 /// Of a database that has the schema, but not the function that tells.
 pub fn untold(home: Home) -> Check {
     Check::wrong(

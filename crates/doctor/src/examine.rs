@@ -349,6 +349,10 @@ fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mu
     );
     let is_incomplete = schema.iter().any(Check::is_wrong);
     match &database.obstacles {
+        // A column that is missing keeps the update from being tried.
+        Some(obstacles) if is_incomplete && database::are_of_trial(obstacles) => {
+            checks.push(Check::after(Id::Database, Id::Schema));
+        }
         Some(obstacles) => checks.extend(database::judge(obstacles)),
         None if is_incomplete => checks.push(Check::after(Id::Database, Id::Schema)),
         None => checks.push(database::untold(variables.home())),

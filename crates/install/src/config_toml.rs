@@ -137,12 +137,13 @@ pub(crate) fn overrides(text: &str, functions: &[String]) -> Result<Vec<Override
     Ok(overrides)
 }
 
-/// Whether another file than its index is named for a function.
-pub(crate) fn has_entrypoint(text: &str, function: &str) -> Result<bool> {
+/// The file that is named for a function, in the project.
+pub(crate) fn entrypoint(text: &str, function: &str) -> Result<Option<String>> {
     let mut document = parse(&Form::of(text).1)?;
-    let entrypoint =
-        table(&mut document, function).and_then(|table| Some(!table.get("entrypoint")?.as_str()?.is_empty()));
-    Ok(entrypoint.unwrap_or(false))
+    let table = table(&mut document, function);
+    let named = table.and_then(|table| Some(table.get("entrypoint")?.as_str()?.to_owned()));
+    let named = named.filter(|path| !path.is_empty());
+    Ok(named.map(|path| format!("supabase/{}", path.trim_start_matches("./"))))
 }
 
 /// Whether the gateway asks callers of a function for a JWT, as it does unless it is told not to.

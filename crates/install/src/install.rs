@@ -154,7 +154,7 @@ impl Installation<'_> {
     fn sample(&mut self) -> Result<()> {
         let Some(sample) = &self.payload.sample else { return Ok(()) };
         for function in &sample.functions {
-            if !self.has_function(function)? {
+            if !self.has_function(function)? && self.unnamed_index(function)?.is_none() {
                 self.lacking.push(function.clone());
             }
         }
@@ -257,6 +257,11 @@ impl Installation<'_> {
         let is_there = self.has_function(RECALCULATION)?;
         Ok(if self.lacks(RECALCULATION) {
             None
+        } else if let Some(index) = self.unnamed_index(RECALCULATION)?.filter(|_| !is_there) {
+            Some(format!(
+                "entrypoint = \"./functions/{RECALCULATION}/{index}\" under [functions.{RECALCULATION}] in {CONFIG}: the \
+                 Supabase CLI deploys no other file than index.ts without it"
+            ))
         } else if !is_there {
             Some(format!(
                 "{FUNCTIONS}/{RECALCULATION}: it is yours to write, and is called for each change \
@@ -273,11 +278,19 @@ impl Installation<'_> {
         })
     }
 
-    /// Whether the project has it, in whatever language or place.
+    /// Whether the project has a function that the Supabase CLI deploys: an `index.ts`, or a file that is named for it.
     fn has_function(&self, function: &str) -> Result<bool> {
+        let named = config_toml::entrypoint(&self.project.read_text(CONFIG)?, function)?;
+        let file = named.unwrap_or_else(|| Payload::index(function));
+        Ok(self.project.exists(&file))
+    }
+
+    /// The index of a function in another language, which nothing names.
+    fn unnamed_index(&self, function: &str) -> Result<Option<String>> {
         let files = self.project.entries(&format!("{FUNCTIONS}/{function}"))?;
-        let has_index = files.iter().any(|file| file.starts_with("index."));
-        Ok(has_index || config_toml::has_entrypoint(&self.project.read_text(CONFIG)?, function)?)
+        let is_index =
+            |file: &String| ["index.js", "index.mjs", "index.jsx", "index.tsx"].contains(&file.as_str());
+        Ok(files.into_iter().find(is_index))
     }
 
     /// Whether the sample app's function is written.

@@ -256,10 +256,11 @@ fn a_remote_that_keeps_a_function_from_being_called_is_named() {
 
 #[test]
 fn a_recalculate_schedule_in_another_language_or_place_is_the_projects_own() {
-    for (file, entrypoint) in [
-        ("recalculate-schedule/index.js", None),
-        ("recalculate-schedule/index.tsx", None),
-        ("recalc.ts", Some("./functions/recalc.ts")),
+    let verify_jwt = "verify_jwt = false under [functions.recalculate-schedule]";
+    for (file, entrypoint, needs) in [
+        ("recalculate-schedule/index.js", None, "entrypoint = \"./functions/recalculate-schedule/index.js\""),
+        ("recalculate-schedule/index.js", Some("./functions/recalculate-schedule/index.js"), verify_jwt),
+        ("recalc.ts", Some("./functions/recalc.ts"), verify_jwt),
     ] {
         let sandbox = Sandbox::fresh();
         sandbox.write(&format!("supabase/functions/{file}"), "Deno.serve(() => new Response());\n");
@@ -274,9 +275,23 @@ fn a_recalculate_schedule_in_another_language_or_place_is_the_projects_own() {
                 .succeeded()
                 .without("supabase/functions/recalculate-schedule/index.ts")
                 .without("it is yours to write")
-                .with("  needs   verify_jwt = false under [functions.recalculate-schedule]");
+                .with(&format!("  needs   {needs}"));
         }
     }
+}
+
+#[test]
+fn an_entrypoint_without_its_file_is_no_function() {
+    let sandbox = Sandbox::fresh();
+    let config = sandbox.read(CONFIG);
+    let table =
+        "\n[functions.recalculate-schedule]\nentrypoint = \"./functions/recalculate-schedule/index.ts\"\n";
+    sandbox.write(CONFIG, &format!("{config}{table}"));
+    sandbox.install(&["--dry-run"]).succeeded().with("it is yours to write");
+    sandbox
+        .install(&["--dry-run", "--with-sample"])
+        .succeeded()
+        .with("supabase/functions/recalculate-schedule/index.ts");
 }
 
 #[test]

@@ -315,6 +315,22 @@ async fn a_host_column_of_another_type_is_named_with_the_one_it_needs_and_left_a
 }
 
 #[tokio::test]
+async fn a_hosts_own_column_that_could_not_hold_what_is_stored_is_refused() {
+    let project = Project::new().await;
+    for (column, kind, expected) in [
+        ("webhook_id", "varchar(20)", "webhook_id is character varying(20), and is to hold 64"),
+        ("calendar_name", "varchar(253)", "calendar_name is character varying(253), and is to hold 254"),
+    ] {
+        create_table_with(&project, &[(column, kind)]).await;
+        let error = message(&project.migrate().await.unwrap_err());
+        assert!(error.contains(expected), "{error}");
+        project.sql("drop table public.calendar_connections").await;
+    }
+    create_table_with(&project, &[("webhook_id", "varchar(64)"), ("webhook_resource_id", "varchar")]).await;
+    project.migrate().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hosts_own_column_of_the_same_meaning_is_shared_if_it_takes_nulls() {
     let project = Project::new().await;
     for (column, kind) in [("webhook_id", "text"), ("webhook_resource_id", "text"), ("sync_error", "varchar")]
