@@ -41,7 +41,7 @@ async fn missing_columns_and_columns_of_another_type_are_told(world: &mut World)
         &[
             "alter table calendar_connections
              alter column expires_at type bigint using extract(epoch from expires_at)",
-            "alter table calendar_connections rename column webhook_resource_id to elsewhere",
+            "alter table calendar_connections rename column sync_not_before to elsewhere",
         ],
     )
     .await;
@@ -51,12 +51,12 @@ async fn missing_columns_and_columns_of_another_type_are_told(world: &mut World)
         &[
             "alter table calendar_connections
              alter column expires_at type timestamptz using to_timestamp(expires_at)",
-            "alter table calendar_connections rename column elsewhere to webhook_resource_id",
+            "alter table calendar_connections rename column elsewhere to sync_not_before",
         ],
     )
     .await;
     report.finds(&[
-        ("schema", "columns_missing", "calendar_connections lacks columns: webhook_resource_id"),
+        ("schema", "columns_missing", "calendar_connections lacks columns: sync_not_before"),
         (
             "schema",
             "column_of_wrong_type",
