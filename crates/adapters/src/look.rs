@@ -122,7 +122,7 @@ impl<'a> Reading<'a> {
         Ok(Some(Look { seen, calendar_name: self.calendar_name.take() }))
     }
 
-    /// What is not found after the first page is a page, and not the calendar.
+    /// After the first page, what would blame the calendar is about the page alone.
     fn refused(&self, response: &HttpResponse, now: Timestamp) -> LookFailure {
         match verdict::of_list(response, now) {
             LookFailure::Refused(refused)

@@ -62,7 +62,7 @@ pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
     obstacles.iter().map(wrong).collect()
 }
 
-/// Whether all that is in the way showed only when an update was tried.
+/// Whether every obstacle was found by trying an update.
 pub fn are_of_trial(obstacles: &[Obstacle]) -> bool {
     !obstacles.is_empty() && obstacles.iter().all(|obstacle| obstacle.code == "write_refused")
 }

@@ -171,7 +171,7 @@ fn explain(home: Home, refused: &Refused) -> (&'static str, String) {
     (what, next.to_owned())
 }
 
-/// Words of which enabling an API is no cure (`google.api.ErrorReason`).
+/// Reasons that enabling the API does not mend (`google.api.ErrorReason`).
 fn is_of_project(word: &str) -> bool {
     let words =
         ["BILLING_DISABLED", "CONSUMER_", "GCP_SUSPENDED", "RESOURCE_PROJECT_INVALID", "USER_PROJECT_DENIED"];

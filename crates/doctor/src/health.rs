@@ -38,7 +38,7 @@ pub struct Health {
 /// The job of pg_cron.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Schedule {
-    /// An interval, or as cron writes it where the job's schedule is of another kind.
+    /// An interval; or, of a schedule that was edited by hand, the cron expression.
     pub every: Option<String>,
     pub active: Option<bool>,
     #[serde(default, deserialize_with = "optional_time")]

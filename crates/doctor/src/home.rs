@@ -2,8 +2,8 @@
 
 use url::{Host, Url};
 
-/// Docker Compose's usual port of the gateway. On this machine any other may be that of `supabase start` or of
-/// scripts/dev, which are neither of the two.
+/// Docker Compose's usual port of the gateway. Another port of this machine may be that of `supabase start` or of
+/// scripts/dev.
 const COMPOSE_PORT: u16 = 8000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

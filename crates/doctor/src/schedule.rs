@@ -46,7 +46,7 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
             ),
         };
     };
-    // A hosted worker that ran out of time, memory or CPU is answered for with a 546.
+    // Supabase answers 546 for a worker that ran out of time, memory or CPU.
     let is_killed = schedule.last_answer_status == Some(546)
         || schedule.last_answer_error.as_deref().is_some_and(|said| said.contains("WorkerRequestCancelled"));
     if is_killed {

@@ -285,7 +285,7 @@ impl Installation<'_> {
         Ok(self.project.exists(&file))
     }
 
-    /// The index of a function in another language, which nothing names.
+    /// An index file in another language than TypeScript, which no `entrypoint` names.
     fn unnamed_index(&self, function: &str) -> Result<Option<String>> {
         let files = self.project.entries(&format!("{FUNCTIONS}/{function}"))?;
         let is_index =

@@ -230,7 +230,7 @@ impl Launch {
 
     /// Starts the function; what it imports from elsewhere is downloaded once.
     async fn launch(&self, output: &Output) -> Result<(Process, Running)> {
-        // That something is yet to be downloaded is no error of the function's.
+        // An import that is not downloaded yet is no error of the function.
         let first = output.held();
         match self.serve(&first).await {
             Err(error) if format!("{error:#}").contains(NOT_DOWNLOADED) => {

@@ -13,7 +13,7 @@ pub(crate) struct Output {
     name: Arc<str>,
     lines: Arc<Mutex<VecDeque<String>>>,
     shown: bool,
-    /// What is not shown yet, while it is not known whether it ever will be.
+    /// Lines that are kept back until it is known whether to show them.
     held: Arc<Mutex<Option<Vec<String>>>>,
 }
 
@@ -28,7 +28,7 @@ impl Output {
         Self { shown, ..Self::kept(name) }
     }
 
-    /// The same output, of which nothing more is shown before it is released.
+    /// The same output, whose lines are kept back until it is released.
     pub(crate) fn held(&self) -> Self {
         Self { held: Arc::new(Mutex::new(Some(Vec::new()))), ..self.clone() }
     }

@@ -53,7 +53,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// One that the functions know for the service's.
+    /// The service's key that the functions know.
     fn service_key(self, keys: &ApiKeys) -> &str {
         match self {
             Self::Current | Self::Both => &keys.secret,

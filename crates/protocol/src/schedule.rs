@@ -40,7 +40,7 @@ pub const LOOK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 pub const LOOK_INTERVAL_WITHOUT_CHANNEL: TimeDelta = TimeDelta::minutes(15);
 /// Of a look that is due, a new token and a second try included.
 pub const LONGEST_DUE_LOOK: TimeDelta = TimeDelta::seconds(40);
-/// Of a look that tells whether a stop was refused for the token's sake, a new token included where there is time.
+/// Of the look after a stop that Google refused with a 401, a new token included where there is time.
 pub const LOOK_OF_A_STOP: TimeDelta = TimeDelta::seconds(15);
 /// Of a whole look, however many pages it reads.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);

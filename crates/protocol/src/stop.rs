@@ -60,10 +60,10 @@ pub(crate) async fn stop_with_access<P: Ports>(
     log_stop(ports, row.id, channel, answer, unknown);
 }
 
-/// A token in the place of one that Google does not accept for a stop. None where the calendar may be read with that: it
-/// is the channel, then, that is refused, for it may be another account's.
+/// A token to replace one that Google refuses for a stop. None where Google lets the calendar be read with the refused
+/// token: then only the channel is refused, which may belong to another account.
 async fn another_token<P: Ports>(ports: &P, row: &Connection) -> Result<Option<AccessToken>, Refused> {
-    // The calendar of a user who has paused is nobody's to read.
+    // While a user has paused, the calendar is not read.
     if !row.is_live() || row.token_refusal(ports.now()).is_some() {
         return new_token(ports, row).await;
     }

@@ -393,7 +393,7 @@ fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
     filters
 }
 
-/// Whether nothing but the renewal that is due keeps a row from being looked at.
+/// Whether the row is due for a look, too.
 fn is_due_for_look(row: &Connection, now: Timestamp) -> bool {
     row.dead_consent().is_none() && row.sync_request_id.is_none() && row.sync_look_at <= now
 }

@@ -38,7 +38,7 @@ fn a_seed_decides_everything() {
 
 #[test]
 fn the_known_limit_shows_only_behind_its_switch() {
-    // Rare: of fewer connections more happens to each.
+    // It is rare, and less so with few connections.
     let usual = Settings { connections: Some(2), ..Settings::default() };
     let settings = Settings { known_limit: true, ..usual.clone() };
     let seed = first_failure(&settings).unwrap();

@@ -165,7 +165,7 @@ async fn every_refusal_of_a_look_is_told_apart_on_whichever_page_it_comes() {
         assert_eq!(look_from(&account, anchor(&account)).await, Err(expected.clone()), "{answer}");
         fault(json!({ "operation": "list", "delay_ms": 1 })).await;
         fault(first).await;
-        // A page is gone, and not the calendar.
+        // The calendar was there for the first page.
         let is_gone =
             matches!(&expected, LookFailure::Refused(it) if it.failure == Failure::CalendarNotFound);
         let expected = if is_gone { Doubtful } else { expected };

@@ -131,7 +131,7 @@ fn page(status: u16, body: &str, tokens: &[String]) -> Result<String, LookFailur
     if status >= 300 {
         let json: Json = serde_json::from_str(body).unwrap_or_default();
         return Err(match expected(status, &json) {
-            // A page is gone, and not the calendar.
+            // The calendar was there for the pages before.
             Kind::Refused(Failure::CalendarNotFound) if !tokens.is_empty() => LookFailure::Doubtful,
             Kind::AnotherToken => LookFailure::Unauthorized(Failure::ReconnectRequired.into()),
             Kind::Refused(failure) | Kind::Doubtful(failure) => LookFailure::Refused(failure.into()),

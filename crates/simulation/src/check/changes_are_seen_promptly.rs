@@ -261,12 +261,12 @@ fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
         // waited for.
         let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled_runs);
         let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
-        // Or the change undid the one before it, for which there was none yet.
+        // Or the change undid the change before it, for which there was no run yet.
         let mut seen = case.runs.iter().map(|made| &made.run.start).chain(&case.settled_runs);
         if !is_fresh && !seen.any(|seen_at| (since..since + 30 * SECOND).contains(seen_at)) {
             found.broken(case.number, format!("no run 30 s after {} s", seconds(since)));
         }
-        // Nor has a new channel's run come between.
+        // The run that follows a new channel may count as an echo.
         let is_renewed = case.committed_at.is_some_and(|committed_at| committed_at >= since - delta(ECHO));
         if row.sync_streak >= FREE_ECHOES && case.writes == Writes::Nothing && !is_renewed {
             let what = "changes more than a minute apart count as echoes of one another";

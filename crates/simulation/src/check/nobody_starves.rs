@@ -39,7 +39,7 @@ struct Queues {
     /// Connections yet to be renewed, and since when they are due.
     due: Vec<(usize, Instant)>,
     due_read_at: Instant,
-    /// Some of those that are due, and not counted above, are looked at first.
+    /// Whether some rows, which are not in `due`, are looked at before they are renewed.
     look_first: bool,
     /// Connections yet to be run, and since when they are due.
     owed: Vec<(usize, Instant)>,

@@ -61,7 +61,7 @@ fn answer_watch(
     }
     let broken = world.broken(connection);
     match broken {
-        // Each time it asks to wait for less long than a renewal waits anyhow.
+        // Its `Retry-After` is shorter than a renewal that failed waits anyhow.
         Some(Broken::WatchRefused) => {
             let retry_after = Some(Duration::from_secs(world.dice.between(0, 60).unsigned_abs()));
             let refused = Refused { retry_after, ..RenewalFailure::GoogleRejected.into() };
