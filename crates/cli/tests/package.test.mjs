@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -111,7 +112,7 @@ it("the Supabase CLI of the PATH is taken where npm has installed none, if it is
 
 it("under Deno it does the same", (test) => {
   const tools = new URL("../../../scripts/node_modules/@deno/", import.meta.url);
-  const deno = readdirSync(tools).map((platform) => new URL(`${platform}/deno`, tools).pathname)[0];
+  const deno = readdirSync(tools).map((platform) => fileURLToPath(new URL(`${platform}/deno`, tools)))[0];
   const project = emptyProject(test);
   const run = (...words) => spawnSync(deno, ["run", "--allow-all", program, ...words], { cwd: project, encoding: "utf8" });
   assert.match(run("install", "--yes").stdout, /\nDone\./);
