@@ -61,7 +61,7 @@ pub(crate) struct History {
     pub runs: Vec<Run>,
     pub channels: Vec<Channel>,
     pub notifications: Vec<Delivery>,
-    /// When the functions looked at the calendar, and Google told.
+    /// When the functions' looks at the calendar began, in the order in which Google was done with them.
     pub looks: Vec<Time>,
     /// How often a run's holder found its lease gone, by the functions' logs: each asks for one more run. The end of a
     /// run looks like that when its answer is lost after it was written: Deno sends a request again whose connection
@@ -92,7 +92,7 @@ impl History {
             && after.request.is_none()
             && after.seen.is_some()
             && after.seen == before.seen;
-        self.looks.iter().rfind(|look| is_settled && **look <= after.at).copied()
+        self.looks.iter().filter(|look| is_settled && **look <= after.at).max().copied()
     }
 
     pub(crate) fn is_settled_after(&self, time: Time) -> bool {

@@ -134,7 +134,7 @@ fn good() -> History {
             duration_ms: 1_500,
         }],
         session: (preferred, preferred + TimeDelta::hours(1)),
-        looks: vec![second(31)],
+        looks: vec![second(31), second(1)],
         lost_leases: 0,
         events: Vec::new(),
         written: Vec::new(),
