@@ -63,15 +63,20 @@ pub(crate) async fn stop_with_access<P: Ports>(
 /// A token to replace one that Google refuses for a stop. None where Google lets the calendar be read with the refused
 /// token: then only the channel is refused, which may belong to another account.
 async fn another_token<P: Ports>(ports: &P, row: &Connection) -> Result<Option<AccessToken>, Refused> {
-    // While a user has paused, the calendar is not read.
-    if !row.is_live() || row.token_refusal(ports.now()).is_some() {
-        return new_token(ports, row).await;
+    if let Some(failure) = row.token_refusal(ports.now()) {
+        return Err(failure.into());
+    }
+    // While a user has paused, the calendar is not read; and a token that is asked for at each message of such a channel
+    // would be asked for without end. One that is dead is replaced once it has expired.
+    if !row.is_live() {
+        return Ok(None);
     }
     let mut read = row.clone();
     match read_calendar(ports, &mut read, ports.now() + LOOK_OF_A_STOP).await {
         Ok(_) => Ok(read.access_token.filter(|token| row.access_token.as_ref() != Some(token))),
         Err(Unread::Refused(refused)) => {
-            if is_to_be_told(&read, &refused, false) {
+            // What else a calendar is refused for is told by the looks that are made for its own sake.
+            if refused.failure.is_consent_dead() {
                 book(ports, &read, refused.clone()).await;
             }
             Err(refused)

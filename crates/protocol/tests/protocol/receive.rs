@@ -154,10 +154,15 @@ fn a_calendar_is_not_read_for_a_stop_once_its_user_has_paused() {
     let id = world.connect(1, channel("current"));
     world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false))]);
     let refused = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
-    world.stop_answers.replace([Err(refused)].into());
+    world.stop_answers.replace(vec![Err(refused); 31].into());
     assert!(finish(retire(&world, &world.row(id))));
-    assert_eq!((world.token_renewals.get(), world.looks.borrow().len()), (1, 0));
-    assert_eq!(world.stopped.borrow().len(), 1);
+    for number in 1..=30 {
+        assert_eq!(deliver(&world, &notification(id, "current", number)), "orphan");
+    }
+    assert_eq!((world.token_renewals.get(), world.looks.borrow().len()), (0, 0));
+    world.pass(TimeDelta::hours(1));
+    assert_eq!(deliver(&world, &notification(id, "current", 31)), "orphan");
+    assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 1));
 }
 
 #[test]
