@@ -230,18 +230,27 @@ impl Entry<'_, '_> {
         let error = after.webhook_error.as_deref().unwrap_or("nothing");
         let delay = instant(after.webhook_not_before) - self.clock;
         let attempts = before.webhook_attempts - 1;
-        let wait = self.life.asked_to_wait(self.step.connection, error);
-        let backoff = after_refusal(error, attempts).max(wait);
         let is_unusable = self.life.heard(self.step.connection, |said| said.is_unusable);
-        let delays = if PERMANENT.contains(&error) || is_unusable && error == "google_rejected" {
-            delta(DAILY)..=delta(DAILY)
-        } else if attempts < 0 {
-            // A resumption meanwhile has them counted anew.
-            backoff..=jittered(after_refusal(error, i64::MAX).max(wait))
-        } else {
-            backoff..=jittered(backoff)
+        let look_at = instant(after.sync_look_at) - self.clock;
+        let is_booked = |wait: Instant| {
+            let backoff = after_refusal(error, attempts).max(wait);
+            let delays = if PERMANENT.contains(&error) || is_unusable && error == "google_rejected" {
+                delta(DAILY)..=delta(DAILY)
+            } else if attempts < 0 {
+                // A resumption meanwhile has them counted anew.
+                backoff..=jittered(after_refusal(error, i64::MAX).max(wait))
+            } else {
+                backoff..=jittered(backoff)
+            };
+            delays.contains(&delay) && (wait == 0 || look_at >= wait)
         };
-        self.demand(delays.contains(&delay), &format!("tries again {} s after {error}", delay / SECOND));
+        let waits = self.life.waits(self.step.connection, error);
+        let what = format!(
+            "tries again {} s after {error}, and looks {} s after it",
+            delay / SECOND,
+            look_at / SECOND
+        );
+        self.demand(waits.into_iter().any(is_booked), &what);
         let counted = after.webhook_attempts == before.webhook_attempts;
         self.demand(counted, "changes the attempts that its claim counted");
         let has_doubt = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
@@ -256,8 +265,6 @@ impl Entry<'_, '_> {
         let longest = delta(LEASE_AFTER_FAILURE).max(MOST_WATCHES * delta(LEASE_AFTER_WATCH));
         let keeps_out = (delta(LEASE_AFTER_FAILURE) - SECOND..=longest + SECOND).contains(&left);
         self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
-        let is_looked_later = wait == 0 || instant(after.sync_look_at) - self.clock >= wait;
-        self.demand(is_looked_later, "looks before Google is to be asked again");
     }
 
     /// What something else than a renewal was refused.
@@ -400,14 +407,18 @@ impl Entry<'_, '_> {
         self.demand(renewal(before) == renewal(after), "renews a channel for a look that was refused");
         let wait = instant(after.sync_look_at) - self.clock;
         let is_news = before.webhook_error.as_deref() != Some(error);
-        let waits = if PERMANENT.contains(&error) && !is_news {
-            delta(DAILY)..=delta(DAILY)
-        } else {
-            let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
-            let asked_for = self.life.asked_to_wait(self.step.connection, error);
-            delta(LOOK_INTERVAL_WITHOUT_CHANNEL).max(asked_for)..=jittered(delta(longest).max(asked_for))
+        let is_booked = |asked_for: Instant| {
+            let waits = if PERMANENT.contains(&error) && !is_news {
+                delta(DAILY)..=delta(DAILY)
+            } else {
+                let longest = if error == "google_rejected" { DAILY } else { LONGEST_BACKOFF };
+                delta(LOOK_INTERVAL_WITHOUT_CHANNEL).max(asked_for)..=jittered(delta(longest).max(asked_for))
+            };
+            waits.contains(&wait)
         };
-        self.demand(waits.contains(&wait), &format!("looks again {} s after {error}", wait / SECOND));
+        let waits = self.life.waits(self.step.connection, error);
+        let what = format!("looks again {} s after {error}", wait / SECOND);
+        self.demand(waits.into_iter().any(is_booked), &what);
     }
 
     fn stores_an_access_token(&mut self) {

@@ -2,7 +2,7 @@
 //! longest first, runs beside renewals, and leaves no place idle; sweeps that overlap do the work of as many; and what
 //! failed together does not come back together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::connection::Connection;
 use protocol::event::Event;
@@ -39,6 +39,8 @@ struct Queues {
     /// Connections yet to be renewed, and since when they are due.
     due: Vec<(usize, Instant)>,
     due_read_at: Instant,
+    /// Whose renewal it has asked for: the next page may still have them.
+    had_their_turn: BTreeSet<usize>,
     /// Whether some rows, which are not in `due`, are looked at before they are renewed.
     look_first: bool,
     /// Connections yet to be run, and since when they are due.
@@ -167,7 +169,8 @@ impl Queues {
                         self.look_first |= !first.is_empty();
                         let due = due.iter();
                         let due = due.map(|row| (connection_number(row.id), instant(row.webhook_not_before)));
-                        (self.due, self.due_read_at) = (due.collect(), at);
+                        let due = due.filter(|(of, _)| !self.had_their_turn.contains(of)).collect();
+                        (self.due, self.due_read_at) = (due, at);
                     }
                     Some(Queue::Runs) => {
                         let owed = rows.map(|row| (connection_number(row.id), instant(row.sync_not_before)));
@@ -205,6 +208,7 @@ impl Queues {
     }
 
     fn renews(&mut self, at: Instant, life: &Conduct, connection: usize, found: &mut Found<'_>) {
+        self.had_their_turn.insert(connection);
         if !takes_first(&mut self.due, connection) {
             found.broken(connection, format!("{} renews what has waited less than others", life.invocation));
         }

@@ -165,10 +165,12 @@ impl Conduct {
         self.said.get(&connection).is_some_and(|said| said.iter().any(what))
     }
 
-    /// How long Google asked it to wait when it last said this of a connection.
-    pub(in crate::check) fn asked_to_wait(&self, connection: usize, code: &str) -> Instant {
+    /// How long Google asked not to be asked again, each time that it said so of a connection. A run and a renewal may
+    /// go on side by side.
+    pub(in crate::check) fn waits(&self, connection: usize, code: &str) -> Vec<Instant> {
         let said = self.said.get(&connection).into_iter().flatten();
-        said.rev().find(|said| said.code == code).map_or(0, |said| said.wait)
+        let waits: Vec<_> = said.filter(|said| said.code == code).map(|said| said.wait).collect();
+        if waits.is_empty() { vec![0] } else { waits }
     }
 
     /// Whether Google knew the id of a channel, and the one after it.
