@@ -16,6 +16,7 @@ use protocol::transition::Transition;
 use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
+use crate::check::record::connection::Made;
 use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{asks_for_a_run, is_live, is_owed_and_due};
 use crate::due::is_consenting;
@@ -259,8 +260,9 @@ fn seen(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
         // After a sweep whose clock is ahead has made or settled a run, the next may be booked too far ahead to be
         // waited for.
-        let mut ended = case.runs.iter().map(|made| &made.run.end).chain(&case.settled_runs);
-        let is_fresh = ended.any(|end| (since - 2 * SKEW..since).contains(end));
+        let is_ending = |made: &Made| made.run.start < since && made.run.end >= since - 2 * SKEW;
+        let is_fresh = case.runs.iter().any(is_ending)
+            || case.settled_runs.iter().any(|at| (since - 2 * SKEW..since).contains(at));
         // Or the change undid the change before it, for which there was no run yet.
         let mut seen = case.runs.iter().map(|made| &made.run.start).chain(&case.settled_runs);
         if !is_fresh && !seen.any(|seen_at| (since..since + 30 * SECOND).contains(seen_at)) {
