@@ -211,7 +211,7 @@ export class App {
     const { error } = await change(this.#supabase.from("sessions"));
     if (error) throw error;
     try {
-      if (this.#board.connection !== null) await this.#host.planSessions();
+      if (await this.#board.mayBeConnected()) await this.#host.planSessions();
     } finally {
       settled?.();
       await this.#board.loadSessions();

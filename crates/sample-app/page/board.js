@@ -76,6 +76,12 @@ export class Board extends EventTarget {
     return this.connection;
   }
 
+  /** Whether a connection is known, or not yet known to be missing. */
+  async mayBeConnected() {
+    if (this.connection === undefined) await this.loadConnection();
+    return this.connection !== null;
+  }
+
   async loadSessions() {
     const week = this.#week;
     const asked = ++this.#asked;

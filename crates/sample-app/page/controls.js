@@ -171,7 +171,7 @@ export class Controls {
     }));
     const { error } = await supabase.from("sessions").insert(rows);
     if (error) throw error;
-    if (board.connection !== null) await host.planSessions();
+    if (await board.mayBeConnected()) await host.planSessions();
     return "Five sessions planned.";
   }
 
@@ -182,7 +182,7 @@ export class Controls {
     // A filter is demanded; Row Level Security is what keeps it to one's own.
     const { error } = await supabase.from("sessions").delete().not("id", "is", null);
     if (error) throw error;
-    if (board.connection) await host.deleteAllEvents();
+    if (await board.mayBeConnected()) await host.deleteAllEvents();
     return "All sessions and events are gone.";
   }
 

@@ -163,6 +163,7 @@ export class Person {
   }
 
   async signUp(email) {
+    this.email = email;
     await this.page.getByLabel("E-mail").fill(email);
     await this.button("Sign up").click();
     await this.integration.waitFor();
@@ -171,6 +172,9 @@ export class Person {
   /** Presses a button of the element that leads to Google, agrees there and comes back. */
   async agree(button) {
     await this.integration.getByRole("button", { name: button }).click();
+    // Whose calendar it is, is not known to the app before the calendar was first read: then Google asks.
+    const account = this.page.getByLabel("Account");
+    if (await account.inputValue() === "") await account.fill(this.email);
     await this.page.getByRole("button", { name: "Allow" }).click();
     await this.page.waitForURL(this.url);
     await this.isConnected();
