@@ -16,7 +16,7 @@ use crate::recalculation::Reason;
 use crate::retire::retire;
 use crate::run::{Beforehand, run};
 use crate::schedule::{DATABASE_TIMEOUT, JUDGEMENTS, RECEIVE_TIMEOUT, TOKEN_MARGIN_OF_A_RUN, longest_wait};
-use crate::stop::{Unknown, stop_with_access};
+use crate::stop::{Occasion, Unknown, stop_with_access};
 use crate::table::{Column, Query, google};
 use crate::transition::{
     Update, confirm_current, confirm_pending, hasten_run, note_change, note_opened_orphan, note_orphan,
@@ -73,11 +73,12 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::OpenedOrphan(row) => {
             // Its own renewal may have stopped it already.
-            stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Gone).await;
+            let Notification { channel, resource, .. } = notification;
+            stop_with_access(ports, &row, channel, resource, Unknown::Gone, Occasion::Spoke).await;
         }
         Verdict::Orphan(row) => {
-            let stop =
-                stop_with_access(ports, &row, &notification.channel, &notification.resource, Unknown::Alive);
+            let Notification { channel, resource, .. } = notification;
+            let stop = stop_with_access(ports, &row, channel, resource, Unknown::Alive, Occasion::Spoke);
             let run = run_for_change(ports, invocation, (*row).clone());
             if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
                 join!(stop, run);

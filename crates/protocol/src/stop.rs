@@ -29,6 +29,15 @@ impl Unknown {
     }
 }
 
+/// When a channel is stopped that its row does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Its row has just ceased to name it, which happens once.
+    GivenUp,
+    /// It has spoken, which may happen at any time and often.
+    Spoke,
+}
+
 /// Stops a channel that is not `row`'s any more, with the row's access token, and with a new one where Google does not
 /// accept that for the calendar either. Whatever goes wrong, the channel is tried again when it next speaks. What Google
 /// refuses a token for is told, and no token is asked for as long as it stays so: a channel may speak often.
@@ -38,6 +47,7 @@ pub(crate) async fn stop_with_access<P: Ports>(
     channel: &ChannelId,
     resource: &ResourceId,
     unknown: Unknown,
+    occasion: Occasion,
 ) {
     let mut answer = match row.access_token_for(ports.now(), TOKEN_MARGIN) {
         Some(token) => ports.stop(token, channel, resource, STOP_TIMEOUT).await,
@@ -51,7 +61,7 @@ pub(crate) async fn stop_with_access<P: Ports>(
         },
     };
     if matches!(answer, Err(StopFailure::Unauthorized(_))) {
-        match another_token(ports, row).await {
+        match another_token(ports, row, occasion).await {
             Ok(Some(token)) => answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await,
             Ok(None) => {}
             Err(refused) => answer = Err(StopFailure::Refused(refused)),
@@ -62,14 +72,21 @@ pub(crate) async fn stop_with_access<P: Ports>(
 
 /// A token to replace one that Google refuses for a stop. None where Google lets the calendar be read with the refused
 /// token: then only the channel is refused, which may belong to another account.
-async fn another_token<P: Ports>(ports: &P, row: &Connection) -> Result<Option<AccessToken>, Refused> {
+async fn another_token<P: Ports>(
+    ports: &P,
+    row: &Connection,
+    occasion: Occasion,
+) -> Result<Option<AccessToken>, Refused> {
     if let Some(failure) = row.token_refusal(ports.now()) {
         return Err(failure.into());
     }
-    // While a user has paused, the calendar is not read; and a token that is asked for at each message of such a channel
-    // would be asked for without end. One that is dead is replaced once it has expired.
+    // While a user has paused, the calendar is not read, and a token that is asked for at each message of a channel
+    // would be asked for without end: there a dead one is replaced once it has expired.
     if !row.is_live() {
-        return Ok(None);
+        return match occasion {
+            Occasion::GivenUp => new_token(ports, row).await,
+            Occasion::Spoke => Ok(None),
+        };
     }
     let mut read = row.clone();
     match read_calendar(ports, &mut read, ports.now() + LOOK_OF_A_STOP).await {

@@ -326,7 +326,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":401}}"#)],
-            ["google_rejected 1 1", "reconnect_required 2 1", "- 1 0", "google_rejected 5 3"],
+            ["google_rejected 1 1", "reconnect_required 2 1", "- 2 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":{"errors":[{"reason":"channelIdNotUnique"}]}}"#)],
@@ -374,15 +374,15 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(401, ""), (401, "<html>")],
-            ["reconnect_required 2 1", "reconnect_required 2 1", "- 1 0", "google_rejected 5 3"],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "google_rejected 5 3"],
         ),
         (
             &[(401, r#"{"error":"unauthorized_client"}"#)],
-            ["reconnect_required 2 1", "reconnect_required 2 1", "- 1 0", "reconnect_required 1 1"],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "reconnect_required 1 1"],
         ),
         (
             &[(401, r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}]}}"#)],
-            ["reconnect_required 2 1", "reconnect_required 2 1", "- 1 0", "google_rate_limited 5 49"],
+            ["reconnect_required 2 1", "reconnect_required 2 1", "- 2 0", "google_rate_limited 5 49"],
         ),
         (
             &[
