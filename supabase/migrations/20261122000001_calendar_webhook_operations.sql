@@ -401,8 +401,8 @@ $$;
 
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
--- or disabled, tokens that every user may read and, if it is to be tried, why a notification could not be stored. Nothing
--- of the attempt stays.
+-- or disabled, tokens that every user may read and, if it is to be tried, why a notification could not be stored and a
+-- user not see the own connection. Nothing of the attempts stays.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
@@ -411,8 +411,15 @@ declare
   tried uuid;
   asked uuid := gen_random_uuid();
   kept uuid;
+  owner uuid;
+  is_seen boolean;
   state text;
   message text;
+  -- What the status view reads.
+  shown constant text[] := '{id, user_id, provider, calendar_id, is_active, webhook_id, webhook_expiration,
+    webhook_opened_at, webhook_confirmed_id, webhook_message_number, webhook_error, webhook_error_reason,
+    webhook_notified_at, calendar_name, sync_enabled, sync_request_id, sync_error, last_sync_at}';
+  for_users constant boolean := has_any_column_privilege('authenticated', 'public.calendar_connections', 'select');
 begin
   return query
     with
@@ -434,12 +441,8 @@ begin
             ('authenticated', 'calendar_connection_status', 'select', null),
             ('authenticated', 'calendar_connection_events', 'select', null)) as fixed (name, relation, privilege, columns)
         union all
-        -- What the view reads, for users: none of it may mean that pages are not to read the table at all.
-        select 'authenticated'::regrole, 'calendar_connections', 'select',
-            '{id, user_id, provider, calendar_id, is_active, webhook_id, webhook_expiration, webhook_opened_at,
-              webhook_confirmed_id, webhook_message_number, webhook_error, webhook_error_reason, webhook_notified_at,
-              calendar_name, sync_enabled, sync_request_id, sync_error, last_sync_at}'::text[]
-          where has_any_column_privilege('authenticated', 'public.calendar_connections', 'select')
+        -- None of it may mean that pages are not to read the table at all.
+        select 'authenticated'::regrole, 'calendar_connections', 'select', shown where for_users
         union all
         -- For the owners of those that act in their own name.
         select proowner, relation, privilege, null
@@ -549,7 +552,8 @@ begin
       then
         raise exception using errcode = 'CWOK0';
       end if;
-      select id into tried from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
+      select id, user_id into tried, owner
+        from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
       update public.calendar_connections
         set webhook_message_number = webhook_message_number + 1, sync_request_id = asked, webhook_notified_at = now()
         where id = tried
@@ -574,6 +578,43 @@ begin
           from pg_catalog.pg_trigger
           where tgrelid = 'public.calendar_connections'::regclass and not tgisinternal and tgenabled <> 'D'
             and tgname !~ '^(keep|take|note)_calendar_(webhook|connection)_';
+    end;
+
+    begin
+      if not for_users then
+        return query
+          select
+            'status_hidden',
+            'pages may not read public.calendar_connections, so they show no connection',
+            format('grant select (%s) on public.calendar_connections to authenticated', array_to_string(shown, ', '));
+      elsif owner is not null and pg_has_role(session_user, 'authenticated', 'member') then
+        perform set_config(
+          'request.jwt.claims', jsonb_build_object('sub', owner, 'role', 'authenticated')::text, true);
+        set local role authenticated;
+        perform from public.calendar_connection_status where id = tried;
+        is_seen := found;
+        -- It worked, and is undone.
+        raise exception using errcode = 'CWOK0';
+      end if;
+    exception
+      when sqlstate 'CWOK0' or lock_not_available then
+        if not is_seen then
+          return query
+            select
+              'status_hidden',
+              'no policy of public.calendar_connections shows users their own rows, so pages show no connection',
+              'create policy own_rows on public.calendar_connections for select to authenticated using ((select auth.uid()) = user_id)';
+        end if;
+      when others then
+        get stacked diagnostics state = returned_sqlstate, message = message_text;
+        -- Privileges on what is ours have been told.
+        if state <> '42501' or message !~ 'calendar_connection' then
+          return query
+            select
+              'status_unreadable',
+              format('a user''s read of public.calendar_connection_status fails: %s (%s)', message, state),
+              'change what does this: a policy of public.calendar_connections, or what it calls';
+        end if;
     end;
   end if;
 end

@@ -19,7 +19,7 @@ use crate::check::{Check, Id};
 use crate::clocks::{self, Reading};
 use crate::connections;
 use crate::consents::ended_by_testing;
-use crate::database::{self, Obstacle, parse_obstacles};
+use crate::database::{self, Obstacle};
 use crate::functions::{self, Probe, probe};
 use crate::google;
 use crate::health::{Group, Health, Members, parse_health};
@@ -82,8 +82,8 @@ pub fn examine(variables: &Variables, machine: &dyn Machine) -> Examination {
 /// What the project's database shows to the service.
 struct Database {
     access: Access,
-    /// None where it does not tell.
-    obstacles: Option<Vec<Obstacle>>,
+    /// What was answered where it does not tell. None without a key to ask with.
+    obstacles: Option<Result<Vec<Obstacle>, Box<Reply>>>,
     description: Option<schema::Description>,
     status_view: bool,
     health: Option<Health>,
@@ -96,13 +96,18 @@ impl Database {
     fn look(variables: &Variables, machine: &dyn Machine) -> Self {
         let view = rest(variables, machine, "calendar_connection_status?select=id,status&limit=1");
         let told = variables.has_key().then(|| look_for_obstacles(variables, machine));
-        let told = told.and_then(Result::ok);
-        let obstacles = told.as_ref().filter(|told| told.status() == 200);
-        let obstacles = obstacles.and_then(|told| parse_obstacles(&told.json()));
-        let access = project::access(&view, obstacles.is_some());
-        // With a key that is not the service's, the view would have been refused, too.
-        let is_refused = access == Access::Open && told.is_some_and(|told| told.status() == 403);
-        let obstacles = obstacles.or_else(|| is_refused.then(Obstacle::of_asking));
+        let obstacles = told.map(database::read);
+        let access = project::access(&view, matches!(obstacles, Some(Ok(_))));
+        let obstacles = match obstacles {
+            // With a key that is not the service's, the view would have been refused, too.
+            Some(Err(told))
+                if access == Access::Open
+                    && told.as_ref().as_ref().is_ok_and(|told| told.status() == 403) =>
+            {
+                Some(Ok(Obstacle::of_asking()))
+            }
+            obstacles => obstacles,
+        };
         let root = (access == Access::Open).then(|| rest(variables, machine, ""));
         let mut database = Self {
             access,
@@ -350,12 +355,13 @@ fn judge_project(variables: &Variables, database: Option<&Database>, checks: &mu
     let is_incomplete = schema.iter().any(Check::is_wrong);
     match &database.obstacles {
         // A column that is missing keeps the update from being tried.
-        Some(obstacles) if is_incomplete && database::are_of_trial(obstacles) => {
+        Some(Ok(obstacles)) if is_incomplete && database::are_of_trial(obstacles) => {
             checks.push(Check::after(Id::Database, Id::Schema));
         }
-        Some(obstacles) => checks.extend(database::judge(obstacles)),
-        None if is_incomplete => checks.push(Check::after(Id::Database, Id::Schema)),
-        None => checks.push(database::untold(variables.home())),
+        Some(Ok(obstacles)) => checks.extend(database::judge(obstacles)),
+        Some(Err(_)) if is_incomplete => checks.push(Check::after(Id::Database, Id::Schema)),
+        Some(Err(told)) => checks.push(database::untold(variables.home(), told)),
+        None => checks.push(Check::after(Id::Database, Id::Variables)),
     }
     // PostgREST describes to a role what the role may read.
     if is_incomplete && checks.iter().any(|check| check.id == Id::Database && check.is_wrong()) {

@@ -29,6 +29,54 @@ async fn a_project_that_is_well_has_none_and_an_attempt_to_write_leaves_nothing(
 }
 
 #[tokio::test]
+async fn what_keeps_users_from_seeing_their_connection_is_told() {
+    let table = "public.calendar_connections";
+    let unreadable = "change what does this: a policy of public.calendar_connections, or what it calls";
+    for (fault, told, what) in [
+        (
+            "create policy all_of_it on {} using (exists (select from {} as other where other.user_id = auth.uid()))",
+            "status_unreadable",
+            "a user's read of public.calendar_connection_status fails: infinite recursion detected in policy for \
+             relation \"calendar_connections\" (42P17)",
+        ),
+        (
+            "create function public.is_member() returns boolean language sql as 'select true';
+             revoke execute on function public.is_member from public, authenticated;
+             create policy members on {} using (public.is_member())",
+            "status_unreadable",
+            "a user's read of public.calendar_connection_status fails: permission denied for function is_member (42501)",
+        ),
+        (
+            "do $$ declare name text; begin
+               for name in select polname from pg_policy where polrelid = '{}'::regclass loop
+                 execute format('drop policy %I on {}', name);
+               end loop;
+             end $$",
+            "status_hidden",
+            "no policy of {} shows users their own rows, so pages show no connection",
+        ),
+        (
+            "revoke select on {} from authenticated",
+            "status_hidden",
+            "pages may not read {}, so they show no connection",
+        ),
+    ] {
+        let project = connected().await;
+        project.sql(&fault.replace("{}", table)).await;
+        let found = project.select(Service, OBSTACLES).await;
+        let remedy = found[0]["remedy"].as_str().unwrap().to_owned();
+        assert_eq!(found, [obstacle(told, &what.replace("{}", table), &remedy)]);
+        if told == "status_hidden" {
+            project.sql(&remedy).await;
+            assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0], "{remedy}");
+        } else {
+            assert_eq!(remedy, unreadable);
+        }
+        assert_eq!(project.value::<String>("select current_user::text", &[]).await, "postgres");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
     let project = connected().await;
     let table = "public.calendar_connections";

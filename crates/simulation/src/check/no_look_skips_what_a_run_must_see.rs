@@ -78,7 +78,10 @@ impl Known {
         let Some(claim) = life.claims.get(&step.connection) else { return };
         let Some(called_at) = claim.called_at else { return };
         // One that was made after the call may have seen more than the callee did.
-        let look = life.look(step.connection, claim.looked_from, called_at);
+        let mut looks = life.looks(step.connection, claim.looked_from, called_at).peekable();
+        let last = looks.peek().copied();
+        // A renewal beside the run may have looked, too, and later.
+        let look = looks.find(|look| look.seen == step.after.seen()).or(last);
         self.found = look.and_then(|look| Some((look.calendar?, look.seen?)));
         // What was asked for meanwhile is still to come.
         self.must_run_since = self.must_run_since.filter(|since| *since > called_at);

@@ -13,9 +13,7 @@ use protocol::setup::SetUp;
 use protocol::table::Query;
 use protocol::{refresh, setup, sweep};
 
-use crate::assumption::SKEW;
 use crate::fact::Deed;
-use crate::fault::Fault;
 use crate::subject::{Invocation, Purpose, connection_id};
 use crate::world::executor::Reply;
 use crate::world::isolate::Isolate;
@@ -48,12 +46,10 @@ pub(crate) fn start(world: &Rc<World>, start: Start) {
 }
 
 fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) + 'static) {
-    let skew = world.dice.between(-SKEW, SKEW);
     let number = world.number_invocation();
     let life = Life {
         invocation: Invocation { number, purpose },
-        waiters: world.waiters_of(number),
-        skew: if world.has(Fault::Skew) { skew } else { 0 },
+        instance: world.instance_of(number),
         task: world.executor.next_task(),
         crashed: Default::default(),
         leases: Default::default(),
@@ -62,7 +58,7 @@ fn spawn(world: &Rc<World>, purpose: Purpose, body: impl AsyncFnOnce(&Isolate) +
         is_refused: Default::default(),
     };
     let isolate = Isolate { world: Rc::clone(world), life: Rc::new(life) };
-    isolate.tell(Deed::Starts { skew: isolate.life.skew });
+    isolate.tell(Deed::Starts { skew: isolate.life.instance.skew });
     world.executor.spawn(async move {
         body(&isolate).await;
         isolate.tell(Deed::Ends);

@@ -4,17 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Timestamp;
-use protocol::waiters::Waiters;
 
 use crate::subject::Invocation;
 use crate::time::Instant;
 use crate::world::executor::TaskId;
+use crate::world::state::Instance;
 
 pub(crate) struct Life {
     pub(crate) invocation: Invocation,
-    /// Of the instance that it shares with others.
-    pub(crate) waiters: Waiters,
-    pub(crate) skew: Instant,
+    pub(crate) instance: Instance,
     pub(crate) task: TaskId,
     pub(crate) crashed: Cell<bool>,
     /// The run lease that it wrote last, by connection.
@@ -30,7 +28,7 @@ pub(crate) struct Life {
 impl Life {
     /// What its clock says at an instant.
     pub(crate) fn clock(&self, now: Instant) -> Instant {
-        now + self.skew
+        now + self.instance.skew
     }
 
     pub(crate) fn holds(&self, connection: usize) -> bool {

@@ -363,7 +363,7 @@ impl Entropy for Isolate {
 
 impl Instance for Isolate {
     fn waiters(&self) -> &Waiters {
-        &self.life.waiters
+        &self.life.instance.waiters
     }
 }
 

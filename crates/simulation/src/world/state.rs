@@ -8,6 +8,7 @@ use protocol::connection::{ChannelId, Connection, RefreshToken};
 use protocol::failure::WatchFailure;
 use protocol::waiters::Waiters;
 
+use crate::assumption::SKEW;
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::settings::Settings;
@@ -35,8 +36,7 @@ pub(crate) struct World {
     /// Which connection named a channel first.
     pub(crate) named: RefCell<BTreeMap<ChannelId, usize>>,
     pub(crate) phase: Cell<Phase>,
-    /// Who waits in each of the instances that the invocations share.
-    waiters: [Waiters; 2],
+    instances: [Instance; 2],
     /// The invocations that stood still once.
     pub(crate) frozen: RefCell<Vec<Rc<Life>>>,
     /// The longest lifetime that Google grants.
@@ -54,6 +54,21 @@ pub(crate) struct World {
     invocations: Cell<usize>,
     changes: Cell<usize>,
     runs: Cell<usize>,
+}
+
+/// Where invocations run side by side.
+#[derive(Clone)]
+pub(crate) struct Instance {
+    pub(crate) waiters: Waiters,
+    /// By how much its clock is ahead.
+    pub(crate) skew: Instant,
+}
+
+impl Instance {
+    fn draw(dice: &Dice, odds: &Odds) -> Self {
+        let skew = if odds.of(Fault::Skew) > 0.0 { dice.between(-SKEW, SKEW) } else { 0 };
+        Self { waiters: Waiters::default(), skew }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,6 +104,7 @@ impl World {
         let google_is_slow = crowded && dice.chance(0.2);
         let odds = if crowded { Odds::none() } else { Odds::draw(&dice, settings.without) };
         let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
+        let instances = [Instance::draw(&dice, &odds), Instance::draw(&dice, &odds)];
         let favourite_failure = dice.pick(FAILURES).filter(|_| dice.chance(0.5));
         Rc::new(Self {
             executor: Executor::new(START),
@@ -99,7 +115,7 @@ impl World {
             characters: RefCell::default(),
             named: RefCell::default(),
             phase: Cell::new(Phase::Faults),
-            waiters: Default::default(),
+            instances,
             frozen: RefCell::default(),
             longest_grant,
             favourite_failure,
@@ -149,9 +165,9 @@ impl World {
         self.odds.of(fault) > 0.0
     }
 
-    /// Who waits in the instance that this invocation shares with others.
-    pub(crate) fn waiters_of(&self, invocation: usize) -> Waiters {
-        let [one, other] = &self.waiters;
+    /// The one that an invocation shares with others.
+    pub(crate) fn instance_of(&self, invocation: usize) -> Instance {
+        let [one, other] = &self.instances;
         if invocation.is_multiple_of(2) { one.clone() } else { other.clone() }
     }
 

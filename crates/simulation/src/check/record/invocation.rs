@@ -156,8 +156,18 @@ impl Conduct {
         since: Instant,
         until: Instant,
     ) -> Option<&Looked> {
-        let is_it = |look: &&Looked| look.asked_at >= since && look.at <= until && look.seen.is_some();
-        self.looks.get(&connection)?.iter().rev().find(is_it)
+        self.looks(connection, since, until).next()
+    }
+
+    /// The newest first.
+    pub(in crate::check) fn looks(
+        &self,
+        connection: usize,
+        since: Instant,
+        until: Instant,
+    ) -> impl Iterator<Item = &Looked> {
+        let is_it = move |look: &&Looked| look.asked_at >= since && look.at <= until && look.seen.is_some();
+        self.looks.get(&connection).into_iter().flatten().rev().filter(is_it)
     }
 
     /// Whether Google told it such a thing of a connection.
