@@ -223,10 +223,12 @@ begin
       || '|(10|127)(\.[0-9]{1,3}){3}|(192\.168|169\.254|172\.(1[6-9]|2[0-9]|3[01]))(\.[0-9]{1,3}){2}'
       || '|\[(::1|(f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]):[0-9a-f:]+)\]))(:[0-9]{1,5})?(/[^?#[:space:]]*)?$')
     or project_url ~ '/v1(/|$)'
+    -- The dashboard's.
+    or project_url ~* '^https://([a-z0-9-]+\.)*supabase\.(com|io)(/|$)'
   then
     raise exception 'project_url must be the address of the project, such as https://abcdefghijklmnopqrst.supabase.co'
       using errcode = 'invalid_parameter_value',
-            hint = 'https (http only within a private network), without user, query and /functions/v1.';
+            hint = 'https (http only within a private network), without user, query and /functions/v1; not the dashboard''s.';
   end if;
   if project_url ~* '^https?://(localhost|127\.|\[::1\])' then
     raise notice '% is the machine or container of the database itself', project_url

@@ -83,7 +83,8 @@ pub fn token_request(configuration: &Configuration, refresh_token: &RefreshToken
     let form = [
         ("client_id", configuration.client_id.as_str()),
         ("client_secret", &configuration.client_secret.0),
-        ("refresh_token", refresh_token.expose()),
+        // It may have been pasted with the end of its line.
+        ("refresh_token", refresh_token.expose().trim()),
         ("grant_type", "refresh_token"),
     ];
     let body = form.map(|(name, value)| format!("{name}={}", percent_encode(value))).join("&");
@@ -141,4 +142,23 @@ pub(crate) fn events_url(configuration: &Configuration, calendar: Option<&Calend
 
 pub(crate) fn authorization(access_token: &AccessToken) -> Option<String> {
     is_header_safe(access_token.expose()).then(|| format!("Bearer {}", access_token.expose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::Environment;
+
+    #[test]
+    fn a_refresh_token_that_was_pasted_with_its_line_end_works() {
+        let configuration = Configuration::parse(&Environment::from([
+            ("SUPABASE_URL", "https://project.supabase.co"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "key"),
+            ("GOOGLE_CLIENT_ID", "client"),
+            ("GOOGLE_CLIENT_SECRET", "secret"),
+        ]));
+        let request = token_request(&configuration.unwrap(), &RefreshToken::new(" 1//refresh\r\n"));
+        let body = request.body.unwrap_or_default();
+        assert!(body.contains("refresh_token=1%2F%2Frefresh&"), "{body}");
+    }
 }

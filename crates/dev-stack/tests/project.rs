@@ -61,6 +61,8 @@ create index profiles_by_name on public.profiles using gin (name extensions.gin_
 
 const CONFIG: &str = "
 project_id = \"theirs\"
+[api]
+auto_expose_new_tables = true
 [functions.recalculate-schedule]
 verify_jwt = false
 [functions.elsewhere]

@@ -36,6 +36,7 @@ create table public.notes (
   user_id uuid not null default auth.uid(),
   text text not null
 );
+grant all on public.calendar_connections, public.notes to anon, authenticated, service_role;
 alter table public.notes enable row level security;
 create policy \"own notes\" on public.notes for all to authenticated
   using (user_id = auth.uid()) with check (user_id = auth.uid());

@@ -65,14 +65,14 @@ const states = {
   expiring: card(
     { status: "expiring", webhook_expiration: inDays(0.26) },
     "Updates end soon",
-    "Updates still arrive and are renewed automatically.",
+    "Updates still arrive, and the connection is renewed automatically.",
     "Refresh",
     "warning",
   ),
   expired: card(
     { status: "expired", webhook_expiration: inDays(-0.3) },
     "Updates stopped",
-    "Press Refresh to start them again",
+    "Press Refresh to start the updates again",
     "Refresh",
     "bad",
   ),
@@ -100,7 +100,7 @@ const states = {
   ),
   "no-calendar": card(
     { status: "unsupported", webhook_error: "no_calendar" },
-    "Not supported",
+    "Not available",
     "This Google account has no calendar.",
     "Connect another account",
     "bad",
@@ -142,7 +142,7 @@ const states = {
   },
   "calendar-gone": card(
     { status: "unsupported", webhook_error: "calendar_not_found" },
-    "Not supported",
+    "Not available",
     "Google does not find this calendar",
     "Choose another calendar",
     "bad",

@@ -20,12 +20,14 @@ drop table if exists public.session_plans, public.sessions;
 drop function if exists public.begin_plan, public.store_plan, public.sessions_prefer_their_start;
 ";
 
-/// What an uninstallation changes, the versions of the migrations that it removes, and the sample app's functions.
+/// What an uninstallation changes, the versions of the migrations that it removes, the sample app's functions, and the
+/// project's own that come back.
 #[derive(Default)]
 pub(crate) struct Uninstallation {
     pub(crate) plan: Plan,
     pub(crate) versions: Vec<String>,
     pub(crate) sample: Vec<String>,
+    pub(crate) restored: Vec<String>,
 }
 
 pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
@@ -34,6 +36,7 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
     }
     let (mut plan, mut versions) = (Plan::default(), Vec::new());
     let mut record = Record::read(project)?;
+    let mut back = Vec::new();
     let is_sample = |function: &&String| record.sample.contains_key(&Payload::index(function));
     let mut sample: Vec<String> = record.config.keys().filter(is_sample).cloned().collect();
     if is_sample_edited(project, &record)? {
@@ -67,6 +70,7 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
             project.entries(from)?.into_iter().all(|name| removed.contains(&format!("{from}/{name}")));
         if is_free {
             plan.changes.push(Change::Move { from: to.clone(), to: from.clone() });
+            back.extend(from.rsplit('/').next().map(str::to_owned));
         } else {
             plan.notes.push(format!("{to} stays there, for there is something else in {from}"));
         }
@@ -77,7 +81,7 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
     if let Some(before) = project.read(RECORD)? {
         plan.changes.push(Change::Remove { path: RECORD.to_owned(), before });
     }
-    Ok(Uninstallation { plan, versions, sample })
+    Ok(Uninstallation { plan, versions, sample, restored: back })
 }
 
 /// One of them without the others would not start.

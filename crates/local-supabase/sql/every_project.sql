@@ -90,3 +90,11 @@ create function storage.extension(name text) returns text language sql immutable
 create schema supabase_functions;
 create function supabase_functions.http_request() returns trigger language plpgsql as
   'begin return coalesce(new, old); end';
+
+-- Since 30 October 2026 the Data API's roles may do no more than this with what migrations make.
+alter default privileges in schema public
+  grant truncate, references, trigger on tables to anon, authenticated, service_role;
+alter default privileges in schema public
+  revoke select, insert, update, delete on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
+alter default privileges in schema public revoke execute on functions from anon, authenticated, service_role;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
 use tokio_postgres::Client;
 
 use crate::extensions::StandIns;
@@ -14,6 +15,7 @@ use crate::statements::{Statement, statements};
 const ROLES_AND_AUTH: &str = include_str!("../sql/roles_and_auth.sql");
 /// The rest of what every project has, for PGlite too.
 pub(crate) const EVERY_PROJECT: &str = include_str!("../sql/every_project.sql");
+const AUTO_EXPOSE_NEW_TABLES: &str = include_str!("../sql/auto_expose_new_tables.sql");
 
 /// A migration file: its name and its SQL.
 pub struct Migration {
@@ -51,6 +53,26 @@ impl fmt::Display for LeftOut {
         let Self { file, line, beginning, reason } = self;
         write!(formatter, "{file}, line {line}: {reason}: {beginning}")
     }
+}
+
+/// What a `config.toml` asks for by `auto_expose_new_tables = true`, before all migrations.
+pub fn asked_for_by(config: &Path) -> Result<Option<Migration>> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Config {
+        api: Api,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Api {
+        auto_expose_new_tables: bool,
+    }
+    let Ok(text) = fs::read_to_string(config) else { return Ok(None) };
+    let config: Config = toml::from_str(&text).context("supabase/config.toml")?;
+    Ok(config.api.auto_expose_new_tables.then(|| Migration {
+        name: "00000000000001_auto_expose_new_tables.sql".to_owned(),
+        sql: AUTO_EXPOSE_NEW_TABLES.to_owned(),
+    }))
 }
 
 /// The migrations of a directory, in the order in which Supabase applies them.

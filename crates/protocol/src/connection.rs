@@ -322,29 +322,35 @@ impl Connection {
 
     /// The access token, if it is known to be good for at least `margin` more.
     pub fn access_token_for(&self, now: Timestamp, margin: TimeDelta) -> Option<&AccessToken> {
-        let is_good = is_good(self.expires_at, self.refresh_token.as_ref(), now, margin);
-        self.access_token.as_ref().filter(|_| is_good)
+        self.access_token
+            .as_ref()
+            .filter(|token| is_good(token, self.expires_at, self.refresh_token.as_ref(), now, margin))
     }
 }
 
 impl Farewell {
     /// As [`Connection::access_token_for`].
     pub(crate) fn access_token_for(&self, now: Timestamp, margin: TimeDelta) -> Option<&AccessToken> {
-        let is_good = is_good(self.expires_at, self.refresh_token.as_ref(), now, margin);
-        self.access_token.as_ref().filter(|_| is_good)
+        self.access_token
+            .as_ref()
+            .filter(|token| is_good(token, self.expires_at, self.refresh_token.as_ref(), now, margin))
     }
 }
 
-/// Whether an access token is good for at least `margin` more. One whose expiry is unknown counts only where nothing
-/// could renew it.
+/// Whether an access token is good for at least `margin` more. One whose expiry is unknown, or that no request could be
+/// made with, counts only where nothing could renew it.
 fn is_good(
+    access_token: &AccessToken,
     expires_at: Option<Timestamp>,
     refresh_token: Option<&RefreshToken>,
     now: Timestamp,
     margin: TimeDelta,
 ) -> bool {
+    let is_odd = access_token.expose().contains(|letter: char| letter.is_whitespace() || letter.is_control());
     match expires_at {
-        Some(expires_at) => expires_at.signed_duration_since(now) >= margin,
+        Some(expires_at) => {
+            expires_at.signed_duration_since(now) >= margin && !(is_odd && refresh_token.is_some())
+        }
         None => refresh_token.is_none(),
     }
 }
@@ -433,6 +439,18 @@ mod tests {
         });
         assert!(row.is_ok());
         assert_eq!(asked.into_inner(), BTreeSet::from_iter(Column::READ.iter().copied()));
+    }
+
+    #[test]
+    fn an_access_token_that_no_request_takes_is_renewed_where_it_can_be() {
+        let (now, refresh_token) = (Timestamp::UNIX_EPOCH, RefreshToken::new("1//refresh"));
+        let expires_at = Some(now + TimeDelta::hours(1));
+        for (token, is_plain) in [("ya29.good", true), ("ya29.good\n", false), ("ya29 good", false)] {
+            let is_good = |refresh_token| {
+                is_good(&AccessToken::new(token), expires_at, refresh_token, now, TimeDelta::minutes(5))
+            };
+            assert_eq!((is_good(Some(&refresh_token)), is_good(None)), (is_plain, true), "{token:?}");
+        }
     }
 
     #[test]

@@ -36,9 +36,9 @@ pub fn uninstall(
 fn run(machine: &dyn Machine, program: &Program, arguments: &UninstallArguments) -> Result<()> {
     let project = Project::open(machine, &machine.typed_path(&arguments.from))?;
     refuse_clone(&project, machine, program)?;
-    let Uninstallation { plan, versions, sample } = crate::uninstall::uninstall(&project)?;
-    if arguments.manner.carry_out(&plan, &project, machine)? {
-        say_what_stays(machine, program, &versions, &sample)?;
+    let uninstallation = crate::uninstall::uninstall(&project)?;
+    if arguments.manner.carry_out(&uninstallation.plan, &project, machine)? {
+        say_what_stays(machine, program, &uninstallation)?;
     }
     Ok(())
 }
@@ -46,8 +46,7 @@ fn run(machine: &dyn Machine, program: &Program, arguments: &UninstallArguments)
 fn say_what_stays(
     machine: &dyn Machine,
     program: &Program,
-    versions: &[String],
-    sample: &[String],
+    Uninstallation { versions, sample, restored, .. }: &Uninstallation,
 ) -> Result<()> {
     machine.say(format_args!(
         "\nDone. What was deployed stays online. To remove it there too, first pause every connection in the SQL editor, so \
@@ -59,7 +58,11 @@ fn say_what_stays(
          Then:\n\n"
     ));
     for function in function_names(machine, program.root())?.iter().chain(sample) {
-        machine.say(format_args!("  supabase functions delete {function}\n"));
+        if restored.contains(function) {
+            machine.say(format_args!("  supabase functions deploy {function}    # yours, which is back\n"));
+        } else {
+            machine.say(format_args!("  supabase functions delete {function}\n"));
+        }
     }
     let secrets: Vec<&str> = secret_names().collect();
     machine.say(format_args!(

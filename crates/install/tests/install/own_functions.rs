@@ -45,7 +45,11 @@ fn they_come_back_when_ours_go() {
     let sandbox = hand_written();
     let before = sandbox.tree();
     sandbox.install(&["--yes", "--replace"]).succeeded();
-    sandbox.uninstall(&["--yes"]).succeeded();
+    sandbox
+        .uninstall(&["--yes"])
+        .succeeded()
+        .with("  supabase functions deploy setup-calendar-webhook ")
+        .with("  supabase functions delete google-calendar-webhook\n");
     let mut after = sandbox.tree();
     let value = |config: &[u8]| toml_edit::de::from_slice::<serde_json::Value>(config).unwrap();
     assert_eq!(value(&after[CONFIG]), value(&before[CONFIG]));

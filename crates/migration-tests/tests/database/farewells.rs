@@ -138,7 +138,8 @@ async fn a_hosts_time_without_a_zone_is_kept_as_utc() {
         .sql(
             "create table public.calendar_connections (
                id uuid primary key, user_id uuid, provider text, access_token text, refresh_token text,
-               expires_at timestamp, calendar_id varchar, is_active boolean, created_at timestamp, webhook_id varchar)",
+               expires_at timestamp, calendar_id varchar, is_active boolean, created_at timestamp, webhook_id varchar);
+             grant all on public.calendar_connections to service_role",
         )
         .await;
     project.migrate().await.unwrap();

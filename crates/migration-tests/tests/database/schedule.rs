@@ -128,6 +128,8 @@ async fn each_bad_argument_is_named_and_changes_nothing() {
                 r"E'x\nhttps://example.com'",
                 "'https://example.com:port'",
                 "'https://münchen.example'",
+                "'https://supabase.com/dashboard/project/abcdefghijklmnopqrst'",
+                "'https://app.supabase.io'",
                 "'https://example.com/functions/v1'",
                 "'https://example.com/functions/v1/refresh-calendar-webhook'",
                 "'https://example.com/rest/v1/'",

@@ -26,7 +26,8 @@ async fn permissive_host() -> Project {
                calendar_id text,
                is_active boolean default true,
                created_at timestamptz not null default now()
-             )",
+             );
+             grant all on public.calendar_connections to anon, authenticated, service_role",
         )
         .await;
     project.migrate().await.unwrap();
