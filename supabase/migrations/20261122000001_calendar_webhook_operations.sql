@@ -403,8 +403,8 @@ $$;
 
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
--- or disabled, tokens that every user may read and, if it is to be tried, why a notification could not be stored and a
--- user not see the own connection. Nothing of the attempts stays.
+-- or disabled, tokens that every user may read and, if it is to be tried, rows that are Google's but for the spelling, and
+-- why a notification could not be stored and a user not see the own connection. Nothing of the attempts stays.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
@@ -544,6 +544,17 @@ begin
       where tgname is null or tgenabled not in ('O', 'A');
 
   if try_write then
+    if has_column_privilege('public.calendar_connections', 'provider', 'select') then
+      return query
+        select
+            'provider_misspelt',
+            format('connections whose provider is %L, not ''google'', are ignored: %s', provider::text, count(*)),
+            'update public.calendar_connections set provider = ''google'' where lower(btrim(provider::text)) = ''google'''
+          from public.calendar_connections
+          where provider::text <> 'google' and lower(btrim(provider::text)) = 'google'
+          group by provider;
+    end if;
+
     begin
       -- What is not allowed has been told.
       if exists (

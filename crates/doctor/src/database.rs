@@ -55,7 +55,8 @@ fn parse_obstacles(answer: &Json) -> Option<Vec<Obstacle>> {
 pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
     let id = Id::Database;
     let check = |obstacle: &Obstacle| {
-        let is_sql = ["grant ", "alter ", "create "].iter().any(|verb| obstacle.remedy.starts_with(verb));
+        let is_sql =
+            ["grant ", "alter ", "create ", "update "].iter().any(|verb| obstacle.remedy.starts_with(verb));
         let next = if is_sql {
             format!("in the SQL editor: `{}`", obstacle.remedy)
         } else {

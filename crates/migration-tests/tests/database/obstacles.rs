@@ -77,6 +77,20 @@ async fn what_keeps_users_from_seeing_their_connection_is_told() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_spelt_otherwise_is_told() {
+    let project = connected().await;
+    let insert = "insert into public.calendar_connections (user_id, provider)
+                  select gen_random_uuid(), unnest(array['Google', 'Google', 'outlook'])";
+    project.sql(insert).await;
+    let found = project.select(Service, OBSTACLES).await;
+    let remedy = found[0]["remedy"].as_str().unwrap().to_owned();
+    let what = "connections whose provider is 'Google', not 'google', are ignored: 2";
+    assert_eq!(found, [obstacle("provider_misspelt", what, &remedy)]);
+    project.sql(&remedy).await;
+    assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
 async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
     let project = connected().await;
     let table = "public.calendar_connections";
