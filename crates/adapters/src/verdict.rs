@@ -254,6 +254,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
         || said.words.iter().any(|word| starts_with(word, PUSH));
     let is_forbidden = known.is_none_or(|(_, word)| letters(word).eq(letters("forbidden")));
     let says = |status: &str| said.status.is_some_and(|said| said.eq_ignore_ascii_case(status));
+    let exhausted = Some("RESOURCE_EXHAUSTED").filter(|status| is_forbidden && says(status));
     let meaning = match (status, known) {
         // A failing server speaks of itself: it makes no person responsible.
         (500.., Some((Fails(GoogleRateLimited), _))) => Fails(GoogleRateLimited),
@@ -262,7 +263,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
         (401, _) if speaker == CalendarApi && !is_of_push => AnotherToken,
         // A limit blames no person, also where another word stands beside it.
         (429, _) => Fails(GoogleRateLimited),
-        _ if is_forbidden && says("RESOURCE_EXHAUSTED") => Fails(GoogleRateLimited),
+        _ if exhausted.is_some() => Fails(GoogleRateLimited),
         (_, Some((meaning, _))) => meaning,
         (_, None) if speaker == CalendarApi && says("UNAUTHENTICATED") => AnotherToken,
         (404, _) if speaker == CalendarApi && said.is_of_api => Fails(CalendarNotFound),
@@ -283,7 +284,7 @@ fn judge(response: &HttpResponse, speaker: Speaker, now: Timestamp) -> Verdict {
     let decided = known.map(|(_, word)| word);
     let mut words = said.words.iter().copied().filter(|word| Word::parse(word).is_some());
     let telling = words.find(|word| !letters(word).eq(letters("forbidden")));
-    let reason = said.word(if is_forbidden { telling.or(decided) } else { decided });
+    let reason = said.word(if is_forbidden { telling.or(exhausted).or(decided) } else { decided });
     let refused = Refused { failure, reason, retry_after };
     Verdict { meaning, refused, status }
 }

@@ -259,6 +259,7 @@ fn the_calendar_api_is_understood() {
         ),
         (429, &[], &[], "RESOURCE_EXHAUSTED", "google_rate_limited", "RESOURCE_EXHAUSTED", SOON),
         (400, &[], &[], "RESOURCE_EXHAUSTED", "google_rate_limited", "RESOURCE_EXHAUSTED", SOON),
+        (403, &["forbidden"], &[], "RESOURCE_EXHAUSTED", "google_rate_limited", "RESOURCE_EXHAUSTED", SOON),
         (429, &["whatever"], &[], "", "google_rate_limited", "whatever", SOON),
         (412, &["conditionNotMet"], &[], "", "google_unavailable", "conditionNotMet", SOON),
         (400, &["backendError"], &[], "", "google_unavailable", "backendError", SOON),
