@@ -8,7 +8,7 @@ use protocol::Timestamp;
 use crate::subject::Invocation;
 use crate::time::Instant;
 use crate::world::executor::TaskId;
-use crate::world::state::Instance;
+use crate::world::instance::Instance;
 
 pub(crate) struct Life {
     pub(crate) invocation: Invocation,

@@ -12,6 +12,7 @@ mod executor;
 mod google;
 pub(crate) mod history;
 mod host;
+mod instance;
 mod invocation;
 mod isolate;
 mod life;

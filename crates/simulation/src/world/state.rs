@@ -6,9 +6,7 @@ use std::rc::Rc;
 
 use protocol::connection::{ChannelId, Connection, RefreshToken};
 use protocol::failure::WatchFailure;
-use protocol::waiters::Waiters;
 
-use crate::assumption::SKEW;
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::settings::Settings;
@@ -18,6 +16,7 @@ use crate::world::database::Database;
 use crate::world::dice::Dice;
 use crate::world::executor::Executor;
 use crate::world::google::{FAILURES, Google};
+use crate::world::instance::Instance;
 use crate::world::life::Life;
 use crate::world::odds::Odds;
 use crate::world::start::Start;
@@ -54,21 +53,6 @@ pub(crate) struct World {
     invocations: Cell<usize>,
     changes: Cell<usize>,
     runs: Cell<usize>,
-}
-
-/// Where invocations run side by side.
-#[derive(Clone)]
-pub(crate) struct Instance {
-    pub(crate) waiters: Waiters,
-    /// By how much its clock is ahead.
-    pub(crate) skew: Instant,
-}
-
-impl Instance {
-    fn draw(dice: &Dice, odds: &Odds) -> Self {
-        let skew = if odds.of(Fault::Skew) > 0.0 { dice.between(-SKEW, SKEW) } else { 0 };
-        Self { waiters: Waiters::default(), skew }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
