@@ -301,6 +301,10 @@ pub(crate) fn of_watch(response: &HttpResponse, now: Timestamp) -> WatchFailure 
     let Verdict { meaning, refused, .. } = judge(response, CalendarApi, now);
     match meaning {
         _ if response.status >= 500 => WatchFailure::Doubtful(refused),
+        // A page is a proxy's: what Google answered, if it was asked, nobody knows.
+        _ if response.is_success() && response.body.trim_start().starts_with('<') => {
+            WatchFailure::Doubtful(Refused { failure: GoogleUnavailable, ..refused })
+        }
         _ if response.is_success() => {
             let failure = if meaning == AnotherToken { GoogleRejected } else { refused.failure };
             WatchFailure::Unusable(Refused { failure, ..refused })
@@ -325,7 +329,8 @@ pub(crate) fn of_stop(response: &HttpResponse, now: Timestamp) -> StopFailure {
     match meaning {
         AnotherToken => StopFailure::Unauthorized(refused),
         Fails(CalendarNotFound) if status == 404 => StopFailure::Unknown,
-        _ if status == 410 => StopFailure::Unknown,
+        // Unless what says so is no answer of Google's.
+        _ if status == 410 && meaning != Fails(GoogleUnavailable) => StopFailure::Unknown,
         Fails(CalendarNotFound) => StopFailure::Refused(Refused { failure: GoogleRejected, ..refused }),
         _ => StopFailure::Refused(refused),
     }

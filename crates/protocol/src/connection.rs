@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::failure::RenewalFailure;
+use crate::failure::{Mender, RenewalFailure};
 use crate::look::Seen;
 use crate::table::{Column, Value};
 
@@ -291,6 +291,13 @@ impl Connection {
         let is_known = self.is_live() || self.webhook_not_before > now;
         let is_of_client = failure == RenewalFailure::OauthClientInvalid;
         (failure.is_consent_dead() || is_of_client && is_known).then_some(failure)
+    }
+
+    /// What only a person can mend, as far as it is told. What passes by itself does not take its place: nobody would
+    /// know any more who has to act.
+    pub(crate) fn told_to_a_person(&self) -> Option<RenewalFailure> {
+        let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
+        (failure.mender() != Mender::Nobody).then_some(failure)
     }
 
     /// Why Google does not let the calendar be read, as a look or a run told: a renewal that fails leaves attempts

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{Mender, Refused};
-use crate::look::Look;
+use crate::look::{Look, LookFailure};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
 use crate::refused::{Remedy, book, is_to_be_told};
@@ -46,7 +46,9 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
             // A look that cannot compare does not find a dead channel either.
             let is_old = ports.now().signed_duration_since(row.webhook_opened_at) > schedule::DAILY;
             let renew_at = (is_old && row.hears_of_changes(ports.now())).then_some(ports.now());
-            ask_for_run(ports, &row, Asked { is_read: true, renew_at, ..Asked::default() }).await
+            // A page that nobody can read may be anybody's, and says nothing of the consent.
+            let is_read = code == LookFailure::TooLarge.code();
+            ask_for_run(ports, &row, Asked { is_read, renew_at, ..Asked::default() }).await
         }
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
         // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.

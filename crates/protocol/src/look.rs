@@ -16,6 +16,7 @@ use crate::table::Value;
 const BEFORE_THE_FIRST_LOOK: TimeDelta = TimeDelta::days(1);
 /// An older anchor is given up, or a calendar would be read from ever further back.
 const ANCHOR_LASTS: TimeDelta = TimeDelta::days(30);
+const FAR_AHEAD: TimeDelta = TimeDelta::days(10 * 365);
 /// What is kept of a calendar's name, in characters. Google takes no longer ones than 254.
 const LONGEST_NAME: usize = 254;
 
@@ -35,6 +36,11 @@ impl Anchor {
             let seconds = (now - BEFORE_THE_FIRST_LOOK).timestamp();
             Self(DateTime::from_timestamp(seconds, 0).unwrap_or_default())
         })
+    }
+
+    /// So far ahead that next to nothing is there: of a look that is made to learn whether the calendar may be read.
+    pub fn far_ahead(now: Timestamp) -> Self {
+        Self(DateTime::from_timestamp((now + FAR_AHEAD).timestamp(), 0).unwrap_or_default())
     }
 
     pub const fn time(self) -> Timestamp {

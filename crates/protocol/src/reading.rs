@@ -19,16 +19,26 @@ pub(crate) enum Unread {
     Superseded,
 }
 
-/// Looks at the calendar of `row`, whose token is renewed on the way where Google no longer takes it, and ends about
-/// `until`.
+/// Looks at the calendar of `row`, so that it can be compared with the look before, and ends about `until`.
 pub(crate) async fn read_calendar<P: Ports>(
     ports: &P,
     row: &mut Connection,
     until: Timestamp,
 ) -> Result<Look, Unread> {
+    let anchor = Anchor::of_look(ports.now(), row.seen().as_ref());
+    read_from(ports, row, anchor, until).await
+}
+
+/// Looks at the calendar of `row` from the anchor on, and ends about `until`. The token is renewed on the way where
+/// Google no longer takes it.
+pub(crate) async fn read_from<P: Ports>(
+    ports: &P,
+    row: &mut Connection,
+    anchor: Anchor,
+    until: Timestamp,
+) -> Result<Look, Unread> {
     let mut access = access(ports, row, TOKEN_MARGIN).await?;
     let mut is_renewed = access.renewed.is_some();
-    let anchor = Anchor::of_look(ports.now(), row.seen().as_ref());
     loop {
         let Access { token, renewed } = access;
         if let Some(stored) = renewed {

@@ -24,8 +24,10 @@ pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) 
     match refused.failure {
         failure if failure.mender() != Mender::Nobody => true,
         RenewalFailure::DatabaseUnavailable => false,
+        _ if has_only_looks => is_late,
+        _ if row.told_to_a_person().is_some() => false,
         RenewalFailure::GoogleRejected if is_of_looks => true,
-        _ => is_late && (is_of_looks || has_only_looks),
+        _ => is_late && is_of_looks,
     }
 }
 

@@ -19,8 +19,8 @@ use crate::reading::{Unread, read_calendar};
 use crate::recalculation::Reason;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    self, DAILY, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_DUE_LOOK, RENEWAL_LEASE,
-    TIME_TO_WATCH, TOKEN_MARGIN, asked_to_wait, lease_after_watches,
+    self, DAILY, DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LEASE_AFTER_FAILURE, LONGEST_BACKOFF, LONGEST_DUE_LOOK,
+    RENEWAL_LEASE, TIME_TO_WATCH, TOKEN_MARGIN, asked_to_wait, lease_after_watches,
 };
 use crate::stop::{Unknown, stop};
 use crate::transition::{
@@ -100,6 +100,7 @@ pub async fn renew_channel<P: Ports>(
         abandoned: row.webhook_pending_id.clone().into_iter().collect(),
         pending,
         source: claimed.webhook_source.clone(),
+        still_told: claimed.told_to_a_person(),
         claimed,
     };
     let connection = opening.claimed.id;
@@ -152,6 +153,8 @@ struct Opening<'a, P> {
     abandoned: Vec<ChannelId>,
     pending: ChannelId,
     source: Source,
+    /// What the row tells of what only a person can mend, unless this renewal has shown that it is mended.
+    still_told: Option<RenewalFailure>,
 }
 
 /// Whether Google may know the pending channel.
@@ -252,8 +255,15 @@ impl<P: Ports> Opening<'_, P> {
             return None;
         }
         let until = self.ports.now() + LONGEST_DUE_LOOK.min(self.time_left() - TIME_TO_WATCH);
+        let token_expires_at = self.claimed.expires_at;
         let look = read_calendar(self.ports, &mut self.claimed, until).await;
         self.source = self.claimed.webhook_source.clone();
+        let is_of_token =
+            matches!(told, RenewalFailure::ReconnectRequired | RenewalFailure::OauthClientInvalid);
+        let is_renewed = self.claimed.expires_at != token_expires_at;
+        if look.is_ok() || is_of_token && is_renewed {
+            self.still_told = None;
+        }
         match look {
             Err(Unread::Refused(refused)) => Some(refused),
             _ => None,
@@ -368,22 +378,42 @@ impl<P: Ports> Opening<'_, P> {
         }
     }
 
-    /// The row that it is booked in, and when it is tried again.
+    /// The row that it is booked in, and when it is tried again. What passes by itself leaves told what a person must
+    /// mend, and what was told since the claim.
     async fn book_failure(
         &self,
         refused: &Refused,
         channel: Channel,
+    ) -> Result<Option<(Connection, Timestamp)>, DatabaseUnavailable> {
+        let passes = refused.failure.mender() == Mender::Nobody;
+        let stays = passes && self.still_told.is_some();
+        match self.book(refused, channel, Some(refused).filter(|_| !stays)).await? {
+            None if passes && !stays => self.book(refused, channel, None).await,
+            booked => Ok(booked),
+        }
+    }
+
+    async fn book(
+        &self,
+        refused: &Refused,
+        channel: Channel,
+        told: Option<&Refused>,
     ) -> Result<Option<(Connection, Timestamp)>, DatabaseUnavailable> {
         let now = self.ports.now();
         let retry_at = match channel {
             Channel::Unusable => now + DAILY,
             _ => schedule::renewal_retry(now, self.attempts, Some(refused), self.ports.random()),
         };
-        // Google asks not to be asked, whatever for. A renewal's own backoff delays no look.
-        let look_at =
-            refused.retry_after.map(|_| self.claimed.sync_look_at.max(now + asked_to_wait(refused)));
-        let lease_until = lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE);
-        let failed = Failed { refused, lease_until, retry_at, look_at };
+        // Google asks not to be asked, whatever for: looks wait for an hour at most, or a day of silence would go
+        // unnoticed. A renewal's own backoff delays no look.
+        let asked_to_wait = refused.retry_after.map(|_| asked_to_wait(refused).min(LONGEST_BACKOFF));
+        let failed = Failed {
+            told,
+            told_before: self.claimed.webhook_error.as_deref(),
+            lease_until: lease_after_watches(now, self.watches).max(now + LEASE_AFTER_FAILURE),
+            retry_at,
+            look_at: asked_to_wait.map(|wait| self.claimed.sync_look_at.max(now + wait)),
+        };
         let step = match channel {
             Channel::MayExist | Channel::Unusable => doubt_channel,
             Channel::NotOpened => fail_renewal,

@@ -6,8 +6,9 @@ use crate::connection::{AccessToken, ChannelId, Connection, ConnectionId, Resour
 use crate::event::Event;
 use crate::failure::{Refused, StopFailure};
 use crate::grant::{Access, NoAccess};
+use crate::look::Anchor;
 use crate::ports::Ports;
-use crate::reading::{Unread, read_calendar};
+use crate::reading::{Unread, read_from};
 use crate::refused::{book, is_to_be_told};
 use crate::schedule::{GOOGLE_TIMEOUT, LOOK_OF_A_STOP, STOP_TIMEOUT, TOKEN_MARGIN};
 
@@ -88,17 +89,15 @@ async fn another_token<P: Ports>(
             Occasion::Spoke => Ok(None),
         };
     }
-    let mut read = row.clone();
-    match read_calendar(ports, &mut read, ports.now() + LOOK_OF_A_STOP).await {
+    let (mut read, now) = (row.clone(), ports.now());
+    match read_from(ports, &mut read, Anchor::far_ahead(now), now + LOOK_OF_A_STOP).await {
         Ok(_) => Ok(read.access_token.filter(|token| row.access_token.as_ref() != Some(token))),
-        Err(Unread::Refused(refused)) => {
-            // What else a calendar is refused for is told by the looks that are made for its own sake.
-            if refused.failure.is_consent_dead() {
-                book(ports, &read, refused.clone()).await;
-            }
+        Err(Unread::Refused(refused)) if refused.failure.is_consent_dead() => {
+            book(ports, &read, refused.clone()).await;
             Err(refused)
         }
-        Err(Unread::Unknown(_) | Unread::Superseded) => Ok(None),
+        // What else a calendar is refused for is told by the looks that are made for its own sake.
+        Err(Unread::Refused(_) | Unread::Unknown(_) | Unread::Superseded) => Ok(None),
     }
 }
 

@@ -277,14 +277,21 @@ impl<P: Ports> Sweep<'_, P> {
     /// Renews the next channel. Its run does not keep the one after it waiting.
     async fn renew_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let may_renew = || self.renewals_left.get() > 0 && self.invocation.may_renew(self.ports.now());
-        let Some(row) = self.due.next(self.ports, may_renew).await? else { return Ok(Next::NOTHING) };
-        self.renewals_left.set(self.renewals_left.get() - 1);
-        // A channel that opens is followed by a look. One that keeps failing is not: its calendar is looked at here.
-        if row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now()) && self.may_look() {
+        while let Some(row) = self.due.next(self.ports, may_renew).await? {
+            // A channel that opens is followed by a look. One that keeps failing is not: its calendar is looked at here,
+            // or the next sweep begins with it.
+            let is_to_be_looked_at = row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now());
+            if is_to_be_looked_at && !self.may_look() {
+                continue;
+            }
+            self.renewals_left.set(self.renewals_left.get() - 1);
+            if !is_to_be_looked_at {
+                return self.renew(row).await;
+            }
             let run = self.look(&row).await;
             return Ok(Next(run.into_iter().chain([self.renew(row).boxed_local()]).collect()));
         }
-        self.renew(row).await
+        Ok(Next::NOTHING)
     }
 
     async fn renew(&self, row: Connection) -> Result<Next<'_>, DatabaseUnavailable> {

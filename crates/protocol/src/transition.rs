@@ -12,7 +12,7 @@
 
 use crate::Timestamp;
 use crate::connection::{ChannelId, Connection, ConnectionId, RequestId, Source};
-use crate::failure::{Refused, RenewalFailure, RunFailure, consenting};
+use crate::failure::{Mender, Refused, RenewalFailure, RunFailure, consenting};
 use crate::grant::{OpenedChannel, RenewedToken};
 use crate::look::Look;
 use crate::notification::Notification;
@@ -373,7 +373,7 @@ pub(crate) fn postpone_look(row: &Connection, look_at: Timestamp) -> Update {
 pub(crate) fn refuse_look(row: &Connection, refused: &Refused, look_at: Timestamp) -> Update {
     Update::of(Transition::RefuseLook, row.id)
         .when_eq(Column::WebhookAttempts, 0)
-        .refused(&row.webhook_source, refused)
+        .refused(&row.webhook_source, refused, row.webhook_error.as_deref())
         .set(Column::SyncLookAt, look_at)
 }
 
@@ -561,7 +561,9 @@ impl Pending<'_> {
 /// What a failed renewal tells.
 #[derive(Clone, Copy)]
 pub(crate) struct Failed<'a> {
-    pub(crate) refused: &'a Refused,
+    /// None where what is told already stays.
+    pub(crate) told: Option<&'a Refused>,
+    pub(crate) told_before: Option<&'a str>,
     pub(crate) lease_until: Timestamp,
     pub(crate) retry_at: Timestamp,
     /// When the calendar is looked at again, where Google asks not to be asked.
@@ -572,8 +574,11 @@ impl Failed<'_> {
     fn tell(self, update: Update, source: &Source) -> Update {
         let update = update
             .set(Column::WebhookLeaseUntil, self.lease_until)
-            .set(Column::WebhookNotBefore, self.retry_at)
-            .refused(source, self.refused);
+            .set(Column::WebhookNotBefore, self.retry_at);
+        let update = match self.told {
+            Some(refused) => update.refused(source, refused, self.told_before),
+            None => update.when_eq(Column::WebhookSource, source),
+        };
         match self.look_at {
             Some(look_at) => update.set(Column::SyncLookAt, look_at),
             None => update,
@@ -595,7 +600,8 @@ pub(crate) fn book_refusal(row: &Connection, refused: &Refused, retry_at: Timest
     } else {
         update.when(Filter::IsDistinct(Column::WebhookError, refused.failure.code().into()))
     };
-    let update = update.refused(&row.webhook_source, refused).set(Column::WebhookNotBefore, retry_at);
+    let update = update.refused(&row.webhook_source, refused, row.webhook_error.as_deref());
+    let update = update.set(Column::WebhookNotBefore, retry_at);
     if refused.failure.is_consent_dead() {
         update
     } else {
@@ -680,9 +686,12 @@ impl Update {
     }
 
     /// What Google said of this consent and this calendar.
-    fn refused(self, source: &Source, refused: &Refused) -> Self {
+    /// What passes by itself is told only where nothing else was told since the row was read.
+    fn refused(self, source: &Source, refused: &Refused, told_before: Option<&str>) -> Self {
+        let passes = refused.failure.mender() == Mender::Nobody;
+        let update = if passes { self.when_still(Column::WebhookError, told_before) } else { self };
         let update =
-            self.when_eq(Column::WebhookSource, source).set(Column::WebhookError, refused.failure.code());
+            update.when_eq(Column::WebhookSource, source).set(Column::WebhookError, refused.failure.code());
         match &refused.reason {
             Some(reason) => update.set(Column::WebhookErrorReason, reason),
             None => update.set_null(Column::WebhookErrorReason),

@@ -157,6 +157,8 @@ mutations! {
     UnheardRetryAfter "unheard-retry-after",
     /// That a consent is dead is not told where no renewal found it out.
     UntoldDeath "untold-death",
+    /// What passes by itself takes the place of what a person must mend.
+    HiddenCauses "hidden-causes",
     /// A sweep reads no further once the database has refused it an update.
     DiscouragedSweeps "discouraged-sweeps",
 }

@@ -304,7 +304,6 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
                 (200, "{}"),
                 (200, "[]"),
                 (200, "null"),
-                (200, "<html>"),
                 (200, &long),
                 (204, ""),
                 (206, "{}"),
@@ -312,6 +311,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
             ],
             ["google_rejected 1 1", "- 3 7", "- 1 0", "google_rejected 5 3"],
         ),
+        (&[(200, "<html>")], ["google_unavailable 4 24", "- 3 7", "- 1 0", "google_rejected 5 3"]),
         (
             &[(200, r#"{"error":"quotaExceeded"}"#)],
             ["google_rate_limited 1 1", "- 1 google_rate_limited 24", "- 1 0", "google_rate_limited 5 49"],

@@ -455,8 +455,7 @@ fn what_is_no_word_of_google_is_judged_by_its_status() {
         check(List, &answer, code, told, retry_in);
         let of_watch = if status >= 500 { "google_unavailable?" } else { code };
         check(Watch, &answer, of_watch, told, retry_in);
-        let (of_stop, retry_in) = if status == 410 { ("channel_unknown", SOON) } else { (code, retry_in) };
-        check(Stop, &answer, of_stop, told, retry_in);
+        check(Stop, &answer, code, told, retry_in);
     }
     // A proxy's word is not the calendar's.
     check(Watch, &response(403, r#"{"error":"forbidden"}"#), "google_rejected", "forbidden", SOON);
@@ -527,11 +526,11 @@ fn a_channel_is_opened_whatever_is_said_of_its_end() {
 
 #[test]
 fn a_channel_without_a_resource_cannot_be_stopped_before_it_speaks() {
-    for body in
-        ["", "<html>", "{}", "[]", r#"{"resourceId":""}"#, r#"{"resourceId":7}"#, r#"{"resourceId":"a\nb"}"#]
-    {
+    for body in ["", "{}", "[]", r#"{"resourceId":""}"#, r#"{"resourceId":7}"#, r#"{"resourceId":"a\nb"}"#] {
         check(Watch, &response(200, body), "google_rejected!", "", SOON);
     }
+    // A proxy's.
+    check(Watch, &response(200, "\n<html>"), "google_unavailable?", "", SOON);
 }
 
 /// What Google says of it is told, and the status in the body counts; a channel may exist all the same.
@@ -634,6 +633,16 @@ fn only_google_says_that_a_channel_is_stopped() {
     check(Stop, &response(200, "\n"), "stopped", "", SOON);
     check(Stop, &response(200, "{}"), "stopped", "", SOON);
     check(Stop, &response(200, "<html>"), "google_rejected", "", SOON);
+    // It is gone where Google says so, and not where a gateway does.
+    check(Stop, &response(410, r#"{"error":{"code":410}}"#), "channel_unknown", "", SOON);
+    check(
+        Stop,
+        &response(410, r#"{"error":{"errors":[{"reason":"deleted"}]}}"#),
+        "channel_unknown",
+        "",
+        SOON,
+    );
+    check(Stop, &response(410, r#"{"error":"Gone"}"#), "google_unavailable", "Gone", SOON);
 }
 
 #[test]

@@ -106,7 +106,13 @@ fn refused(failure: RenewalFailure, reason: Option<&str>) -> Refused {
 }
 
 fn failed(refused: &Refused) -> Failed<'_> {
-    Failed { refused, lease_until: at(10), retry_at: at(30), look_at: None }
+    Failed {
+        told: Some(refused),
+        told_before: Some("google_rejected"),
+        lease_until: at(10),
+        retry_at: at(30),
+        look_at: None,
+    }
 }
 
 fn renewed(refresh_token: Option<&str>) -> RenewedToken {
@@ -354,7 +360,7 @@ fn cases() -> Vec<Case> {
             let refused = refused(RenewalFailure::GoogleUnavailable, Some("backendError"));
             fail_renewal(opening, &consent(), failed(&refused))
         }),
-            unless {
+            unless { WebhookError "reconnect_required",
                 Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
                 WebhookConfirmedId "pending",
             }
@@ -366,7 +372,7 @@ fn cases() -> Vec<Case> {
             let refused = refused(RenewalFailure::GoogleUnavailable, None);
             doubt_channel(opening, &consent(), failed(&refused))
         }),
-            unless { Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
+            unless { WebhookError "reconnect_required", Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
             sets {
                 WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable",
                 WebhookErrorReason NULL,

@@ -323,6 +323,53 @@ fn what_a_look_is_refused_is_taken_back_by_a_look_and_the_channel_stays() {
 }
 
 #[test]
+fn an_answer_that_nobody_can_read_takes_nothing_back() {
+    for (answer, is_taken_back) in [(LookFailure::TooLarge, true), (LookFailure::Doubtful, false)] {
+        let world = World::new();
+        let id = due(&world, [(Column::WebhookError, "calendar_not_found".into())]);
+        world.look_answers.replace([Err(answer)].into());
+        assert_eq!(sweep_once(&world).synced, 1);
+        assert_eq!(world.row(id).webhook_error.is_none(), is_taken_back);
+    }
+}
+
+#[test]
+fn what_passes_by_itself_hides_nothing_that_a_person_must_mend() {
+    use RenewalFailure::{GoogleRateLimited, GoogleRejected, GoogleUnavailable};
+    for failure in [GoogleUnavailable, GoogleRateLimited, GoogleRejected] {
+        let refused = Refused { retry_after: Some(Duration::from_secs(7200)), ..failure.into() };
+        for error in ["calendar_not_found", "google_api_disabled"] {
+            let world = World::new();
+            let id = due(&world, [(Column::WebhookError, error.into())]);
+            world.look_answers.replace([Err(LookFailure::Refused(refused.clone()))].into());
+            assert_eq!(sweep_once(&world).looked, 1);
+            assert_eq!(world.row(id).webhook_error.as_deref(), Some(error), "{failure:?}");
+        }
+
+        // The owed run waits for the consent, not for Google.
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        world.table.write(
+            id,
+            [
+                (Column::WebhookError, "reconnect_required".into()),
+                (Column::WebhookErrorReason, "invalid_grant".into()),
+                (Column::WebhookNotBefore, START.into()),
+                (Column::ExpiresAt, START.into()),
+                (Column::SyncRequestId, world.request()),
+            ],
+        );
+        world.token_answers.replace(vec![Err(refused); 2].into());
+        sweep_once(&world);
+        let row = world.row(id);
+        assert_eq!(row.webhook_error.as_deref(), Some("reconnect_required"), "{failure:?}");
+        assert_eq!(world.table.value(id, Column::WebhookErrorReason), "invalid_grant".into());
+        let hours = row.webhook_not_before.signed_duration_since(START).num_hours();
+        assert_eq!((hours, world.runs.borrow().len()), (2, 0), "{failure:?}");
+    }
+}
+
+#[test]
 fn what_a_renewal_told_is_not_taken_back_by_a_look() {
     for columns in [
         [(Column::WebhookId, NULL), (Column::WebhookError, "push_not_supported".into())],
@@ -525,7 +572,7 @@ fn a_look_for_which_the_refresh_token_rotated_counts() {
 }
 
 #[test]
-fn a_channel_that_google_does_not_open_keeps_looks_for_no_longer_than_google_asks() {
+fn a_channel_that_google_does_not_open_keeps_looks_for_an_hour_at_most() {
     use RenewalFailure::{GoogleRateLimited, GoogleRejected, GoogleUnavailable, PushNotSupported};
     let asking = |failure, seconds| Refused {
         retry_after: Some(Duration::from_secs(seconds)),
@@ -537,8 +584,8 @@ fn a_channel_that_google_does_not_open_keeps_looks_for_no_longer_than_google_ask
         (WatchFailure::Doubtful(asking(GoogleUnavailable, 10)), 1),
         (WatchFailure::Refused(asking(GoogleRateLimited, 0)), 1),
         (WatchFailure::Refused(asking(GoogleRateLimited, 30)), 1),
-        (WatchFailure::Refused(asking(GoogleRateLimited, 7200)), 3),
-        (WatchFailure::Refused(asking(GoogleRateLimited, day)), 25),
+        (WatchFailure::Refused(asking(GoogleRateLimited, 7200)), 2),
+        (WatchFailure::Refused(asking(GoogleRateLimited, day)), 2),
         (WatchFailure::Refused(asking(PushNotSupported, 1)), 1),
         (WatchFailure::Unusable(GoogleRejected.into()), 1),
     ] {
@@ -561,4 +608,28 @@ fn a_channel_that_google_does_not_open_keeps_looks_for_no_longer_than_google_ask
             assert!(silent_for <= TimeDelta::hours(longest_hours), "{watch:?} for {silent_for}");
         }
     }
+}
+
+#[test]
+fn more_failing_channels_than_a_sweep_looks_at_are_all_looked_at() {
+    let world = World::new();
+    many(
+        &world,
+        120,
+        &[
+            (Column::SyncLookAt, START.into()),
+            (Column::WebhookNotBefore, START.into()),
+            (Column::WebhookAttempts, 1.into()),
+        ],
+    );
+    let asks_to_wait = Refused {
+        retry_after: Some(Duration::from_secs(24 * 3600)),
+        ..RenewalFailure::GoogleRateLimited.into()
+    };
+    world.watch_answers.replace(vec![Err(WatchFailure::Refused(asks_to_wait)); 120].into());
+    for looked in [50, 50, 20] {
+        assert_eq!(sweep_once(&world).looked, looked);
+        world.pass(TimeDelta::minutes(1));
+    }
+    assert_eq!(world.asked.borrow().len(), 120);
 }

@@ -230,6 +230,25 @@ fn an_orphan_whose_consent_is_dead_costs_one_token_call_however_often_it_speaks(
 }
 
 #[test]
+fn a_stop_that_google_refuses_with_401_costs_one_page_and_is_told_as_that() {
+    let world = World::new();
+    let id = world.connect(1, channel("current"));
+    let unauthorized = StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into());
+    world.stop_answers.replace([Err(unauthorized.clone())].into());
+    world.look_answers.replace([Err(LookFailure::Refused(RenewalFailure::CalendarNotFound.into()))].into());
+    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+    // No calendar has many events that are years ahead.
+    let anchor = world.looked_from.get().unwrap().time();
+    assert!(anchor > world.now.get() + TimeDelta::days(9 * 365), "{anchor}");
+    let stops = world.log.borrow();
+    let mut stops = stops.iter().filter_map(|event| match event {
+        Event::ChannelNotStopped { failure, .. } => Some(failure),
+        _ => None,
+    });
+    assert_eq!(stops.next(), Some(&unauthorized));
+}
+
+#[test]
 fn what_a_stop_is_refused_says_nothing_of_the_consent() {
     let world = World::new();
     let id = world.connect(1, channel("current"));

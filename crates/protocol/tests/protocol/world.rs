@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) content: Cell<u8>,
     /// The token of each look, and the time that it had.
     pub(crate) looks: RefCell<Vec<(AccessToken, Duration)>>,
+    /// From where on the last look was made.
+    pub(crate) looked_from: Cell<Option<Anchor>>,
     pub(crate) look_takes: Cell<TimeDelta>,
     pub(crate) farewells: RefCell<Vec<Farewell>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
@@ -113,6 +115,7 @@ impl World {
             look_answers: RefCell::default(),
             content: Cell::default(),
             looks: RefCell::default(),
+            looked_from: Cell::default(),
             look_takes: Cell::default(),
             farewells: RefCell::default(),
             run_answers: RefCell::default(),
@@ -350,6 +353,7 @@ impl Google for World {
         timeout: Duration,
     ) -> Result<Look, LookFailure> {
         self.looks.borrow_mut().push((access_token.clone(), timeout));
+        self.looked_from.set(Some(anchor));
         self.run_hook(&self.during_look);
         self.pass(self.look_takes.get());
         self.look_answers.borrow_mut().pop_front().unwrap_or_else(|| {

@@ -14,7 +14,7 @@ use protocol::transition::Transition;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::Conduct;
-use crate::check::row::{is_live, is_owed_and_due, is_well};
+use crate::check::row::{PASSING, is_live, is_owed_and_due, is_well};
 use crate::due::DEAD;
 use crate::fact::{Answer, Deed, Fact, Request};
 use crate::subject::{Purpose, connection_number, connection_of};
@@ -36,12 +36,18 @@ struct Deeds {
     missed: u32,
     /// Its claims of runs: of which connection, and how the last run under each ended.
     runs: Vec<(usize, Option<Ended>)>,
-    /// Why renewals failed, as it stands in their rows.
+    /// Why renewals failed.
     failures: Vec<(usize, String)>,
     /// How many runs truly were owed and due when it asked.
     remaining: Option<u64>,
     /// The row that it read last, of a connection that it is about.
     read: Option<Connection>,
+}
+
+/// Why a renewal failed whose row tells `told` after it: what passes by itself leaves what a person must mend.
+fn met<'a>(life: &'a Conduct, connection: usize, told: &'a str) -> &'a str {
+    let last = life.said.get(&connection).and_then(|said| Some(said.last()?.code));
+    last.filter(|last| PASSING.contains(last)).unwrap_or(told)
 }
 
 /// How a run ended, or why it was not made.
@@ -85,7 +91,7 @@ impl Deeds {
     fn note(&mut self, life: &Conduct, deed: &Deed<'_>) {
         match *deed {
             Deed::Hears(Answer::Update { transition, row: Some(Some(row)), .. }) => {
-                self.did(transition, row);
+                self.did(life, transition, row);
             }
             Deed::Hears(Answer::Run { connection, result }) => {
                 let ended = match result {
@@ -128,14 +134,15 @@ impl Deeds {
         }
     }
 
-    fn did(&mut self, transition: Transition, row: &Connection) {
+    fn did(&mut self, life: &Conduct, transition: Transition, row: &Connection) {
         let connection = connection_number(row.id);
         match transition {
             Transition::RetireChannel => self.stopped += 1,
             // Looked up, a channel is found stored whose commit was not answered.
             Transition::CommitChannel | Transition::LookUpChannel => self.renewed += 1,
             Transition::FailRenewal | Transition::DoubtChannel => {
-                self.failures.push((connection, row.webhook_error.clone().unwrap_or_default()));
+                let told = row.webhook_error.as_deref().unwrap_or_default();
+                self.failures.push((connection, met(life, connection, told).to_owned()));
             }
             Transition::ClaimRun => self.runs.push((connection, None)),
             Transition::ClaimLook => self.looked += 1,

@@ -15,7 +15,7 @@ use crate::assumption::{RUN_LEASE, SKEW};
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::{Conduct, Matter};
-use crate::check::row::{PERMANENT, after_refusal, doubled, hears, is_live, jittered};
+use crate::check::row::{PASSING, PERMANENT, after_refusal, doubled, hears, is_live, jittered};
 use crate::due::is_consenting;
 use crate::fact::{Deed, Fact, Step};
 use crate::subject::{Purpose, Row};
@@ -229,12 +229,13 @@ impl Entry<'_, '_> {
 
     fn fails_to_renew(&mut self) {
         let (before, after) = (self.before, self.after);
-        let error = after.webhook_error.as_deref().unwrap_or("nothing");
+        let told = after.webhook_error.as_deref().unwrap_or("nothing");
+        let errors = self.met_by_a_renewal(told);
         let delay = instant(after.webhook_not_before) - self.clock;
         let attempts = before.webhook_attempts - 1;
         let is_unusable = self.life.heard(self.step.connection, |said| said.is_unusable);
         let look_at = instant(after.sync_look_at) - self.clock;
-        let is_booked = |wait: Instant| {
+        let is_booked = |error: &str, wait: Instant| {
             let backoff = after_refusal(error, attempts).max(wait);
             let delays = if PERMANENT.contains(&error) || is_unusable && error == "google_rejected" {
                 delta(DAILY)..=delta(DAILY)
@@ -244,20 +245,23 @@ impl Entry<'_, '_> {
             } else {
                 backoff..=jittered(backoff)
             };
-            delays.contains(&delay) && (wait == 0 || look_at >= wait)
+            delays.contains(&delay) && (wait == 0 || look_at >= wait.min(delta(LONGEST_BACKOFF)))
         };
-        let waits = self.life.waits(self.step.connection, error);
         let what = format!(
-            "tries again {} s after {error}, and looks {} s after it",
+            "tries again {} s after {errors:?}, and looks {} s after it",
             delay / SECOND,
             look_at / SECOND
         );
-        self.demand(waits.into_iter().any(is_booked), &what);
+        let waits = |error| self.life.waits(self.step.connection, error);
+        let is_booked =
+            errors.iter().any(|error| waits(error).into_iter().any(|wait| is_booked(error, wait)));
+        self.demand(is_booked, &what);
         let counted = after.webhook_attempts == before.webhook_attempts;
         self.demand(counted, "changes the attempts that its claim counted");
-        let has_doubt = self.life.heard(self.step.connection, |said| said.doubtful && said.code == error);
-        let doubtful =
-            has_doubt || self.life.is_known_twice(self.step.connection) && error == "google_rejected";
+        let has_doubt =
+            self.life.heard(self.step.connection, |said| said.doubtful && errors.contains(&said.code));
+        let doubtful = has_doubt
+            || self.life.is_known_twice(self.step.connection) && errors.contains(&"google_rejected");
         let has_spoken = before.webhook_confirmed_id == before.webhook_pending_id;
         self.demand(
             after.webhook_pending_id.is_some() == (doubtful || has_spoken),
@@ -266,7 +270,20 @@ impl Entry<'_, '_> {
         let left = instant(after.webhook_lease_until) - self.clock;
         let longest = delta(LEASE_AFTER_FAILURE).max(MOST_WATCHES * delta(LEASE_AFTER_WATCH));
         let keeps_out = (delta(LEASE_AFTER_FAILURE) - SECOND..=longest + SECOND).contains(&left);
-        self.demand(keeps_out, &format!("keeps others out for {} s after {error}", left / SECOND));
+        self.demand(keeps_out, &format!("keeps others out for {} s after {told}", left / SECOND));
+    }
+
+    /// What a renewal that failed may have met, where the row tells `told` after it: what passes by itself leaves what a
+    /// person must mend, and what was told meanwhile.
+    fn met_by_a_renewal<'a>(&self, told: &'a str) -> Vec<&'a str> {
+        if self.before.webhook_error != self.after.webhook_error {
+            return vec![told];
+        }
+        let is_met = |code: &&str| match *code {
+            "database_unavailable" => self.life.unanswered_at.is_some(),
+            code => self.life.heard(self.step.connection, |said| said.code == code),
+        };
+        [told].into_iter().chain(PASSING).filter(is_met).collect()
     }
 
     /// What something else than a renewal was refused.

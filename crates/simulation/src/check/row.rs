@@ -19,6 +19,10 @@ pub(super) const PERMANENT: [&str; 6] = [
     "calendar_not_found",
 ];
 
+/// What a row tells of what passes by itself.
+pub(super) const PASSING: [&str; 4] =
+    ["google_unavailable", "google_rate_limited", "google_rejected", "database_unavailable"];
+
 /// Neither paused nor disconnected.
 pub(super) fn is_live(row: &Connection) -> bool {
     row.is_active && row.sync_enabled

@@ -1,12 +1,13 @@
 //! A connection that fails again and again says in its row why, in Google's sense. An invocation that learns that a
-//! consent is dead writes it into the row.
+//! consent is dead writes it into the row. What a person must mend stays told until it is mended: what passes by itself
+//! does not take its place.
 
 use protocol::transition::Transition;
 
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::Conduct;
-use crate::check::row::is_live;
+use crate::check::row::{PASSING, is_live};
 use crate::due::is_consenting;
 use crate::fact::{Deed, Fact, Moment, Step};
 use crate::subject::Broken;
@@ -63,12 +64,39 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
         return;
     }
     let error = step.after.webhook_error.as_deref().unwrap_or("nothing");
+    let is_passing = |error: &str| PASSING.contains(&error);
+    let told_before = step.before.webhook_error.as_deref().filter(|told| !is_passing(told));
+    if let Some(told) = told_before.filter(|told| is_passing(error) && !is_mended(record, step, told)) {
+        let what = format!("{} tells {error} in the place of {told}", step.invocation);
+        found.broken(step.connection, what);
+    }
+    // What was told before, or meanwhile; or somebody has paused meanwhile, and so taken back what was to stay.
+    let is_disturbed = record.life(step.invocation).is_some_and(|life| record.disturbed_at > life.started_at);
+    let is_told = step.before.webhook_error.is_some() || is_disturbed;
+    let stays = is_told && step.before.webhook_error == step.after.webhook_error;
     // Or it is the database's answer to the new access token.
-    let is_said = record
-        .life(step.invocation)
-        .is_some_and(|life| life.heard(step.connection, |said| said.code == error));
+    let is_said = record.life(step.invocation).is_some_and(|life| {
+        life.heard(step.connection, |said| said.code == error || stays && is_passing(said.code))
+            || stays && life.unanswered_at.is_some()
+    });
     if !is_said && error != "database_unavailable" {
         let what = format!("{} tells {error}, and Google said something else", step.invocation);
         found.broken(step.connection, what);
+    }
+}
+
+/// Whether the invocation has seen that it is not so any more.
+fn is_mended(record: &Record, step: &Step<'_>, told: &str) -> bool {
+    let Some(life) = record.life(step.invocation) else { return false };
+    let is_read = || life.look(step.connection, Instant::MIN, Instant::MAX).is_some();
+    let has_token = || {
+        let access = step.before.access_token.as_ref().and_then(|token| record.google.access(token));
+        access.is_some_and(|access| access.issued_at >= life.started_at)
+    };
+    match told {
+        // No look is refused for it.
+        "push_not_supported" | "webhook_url_rejected" => false,
+        "reconnect_required" | "oauth_client_invalid" => is_read() || has_token(),
+        _ => is_read(),
     }
 }

@@ -49,6 +49,12 @@ impl Mutation {
                     drop_set(&mut update, Column::SyncRequestId);
                 }
             }
+            (Self::HiddenCauses, Transition::FailRenewal | Transition::DoubtChannel)
+                if update.set.iter().all(|(column, _)| *column != Column::WebhookError) =>
+            {
+                let passing = RenewalFailure::GoogleUnavailable.code();
+                set(&mut update, Column::WebhookError, passing.into());
+            }
             (Self::UnfencedCommit, Transition::CommitChannel) => {
                 drop_filter(&mut update, Column::WebhookPendingId)
             }

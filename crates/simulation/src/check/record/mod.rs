@@ -17,7 +17,7 @@ use crate::check::record::invocation::{Conduct, Looked};
 use crate::check::row::{PERMANENT, is_live};
 use crate::fact::{Deed, Fact, Moment, Request};
 use crate::subject::{Broken, Invocation, Purpose, Row};
-use crate::time::Instant;
+use crate::time::{Instant, instant};
 
 pub(in crate::check) struct Record {
     pub(in crate::check) google: KnownGoogle,
@@ -150,7 +150,9 @@ impl Record {
                 {
                     self.change_and_excuse(*connection);
                 }
+                // Far ahead it only learns whether the calendar may be read.
                 let seen = answer.as_ref().ok().map(|look| look.seen);
+                let seen = seen.filter(|seen| instant(seen.anchor.time()) < at);
                 let look = Looked { asked_at: *asked_at, at, calendar: *calendar, seen };
                 if let Some(life) = self.lives.get_mut(invocation.number) {
                     life.looks.entry(*connection).or_default().push(look);

@@ -33,7 +33,8 @@ pub(in crate::check) struct Sequel {
 impl Sequel {
     pub(super) fn asks(&mut self, connection: usize, transition: Transition) {
         let asked = match transition {
-            Transition::DoubtChannel => Some(Question::Doubt),
+            // Asked once more it tells nothing: something else was told meanwhile.
+            Transition::FailRenewal | Transition::DoubtChannel => self.next.get(&connection).copied(),
             Transition::DisownChannel => Some(Question::Disown),
             Transition::LookUpChannel => Some(Question::LookUp),
             Transition::ClaimRenewal | Transition::ReissueChannel => {

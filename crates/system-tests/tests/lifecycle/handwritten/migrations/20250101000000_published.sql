@@ -12,6 +12,8 @@ create table public.calendar_connections (
   created_at timestamptz default now(),
   updated_at timestamptz default now()
 );
+-- Granted by Supabase itself at that time.
+grant all on public.calendar_connections to anon, authenticated, service_role;
 alter table public.calendar_connections enable row level security;
 
 alter table public.calendar_connections
