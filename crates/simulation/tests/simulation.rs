@@ -38,8 +38,8 @@ fn a_seed_decides_everything() {
 
 #[test]
 fn the_known_limit_shows_only_behind_its_switch() {
-    // It is rare, and less so with few connections.
-    let usual = Settings { connections: Some(2), ..Settings::default() };
+    // It is rare, and less so with one connection.
+    let usual = Settings { connections: Some(1), ..Settings::default() };
     let settings = Settings { known_limit: true, ..usual.clone() };
     let seed = first_failure(&settings).unwrap();
     assert_eq!(play(seed, &settings).unwrap_err().promise, Promise::TheLastWordIsNotStale);

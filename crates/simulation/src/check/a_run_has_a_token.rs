@@ -37,8 +37,9 @@ fn has_a_token(record: &Record, run: &Run, found: &mut Found<'_>) {
     // What was not answered may take effect late.
     let is_unanswered = life.unanswered_at.is_some() || life.frozen;
     let is_refused = life.token_refused_at.get(&run.connection).is_some_and(|at| *at >= claim.sent_at);
-    // The host's own write may have come between.
-    let is_new = case.written_at.is_some_and(|at| at >= claim.sent_at);
+    // The host's own write may have come between, or a token that somebody else was given for less.
+    let changes = [case.written_at, case.token_stored_at];
+    let is_new = changes.into_iter().flatten().any(|at| at >= claim.sent_at);
     if !is_good && !is_unanswered && !is_refused && !is_new && record.google.is_usable(row) {
         found.broken(run.connection, format!("{} runs with an access token that ends soon", run.holder));
     }

@@ -52,9 +52,11 @@ impl Check for PausedMeansPaused {
                     Transition::ClaimRun | Transition::KeepRun => {
                         self.dead.remove(&key);
                     }
-                    // What the end of an orphan is refused is told beside its run.
+                    // What the end of an orphan is refused is told beside its run, and so is that of the channel of who has
+                    // just paused.
                     Transition::BookRefusal
                         if !is_consenting(step.after)
+                            && is_live(step.after)
                             && !matches!(step.invocation.purpose, Purpose::Receive(_)) =>
                     {
                         self.dead.insert(key);

@@ -37,6 +37,8 @@ pub(in crate::check) struct Case {
     reconciled: Vec<Instant>,
     /// When the host app last wrote to its row.
     pub(in crate::check) written_at: Option<Instant>,
+    /// When a renewed access token was last stored.
+    pub(in crate::check) token_stored_at: Option<Instant>,
     /// Every id that a renewal claimed.
     pub(in crate::check) renewals: Vec<Renewal>,
     /// Every id that the row named and names no more, and since when.
@@ -103,6 +105,7 @@ impl Case {
             commits: Vec::new(),
             reconciled: Vec::new(),
             written_at: None,
+            token_stored_at: None,
             renewals: Vec::new(),
             gone: Vec::new(),
             excuses: Vec::new(),
@@ -163,6 +166,7 @@ impl Case {
             Transition::ClaimLook => self.looks.push(at),
             Transition::CommitChannel => self.commits.push(at),
             Transition::Reconcile => self.reconciled.push(at),
+            Transition::StoreToken => self.token_stored_at = Some(at),
             _ => {}
         }
         if matches!(step.transition, Transition::ClaimRenewal | Transition::ReissueChannel) {
