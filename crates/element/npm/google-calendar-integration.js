@@ -15,6 +15,12 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
   /** The page's language and colour scheme are shown anew as soon as they change. */
   #look = globalThis.MutationObserver && new MutationObserver(() => this.#adapt());
 
+  constructor() {
+    super();
+    this.#root.addEventListener("toggle", giveFocusBack, true);
+    this.#root.addEventListener("focusout", closeWhatIsLeft);
+  }
+
   get client() {
     return this.#client;
   }
@@ -156,6 +162,27 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
       this.#integration = null;
       this.#root.replaceChildren();
     });
+  }
+}
+
+/**
+ * The focus goes back to what opened the popover that has closed, unless something else has it. Browsers do that where
+ * the outermost closes, which the question within the menu is not, and Chromium not in a shadow root.
+ */
+function giveFocusBack({ target: closed, newState, currentTarget: { activeElement } }) {
+  const isFree = activeElement ? closed.contains(activeElement) : document.activeElement === document.body;
+  if (newState !== "closed" || !isFree || !closed.matches(".menu, .ask")) return;
+  const menu = closed.closest(".menu:popover-open");
+  (menu?.querySelector(".give-up") ?? closed.closest(".card")?.querySelector(".more"))?.focus();
+}
+
+/** A popover that Tab has left would stay open over what has the focus. */
+function closeWhatIsLeft({ target, relatedTarget }) {
+  for (const selector of relatedTarget ? [".menu:popover-open", ".ask:popover-open"] : []) {
+    const popover = target.closest(selector);
+    // Its button opens and closes it by itself.
+    const isOpener = popover && relatedTarget.getAttribute("popovertarget") === popover.id;
+    if (popover && !isOpener && !popover.contains(relatedTarget)) popover.hidePopover();
   }
 }
 

@@ -107,7 +107,6 @@ impl Integration {
             listeners: RefCell::default(),
         });
         mounted.listen(&root, "click", Mounted::clicked);
-        mounted.listen(&root, "toggle", |_, event| return_to_menu(event));
         mounted.listen(&mounted.document, "visibilitychange", |mounted, _| mounted.shown_again());
         mounted.listen(&mounted.window, "focus", |mounted, _| mounted.shown_again());
         mounted.listen(&mounted.window, "offline", |mounted, _| mounted.load());
@@ -478,17 +477,6 @@ impl Mounted {
     /// What waits for the list that is being asked for waits for the next one instead.
     fn wait_for_next(&self) {
         self.waiting.borrow_mut().append(&mut self.served.borrow_mut());
-    }
-}
-
-/// Browsers give the focus back where the outermost popover closes, and the question stands within the menu.
-fn return_to_menu(toggle: &Event) {
-    let target = toggle.target().and_then(|target| target.dyn_into::<Element>().ok());
-    let Some(question) = target.filter(|target| target.matches(".ask:not(:popover-open)") == Ok(true)) else {
-        return;
-    };
-    if let Ok(Some(menu)) = question.closest(".menu:popover-open") {
-        focus(&menu, ".give-up");
     }
 }
 

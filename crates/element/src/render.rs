@@ -175,17 +175,21 @@ impl Renderer {
         // Several say "Refresh" or "Details": each is described by its calendar.
         let name_id = ["name-", id].concat();
         find(&card, ".name")?.set_id(&name_id);
-        for selector in [".button", ".toggle", ".more"] {
+        for selector in [".button", ".toggle", ".more", ".pause", ".give-up"] {
             find(&card, selector)?.set_attribute("aria-describedby", &name_id)?;
         }
         let [menu, ask] = ["menu-", "ask-"].map(|name| [name, id].concat());
         for (selector, opens) in
-            [(".more", &menu), (".pause", &menu), (".give-up", &ask), (".confirm", &menu), (".keep", &ask)]
+            [(".more", &menu), (".pause", &menu), (".give-up", &ask), (".confirm", &menu), (".keep", &menu)]
         {
             find(&card, selector)?.set_attribute("popovertarget", opens)?;
         }
         find(&card, ".menu")?.set_id(&menu);
-        find(&card, ".ask")?.set_id(&ask);
+        let question = find(&card, ".ask")?;
+        question.set_id(&ask);
+        let means = ["means-", id].concat();
+        find(&question, ".message")?.set_id(&means);
+        question.set_attribute("aria-describedby", &means)?;
         Ok(card)
     }
 

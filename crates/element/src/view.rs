@@ -228,7 +228,7 @@ impl<'a> Card<'a> {
             who,
             tone,
             icon: if is_doubtful { Icon::Question } else { icon(row, sync_fails) },
-            badge: badge(row, problem, sync_fails),
+            badge: if setting_up { Text::SettingUp } else { badge(row, problem, sync_fails) },
             message: (!is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
             is_compact: false,
@@ -417,6 +417,8 @@ fn result(tracked: &Tracked, who: Who, state: &State, now: Millis) -> Option<(Te
         Some(Ok(Action::Resume)) => Some((Text::Resumed, Tone::Good)),
         // The badge says it.
         Some(Ok(Action::Pause | Action::Disconnect | Action::Remove)) => None,
+        // Beside it stands why nothing is known at the moment.
+        Some(Err(problem)) if state.trouble().is_some() && now_text(problem) == problem.text() => None,
         Some(Err(Problem::TooSoon)) => Some((Text::TooSoon, Tone::Off)),
         Some(Err(problem)) => Some((now_text(problem), Tone::Bad)),
         None => state.awaits_consent(Some(&tracked.row.id), now).then_some((Text::Consenting, Tone::Off)),

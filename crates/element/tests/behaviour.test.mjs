@@ -600,6 +600,8 @@ it("Pause and Disconnect write the row, and the menu closes", async (test) => {
   assert.equal(await scene.button("Pause").count(), 0, "it is paused");
   await scene.button("Disconnect").click();
   await scene.button("Keep connected").click();
+  await scene.part("menu").waitFor({ state: "hidden" });
+  await scene.openMenu();
   await scene.button("Disconnect").click();
   await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
   await scene.part("badge").getByText("Disconnected", { exact: true }).waitFor();
@@ -617,6 +619,7 @@ it("what is disconnected is removed when the user says so twice", async (test) =
   await removed.getByRole("button", { name: "Remove" }).click();
   await scene.button("Keep").click();
   assert.equal(scene.supabase.rows.length, 2);
+  await removed.getByRole("button", { name: "More" }).click();
   await removed.getByRole("button", { name: "Remove" }).click();
   await scene.element.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
   await removed.waitFor({ state: "detached" });

@@ -99,6 +99,42 @@ it("a connection is given up by the keyboard, after a question, and kept by Esca
   assert.equal(await focused(scene), "Connect again");
 });
 
+it("Escape gives the focus back to the button, from whichever item, and who keeps a connection closes the menu", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  const press = async (...keys) => {
+    for (const key of keys) await scene.page.keyboard.press(key);
+  };
+  const isClosed = () => scene.part("menu").waitFor({ state: "hidden" });
+  const isBack = () => eventually(() => focused(scene), (focused) => focused === "More", "the focus is back at the button");
+  await press("Tab", "Tab", "Enter", "Tab");
+  assert.equal(await focused(scene), "Pause");
+  await press("Escape");
+  await isClosed();
+  await isBack();
+  await press("Enter", "Tab", "Tab", "Enter");
+  await scene.part("ask").waitFor();
+  assert.equal(await focused(scene), "Keep connected");
+  await press("Enter");
+  await isClosed();
+  await isBack();
+  assert.equal(scene.supabase.calls.length, 0);
+});
+
+it("a question and its menu close where Tab leaves them", async (test) => {
+  const other = row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com" });
+  const scene = await Scene.open(test, browser, { rows: [row(), other] });
+  await scene.card(1).waitFor();
+  for (const key of ["Tab", "Tab", "Enter", "Tab", "Tab", "Enter"]) await scene.page.keyboard.press(key);
+  await scene.part("ask").first().waitFor();
+  await scene.page.keyboard.press("Tab");
+  assert.equal(await focused(scene), "Disconnect");
+  await scene.page.keyboard.press("Tab");
+  await scene.part("ask").first().waitFor({ state: "hidden" });
+  await scene.part("menu").first().waitFor({ state: "hidden" });
+  assert.equal(await focused(scene), "Details");
+});
+
 it("everything that can be pressed says of which calendar it is", async (test) => {
   const other = row({ id: "0190b000-0000-7000-8000-000000000002", calendar_id: "work@example.com" });
   const scene = await Scene.open(test, browser, { rows: [row(), other] });

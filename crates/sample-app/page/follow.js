@@ -23,7 +23,7 @@ export class Follower {
   /** The newest change. */
   #made = Promise.resolve();
 
-  /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack, wasSettled }`. */
+  /** `show` gets the story so far: `{ steps: [{ what, after, atMost? }], moved, outcome, wasHeldBack, hadFailed, wasSettled }`. */
   constructor(board, host, show) {
     this.#board = board;
     this.#host = host;
@@ -95,12 +95,13 @@ export class Follower {
         // A look that finds the calendar as the last run left it settles the request without a run.
         story.wasSettled = await this.#host.runs() === before.runs;
         story.steps.push({ what: story.wasSettled ? "A look found nothing new" : "Recalculated", after });
-        story.steps.push({ what: moved ? "Sessions moved here" : "Nothing had to move", after: since() });
+        story.steps.push({ what: moved ? "Sessions moved" : "Nothing had to move", after: since() });
         story.moved = moved;
         story.outcome = "done";
         return tell();
       }
-      story.wasHeldBack = Boolean(notified) && since() > LONG;
+      story.hadFailed ||= Boolean(connection.sync_error);
+      story.wasHeldBack = Boolean(notified) && since() > LONG && !story.hadFailed;
       story.outcome = connection.sync_error ? "failing" : story.wasHeldBack ? "held back" : "waiting";
       story.error = connection.sync_error;
       tell();

@@ -57,7 +57,7 @@ export function tell(story) {
 
 const count = (sessions) => (sessions === 1 ? "1 session" : `${sessions} sessions`);
 
-function sentence({ outcome, moved, steps, error, wasHeldBack, wasSettled, look }) {
+function sentence({ outcome, moved, steps, error, wasHeldBack, hadFailed, wasSettled, look }) {
   const after = seconds(steps.at(-1).after);
   switch (outcome) {
     case "silence":
@@ -73,7 +73,7 @@ function sentence({ outcome, moved, steps, error, wasHeldBack, wasSettled, look 
       if (wasSettled) return "Google notified, and a look found the calendar as the last run had left it: nothing was recalculated.";
       if (moved === 0) return `Recalculated; no session had to move. Seen ${after} after the change.`;
       return `${count(moved)} moved ${after} after the change` +
-        (wasHeldBack ? ": after many changes in a row they are gathered." : ".");
+        (hadFailed ? ": the run failed before, and was tried again." : wasHeldBack ? ": after many changes in a row they are gathered." : ".");
     case "held back":
       return "Google has notified; the run waits. After many changes in a row they are gathered, for two minutes at most.";
     case "failing":

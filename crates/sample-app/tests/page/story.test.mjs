@@ -34,7 +34,7 @@ test("an event that is drawn over a session moves it, and the page tells when", 
     await grace.block(/^Session .* 10:30 to 11:30, gave way, wanted at 10:00$/).waitFor();
     assert.match(await grace.followed(), /^1 session moved \d+\.\d+ s after the change\b/);
     const steps = await grace.page.locator("#steps li").allTextContents();
-    for (const step of ["Event added", "Google stored it", "Google notified", "Recalculated", "Sessions moved here"]) {
+    for (const step of ["Event added", "Google stored it", "Google notified", "Recalculated", "Sessions moved"]) {
       assert.equal(steps.filter((text) => text.startsWith(step)).length, 1, `${step} in ${steps}`);
     }
     await grace.shot("story-moved");

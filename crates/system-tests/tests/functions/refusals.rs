@@ -312,7 +312,6 @@ async fn a_channel_without_a_resource_is_a_refusal_for_a_day(scene: &Scene) {
     let rows = [
         ("empty object", json!({})),
         ("array", json!([])),
-        ("HTML", json!("<h1>Hello</h1>")),
         ("no resource id", json!({ "kind": "api#channel", "id": "x", "expiration": "1900000000000" })),
         ("resource id as a number", json!({ "id": "x", "resourceId": 5, "expiration": "1900000000000" })),
         (
