@@ -403,8 +403,9 @@ $$;
 
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
--- or disabled, tokens that every user may read and, if it is to be tried, rows that are Google's but for the spelling, and
--- why a notification could not be stored and a user not see the own connection. Nothing of the attempts stays.
+-- or disabled, tokens that every user may read and, with try_write: connections whose provider is Google by another
+-- spelling, why a notification could not be stored, and why a user could not see the user's own connection. Both attempts
+-- are undone.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
@@ -421,6 +422,8 @@ declare
   shown constant text[] := '{id, user_id, provider, calendar_id, is_active, webhook_id, webhook_expiration,
     webhook_opened_at, webhook_confirmed_id, webhook_message_number, webhook_error, webhook_error_reason,
     webhook_notified_at, calendar_name, sync_enabled, sync_request_id, sync_error, last_sync_at}';
+  own_rows constant text := 'alter table public.calendar_connections enable row level security; create policy own_rows '
+    'on public.calendar_connections for select to authenticated using ((select auth.uid()) = user_id)';
   for_users constant boolean := has_any_column_privilege('authenticated', 'public.calendar_connections', 'select');
 begin
   return query
@@ -549,9 +552,9 @@ begin
         select
             'provider_misspelt',
             format('connections whose provider is %L, not ''google'', are ignored: %s', provider::text, count(*)),
-            'update public.calendar_connections set provider = ''google'' where lower(btrim(provider::text)) = ''google'''
+            format('update public.calendar_connections set provider = ''google'' where provider::text = %L', provider::text)
           from public.calendar_connections
-          where provider::text <> 'google' and lower(btrim(provider::text)) = 'google'
+          where provider <> 'google' and lower(btrim(provider::text)) = 'google'
           group by provider;
     end if;
 
@@ -565,8 +568,12 @@ begin
       then
         raise exception using errcode = 'CWOK0';
       end if;
+      -- Policies may hide what is disconnected.
       select id, user_id into tried, owner
-        from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
+        from public.calendar_connections where provider = 'google' and is_active is true limit 1 for update skip locked;
+      if tried is null then
+        select id into tried from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
+      end if;
       update public.calendar_connections
         set webhook_message_number = webhook_message_number + 1, sync_request_id = asked, webhook_notified_at = now()
         where id = tried
@@ -599,7 +606,9 @@ begin
           select
             'status_hidden',
             'pages may not read public.calendar_connections, so they show no connection',
-            format('grant select (%s) on public.calendar_connections to authenticated', array_to_string(shown, ', '));
+            case when not exists (select from pg_catalog.pg_policy where polrelid = 'public.calendar_connections'::regclass)
+              then own_rows || '; ' else '' end
+              || format('grant select (%s) on public.calendar_connections to authenticated', array_to_string(shown, ', '));
       elsif owner is not null and pg_has_role(session_user, 'authenticated', 'member') then
         perform set_config(
           'request.jwt.claims', jsonb_build_object('sub', owner, 'role', 'authenticated')::text, true);
@@ -615,13 +624,20 @@ begin
           return query
             select
               'status_hidden',
-              'no policy of public.calendar_connections shows users their own rows, so pages show no connection',
-              'create policy own_rows on public.calendar_connections for select to authenticated using ((select auth.uid()) = user_id)';
+              'a user whose token says no more than the user''s id sees no own row of public.calendar_connections',
+              case
+                when exists (
+                  select from pg_catalog.pg_policy
+                    where polrelid = 'public.calendar_connections'::regclass and polpermissive and polcmd in ('r', '*')
+                      and polroles && array[0::oid, 'authenticated'::regrole::oid])
+                  then 'see which rows the policies of public.calendar_connections let a user read'
+                else own_rows
+              end;
         end if;
       when others then
         get stacked diagnostics state = returned_sqlstate, message = message_text;
         -- Privileges on what is ours have been told.
-        if state <> '42501' or message !~ 'calendar_connection' then
+        if state <> '42501' or message !~ 'calendar_connection(s|_status)$' then
           return query
             select
               'status_unreadable',

@@ -107,7 +107,7 @@ impl Stack {
         let has_migrations = config.on_failure == OnFailure::Stop || config.migrations_dir.is_dir();
         let mut migrations =
             if has_migrations { schema::migrations(&config.migrations_dir)? } else { Vec::new() };
-        migrations.splice(0..0, schema::asked_for_by(&config.functions_dir.with_file_name("config.toml"))?);
+        migrations.splice(0..0, schema::auto_exposing(&config.functions_dir.with_file_name("config.toml"))?);
         if !migrations.iter().any(|migration| makes_table(&migration.sql, "sessions")) {
             let own = schema::migrations(&sample.join("migrations"))?.into_iter().enumerate();
             // Names that sort behind those of all others.

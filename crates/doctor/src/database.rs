@@ -79,7 +79,7 @@ pub fn judge(obstacles: &[Obstacle]) -> Vec<Check> {
     checks
 }
 
-/// Whether every obstacle was found by trying something.
+/// Whether a column that is missing may be the cause of each obstacle.
 pub fn are_of_trial(obstacles: &[Obstacle]) -> bool {
     let is_of_trial = |obstacle: &Obstacle| {
         ["write_refused", "status_unreadable", STATUS_HIDDEN].contains(&obstacle.code.as_str())

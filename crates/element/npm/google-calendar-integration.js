@@ -17,6 +17,8 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
 
   constructor() {
     super();
+    // Without popovers their selectors are errors.
+    if (!("popover" in HTMLElement.prototype)) return;
     this.#root.addEventListener("toggle", giveFocusBack, true);
     this.#root.addEventListener("focusout", closeWhatIsLeft);
   }
@@ -166,24 +168,31 @@ export class GoogleCalendarIntegration extends (globalThis.HTMLElement ?? Object
 }
 
 /**
- * The focus goes back to what opened the popover that has closed, unless something else has it. Browsers do that where
- * the outermost closes, which the question within the menu is not, and Chromium not in a shadow root.
+ * Gives the focus back to what opened the popover that has closed, unless something else has it. Browsers do so for an
+ * outermost popover only, Chromium not even for that within a shadow root.
  */
 function giveFocusBack({ target: closed, newState, currentTarget: { activeElement } }) {
   const isFree = activeElement ? closed.contains(activeElement) : document.activeElement === document.body;
   if (newState !== "closed" || !isFree || !closed.matches(".menu, .ask")) return;
   const menu = closed.closest(".menu:popover-open");
-  (menu?.querySelector(".give-up") ?? closed.closest(".card")?.querySelector(".more"))?.focus();
+  const opener = menu?.querySelector(".give-up") ?? closed.closest(".card")?.querySelector(".more");
+  opener?.focus({ preventScroll: true });
 }
 
-/** A popover that Tab has left would stay open over what has the focus. */
-function closeWhatIsLeft({ target, relatedTarget }) {
-  for (const selector of relatedTarget ? [".menu:popover-open", ".ask:popover-open"] : []) {
-    const popover = target.closest(selector);
+/** A popover that the focus has left would stay open over what has the focus. */
+function closeWhatIsLeft({ target, relatedTarget, currentTarget: root }) {
+  // A press on what takes no focus (in Safari: a button) gives it to what is around, which is not left for anything.
+  if (!relatedTarget || isAround(relatedTarget, root.host)) return;
+  for (const popover of root.querySelectorAll(".menu:popover-open, .ask:popover-open")) {
     // Its button opens and closes it by itself.
-    const isOpener = popover && relatedTarget.getAttribute("popovertarget") === popover.id;
-    if (popover && !isOpener && !popover.contains(relatedTarget)) popover.hidePopover();
+    const holds = (node) => popover.contains(node) || node.getAttribute("popovertarget") === popover.id;
+    if (popover.matches(":popover-open") && holds(target) && !holds(relatedTarget)) popover.hidePopover();
   }
+}
+
+/** Through the shadow roots between. */
+function isAround(outer, inside) {
+  return outer.contains(inside) || Boolean(inside) && isAround(outer, inside.getRootNode().host ?? null);
 }
 
 /** The closest element that matches, through the shadow roots around. */

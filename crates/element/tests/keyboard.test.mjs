@@ -99,7 +99,7 @@ it("a connection is given up by the keyboard, after a question, and kept by Esca
   assert.equal(await focused(scene), "Connect again");
 });
 
-it("Escape gives the focus back to the button, from whichever item, and who keeps a connection closes the menu", async (test) => {
+it("Escape gives the focus back to the menu's button from an item, and the answer Keep closes question and menu", async (test) => {
   const scene = await Scene.open(test, browser, { rows: [row()] });
   await scene.card().waitFor();
   const press = async (...keys) => {
@@ -133,6 +133,28 @@ it("a question and its menu close where Tab leaves them", async (test) => {
   await scene.part("ask").first().waitFor({ state: "hidden" });
   await scene.part("menu").first().waitFor({ state: "hidden" });
   assert.equal(await focused(scene), "Details");
+});
+
+it("a question and its menu close where Shift+Tab leaves them", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.card().waitFor();
+  for (const key of ["Tab", "Tab", "Enter", "Tab", "Tab", "Enter"]) await scene.page.keyboard.press(key);
+  await scene.part("ask").waitFor();
+  // Over whichever of the buttons between a browser stops at.
+  for (let press = 0; press < 4 && await focused(scene) !== "Refresh"; press++) await scene.page.keyboard.press("Shift+Tab");
+  assert.equal(await focused(scene), "Refresh");
+  await scene.part("ask").waitFor({ state: "hidden" });
+  await scene.part("menu").waitFor({ state: "hidden" });
+});
+
+it("a press within a question, in a page that takes the focus for it, leaves it open", async (test) => {
+  const scene = await Scene.open(test, browser, { rows: [row()] });
+  await scene.page.evaluate(() => (document.body.tabIndex = -1));
+  await scene.openMenu();
+  await scene.button("Disconnect").click();
+  await scene.part("ask").locator(".message").click();
+  await scene.part("ask").getByRole("button", { name: "Disconnect" }).click();
+  await scene.button("Connect again").waitFor();
 });
 
 it("everything that can be pressed says of which calendar it is", async (test) => {

@@ -36,7 +36,7 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
     }
     let (mut plan, mut versions) = (Plan::default(), Vec::new());
     let mut record = Record::read(project)?;
-    let mut back = Vec::new();
+    let mut restored = Vec::new();
     let is_sample = |function: &&String| record.sample.contains_key(&Payload::index(function));
     let mut sample: Vec<String> = record.config.keys().filter(is_sample).cloned().collect();
     if is_sample_edited(project, &record)? {
@@ -70,18 +70,18 @@ pub(crate) fn uninstall(project: &Project<'_>) -> Result<Uninstallation> {
             project.entries(from)?.into_iter().all(|name| removed.contains(&format!("{from}/{name}")));
         if is_free {
             plan.changes.push(Change::Move { from: to.clone(), to: from.clone() });
-            back.extend(from.rsplit('/').next().map(str::to_owned));
+            restored.extend(from.rsplit('/').next().map(str::to_owned));
         } else {
             plan.notes.push(format!("{to} stays there, for there is something else in {from}"));
         }
     }
     let text = project.read_text(CONFIG)?;
-    let restored = config_toml::remove(&text, &record.config)?;
-    plan.write(CONFIG, Some(text.into_bytes()), restored.into_bytes());
+    let config = config_toml::remove(&text, &record.config)?;
+    plan.write(CONFIG, Some(text.into_bytes()), config.into_bytes());
     if let Some(before) = project.read(RECORD)? {
         plan.changes.push(Change::Remove { path: RECORD.to_owned(), before });
     }
-    Ok(Uninstallation { plan, versions, sample, restored: back })
+    Ok(Uninstallation { plan, versions, sample, restored })
 }
 
 /// One of them without the others would not start.

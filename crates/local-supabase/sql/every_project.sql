@@ -91,7 +91,8 @@ create schema supabase_functions;
 create function supabase_functions.http_request() returns trigger language plpgsql as
   'begin return coalesce(new, old); end';
 
--- Since 30 October 2026 the Data API's roles may do no more than this with what migrations make.
+-- Since 30 October 2026 the Data API's roles may do no more than this with tables and sequences that migrations make. To
+-- execute functions stays everybody's, by PostgreSQL's own default.
 alter default privileges in schema public
   grant truncate, references, trigger on tables to anon, authenticated, service_role;
 alter default privileges in schema public

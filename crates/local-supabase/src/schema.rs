@@ -55,8 +55,8 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What a `config.toml` asks for by `auto_expose_new_tables = true`, before all migrations.
-pub fn asked_for_by(config: &Path) -> Result<Option<Migration>> {
+/// The migration that stands for `auto_expose_new_tables = true` in a `config.toml`; it comes before all others.
+pub fn auto_exposing(config: &Path) -> Result<Option<Migration>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Config {

@@ -293,9 +293,9 @@ impl Connection {
         (failure.is_consent_dead() || is_of_client && is_known).then_some(failure)
     }
 
-    /// What only a person can mend, as far as it is told. What passes by itself does not take its place: nobody would
-    /// know any more who has to act.
-    pub(crate) fn told_to_a_person(&self) -> Option<RenewalFailure> {
+    /// The row's error, if a person must mend it. One that passes by itself does not replace it: nobody would see any more
+    /// who has to act.
+    pub(crate) fn error_for_a_person(&self) -> Option<RenewalFailure> {
         let failure = self.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
         (failure.mender() != Mender::Nobody).then_some(failure)
     }
@@ -353,10 +353,11 @@ fn is_good(
     now: Timestamp,
     margin: TimeDelta,
 ) -> bool {
-    let is_odd = access_token.expose().contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    let token = access_token.expose();
+    let is_usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     match expires_at {
         Some(expires_at) => {
-            expires_at.signed_duration_since(now) >= margin && !(is_odd && refresh_token.is_some())
+            expires_at.signed_duration_since(now) >= margin && (is_usable || refresh_token.is_none())
         }
         None => refresh_token.is_none(),
     }
@@ -452,7 +453,9 @@ mod tests {
     fn an_access_token_that_no_request_takes_is_renewed_where_it_can_be() {
         let (now, refresh_token) = (Timestamp::UNIX_EPOCH, RefreshToken::new("1//refresh"));
         let expires_at = Some(now + TimeDelta::hours(1));
-        for (token, is_plain) in [("ya29.good", true), ("ya29.good\n", false), ("ya29 good", false)] {
+        for (token, is_plain) in
+            [("ya29.good", true), ("ya29.good\n", false), ("ya29 good", false), ("ya29.gööd", false)]
+        {
             let is_good = |refresh_token| {
                 is_good(&AccessToken::new(token), expires_at, refresh_token, now, TimeDelta::minutes(5))
             };

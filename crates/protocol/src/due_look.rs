@@ -38,18 +38,9 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
     let Some(mut row) = update(ports, claim_look(row, retry_at)).await else { return DueLook::NotOurs };
     match read_calendar(ports, &mut row, now + LONGEST_DUE_LOOK).await {
         Ok(look) => judge(ports, &row, look).await,
-        // It may have changed.
-        Err(Unread::Unknown(code)) => {
-            let look_at = schedule::next_look_of_unread(ports.now(), ports.look_interval(), ports.random());
-            ports.log(Event::LookFailed { connection: row.id, code, reason: None, look_at: Some(look_at) });
-            update(ports, postpone_look(&row, look_at)).await;
-            // A look that cannot compare does not find a dead channel either.
-            let is_old = ports.now().signed_duration_since(row.webhook_opened_at) > schedule::DAILY;
-            let renew_at = (is_old && row.hears_of_changes(ports.now())).then_some(ports.now());
-            // A page that nobody can read may be anybody's, and says nothing of the consent.
-            let is_read = code == LookFailure::TooLarge.code();
-            ask_for_run(ports, &row, Asked { is_read, renew_at, ..Asked::default() }).await
-        }
+        Err(Unread::TooLarge) => run_unread(ports, &row, LookFailure::TooLarge.code(), true).await,
+        // What nobody can read may be anybody's, and says nothing of the consent.
+        Err(Unread::Unknown(code)) => run_unread(ports, &row, code, false).await,
         Err(Unread::Refused(refused)) => refuse(ports, &row, refused).await,
         // A look at what it is now is due at once: by the trigger, unless only the refresh token rotated.
         Err(Unread::Superseded) => {
@@ -57,6 +48,17 @@ pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
             DueLook::NoRun
         }
     }
+}
+
+/// The calendar may have changed. `is_read`: Google let it be read, and it is only not known how it is.
+async fn run_unread<P: Ports>(ports: &P, row: &Connection, code: &'static str, is_read: bool) -> DueLook {
+    let look_at = schedule::next_look_of_unread(ports.now(), ports.look_interval(), ports.random());
+    ports.log(Event::LookFailed { connection: row.id, code, reason: None, look_at: Some(look_at) });
+    update(ports, postpone_look(row, look_at)).await;
+    // A look that cannot compare does not find a dead channel either.
+    let is_old = ports.now().signed_duration_since(row.webhook_opened_at) > schedule::DAILY;
+    let renew_at = (is_old && row.hears_of_changes(ports.now())).then_some(ports.now());
+    ask_for_run(ports, row, Asked { is_read, renew_at, ..Asked::default() }).await
 }
 
 fn next_look<P: Ports>(ports: &P, row: &Connection) -> Timestamp {

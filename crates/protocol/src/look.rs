@@ -38,7 +38,8 @@ impl Anchor {
         })
     }
 
-    /// So far ahead that next to nothing is there: of a look that is made to learn whether the calendar may be read.
+    /// So far ahead that only series without an end are listed: of a look that only learns whether the calendar may be
+    /// read.
     pub fn far_ahead(now: Timestamp) -> Self {
         Self(DateTime::from_timestamp((now + FAR_AHEAD).timestamp(), 0).unwrap_or_default())
     }

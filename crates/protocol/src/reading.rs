@@ -13,7 +13,9 @@ use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LOOK_TIMEOUT, TOKEN_MARG
 pub(crate) enum Unread {
     /// Google refused the token or the calendar, or did not answer.
     Refused(Refused),
-    /// What it is like is not known, for this reason: it was read, or there was no time to.
+    /// There is more than a look compares.
+    TooLarge,
+    /// What it is like is not known, for this reason: the answer makes no sense, or there was no time to read.
     Unknown(&'static str),
     /// The connection was reconnected, or moved to another calendar.
     Superseded,
@@ -58,9 +60,8 @@ pub(crate) async fn read_from<P: Ports>(
             Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)) => {
                 return Err(Unread::Refused(refused));
             }
-            Err(failure @ (LookFailure::TooLarge | LookFailure::Doubtful)) => {
-                return Err(Unread::Unknown(failure.code()));
-            }
+            Err(LookFailure::TooLarge) => return Err(Unread::TooLarge),
+            Err(failure @ LookFailure::Doubtful) => return Err(Unread::Unknown(failure.code())),
         }
     }
 }

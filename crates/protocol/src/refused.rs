@@ -17,7 +17,8 @@ pub(crate) enum Remedy {
 }
 
 /// Whether to tell a refusal: where a person has to act, and where it does not pass by itself or, being late, has not
-/// for long. What a renewal told is left to it, unless it told that there are only looks, and they are late.
+/// for long. What a renewal told is left to it, unless it told that there are only looks, and they are late. What passes by
+/// itself does not replace an error that a person must mend.
 pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) -> bool {
     let is_of_looks = row.webhook_error.is_none() || row.look_error().is_some();
     let has_only_looks = row.webhook_error.as_deref() == Some(RenewalFailure::PushNotSupported.code());
@@ -25,7 +26,7 @@ pub(crate) fn is_to_be_told(row: &Connection, refused: &Refused, is_late: bool) 
         failure if failure.mender() != Mender::Nobody => true,
         RenewalFailure::DatabaseUnavailable => false,
         _ if has_only_looks => is_late,
-        _ if row.told_to_a_person().is_some() => false,
+        _ if row.error_for_a_person().is_some() => false,
         RenewalFailure::GoogleRejected if is_of_looks => true,
         _ => is_late && is_of_looks,
     }

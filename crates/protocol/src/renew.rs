@@ -100,7 +100,7 @@ pub async fn renew_channel<P: Ports>(
         abandoned: row.webhook_pending_id.clone().into_iter().collect(),
         pending,
         source: claimed.webhook_source.clone(),
-        still_told: claimed.told_to_a_person(),
+        still_told: claimed.error_for_a_person(),
         claimed,
     };
     let connection = opening.claimed.id;
@@ -153,7 +153,7 @@ struct Opening<'a, P> {
     abandoned: Vec<ChannelId>,
     pending: ChannelId,
     source: Source,
-    /// What the row tells of what only a person can mend, unless this renewal has shown that it is mended.
+    /// The row's error, if a person must mend it, until this renewal has seen that it is mended.
     still_told: Option<RenewalFailure>,
 }
 
@@ -247,11 +247,9 @@ impl<P: Ports> Opening<'_, P> {
     /// What Google still refuses, where something is told of the calendar that a person has to mend: Google may open a
     /// channel on one that it does not let be read, and the connection would be broken and heal with each renewal.
     async fn still_refused(&mut self) -> Option<Refused> {
-        let told = self.claimed.webhook_error.as_deref().and_then(RenewalFailure::parse)?;
+        let told = self.still_told?;
         // What no look is refused for.
-        let is_of_channel =
-            matches!(told, RenewalFailure::PushNotSupported | RenewalFailure::WebhookUrlRejected);
-        if is_of_channel || told.mender() == Mender::Nobody {
+        if matches!(told, RenewalFailure::PushNotSupported | RenewalFailure::WebhookUrlRejected) {
             return None;
         }
         let until = self.ports.now() + LONGEST_DUE_LOOK.min(self.time_left() - TIME_TO_WATCH);
@@ -261,7 +259,8 @@ impl<P: Ports> Opening<'_, P> {
         let is_of_token =
             matches!(told, RenewalFailure::ReconnectRequired | RenewalFailure::OauthClientInvalid);
         let is_renewed = self.claimed.expires_at != token_expires_at;
-        if look.is_ok() || is_of_token && is_renewed {
+        let is_read = matches!(look, Ok(_) | Err(Unread::TooLarge));
+        if is_read || is_of_token && is_renewed {
             self.still_told = None;
         }
         match look {
@@ -378,8 +377,8 @@ impl<P: Ports> Opening<'_, P> {
         }
     }
 
-    /// The row that it is booked in, and when it is tried again. What passes by itself leaves told what a person must
-    /// mend, and what was told since the claim.
+    /// Books the failure. → the row, and when the renewal is tried again. A failure that passes by itself replaces neither
+    /// an error that a person must mend nor one that was written since the claim.
     async fn book_failure(
         &self,
         refused: &Refused,

@@ -333,7 +333,7 @@ impl<P: Ports> Holder<'_, P> {
                 }
                 return Prepared::Run(None);
             }
-            Err(Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
+            Err(Unread::TooLarge | Unread::Unknown(_) | Unread::Superseded) => return Prepared::Run(None),
         };
         if self.row.look_error().is_some() && !self.is_look_booked {
             let answer = self.update(transition::take_refusal_back(&self.row)).await;

@@ -71,8 +71,9 @@ pub(crate) async fn stop_with_access<P: Ports>(
     log_stop(ports, row.id, channel, answer, unknown);
 }
 
-/// A token to replace one that Google refuses for a stop. None where Google lets the calendar be read with the refused
-/// token: then only the channel is refused, which may belong to another account.
+/// A token to replace one that Google refuses for a stop. None where none is to be asked for: Google takes the refused
+/// token for the calendar, so that only the channel is refused, which may belong to another account; it does not say that
+/// the consent is dead; or the connection is paused and the channel has spoken.
 async fn another_token<P: Ports>(
     ports: &P,
     row: &Connection,
@@ -97,7 +98,7 @@ async fn another_token<P: Ports>(
             Err(refused)
         }
         // What else a calendar is refused for is told by the looks that are made for its own sake.
-        Err(Unread::Refused(_) | Unread::Unknown(_) | Unread::Superseded) => Ok(None),
+        Err(_) => Ok(None),
     }
 }
 

@@ -278,14 +278,14 @@ impl<P: Ports> Sweep<'_, P> {
     async fn renew_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let may_renew = || self.renewals_left.get() > 0 && self.invocation.may_renew(self.ports.now());
         while let Some(row) = self.due.next(self.ports, may_renew).await? {
-            // A channel that opens is followed by a look. One that keeps failing is not: its calendar is looked at here,
-            // or the next sweep begins with it.
+            self.renewals_left.set(self.renewals_left.get() - 1);
+            // A channel that opens is followed by a look. One that keeps failing is not: it is renewed after a look at its
+            // calendar. Where this sweep has no look left, both wait for the next, which begins with the longest due.
             let is_to_be_looked_at = row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now());
-            if is_to_be_looked_at && !self.may_look() {
+            if is_to_be_looked_at && self.looks_left.get() == 0 {
                 continue;
             }
-            self.renewals_left.set(self.renewals_left.get() - 1);
-            if !is_to_be_looked_at {
+            if !is_to_be_looked_at || !self.may_look() {
                 return self.renew(row).await;
             }
             let run = self.look(&row).await;

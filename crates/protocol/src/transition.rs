@@ -561,8 +561,9 @@ impl Pending<'_> {
 /// What a failed renewal tells.
 #[derive(Clone, Copy)]
 pub(crate) struct Failed<'a> {
-    /// None where what is told already stays.
+    /// What to write as the row's error; none leaves the error that is there.
     pub(crate) told: Option<&'a Refused>,
+    /// The row's error as the claim read it.
     pub(crate) told_before: Option<&'a str>,
     pub(crate) lease_until: Timestamp,
     pub(crate) retry_at: Timestamp,

@@ -76,7 +76,7 @@ export class Board extends EventTarget {
     return this.connection;
   }
 
-  /** Whether a connection is known, or not yet known to be missing. */
+  /** False only once the page knows that there is no connection. */
   async mayBeConnected() {
     if (this.connection === undefined) await this.loadConnection();
     return this.connection !== null;

@@ -32,6 +32,7 @@ async fn a_project_that_is_well_has_none_and_an_attempt_to_write_leaves_nothing(
 async fn what_keeps_users_from_seeing_their_connection_is_told() {
     let table = "public.calendar_connections";
     let unreadable = "change what does this: a policy of public.calendar_connections, or what it calls";
+    let hidden = "see which rows the policies of public.calendar_connections let a user read";
     for (fault, told, what) in [
         (
             "create policy all_of_it on {} using (exists (select from {} as other where other.user_id = auth.uid()))",
@@ -53,7 +54,14 @@ async fn what_keeps_users_from_seeing_their_connection_is_told() {
                end loop;
              end $$",
             "status_hidden",
-            "no policy of {} shows users their own rows, so pages show no connection",
+            "a user whose token says no more than the user's id sees no own row of {}",
+        ),
+        (
+            "create policy members on {} as permissive for select to authenticated
+               using (auth.jwt() ->> 'aal' = 'aal2');
+             drop policy \"Users see their own calendar connections\" on {}",
+            "status_hidden",
+            "a user whose token says no more than the user's id sees no own row of {}",
         ),
         (
             "revoke select on {} from authenticated",
@@ -66,11 +74,12 @@ async fn what_keeps_users_from_seeing_their_connection_is_told() {
         let found = project.select(Service, OBSTACLES).await;
         let remedy = found[0]["remedy"].as_str().unwrap().to_owned();
         assert_eq!(found, [obstacle(told, &what.replace("{}", table), &remedy)]);
-        if told == "status_hidden" {
+        let expected = if told == "status_hidden" { hidden } else { unreadable };
+        if told == "status_hidden" && !remedy.starts_with("see ") {
             project.sql(&remedy).await;
             assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0], "{remedy}");
         } else {
-            assert_eq!(remedy, unreadable);
+            assert_eq!(remedy, expected);
         }
         assert_eq!(project.value::<String>("select current_user::text", &[]).await, "postgres");
     }

@@ -237,7 +237,7 @@ fn a_stop_that_google_refuses_with_401_costs_one_page_and_is_told_as_that() {
     world.stop_answers.replace([Err(unauthorized.clone())].into());
     world.look_answers.replace([Err(LookFailure::Refused(RenewalFailure::CalendarNotFound.into()))].into());
     assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
-    // No calendar has many events that are years ahead.
+    // So far ahead there are only series without an end.
     let anchor = world.looked_from.get().unwrap().time();
     assert!(anchor > world.now.get() + TimeDelta::days(9 * 365), "{anchor}");
     let stops = world.log.borrow();

@@ -765,3 +765,21 @@ fn of_a_users_setups_three_wait_and_the_fourth_is_told_to_come_back() {
     waiting.pop();
     assert!(fourth().is_none());
 }
+
+#[test]
+fn a_failure_that_passes_leaves_what_was_told_while_google_was_asked() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world.during_watch.replace(Some(Box::new(move |world| {
+        world.table.write(id, [(Column::WebhookError, "calendar_not_found".into())]);
+    })));
+    world
+        .watch_answers
+        .replace([Err(WatchFailure::Doubtful(RenewalFailure::GoogleUnavailable.into()))].into());
+    check_failed(&renew_once(&world, id, Trigger::Sweep), RenewalFailure::GoogleUnavailable);
+    let row = world.row(id);
+    assert_eq!(row.webhook_error.as_deref(), Some("calendar_not_found"));
+    assert!(row.webhook_pending_id.is_some(), "the channel may exist");
+    let seconds = row.webhook_not_before.signed_duration_since(world.now.get()).num_seconds();
+    assert!((30..=36).contains(&seconds), "{seconds} s");
+}

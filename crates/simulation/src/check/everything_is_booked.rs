@@ -199,7 +199,7 @@ impl Entry<'_, '_> {
         let lifetime = expires_at - self.clock;
         let longest = lifetime - delta(RENEWED_BEFORE_EXPIRY).min(lifetime / 2);
         let wait = instant(row.webhook_not_before) - self.clock;
-        // It may be over already.
+        // The channel may have expired before it is booked: then both bounds are negative, and change places.
         let (sooner, later) = (longest.min(longest / 10 * 9), longest.max(longest / 10 * 9));
         let is_in_time = (sooner - SECOND..=later + SECOND).contains(&wait);
         self.demand(is_in_time, "renews too early or too late");
@@ -276,7 +276,7 @@ impl Entry<'_, '_> {
     /// What a renewal that failed may have met, where the row tells `told` after it: what passes by itself leaves what a
     /// person must mend, and what was told meanwhile.
     fn met_by_a_renewal<'a>(&self, told: &'a str) -> Vec<&'a str> {
-        if self.before.webhook_error != self.after.webhook_error {
+        if !self.record.may_leave_error(self.step) {
             return vec![told];
         }
         let is_met = |code: &&str| match *code {

@@ -35,7 +35,7 @@ impl Check for NoLookSkipsWhatARunMustSee {
             Fact::RunStarted(run) => {
                 let holder = record.life(run.holder);
                 let claim = holder.and_then(|life| life.claims.get(&run.connection));
-                // That a callee starts after its holder's lease is known to the holder alone, which loses the run.
+                // Only the holder can know that its callee started after the lease; it then asks for a fresh run.
                 let is_late = claim.is_some_and(|claim| claim.lease_until < at);
                 if is_late && holder.is_some_and(|life| life.frozen) {
                     return;

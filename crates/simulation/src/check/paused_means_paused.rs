@@ -52,8 +52,8 @@ impl Check for PausedMeansPaused {
                     Transition::ClaimRun | Transition::KeepRun => {
                         self.dead.remove(&key);
                     }
-                    // What the end of an orphan is refused is told beside its run, and so is that of the channel of who has
-                    // just paused.
+                    // A refusal to stop an orphan is told beside its run; so is one to stop the channel of a connection that
+                    // was paused during the run.
                     Transition::BookRefusal
                         if !is_consenting(step.after)
                             && is_live(step.after)

@@ -60,20 +60,27 @@ fn ends(record: &Record, life: &Conduct, found: &mut Found<'_>) {
 }
 
 fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
-    if !matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel) {
+    let is_of_renewal = matches!(step.transition, Transition::FailRenewal | Transition::DoubtChannel);
+    if !is_of_renewal && !matches!(step.transition, Transition::BookRefusal | Transition::RefuseLook) {
         return;
     }
     let error = step.after.webhook_error.as_deref().unwrap_or("nothing");
     let is_passing = |error: &str| PASSING.contains(&error);
-    let told_before = step.before.webhook_error.as_deref().filter(|told| !is_passing(told));
-    if let Some(told) = told_before.filter(|told| is_passing(error) && !is_mended(record, step, told)) {
+    // Where there are only looks, it is told that they fail for long.
+    let is_hidden = |told: &&str| {
+        !is_passing(told)
+            && (is_of_renewal || *told != "push_not_supported")
+            && !is_mended(record, step, told)
+    };
+    let told_before = step.before.webhook_error.as_deref().filter(|_| is_passing(error));
+    if let Some(told) = told_before.filter(is_hidden) {
         let what = format!("{} tells {error} in the place of {told}", step.invocation);
         found.broken(step.connection, what);
     }
-    // What was told before, or meanwhile; or somebody has paused meanwhile, and so taken back what was to stay.
-    let is_disturbed = record.life(step.invocation).is_some_and(|life| record.disturbed_at > life.started_at);
-    let is_told = step.before.webhook_error.is_some() || is_disturbed;
-    let stays = is_told && step.before.webhook_error == step.after.webhook_error;
+    if !is_of_renewal {
+        return;
+    }
+    let stays = record.may_leave_error(step);
     // Or it is the database's answer to the new access token.
     let is_said = record.life(step.invocation).is_some_and(|life| {
         life.heard(step.connection, |said| said.code == error || stays && is_passing(said.code))
@@ -88,7 +95,7 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
 /// Whether the invocation has seen that it is not so any more.
 fn is_mended(record: &Record, step: &Step<'_>, told: &str) -> bool {
     let Some(life) = record.life(step.invocation) else { return false };
-    let is_read = || life.look(step.connection, Instant::MIN, Instant::MAX).is_some();
+    let is_read = || life.has_read.contains(&step.connection);
     let has_token = || {
         let access = step.before.access_token.as_ref().and_then(|token| record.google.access(token));
         access.is_some_and(|access| access.issued_at >= life.started_at)

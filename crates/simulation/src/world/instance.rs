@@ -1,4 +1,4 @@
-//! Where invocations run side by side: they share a clock, and know who waits.
+//! A worker in which invocations run side by side: they share its clock and its list of waiting requests.
 
 use protocol::waiters::Waiters;
 

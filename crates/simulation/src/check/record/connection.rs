@@ -71,6 +71,8 @@ pub(in crate::check) struct Made {
 pub(in crate::check) struct Renewal {
     pub(in crate::check) channel: ChannelId,
     pub(in crate::check) claimed_at: Instant,
+    /// The row's error as the claim read it.
+    pub(in crate::check) error: Option<String>,
     /// Whether the connection was live when it was claimed.
     pub(in crate::check) live: bool,
     pub(in crate::check) holder: Invocation,
@@ -173,10 +175,13 @@ impl Case {
             // An id written over another one goes on with the other's claim.
             let claims = step.transition == Transition::ClaimRenewal;
             let replaced = step.before.webhook_pending_id.as_ref().and_then(|id| self.renewal(id));
-            let claimed_at = replaced.filter(|_| !claims).map_or(at, |renewal| renewal.claimed_at);
+            let replaced = replaced.filter(|_| !claims);
+            let claimed_at = replaced.map_or(at, |renewal| renewal.claimed_at);
+            let error = replaced.map_or(&step.before.webhook_error, |renewal| &renewal.error).clone();
             self.renewals.extend(step.after.webhook_pending_id.iter().map(|id| Renewal {
                 channel: id.clone(),
                 claimed_at,
+                error: error.clone(),
                 live: !claims || is_live(step.after),
                 holder: step.invocation,
             }));

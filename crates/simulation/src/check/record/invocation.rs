@@ -40,6 +40,9 @@ pub(in crate::check) struct Conduct {
     pub(in crate::check) said: BTreeMap<usize, Vec<Said>>,
     /// Its looks at a connection's calendar.
     pub(in crate::check) looks: BTreeMap<usize, Vec<Looked>>,
+    /// The connections of whose calendars it was told that Google lets them be read, though there may have been more than a
+    /// look compares.
+    pub(in crate::check) has_read: BTreeSet<usize>,
     /// When looks were made that made it ask for a run that it has not claimed, by connection.
     reconciled: BTreeMap<usize, Instant>,
     /// When Google last gave no access token, by connection.
@@ -125,6 +128,7 @@ impl Conduct {
             watches: BTreeMap::new(),
             said: BTreeMap::new(),
             looks: BTreeMap::new(),
+            has_read: BTreeSet::new(),
             reconciled: BTreeMap::new(),
             token_refused_at: BTreeMap::new(),
             dead_consents: BTreeSet::new(),
@@ -249,6 +253,9 @@ impl Conduct {
             Answer::Select { query, .. } => self.sequel.reads(query),
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.entry(connection).or_default().push(failure.into());
+            }
+            Answer::Look { connection: Some(connection), answer: Ok(_) | Err(LookFailure::TooLarge) } => {
+                self.has_read.insert(connection);
             }
             // What a stop is refused says nothing of the consent.
             Answer::Token { connection: Some(connection), answer: Err(refused) }

@@ -14,8 +14,8 @@ use protocol::transition::Transition;
 use crate::check::record::connection::{Case, KnownChange, Made};
 use crate::check::record::google::KnownGoogle;
 use crate::check::record::invocation::{Conduct, Looked};
-use crate::check::row::{PERMANENT, is_live};
-use crate::fact::{Deed, Fact, Moment, Request};
+use crate::check::row::{PASSING, PERMANENT, is_live};
+use crate::fact::{Deed, Fact, Moment, Request, Step};
 use crate::subject::{Broken, Invocation, Purpose, Row};
 use crate::time::{Instant, instant};
 
@@ -106,6 +106,19 @@ impl Record {
             let is_unanswered = holder.unanswered_at.is_some_and(|at| at >= made.run.end);
             holder.frozen && (!made.heard || holder.crashed || is_unanswered)
         })
+    }
+
+    /// Whether a renewal that failed by what passes left the error of its row, and may have: a person must mend that, or
+    /// it was written since the claim, or somebody has paused since then, which takes an error back.
+    pub(in crate::check) fn may_leave_error(&self, step: &Step<'_>) -> bool {
+        let error = &step.before.webhook_error;
+        let is_a_persons = error.as_deref().is_some_and(|error| !PASSING.contains(&error));
+        let life = self.life(step.invocation);
+        let pending = life.and_then(|life| life.pending.get(&step.connection));
+        let renewal = self.case(step.connection).zip(pending).and_then(|(case, id)| case.renewal(id));
+        let is_news = renewal.is_some_and(|renewal| renewal.error != *error);
+        let is_disturbed = life.is_some_and(|life| self.disturbed_at > life.started_at);
+        *error == step.after.webhook_error && (is_a_persons || is_news || is_disturbed)
     }
 
     /// Whether a connection crashes what looks at it.

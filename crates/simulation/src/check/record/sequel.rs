@@ -33,8 +33,12 @@ pub(in crate::check) struct Sequel {
 impl Sequel {
     pub(super) fn asks(&mut self, connection: usize, transition: Transition) {
         let asked = match transition {
+            Transition::FailRenewal => Some(Question::Doubt),
             // Asked once more it tells nothing: something else was told meanwhile.
-            Transition::FailRenewal | Transition::DoubtChannel => self.next.get(&connection).copied(),
+            Transition::DoubtChannel => {
+                let next = self.next.get(&connection).copied();
+                next.filter(|next| matches!(next, Question::Doubt | Question::Disown))
+            }
             Transition::DisownChannel => Some(Question::Disown),
             Transition::LookUpChannel => Some(Question::LookUp),
             Transition::ClaimRenewal | Transition::ReissueChannel => {
