@@ -130,8 +130,9 @@ for (const [name, startBrowser] of Object.entries({ Firefox: startFirefox, WebKi
       await page.click("More");
       await page.click("Disconnect");
       await page.click("Keep connected");
-      await page.focuses("Disconnect");
+      await page.focuses("More");
       assert.equal(page.supabase.rows[0].status, "active");
+      await page.click("More");
       await page.click("Disconnect");
       await page.boxes("ask");
       await page.click("Disconnect");
