@@ -44,12 +44,6 @@ struct Deeds {
     read: Option<Connection>,
 }
 
-/// Why a renewal failed whose row tells `told` after it: what passes by itself leaves what a person must mend.
-fn met<'a>(life: &'a Conduct, connection: usize, told: &'a str) -> &'a str {
-    let last = life.said.get(&connection).and_then(|said| Some(said.last()?.code));
-    last.filter(|last| PASSING.contains(last)).unwrap_or(told)
-}
-
 /// How a run ended, or why it was not made.
 #[derive(Clone, PartialEq)]
 enum Ended {
@@ -91,7 +85,7 @@ impl Deeds {
     fn note(&mut self, life: &Conduct, deed: &Deed<'_>) {
         match *deed {
             Deed::Hears(Answer::Update { transition, row: Some(Some(row)), .. }) => {
-                self.did(life, transition, row);
+                self.did(transition, row);
             }
             Deed::Hears(Answer::Run { connection, result }) => {
                 let ended = match result {
@@ -115,6 +109,15 @@ impl Deeds {
                 let code = said.map_or("reconnect_required", |said| said.code);
                 self.ends(connection, Ended::Failed(code.to_owned()));
             }
+            // What passes by itself leaves what stands in the row.
+            Deed::Logs(Event::RenewalFailed { connection, failure, .. })
+                if PASSING.contains(&failure.code()) =>
+            {
+                let connection = connection_number(*connection);
+                if let Some((_, code)) = self.failures.iter_mut().rev().find(|(of, _)| *of == connection) {
+                    failure.code().clone_into(code);
+                }
+            }
             Deed::Logs(Event::NotificationMissed { .. }) => self.missed += 1,
             // What a renewal reads to see whether its row is gone is no concern of its caller's.
             Deed::Hears(Answer::Select { query, rows })
@@ -134,15 +137,14 @@ impl Deeds {
         }
     }
 
-    fn did(&mut self, life: &Conduct, transition: Transition, row: &Connection) {
+    fn did(&mut self, transition: Transition, row: &Connection) {
         let connection = connection_number(row.id);
         match transition {
             Transition::RetireChannel => self.stopped += 1,
             // Looked up, a channel is found stored whose commit was not answered.
             Transition::CommitChannel | Transition::LookUpChannel => self.renewed += 1,
             Transition::FailRenewal | Transition::DoubtChannel => {
-                let told = row.webhook_error.as_deref().unwrap_or_default();
-                self.failures.push((connection, met(life, connection, told).to_owned()));
+                self.failures.push((connection, row.webhook_error.clone().unwrap_or_default()));
             }
             Transition::ClaimRun => self.runs.push((connection, None)),
             Transition::ClaimLook => self.looked += 1,
