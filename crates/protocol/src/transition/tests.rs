@@ -360,8 +360,8 @@ fn cases() -> Vec<Case> {
             let refused = refused(RenewalFailure::GoogleUnavailable, Some("backendError"));
             fail_renewal(opening, &consent(), failed(&refused))
         }),
-            unless { WebhookError "reconnect_required",
-                Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
+            unless {
+                WebhookError "reconnect_required", Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent",
                 WebhookConfirmedId "pending",
             }
             sets {
@@ -372,7 +372,10 @@ fn cases() -> Vec<Case> {
             let refused = refused(RenewalFailure::GoogleUnavailable, None);
             doubt_channel(opening, &consent(), failed(&refused))
         }),
-            unless { WebhookError "reconnect_required", Id ANOTHER, WebhookPendingId "other", RefreshToken "another consent" }
+            unless {
+                WebhookError "reconnect_required", Id ANOTHER, WebhookPendingId "other",
+                RefreshToken "another consent",
+            }
             sets {
                 WebhookLeaseUntil at(10), WebhookNotBefore at(30), WebhookError "google_unavailable",
                 WebhookErrorReason NULL,
