@@ -96,9 +96,11 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
 fn is_mended(record: &Record, step: &Step<'_>, told: &str) -> bool {
     let Some(life) = record.life(step.invocation) else { return false };
     let is_read = || life.has_read.contains(&step.connection);
+    // Or one that goes on beside it has stored what both were given.
     let has_token = || {
         let access = step.before.access_token.as_ref().and_then(|token| record.google.access(token));
-        access.is_some_and(|access| access.issued_at >= life.started_at)
+        life.has_renewed.contains(&step.connection)
+            || access.is_some_and(|access| access.issued_at >= life.started_at)
     };
     match told {
         // No look is refused for it.

@@ -45,6 +45,8 @@ pub(in crate::check) struct Conduct {
     pub(in crate::check) has_read: BTreeSet<usize>,
     /// When looks were made that made it ask for a run that it has not claimed, by connection.
     reconciled: BTreeMap<usize, Instant>,
+    /// The connections for which Google gave it an access token.
+    pub(in crate::check) has_renewed: BTreeSet<usize>,
     /// When Google last gave no access token, by connection.
     pub(in crate::check) token_refused_at: BTreeMap<usize, Instant>,
     /// The connections of whose consent it was told that it is dead, when it asked for an access token, and whose rows
@@ -130,6 +132,7 @@ impl Conduct {
             looks: BTreeMap::new(),
             has_read: BTreeSet::new(),
             reconciled: BTreeMap::new(),
+            has_renewed: BTreeSet::new(),
             token_refused_at: BTreeMap::new(),
             dead_consents: BTreeSet::new(),
             sequel: Sequel::default(),
@@ -256,6 +259,9 @@ impl Conduct {
             }
             Answer::Look { connection: Some(connection), answer: Ok(_) | Err(LookFailure::TooLarge) } => {
                 self.has_read.insert(connection);
+            }
+            Answer::Token { connection: Some(connection), answer: Ok(_) } => {
+                self.has_renewed.insert(connection);
             }
             // What a stop is refused says nothing of the consent.
             Answer::Token { connection: Some(connection), answer: Err(refused) }
