@@ -219,8 +219,9 @@ fn explain(code: &str) -> Explained {
         "not_set_up" => (
             "no channel was ever opened",
             Some(
-                "the next sweep opens one: if it stays, see schedule and google-calendar above. Without waiting the app \
-                 calls setup-calendar-webhook after OAuth, and scripts/doctor --fix does",
+                "a sweep opens one within minutes, or where that failed before at `webhook_retry_at`: if it stays, see \
+                 schedule and google-calendar above. Without waiting the app calls setup-calendar-webhook after OAuth, \
+                 and scripts/doctor --fix does",
             ),
         ),
         "expired" => (

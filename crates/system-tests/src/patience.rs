@@ -6,6 +6,9 @@ use tokio::time::{Instant, sleep};
 
 /// A recalculation begins within seconds; machines that run tests are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Many wait at the same time, and each question costs processor time: whoever has waited for long asks less often.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Asks until there is an answer.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, probe: impl Fn() -> F) -> T {
@@ -18,11 +21,13 @@ pub async fn within<T, F: Future<Output = Option<T>>>(
     probe: impl Fn() -> F,
 ) -> T {
     let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(found) = probe().await {
             return found;
         }
         assert!(Instant::now() < deadline, "after {patience:?} still not: {what}");
-        sleep(Duration::from_millis(25)).await;
+        sleep(pause).await;
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }

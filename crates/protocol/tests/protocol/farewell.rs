@@ -114,12 +114,14 @@ fn google_is_not_asked_again_before_it_says() {
 #[test]
 fn a_token_that_google_does_not_accept_is_renewed_once() {
     let unauthorized = || Err(StopFailure::Unauthorized(RenewalFailure::ReconnectRequired.into()));
-    let world = World::new();
-    world.farewells.replace(vec![farewell()]);
-    world.stop_answers.replace([unauthorized()].into());
-    sweep_once(&world);
-    assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, 2));
-    assert_eq!(world.farewells.borrow().len(), 0);
+    for (refused, stopped, farewells) in [(1, 2, 0), (3, 0, 1)] {
+        let world = World::new();
+        world.farewells.replace(vec![farewell()]);
+        world.stop_answers.replace((0..refused).map(|_| unauthorized()).collect());
+        sweep_once(&world);
+        assert_eq!((world.token_renewals.get(), world.stopped.borrow().len()), (1, stopped));
+        assert_eq!(world.farewells.borrow().len(), farewells);
+    }
 }
 
 #[test]
