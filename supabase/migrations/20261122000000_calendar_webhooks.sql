@@ -274,10 +274,12 @@ begin
     else old.sync_owed_since
   end;
 
-  -- A run that was never put off, or for which a host writes a time of long ago, must not go before the runs that have
-  -- waited for their turn.
+  -- A run that was never put off, that could not be made until now, or for which a host writes a time of long ago, must
+  -- not go before the runs that have waited for their turn.
   if new.sync_request_id is not null and (
     tg_op = 'INSERT' or old.sync_request_id is null
+    or (new.provider, new.is_active, new.sync_enabled)
+      is distinct from (old.provider, old.is_active, old.sync_enabled)
     -- What a run books comes with its lease.
     or new.sync_not_before is distinct from old.sync_not_before and new.sync_lease_until = old.sync_lease_until)
   then
@@ -286,9 +288,12 @@ begin
       case tg_op when 'INSERT' then new.sync_owed_since else now() end - interval '1 minute');
   end if;
 
-  -- Due now: at the epoch it would go before every connection that waits.
+  -- Due now: at an earlier time it would go before every connection that waits.
   if tg_op = 'INSERT' and new.webhook_not_before = 'epoch' then
     new.webhook_not_before := now();
+  elsif tg_op = 'UPDATE' and new.provider is distinct from old.provider then
+    new.webhook_not_before := greatest(new.webhook_not_before, now());
+    new.sync_look_at := greatest(new.sync_look_at, now());
   end if;
 
   -- A new consent, another calendar, or a resumed connection without a channel: a renewal is due, and a look. The
@@ -496,7 +501,9 @@ begin
         (connection_id, webhook_id, webhook_pending_id, webhook_resource_id, webhook_expiration, access_token,
          refresh_token, expires_at)
       values (old.id, old.webhook_id, old.webhook_pending_id, old.webhook_resource_id, old.webhook_expiration,
-              old.access_token, old.refresh_token, old.expires_at);
+              case when length(old.access_token) <= 4096 then old.access_token end,
+              case when length(old.refresh_token) <= 4096 then old.refresh_token end,
+              old.expires_at);
   end if;
   return null;
 end
@@ -555,17 +562,27 @@ create index if not exists calendar_connections_due_looks
 
 -- What the functions read of a row, as one value: PostgREST takes a third of the time for it that it takes for so many
 -- columns by name (1.5 ms against 4.8), and with `*` it would read whatever a host keeps beside them.
--- Without a search path of its own PostgreSQL inlines it; all that it names is qualified.
+-- Without a search path of its own PostgreSQL inlines it; all that it names is qualified. A host may write texts of any
+-- length, and what is longer than an answer may be would hide every row beside it: it counts as unreadable.
 create or replace function public.calendar_webhook_state(connection public.calendar_connections) returns json
   language sql stable
   as $$
   select pg_catalog.json_build_object(
     'id', connection.id,
     'user_id', connection.user_id,
-    'access_token', connection.access_token,
-    'refresh_token', connection.refresh_token,
+    'access_token', case
+      when pg_catalog.length(connection.access_token) > 4096 then 'false'::json
+      else pg_catalog.to_json(connection.access_token)
+    end,
+    'refresh_token', case
+      when pg_catalog.length(connection.refresh_token) > 4096 then 'false'::json
+      else pg_catalog.to_json(connection.refresh_token)
+    end,
     'expires_at', connection.expires_at,
-    'calendar_id', connection.calendar_id,
+    'calendar_id', case
+      when pg_catalog.length(connection.calendar_id) > 4096 then 'false'::json
+      else pg_catalog.to_json(connection.calendar_id)
+    end,
     'is_active', connection.is_active,
     'webhook_id', connection.webhook_id,
     'webhook_expiration', connection.webhook_expiration,

@@ -119,7 +119,8 @@ impl<'a> Reading<'a> {
         content.text(&self.time_zone);
         content.0.extend_from_slice(&hash_of_all(series(std::mem::take(&mut self.entries))));
         let seen = Seen { anchor: self.anchor, digest: Digest(content.hash()) };
-        Ok(Some(Look { seen, calendar_name: self.calendar_name.take() }))
+        let size = LONGEST_LOOK - self.left;
+        Ok(Some(Look { size, seen, calendar_name: self.calendar_name.take() }))
     }
 
     /// After the first page, what would blame the calendar is about the page alone.

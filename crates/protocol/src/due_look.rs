@@ -4,6 +4,7 @@ use crate::Timestamp;
 use crate::connection::{Connection, RequestId};
 use crate::event::Event;
 use crate::failure::{Mender, Refused};
+use crate::invocation::Invocation;
 use crate::look::{Look, LookFailure};
 use crate::ports::Ports;
 use crate::reading::{Unread, read_calendar};
@@ -32,11 +33,11 @@ pub enum DueLook {
 }
 
 /// Looks at the calendar of `row`, as read, if the claim is granted.
-pub async fn look_if_due<P: Ports>(ports: &P, row: &Connection) -> DueLook {
+pub async fn look_if_due<P: Ports>(ports: &P, invocation: &Invocation, row: &Connection) -> DueLook {
     let now = ports.now();
     let retry_at = schedule::next_look_after_crash(now, ports.random());
     let Some(mut row) = update(ports, claim_look(row, retry_at)).await else { return DueLook::NotOurs };
-    match read_calendar(ports, &mut row, now + LONGEST_DUE_LOOK).await {
+    match read_calendar(ports, invocation, &mut row, now + LONGEST_DUE_LOOK).await {
         Ok(look) => judge(ports, &row, look).await,
         Err(Unread::TooLarge) => run_unread(ports, &row, LookFailure::TooLarge.code(), true).await,
         // What nobody can read may be anybody's, and says nothing of the consent.

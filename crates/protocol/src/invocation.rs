@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use crate::Timestamp;
 use crate::schedule::{
     DATABASE_TIMEOUT, INVOCATION_END, LAST_LOOK_OF_A_SWEEP, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP,
-    LONGEST_DUE_LOOK, LONGEST_SLEEP, RUN_TIMEOUT, RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE, TIME_TO_WATCH,
-    invocation_end,
+    LONGEST_DUE_LOOK, LONGEST_SLEEP, READ_BY_LOOKS, RUN_TIMEOUT, RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
+    TIME_TO_WATCH, invocation_end,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Invocation {
     /// Of those, for what looks find.
     kept_for_looks: Cell<u32>,
     runs_refused: Cell<bool>,
+    /// By looks, in bytes.
+    read: Cell<usize>,
 }
 
 impl Invocation {
@@ -41,6 +43,7 @@ impl Invocation {
             runs_left: Cell::new(RUNS_PER_INVOCATION),
             kept_for_looks: Cell::new(0),
             runs_refused: Cell::new(false),
+            read: Cell::new(0),
         }
     }
 
@@ -99,7 +102,17 @@ impl Invocation {
     }
 
     pub(crate) fn may_look(&self, now: Timestamp) -> bool {
-        self.elapsed(now) < LAST_LOOK_OF_A_SWEEP.min(self.end - LONGEST_DUE_LOOK)
+        self.elapsed(now) < LAST_LOOK_OF_A_SWEEP.min(self.end - LONGEST_DUE_LOOK) && !self.has_read_enough()
+    }
+
+    /// A look has read so many bytes.
+    pub(crate) fn count_read(&self, size: usize) {
+        self.read.set(self.read.get() + size);
+    }
+
+    /// Whether no more is to be read than is under way.
+    pub(crate) fn has_read_enough(&self) -> bool {
+        self.read.get() >= READ_BY_LOOKS
     }
 
     /// When a run must begin to have any time.

@@ -123,6 +123,8 @@ impl From<&CalendarName> for Value {
 /// What a look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
+    /// What was read, in bytes.
+    pub size: usize,
     pub seen: Seen,
     pub calendar_name: Option<CalendarName>,
 }
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn only_the_same_digest_from_the_same_anchor_shows_no_change() {
-        let look = |seen| Look { seen, calendar_name: None };
+        let look = |seen| Look { size: 0, seen, calendar_name: None };
         let other_digest = Seen { digest: Digest([0; 32]), ..seen() };
         let other_anchor = Seen { anchor: Anchor(seconds(0)), ..seen() };
         assert!(look(seen()).shows_no_change(Some(&seen())));

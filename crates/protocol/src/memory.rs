@@ -132,6 +132,13 @@ fn apply(row: &mut Row, set: &[(Column, Value)], now: Timestamp) {
     let before = row.clone();
     row.extend(set.iter().cloned());
     keep_turn(row, Some(&before), now);
+    if row.get(Column::Provider) != before.get(Column::Provider) {
+        for column in [Column::WebhookNotBefore, Column::SyncLookAt] {
+            if compare(row.get(column), &Value::Time(now)) == Some(Ordering::Less) {
+                row.insert(column, Value::Time(now));
+            }
+        }
+    }
     let rotated = matches!(row.get(Column::WebhookSource), Value::Text(source) if source == ROTATED);
     keep_digests(row);
     let changed = |column| row.get(column) != before.get(column);
@@ -163,6 +170,7 @@ fn keep_turn(row: &mut Row, before: Option<&Row>, now: Timestamp) {
     let is_new = |before: &Row| {
         let changed = |column| before.get(column) != row.get(column);
         *before.get(Column::SyncRequestId) == Value::Null
+            || [Column::Provider, Column::IsActive, Column::SyncEnabled].into_iter().any(changed)
             // What a run books comes with its lease.
             || changed(Column::SyncNotBefore) && !changed(Column::SyncLeaseUntil)
     };

@@ -5,9 +5,10 @@ use crate::access::{access, renewed_access};
 use crate::connection::Connection;
 use crate::failure::Refused;
 use crate::grant::{Access, NoAccess};
+use crate::invocation::Invocation;
 use crate::look::{Anchor, Look, LookFailure};
 use crate::ports::Ports;
-use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LOOK_TIMEOUT, TOKEN_MARGIN};
+use crate::schedule::{DATABASE_TIMEOUT, GOOGLE_TIMEOUT, LONGEST_LOOK, LOOK_TIMEOUT, TOKEN_MARGIN};
 
 /// Why a calendar was not read.
 pub(crate) enum Unread {
@@ -24,11 +25,18 @@ pub(crate) enum Unread {
 /// Looks at the calendar of `row`, so that it can be compared with the look before, and ends about `until`.
 pub(crate) async fn read_calendar<P: Ports>(
     ports: &P,
+    invocation: &Invocation,
     row: &mut Connection,
     until: Timestamp,
 ) -> Result<Look, Unread> {
     let anchor = Anchor::of_look(ports.now(), row.seen().as_ref());
-    read_from(ports, row, anchor, until).await
+    let answer = read_from(ports, row, anchor, until).await;
+    invocation.count_read(match &answer {
+        Ok(look) => look.size,
+        Err(Unread::TooLarge) => LONGEST_LOOK,
+        Err(_) => 0,
+    });
+    answer
 }
 
 /// Looks at the calendar of `row` from the anchor on, and ends about `until`. The token is renewed on the way where

@@ -71,6 +71,9 @@ pub async fn follow_up<P: Ports>(
         Verdict::Changed(row) => {
             retire(ports, &row).await;
         }
+        // It is stopped when it speaks again, and its run is the sweep's.
+        Verdict::OpenedOrphan(row) | Verdict::Orphan(row)
+            if !ports.waiters().may_stop(row.id, ports.now()) => {}
         Verdict::OpenedOrphan(row) => {
             // Its own renewal may have stopped it already.
             let Notification { channel, resource, .. } = notification;

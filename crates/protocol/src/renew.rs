@@ -254,7 +254,7 @@ impl<P: Ports> Opening<'_, P> {
         }
         let until = self.ports.now() + LONGEST_DUE_LOOK.min(self.time_left() - TIME_TO_WATCH);
         let token_expires_at = self.claimed.expires_at;
-        let look = read_calendar(self.ports, &mut self.claimed, until).await;
+        let look = read_calendar(self.ports, self.invocation, &mut self.claimed, until).await;
         self.source = self.claimed.webhook_source.clone();
         let is_of_token =
             matches!(told, RenewalFailure::ReconnectRequired | RenewalFailure::OauthClientInvalid);

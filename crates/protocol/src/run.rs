@@ -313,7 +313,7 @@ impl<P: Ports> Holder<'_, P> {
         if !is_looked_at || until <= now || !has_token {
             return Prepared::Run(None);
         }
-        let look = match read_calendar(self.ports, &mut self.row, until).await {
+        let look = match read_calendar(self.ports, self.invocation, &mut self.row, until).await {
             Ok(look) => look,
             Err(Unread::Refused(refused)) if refused.failure.is_consent_dead() => {
                 return Prepared::NoConsent(refused);

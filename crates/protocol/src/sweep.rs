@@ -81,6 +81,7 @@ pub async fn sweep<P: Ports>(
             Column::SyncNotBefore,
             part.offset(RUNS_PER_INVOCATION as usize),
         ),
+        dead_consents: Cell::new(0),
         to_look_at: Feed::new([to_look_at(ports)], Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
         looks_left: Cell::new(LOOKS_PER_SWEEP),
         lookers: Cell::new(ROWS_AT_ONCE),
@@ -124,6 +125,8 @@ struct Sweep<'a, P> {
     invocation: &'a Invocation,
     swept: RefCell<Swept>,
     owed: Feed,
+    /// Of connections whose run was owed.
+    dead_consents: Cell<usize>,
     to_look_at: Feed,
     looks_left: Cell<usize>,
     /// How many looks may still find something to run.
@@ -203,14 +206,18 @@ impl Feed {
 impl<P: Ports> Sweep<'_, P> {
     /// Makes the next run that no other sweep was faster to claim.
     async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
-        let may_run = || self.invocation.may_run(self.ports.now(), None);
+        let may_run = || {
+            // For these nothing is called, but each has asked Google something.
+            let are_few = (self.swept.borrow().settled as usize) < LOOKS_PER_SWEEP
+                && self.dead_consents.get() < RENEWALS_PER_SWEEP;
+            are_few && self.invocation.may_run(self.ports.now(), None)
+        };
         while let Some(row) = self.owed.next(self.ports, may_run).await? {
             match self.run(row, Reason::Owed, Beforehand::Nothing).await {
-                Outcome::Synced | Outcome::Failed(_) => return Ok(Next::NOTHING),
-                Outcome::Settled if self.swept.borrow().settled as usize >= LOOKS_PER_SWEEP => {
-                    return Ok(Next::NOTHING);
-                }
-                Outcome::Settled | Outcome::NoConsent(_) | Outcome::NotRun => {}
+                Outcome::Synced | Outcome::Failed(_) => break,
+                Outcome::Settled if self.invocation.has_read_enough() => break,
+                Outcome::NoConsent(_) => self.dead_consents.set(self.dead_consents.get() + 1),
+                Outcome::Settled | Outcome::NotRun => {}
             }
         }
         Ok(Next::NOTHING)
@@ -244,7 +251,7 @@ impl<P: Ports> Sweep<'_, P> {
     /// Looks at a calendar. → the run that the look asks for
     async fn look(&self, row: &Connection) -> Option<Step<'_>> {
         self.looks_left.set(self.looks_left.get().saturating_sub(1));
-        let looked = look_if_due(self.ports, row).await;
+        let looked = look_if_due(self.ports, self.invocation, row).await;
         if looked == DueLook::NotOurs {
             self.looks_left.set(self.looks_left.get() + 1);
             return None;

@@ -1,14 +1,17 @@
-//! Who waits in this instance: of requests that wait for the same, few do. What another instance does is not known
-//! here, and nothing depends on it.
+//! Who waits in this instance: of requests that wait for the same, few do, and of those that would stop channels. What
+//! another instance does is not known here, and nothing depends on it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use chrono::TimeDelta;
 use futures_util::future::{AbortHandle, abortable};
 
+use crate::Timestamp;
 use crate::connection::{Connection, ConnectionId, Source, UserId};
 use crate::grant::{Access, NoAccess};
 use crate::in_flight::InFlight;
+use crate::schedule::STOPS_A_MINUTE;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ struct Waiting {
     /// With the row that was left there.
     taken: Vec<(Wait, Option<Box<Connection>>)>,
     sleepers: Vec<(ConnectionId, AbortHandle)>,
+    /// The channels that were stopped in the last minute.
+    stops: Vec<(ConnectionId, Timestamp)>,
 }
 
 impl Waiters {
@@ -81,6 +86,17 @@ impl Waiters {
         patience: impl Future<Output = ()>,
     ) -> Result<Access, NoAccess> {
         self.renewals.share((row.id, row.webhook_source.clone()), renew, patience).await
+    }
+
+    /// Whether another channel of the connection may be stopped now that is not its own; if so, it counts.
+    pub(crate) fn may_stop(&self, connection: ConnectionId, now: Timestamp) -> bool {
+        let stops = &mut self.waiting.borrow_mut().stops;
+        stops.retain(|(_, at)| now.signed_duration_since(*at).abs() < TimeDelta::minutes(1));
+        let may_stop = stops.iter().filter(|(of, _)| *of == connection).count() < STOPS_A_MINUTE;
+        if may_stop {
+            stops.push((connection, now));
+        }
+        may_stop
     }
 
     fn forget_sleeper(&self, connection: ConnectionId) -> Option<AbortHandle> {
@@ -162,6 +178,18 @@ mod tests {
         waiters.leave(row(1));
         waiters.leave(row(2));
         assert_eq!(place.left().map(|row| row.sync_attempts), Some(2));
+    }
+
+    #[test]
+    fn so_many_channels_are_stopped_in_a_minute() {
+        let waiters = Waiters::default();
+        let second = |seconds| Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let stopped = |from| (from..from + 20).filter(|at| waiters.may_stop(ONE, second(*at))).count();
+        assert_eq!(stopped(0), STOPS_A_MINUTE);
+        assert!(waiters.may_stop(TWO, second(20)));
+        assert_eq!(stopped(60), STOPS_A_MINUTE);
+        // A clock that was set back keeps none for long.
+        assert_eq!(stopped(0), STOPS_A_MINUTE);
     }
 
     #[test]

@@ -66,6 +66,22 @@ async fn any_role_that_deletes_a_connection_leaves_what_its_channel_is_stopped_w
 }
 
 #[tokio::test]
+async fn a_token_that_is_too_long_to_be_read_is_not_kept() {
+    let project = Project::migrated().await;
+    for (length, is_kept) in [(4096, true), (4097, false)] {
+        let token = "x".repeat(length);
+        let row = with(open(), &json!({ "access_token": token, "refresh_token": token }));
+        insert(&project, &row).await;
+        delete(&project, Service, &row).await;
+        let farewell = farewells(&project).await.remove(0);
+        for column in ["access_token", "refresh_token"] {
+            assert_eq!(farewell[column] == json!(token), is_kept, "{length}");
+        }
+        forget(&project).await;
+    }
+}
+
+#[tokio::test]
 async fn only_a_connection_with_a_channel_leaves_a_farewell() {
     let project = Project::migrated().await;
     for (different, expected) in [

@@ -295,6 +295,24 @@ async fn a_run_that_is_owed_is_due_since_a_minute_at_most() {
         ),
         ("written back", json!({ "sync_request_id": request }), json!({ "sync_not_before": old }), true),
         ("not owed", json!({}), json!({ "sync_not_before": old }), false),
+        (
+            "resumed",
+            json!({ "sync_enabled": false, "sync_request_id": request, "sync_owed_since": old }),
+            json!({ "sync_enabled": true }),
+            true,
+        ),
+        (
+            "connected again",
+            json!({ "is_active": false, "sync_request_id": request, "sync_owed_since": old }),
+            json!({ "is_active": true }),
+            true,
+        ),
+        (
+            "of another provider before",
+            json!({ "provider": "outlook", "sync_request_id": request, "sync_owed_since": old }),
+            json!({ "provider": "google" }),
+            true,
+        ),
     ] {
         let id = connection(&project, before).await;
         assert_eq!(project.update(Service, id, &change).await, Rows(1), "{name}");
@@ -305,6 +323,22 @@ async fn a_run_that_is_owed_is_due_since_a_minute_at_most() {
             let due = project.row(id).await["sync_not_before"].clone();
             project.update(Service, id, &json!({ "sync_request_id": another })).await;
             assert_eq!(project.row(id).await["sync_not_before"], due, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_becomes_googles_waits_for_its_turn() {
+    let project = permissive_host().await;
+    for (time, is_now) in [("2020-01-01T00:00:00+00:00", true), ("2100-01-01T00:00:00+00:00", false)] {
+        let times = json!({ "provider": "outlook", "webhook_not_before": time, "sync_look_at": time });
+        let id = connection(&project, times).await;
+        project.update(Service, id, &json!({ "provider": "google" })).await;
+        for column in ["webhook_not_before", "sync_look_at"] {
+            let since = format!(
+                "select now() - {column} between '0 s' and '10 s' from public.calendar_connections where id = $1"
+            );
+            assert_eq!(project.value::<bool>(&since, &[&id]).await, is_now, "{column} {time}");
         }
     }
 }
@@ -600,6 +634,22 @@ async fn no_page_can_store_what_would_choke_a_sweep() {
         }
         let changed = changed(&before, &project.row(id).await);
         assert_eq!(changed, [""; 0], "{column}");
+    }
+}
+
+/// A server may store it, and one row would be more than the answer with its whole page may be.
+#[tokio::test]
+async fn what_is_too_long_to_be_read_is_not_read() {
+    let project = permissive_host().await;
+    for column in ["calendar_id", "access_token", "refresh_token"] {
+        for (length, is_read) in [(4096, true), (4097, false)] {
+            let text = "ä".repeat(length);
+            let id = connection(&project, json!({ column: text })).await;
+            let state = "select calendar_webhook_state(row) as state from public.calendar_connections as row";
+            let state = project.select(Service, &format!("{state} where id = '{id}'")).await.remove(0);
+            let expected = if is_read { json!(text) } else { json!(false) };
+            assert_eq!(state["state"][column], expected, "{column} of {length}");
+        }
     }
 }
 

@@ -82,7 +82,10 @@ fn after_look() -> Success {
 }
 
 fn found() -> Found {
-    Found { look: Look { seen: seen(), calendar_name: CalendarName::parse("Work") }, source: consent() }
+    Found {
+        look: Look { size: 0, seen: seen(), calendar_name: CalendarName::parse("Work") },
+        source: consent(),
+    }
 }
 
 fn seen() -> Seen {

@@ -6,8 +6,10 @@ use protocol::Timestamp;
 use protocol::connection::{Connection, ConnectionId};
 use protocol::event::Event;
 use protocol::failure::{Refused, RenewalFailure, WatchFailure};
-use protocol::look::{Anchor, Digest, LookFailure, Seen};
-use protocol::schedule::{LOOKS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION};
+use protocol::look::{Anchor, Digest, Look, LookFailure, Seen};
+use protocol::schedule::{
+    LONGEST_LOOK, LOOKS_PER_SWEEP, READ_BY_LOOKS, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
+};
 use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 use protocol::transition::ROTATED;
@@ -501,6 +503,21 @@ fn a_sweep_makes_so_many_looks_and_none_after_its_thirtieth_second() {
         world.look_takes.set(TimeDelta::seconds(takes));
         assert_eq!(sweep_once(&world).looked as usize, looked, "{takes} s each");
     }
+}
+
+#[test]
+fn no_look_begins_after_a_sweep_has_read_so_much() {
+    let world = World::new();
+    let size = READ_BY_LOOKS / 5;
+    let looked = |answer: &dyn Fn() -> Option<Result<Look, LookFailure>>| {
+        many(&world, 50, &[(Column::SyncLookAt, START.into()), (Column::SyncSeen, world.sees(0))]);
+        world.look_answers.replace((0..50).map_while(|_| answer()).collect());
+        sweep_once(&world).looked as usize
+    };
+    world.look_size.set(size);
+    assert_eq!(looked(&|| None), 5);
+    assert_eq!(looked(&|| Some(Err(LookFailure::TooLarge))), READ_BY_LOOKS.div_ceil(LONGEST_LOOK));
+    assert_eq!(looked(&|| Some(Err(LookFailure::Doubtful))), LOOKS_PER_SWEEP);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use crate::world::{START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::connection::{ChannelId, ConnectionId};
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
-use protocol::schedule::RUNS_PER_INVOCATION;
+use protocol::schedule::{
+    LOOKS_PER_SWEEP, READ_BY_LOOKS, RENEWALS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
+};
 use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 
@@ -98,6 +100,36 @@ fn runs_that_a_dead_consent_prevents_leave_a_sweep_its_runs() {
     let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
     assert_eq!((swept.synced, swept.failed.len()), (1, dead as usize));
     assert_eq!(world.row(good).sync_request_id, None);
+}
+
+#[test]
+fn a_sweep_asks_for_so_many_tokens_that_no_consent_gives() {
+    let world = World::new();
+    let dead = [(Column::SyncRequestId, world.request()), (Column::ExpiresAt, START.into())];
+    for number in 1..=RENEWALS_PER_SWEEP as u128 + 100 {
+        let id = world.connect(number, channel("dead"));
+        world.table.write(id, dead.clone());
+        world.token_answers.borrow_mut().push_back(Err(RenewalFailure::ReconnectRequired.into()));
+    }
+    finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+    assert_eq!(world.token_renewals.get(), RENEWALS_PER_SWEEP);
+}
+
+#[test]
+fn runs_that_were_not_needed_leave_a_sweep_its_runs_as_long_as_it_may_read() {
+    let at_once = RUNS_PER_INVOCATION + RUNS_KEPT_FOR_LOOKS;
+    for (size, settled) in [(1, LOOKS_PER_SWEEP), (READ_BY_LOOKS, at_once as usize)] {
+        let world = World::new();
+        world.look_size.set(size);
+        for number in 1..=100 {
+            let id = world.connect(number, channel("c"));
+            let before = [(Column::LastSyncAt, START.into()), (Column::SyncSeen, world.sees(0))];
+            world.table.write(id, before);
+            world.table.write(id, [(Column::SyncRequestId, world.request())]);
+        }
+        let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+        assert_eq!(swept.settled as usize, settled);
+    }
 }
 
 #[test]

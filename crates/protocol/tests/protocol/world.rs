@@ -60,6 +60,8 @@ pub(crate) struct World {
     /// From where on the last look was made.
     pub(crate) looked_from: Cell<Option<Anchor>>,
     pub(crate) look_takes: Cell<TimeDelta>,
+    /// What each look reads, in bytes.
+    pub(crate) look_size: Cell<usize>,
     pub(crate) farewells: RefCell<Vec<Farewell>>,
     pub(crate) run_answers: RefCell<VecDeque<Result<(), RunFailure>>>,
     /// Done after the update of this number.
@@ -117,6 +119,7 @@ impl World {
             looks: RefCell::default(),
             looked_from: Cell::default(),
             look_takes: Cell::default(),
+            look_size: Cell::default(),
             farewells: RefCell::default(),
             run_answers: RefCell::default(),
             after_update: RefCell::default(),
@@ -358,7 +361,8 @@ impl Google for World {
         self.pass(self.look_takes.get());
         self.look_answers.borrow_mut().pop_front().unwrap_or_else(|| {
             let seen = Seen { anchor, digest: Digest([self.content.get(); 32]) };
-            Ok(Look { seen, calendar_name: CalendarName::parse("Work") })
+            let calendar_name = CalendarName::parse("Work");
+            Ok(Look { size: self.look_size.get(), seen, calendar_name })
         })
     }
 

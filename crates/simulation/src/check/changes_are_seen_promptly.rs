@@ -230,9 +230,11 @@ fn is_made(
     let tried = life.claims.contains_key(&connection) || life.refused_at.is_some();
     // A pause and a resumption meanwhile may have kept it from its claim.
     let undisturbed = record.disturbed_at < asked.at;
+    // What channels of others ask for in masses is left to the sweep.
+    let is_flooded = record.case(connection).is_some_and(|case| case.is_flooded(at));
     // What opened the channel may learn of it late, and sleep for the same run.
     let relieved = at < life.sleeps_until;
-    if in_time && is_owed && undisturbed && !doubts && !tried && !relieved {
+    if in_time && is_owed && undisturbed && !doubts && !tried && !relieved && !is_flooded {
         let what = format!("{} asked for a run that could be made, and made none", life.invocation);
         found.broken(connection, what);
     }

@@ -163,7 +163,10 @@ impl OneLiveChannel {
                 }
             }
             Deed::Judges { notification, verdict: Verdict::Orphan(row) | Verdict::OpenedOrphan(row) } => {
-                if let Some(connection) = life.invocation.connection().filter(|_| may_stop(life, at, row)) {
+                let is_flooded =
+                    |connection: &usize| record.case(*connection).is_some_and(|case| case.is_flooded(at));
+                let connection = life.invocation.connection().filter(|_| may_stop(life, at, row));
+                if let Some(connection) = connection.filter(|connection| !is_flooded(connection)) {
                     let orphan = (notification.channel.clone(), Some(notification.resource.clone()));
                     duties.is_to_stop(connection, vec![orphan], None);
                 }

@@ -157,7 +157,7 @@ fn answer_look(
     }
     let by_id = world.settings.mutation.is_some_and(Mutation::digests_by_id);
     let seen = Seen { anchor, digest: google.contents(calendar).digest(by_id) };
-    Ok(Look { seen, calendar_name: None })
+    Ok(Look { size: 0, seen, calendar_name: None })
 }
 
 /// What a look with the same anchor would find now.

@@ -219,7 +219,7 @@ impl Mutation {
             (Self::BlindLooks, Ok(_)) => Err(LookFailure::Doubtful),
             (Self::SettledUnknown, Err(failure)) if failure.is_unknown() => {
                 let seen = row.and_then(Connection::seen);
-                seen.map(|seen| Look { seen, calendar_name: None }).ok_or(failure)
+                seen.map(|seen| Look { size: 0, seen, calendar_name: None }).ok_or(failure)
             }
             (Self::TransientIsDead, Err(LookFailure::Refused(refused)))
                 if refused.failure.mender() == Mender::Nobody =>

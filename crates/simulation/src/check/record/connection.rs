@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use protocol::connection::{ChannelId, Connection};
+use protocol::schedule::STOPS_A_MINUTE;
 use protocol::transition::Transition;
 
+use crate::assumption::SKEW;
 use crate::check::record::google::Consent;
 use crate::check::row::is_live;
 use crate::fact::Step;
 use crate::subject::{Broken, Invocation, Row, Run, Writes};
-use crate::time::Instant;
+use crate::time::{Instant, MINUTE};
 
 pub(in crate::check) struct Case {
     pub(in crate::check) number: usize,
@@ -43,6 +45,8 @@ pub(in crate::check) struct Case {
     pub(in crate::check) renewals: Vec<Renewal>,
     /// Every id that the row named and names no more, and since when.
     pub(in crate::check) gone: Vec<(ChannelId, Instant)>,
+    /// When channels spoke that are not its own.
+    pub(super) orphans: Vec<Instant>,
     /// For which consent and calendar Google really said something that is worth waiting a day.
     pub(in crate::check) excuses: Vec<Consent>,
 }
@@ -110,8 +114,15 @@ impl Case {
             token_stored_at: None,
             renewals: Vec::new(),
             gone: Vec::new(),
+            orphans: Vec::new(),
             excuses: Vec::new(),
         }
+    }
+
+    /// Whether more channels that are not its own have just spoken than are stopped.
+    pub(in crate::check) fn is_flooded(&self, now: Instant) -> bool {
+        let since = now - MINUTE - 2 * SKEW;
+        self.orphans.iter().filter(|at| **at > since).count() > STOPS_A_MINUTE
     }
 
     pub(in crate::check) fn renewal(&self, channel: &ChannelId) -> Option<&Renewal> {

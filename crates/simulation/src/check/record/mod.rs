@@ -9,6 +9,7 @@ use protocol::connection::ChannelId;
 use protocol::failure::WatchFailure;
 use protocol::look::LookFailure;
 use protocol::notification::Notification;
+use protocol::receive::Verdict;
 use protocol::transition::Transition;
 
 use crate::check::record::connection::{Case, KnownChange, Made};
@@ -216,6 +217,11 @@ impl Record {
             }
             Deed::Asks(Request::Run { connection, .. }) => {
                 self.change(*connection, |case| case.calls.push(at));
+            }
+            Deed::Judges { verdict: Verdict::Orphan(_) | Verdict::OpenedOrphan(_), .. } => {
+                if let Some(connection) = invocation.connection() {
+                    self.change(connection, |case| case.orphans.push(at));
+                }
             }
             _ => {}
         }
