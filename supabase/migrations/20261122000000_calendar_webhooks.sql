@@ -6,10 +6,11 @@
 do $$
 declare
   fresh constant boolean := to_regclass('public.calendar_connections') is null;
-  -- By the one of our columns whose name a host is least likely to use.
-  applied constant boolean := exists (
-    select from pg_catalog.pg_attribute
-      where attrelid = to_regclass('public.calendar_connections') and attname = 'sync_streak' and not attisdropped);
+  -- By those of our columns whose names a host is least likely to use: one may be a host's, and one dropped since.
+  applied constant boolean := (
+    select count(*) > 1 from pg_catalog.pg_attribute
+      where attrelid = to_regclass('public.calendar_connections')
+        and attname in ('sync_streak', 'webhook_token_hash', 'webhook_lease_until') and not attisdropped);
   -- The same of the second edition, which added looks.
   knows_looks constant boolean := exists (
     select from pg_catalog.pg_attribute

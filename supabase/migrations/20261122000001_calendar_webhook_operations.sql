@@ -414,6 +414,7 @@ declare
   tried uuid;
   asked uuid := gen_random_uuid();
   kept uuid;
+  opened text;
   owner uuid;
   is_seen boolean;
   state text;
@@ -474,9 +475,17 @@ begin
     select
         'privilege_missing',
         format('%s may not %s public.%s', role::regrole, privilege, relation),
-        format('grant %s%s on public.%s to %s', privilege,
-          case when columns is not null then format(' (%s)', array_to_string(names, ', ')) end, relation, role::regrole)
+        -- The app's own functions connect and disconnect users by the same key.
+        case when (relation, role) = ('calendar_connections', 'service_role'::regrole)
+          then 'grant select, insert, update, delete on public.calendar_connections to service_role'
+          else format('grant %s%s on public.%s to %s', privilege,
+            case when columns is not null then format(' (%s)', array_to_string(names, ', ')) end, relation, role::regrole)
+        end
       from lacking where names is not null
+    union all
+    select 'privilege_missing', format('%s may not use the schema public', role), 'grant usage on schema public to ' || role
+      from (values ('service_role'), ('authenticated')) as of_pages (role)
+      where not has_schema_privilege(role, 'public', 'usage')
     union all
     select 'privilege_missing', 'service_role may not execute public.calendar_webhook_state',
         'grant execute on function public.calendar_webhook_state to service_role'
@@ -546,15 +555,35 @@ begin
         left join pg_catalog.pg_trigger on tgrelid = to_regclass('public.' || relation) and tgname = name
       where tgname is null or tgenabled not in ('O', 'A');
 
+  -- Whatever writes to these tables names our columns alone.
+  return query
+    select 'column_unfilled',
+        format('public.%s has a column %I that takes no null and has no default, so that nothing can be stored there',
+          relation, attname),
+        format('alter table public.%s alter column %I drop not null', relation, attname)
+      from (values
+          ('calendar_connection_events', '{connection_id, event}'::text[]),
+          ('calendar_webhook_farewells', '{connection_id}'),
+          ('calendar_webhook_requests', '{id}'),
+          ('calendar_webhook_sweeps', '{duration_ms, renewed, stopped, synced, reconciled, failed, remaining}'))
+          as ours (relation, filled)
+        join pg_catalog.pg_attribute on attrelid = to_regclass('public.' || relation)
+      where attnum > 0 and not attisdropped and attnotnull and not atthasdef and attidentity = '' and attname <> all (filled);
+
   if try_write then
-    if has_column_privilege('public.calendar_connections', 'provider', 'select') then
+    -- A channel of ours is left on a row that was Google's.
+    if not exists (
+      select from (values ('provider'), ('webhook_id'), ('webhook_pending_id')) as used (name)
+        where not has_column_privilege('public.calendar_connections', name, 'select'))
+    then
       return query
         select
             'provider_misspelt',
             format('connections whose provider is %L, not ''google'', are ignored: %s', provider::text, count(*)),
             format('update public.calendar_connections set provider = ''google'' where provider::text = %L', provider::text)
           from public.calendar_connections
-          where provider <> 'google' and lower(btrim(provider::text)) = 'google'
+          where provider <> 'google'
+            and (lower(btrim(provider::text)) = 'google' or webhook_id is not null or webhook_pending_id is not null)
           group by provider;
     end if;
 
@@ -563,7 +592,7 @@ begin
       if exists (
         select from (values ('id', 'select'), ('provider', 'select'), ('webhook_message_number', 'select'),
                             ('webhook_message_number', 'update'), ('sync_request_id', 'update'),
-                            ('webhook_notified_at', 'update')) as used (name, privilege)
+                            ('webhook_notified_at', 'update'), ('webhook_id', 'update')) as used (name, privilege)
           where not has_column_privilege('public.calendar_connections', name, privilege))
       then
         raise exception using errcode = 'CWOK0';
@@ -575,11 +604,14 @@ begin
         select id into tried from public.calendar_connections where provider = 'google' limit 1 for update skip locked;
       end if;
       update public.calendar_connections
-        set webhook_message_number = webhook_message_number + 1, sync_request_id = asked, webhook_notified_at = now()
+        set webhook_message_number = webhook_message_number + 1, sync_request_id = asked, webhook_notified_at = now(),
+          webhook_id = asked
         where id = tried
-        returning sync_request_id into kept;
+        returning sync_request_id, webhook_id into kept, opened;
       if tried is not null and kept is distinct from asked then
         raise exception 'sync_request_id is not stored, though nothing is refused';
+      elsif tried is not null and opened is distinct from asked::text then
+        raise exception 'webhook_id is not stored, though nothing is refused';
       end if;
       raise exception using errcode = 'CWOK0';
     exception
@@ -599,6 +631,16 @@ begin
           where tgrelid = 'public.calendar_connections'::regclass and not tgisinternal and tgenabled <> 'D'
             and tgname !~ '^(keep|take|note)_calendar_(webhook|connection)_';
     end;
+
+    if tried is not null and has_table_privilege('public.calendar_connection_status', 'select')
+      and not exists (select from public.calendar_connection_status where id = tried)
+    then
+      return query
+        select
+          'status_replaced',
+          'public.calendar_connection_status does not show the service a connection that is there: it was replaced',
+          'drop view public.calendar_connection_status cascade, then apply both migrations again';
+    end if;
 
     begin
       if not for_users then
@@ -637,7 +679,7 @@ begin
       when others then
         get stacked diagnostics state = returned_sqlstate, message = message_text;
         -- Privileges on what is ours have been told.
-        if state <> '42501' or message !~ 'calendar_connection(s|_status)$' then
+        if state <> '42501' or message !~ '(calendar_connection(s|_status)|schema public)$' then
           return query
             select
               'status_unreadable',

@@ -6,7 +6,7 @@ use adapters::address::is_private_name;
 use url::{Host, Url};
 
 use crate::check::{Check, Id, count};
-use crate::functions::Probe;
+use crate::functions::{Probe, in_front};
 use crate::home::{Home, is_loopback};
 use crate::variables::shown;
 
@@ -84,6 +84,15 @@ pub fn judge(seen: &Callback<'_>) -> Check {
         | Probe::DatabaseSilent => {
             Check::wrong(id, "failing", format!("{url} fails"), "read the log of what answers there")
         }
+        Probe::HeadersRemoved => Check::wrong(
+            id,
+            "headers_removed",
+            format!(
+                "what stands before {url} removes the headers X-Goog-…, which every notification of Google has"
+            ),
+            "let these headers through there",
+        ),
+        Probe::InFront(status) => in_front(id, &url, *status),
         Probe::NotDeployed | Probe::Foreign(_) => Check::wrong(
             id,
             "wrong_host",
@@ -200,6 +209,8 @@ mod tests {
         for (probe, expected) in [
             (Probe::Foreign(404), "wrong_host"),
             (Probe::NotDeployed, "wrong_host"),
+            (Probe::InFront(403), "page_in_front"),
+            (Probe::HeadersRemoved, "headers_removed"),
             (Probe::Silent(Silence::NoSuchHost), "no_such_host"),
             (Probe::JwtWanted, "gateway_401"),
             (Probe::Failing(500), "failing"),

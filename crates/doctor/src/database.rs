@@ -1,6 +1,7 @@
 //! Whether the functions may do on the database what they need to, as `calendar_webhook_obstacles` tells: privileges,
 //! triggers, and whether a notification's update goes through, which is tried and undone.
 
+use adapters::database::error_code;
 use adapters::refusal::plain;
 use serde_json::Value as Json;
 
@@ -105,14 +106,14 @@ pub fn untold(home: Home, told: &Reply) -> Check {
     let body = answer.json();
     let text = |name| body.get(name).and_then(Json::as_str).unwrap_or_default();
     match (answer.status(), text("code")) {
-        (404, _) => Check::wrong(
+        (404, "PGRST202" | "") => Check::wrong(
             id,
             "migration_missing",
             format!("{asked} is missing"),
             format!("bring the project up to date: scripts/install, then {}", home.migrate()),
         ),
         (status, code) => {
-            let code = if code.is_empty() { format!("HTTP {status}") } else { word(code).to_owned() };
+            let code = if code.is_empty() { format!("HTTP {status}") } else { error_code(&answer.response) };
             let message = plain(text("message"));
             Check::wrong(
                 id,
@@ -183,6 +184,10 @@ mod tests {
                 "fails: column \"owner\" does not exist (42703)",
             ),
             (Ok(answer(503, "<html>")), "fails: (HTTP 503)"),
+            (
+                Ok(answer(404, r#"{"code":"42P01","message":"relation \"seats\" does not exist"}"#)),
+                "fails: relation \"seats\" does not exist (42P01)",
+            ),
             (Err(Silence::TimedOut), "does not answer: it did not answer in time"),
         ] {
             let check = untold(Home::Hosted, &told);

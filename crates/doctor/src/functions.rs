@@ -50,6 +50,10 @@ pub enum Probe {
     DoesNotStart(u16),
     /// Ours, or the gateway: something broke.
     Failing(u16),
+    /// Ours, to which Google's headers do not come.
+    HeadersRemoved,
+    /// What stands before the functions answers with a page: a CDN, a firewall, maintenance.
+    InFront(u16),
     /// Somebody else's code.
     Foreign(u16),
     Silent(Silence),
@@ -70,6 +74,11 @@ pub fn probe(reply: &Reply) -> Probe {
             {
                 Probe::KeyUnknown
             }
+            (401, "unauthenticated")
+                if text("/error/message").is_some_and(|said| said.contains("X-Goog-Channel-Token")) =>
+            {
+                Probe::HeadersRemoved
+            }
             (401, "unauthenticated") | (404, "unknown_channel" | "no_connection") => Probe::Ours,
             (503, "database_refused") => Probe::DatabaseRefused,
             (503, "database_unavailable") => Probe::DatabaseSilent,
@@ -79,6 +88,9 @@ pub fn probe(reply: &Reply) -> Probe {
             (status @ 500.., _) => Probe::Failing(status),
             (status, _) => Probe::Foreign(status),
         };
+    }
+    if answer.status() >= 300 && answer.is_page() {
+        return Probe::InFront(answer.status());
     }
     // The gateway: `{"code": 401, "message": "Missing authorization header"}`, later `{"code": "UNAUTHORIZED_…", …}`,
     // once `{"msg": "Error: Missing authorization header"}` where it is self-hosted.
@@ -97,6 +109,19 @@ pub fn probe(reply: &Reply) -> Probe {
         status @ 500.. => Probe::Failing(status),
         status => Probe::Foreign(status),
     }
+}
+
+/// Of an address at which a page answers.
+pub fn in_front(id: Id, address: &str, status: u16) -> Check {
+    Check::wrong(
+        id,
+        "page_in_front",
+        format!(
+            "a page answers at {address} (HTTP {status}), from what stands before Supabase: a CDN, a firewall, maintenance"
+        ),
+        "let requests to /functions/v1, /rest/v1 and /auth/v1 through there without a challenge: Google, the database and \
+         pages call them",
+    )
 }
 
 /// What our function says of its environment, if it is about a variable that we know.
@@ -170,6 +195,13 @@ pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
         Probe::Failing(status) => {
             Check::wrong(id, "failing", format!("it fails (HTTP {status})"), home.read_log(name))
         }
+        Probe::HeadersRemoved => Check::wrong(
+            id,
+            "headers_removed",
+            "it is reached, but without the headers X-Goog-…, which every notification of Google has",
+            "see what stands before it (a proxy, a CDN), and let these headers through there",
+        ),
+        Probe::InFront(status) => in_front(id, "its address", *status),
         Probe::Foreign(status) => Check::wrong(
             id,
             "not_ours",
@@ -204,6 +236,14 @@ mod tests {
             (401, r#"{"error":"Unauthorized"}"#, Probe::Foreign(401)),
             (404, r#"{"code":"NOT_FOUND","message":"Requested function was not found"}"#, Probe::NotDeployed),
             (404, "not found", Probe::Foreign(404)),
+            (403, "<!DOCTYPE html><title>Just a moment…", Probe::InFront(403)),
+            (503, "\n<html>", Probe::InFront(503)),
+            (200, "<html>", Probe::Foreign(200)),
+            (
+                401,
+                r#"{"error":{"code":"unauthenticated","message":"the notification has no X-Goog-Channel-Token"}}"#,
+                Probe::HeadersRemoved,
+            ),
             (200, "ok", Probe::Foreign(200)),
             (400, r#"{"error":{"code":"invalid_request"}}"#, Probe::Foreign(400)),
             (503, r#"{"code":"BOOT_ERROR","message":"Function failed to start"}"#, Probe::DoesNotStart(503)),
@@ -269,6 +309,8 @@ mod tests {
             Probe::Misconfigured(String::new()),
             Probe::DoesNotStart(546),
             Probe::Failing(500),
+            Probe::HeadersRemoved,
+            Probe::InFront(403),
             Probe::Foreign(200),
             Probe::Silent(Silence::Broken),
         ] {

@@ -1,6 +1,7 @@
 //! Whether the project answers at this address, and whether it accepts the key.
 
 use crate::check::{Check, Id};
+use crate::functions::in_front;
 use crate::home::Home;
 use crate::variables::shown;
 use machine::http::{Reply, Silence};
@@ -9,6 +10,8 @@ use machine::http::{Reply, Silence};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
+    /// A page answers, from what stands before the project.
+    InFront(u16),
     /// Something else answers than a Supabase project.
     NotSupabase(u16),
     Paused,
@@ -18,6 +21,10 @@ pub enum Access {
     NotTheService,
     /// The key's role may not use the schema `public`.
     SchemaClosed,
+    /// PostgREST may not act as the key's role.
+    RoleNotGranted,
+    /// The key's role may not call what is called before each request.
+    PreRequestRefused,
     /// PostgREST serves other schemas than `public`.
     PublicNotExposed,
     DatabaseDown(u16),
@@ -37,11 +44,18 @@ pub fn access(view: &Reply, is_service: bool) -> Access {
     let code = text("code");
     match answer.status() {
         200 if body.is_array() => Access::Open,
+        status @ (403 | 404 | 429 | 503) if answer.is_page() => Access::InFront(status),
         401 => Access::KeyRefused,
         402 => Access::Restricted,
         403 if code == "42501" && text("message").ends_with("for schema public") => Access::SchemaClosed,
         // The service lacks a privilege: the database's matter.
         403 if code == "42501" && is_service => Access::Open,
+        403 if code == "42501" && text("message").starts_with("permission denied for function") => {
+            Access::PreRequestRefused
+        }
+        403 if code == "42501" && text("message").starts_with("permission denied to set role") => {
+            Access::RoleNotGranted
+        }
         403 if code == "42501" => Access::NotTheService,
         // There is no such view: the schema's matter.
         404 if !code.is_empty() => Access::Open,
@@ -54,7 +68,7 @@ pub fn access(view: &Reply, is_service: bool) -> Access {
 
 /// Whether the project's host answers at all, so that asking it anything else makes sense.
 pub fn answers(access: Access) -> bool {
-    !matches!(access, Access::Silent(_) | Access::NotSupabase(_) | Access::Paused)
+    !matches!(access, Access::Silent(_) | Access::InFront(_) | Access::NotSupabase(_) | Access::Paused)
 }
 
 pub fn judge(url: &str, access: Access) -> Check {
@@ -75,6 +89,7 @@ pub fn judge(url: &str, access: Access) -> Check {
             let next = if silence == Silence::TimedOut { format!("{next}; {lock}") } else { next };
             Check::wrong(id, silence.code(), format!("{url} cannot be reached: {}", silence.text()), next)
         }
+        Access::InFront(status) => in_front(id, &url, status),
         Access::NotSupabase(status) => Check::wrong(
             id,
             "not_supabase",
@@ -116,6 +131,19 @@ pub fn judge(url: &str, access: Access) -> Check {
             format!("{url} accepts the key, but the key's role may not use the schema public"),
             "if it is a secret key, in the SQL editor: `grant usage on schema public to service_role, authenticated`; \
              otherwise take a secret key",
+        ),
+        Access::RoleNotGranted => Check::wrong(
+            id,
+            "role_not_granted",
+            format!("{url} accepts the key, but PostgREST may not act as its role"),
+            "in the SQL editor: `grant service_role, authenticated, anon to authenticator`",
+        ),
+        Access::PreRequestRefused => Check::wrong(
+            id,
+            "pre_request_refused",
+            format!("{url} accepts the key, but its role may not call the function that PostgREST calls before each request"),
+            "in the SQL editor: `grant execute` on that function (pgrst.db_pre_request) to service_role, authenticated and \
+             anon",
         ),
         Access::PublicNotExposed => Check::wrong(
             id,

@@ -92,7 +92,13 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
             let next = "give their rows a user_id, or delete them".to_owned();
             ("connections without a user cannot be recalculated", next)
         }
-        _ => ("it fails", log),
+        _ => (
+            "it fails",
+            format!(
+                "{log}. Of `permission denied for table …` there: `grant select, insert, update, delete on public.… to \
+                 service_role`, which Supabase does not do by itself for tables that are new since 30 October 2026"
+            ),
+        ),
     }
 }
 

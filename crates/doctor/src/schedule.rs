@@ -62,12 +62,12 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
         );
     }
     if let Some((code, what, next)) = trouble(schedule, recent.is_some()) {
-        return Check::wrong(
-            id,
-            code,
-            what,
-            if next.is_empty() { again } else { format!("{next}: {again}") },
-        );
+        let next = match next {
+            Next::Again(why) => format!("{why}: {again}"),
+            Next::SeeHealth => home.see_health(),
+            Next::Other(next) => next.to_owned(),
+        };
+        return Check::wrong(id, code, what, next);
     }
     if schedule.failed_answers > 0 {
         return Check::wrong(
@@ -128,52 +128,76 @@ pub fn judge(project_url: &str, health: &Health) -> Check {
     }
 }
 
+/// What to do about the job.
+enum Next {
+    /// Schedule it again, for this reason or in this way.
+    Again(&'static str),
+    SeeHealth,
+    Other(&'static str),
+}
+
 /// What the job's own records say. `goes_on`: whether there are sweeps all the same.
-fn trouble(schedule: &Schedule, goes_on: bool) -> Option<(&'static str, String, &'static str)> {
+fn trouble(schedule: &Schedule, goes_on: bool) -> Option<(&'static str, String, Next)> {
     if schedule.active == Some(false) {
-        return Some(("deactivated", "the job is installed, but deactivated".to_owned(), "install it anew"));
+        let what = "the job is installed, but deactivated".to_owned();
+        return Some(("deactivated", what, Next::Again("install it anew")));
     }
     if schedule.last_answer_status == Some(409) {
         return Some((
             "another_project",
             "the job calls the functions of another project, which work on another database: this one is a copy of theirs"
                 .to_owned(),
-            "schedule it for this project",
+            Next::Again("schedule it for this project"),
         ));
     }
     let message = schedule.last_run_message.as_deref().unwrap_or("without a message");
     // pg_cron's own words for a run that it could not start in time; the next one may well.
     let is_passing = ["job startup timeout", "server restarted", "connection failed"].contains(&message);
     if schedule.last_run_status.as_deref() == Some("failed") && !(is_passing && goes_on) {
-        let message = clipped(message);
-        return Some((
-            "job_fails",
-            format!("pg_cron's last run of the job failed: {message}"),
-            "install it anew",
-        ));
+        // What is missing comes again with the job; anything else is the database's own trouble.
+        let is_missing =
+            ["Vault", "does not exist", "permission denied"].iter().any(|word| message.contains(word));
+        let next = if is_missing { Next::Again("install it anew") } else { Next::SeeHealth };
+        let what = format!("pg_cron's last run of the job failed: {}", clipped(message));
+        return Some(("job_fails", what, next));
     }
+    let said = schedule.last_answer_error.as_deref();
     match schedule.last_answer_status {
+        Some(status) if said.is_some_and(|said| said.trim_start().starts_with('<')) => Some((
+            "page_in_front",
+            format!(
+                "a page answers the job (HTTP {status}), from what stands before the functions: a CDN, a firewall, \
+                 maintenance"
+            ),
+            Next::Other("let the database's requests to /functions/v1 through there without a challenge"),
+        )),
+        Some(402) => Some((
+            "restricted",
+            "the project is restricted (HTTP 402): the plan's quota is used up, or a payment is due"
+                .to_owned(),
+            Next::Other("see the organization's billing page in the dashboard"),
+        )),
         Some(status @ (401 | 403)) => Some((
             "key_refused",
             format!(
                 "refresh-calendar-webhook refuses the key that the job sends (HTTP {status}): was it rotated?"
             ),
-            "store the new key",
+            Next::Again("store the new key"),
         )),
         Some(404) => Some((
             "wrong_address",
             "the job calls an address where refresh-calendar-webhook is not (HTTP 404)".to_owned(),
-            "deploy the function, or store the right address",
+            Next::Again("deploy the function, or store the right address"),
         )),
         Some(status @ 300..) => Some((
             "sweeps_fail",
             format!("refresh-calendar-webhook answers the job with HTTP {status}"),
-            "read the function's log; if the address or key is wrong, store them anew",
+            Next::Again("read the function's log; if the address or key is wrong, store them anew"),
         )),
         Some(_) => None,
-        None => schedule.last_answer_error.as_deref().map(|error| {
+        None => said.map(|error| {
             let what = format!("the job gets no answer from refresh-calendar-webhook: {}", clipped(error));
-            ("no_answer", what, "if the stored address is wrong, store it anew")
+            ("no_answer", what, Next::Again("if the stored address is wrong, store it anew"))
         }),
     }
 }
@@ -276,6 +300,12 @@ mod tests {
                 "worker_killed",
             ),
             (json!({ "last_run_at": ran, "last_answer_status": 546 }), Some(1), "worker_killed"),
+            (
+                json!({ "last_run_at": ran, "last_answer_status": 403, "last_answer_error": "<!DOCTYPE html>" }),
+                Some(1),
+                "page_in_front",
+            ),
+            (json!({ "last_run_at": ran, "last_answer_status": 402 }), Some(1), "restricted"),
             (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
             (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),
             (json!({ "last_run_at": null }), None, "never_ran"),
@@ -284,6 +314,27 @@ mod tests {
             (json!({ "last_run_at": ran }), Some(30), "no_sweeps"),
         ] {
             assert_eq!(code(&job, sweep), expected, "{job}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_fails_is_installed_anew_only_where_something_is_missing() {
+        for (message, is_anew) in [
+            ("ERROR: Vault lacks calendar_webhook_secret_key", true),
+            ("ERROR: function net.http_post(…) does not exist", true),
+            ("job startup timeout", false),
+            ("ERROR: could not extend file: No space left on device", false),
+            ("ERROR: cannot execute INSERT in a read-only transaction", false),
+        ] {
+            let mut health = healthy();
+            health.last_sweep = None;
+            health.schedule = Some(Schedule {
+                last_run_status: Some("failed".to_owned()),
+                last_run_message: Some(message.to_owned()),
+                ..Schedule::default()
+            });
+            let next = judge("https://abc.supabase.co", &health).next.unwrap();
+            assert_eq!(next.starts_with("install it anew"), is_anew, "{message}: {next}");
         }
     }
 

@@ -38,6 +38,11 @@ impl Answer {
         self.response.status
     }
 
+    /// A page for people, which neither a function nor anything of Supabase's answers.
+    pub fn is_page(&self) -> bool {
+        self.response.body.trim_start().starts_with('<')
+    }
+
     /// The body; null where it is no JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.response.body).unwrap_or_default()

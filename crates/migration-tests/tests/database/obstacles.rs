@@ -97,6 +97,27 @@ async fn a_provider_that_is_spelt_otherwise_is_told() {
     assert_eq!(found, [obstacle("provider_misspelt", what, &remedy)]);
     project.sql(&remedy).await;
     assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
+    project.sql("update public.calendar_connections set provider = 'calendar', webhook_id = 'ours'").await;
+    let what = "connections whose provider is 'calendar', not 'google', are ignored: 4";
+    assert_eq!(project.select(Service, OBSTACLES).await[0]["what"], what);
+}
+
+#[tokio::test]
+async fn a_status_view_that_is_not_ours_is_told() {
+    let project = connected().await;
+    let ours: String =
+        project.value("select pg_get_viewdef('public.calendar_connection_status'::regclass)", &[]).await;
+    let ours = ours.trim_end_matches(';');
+    let filtered = format!(
+        "create or replace view public.calendar_connection_status with (security_invoker = true) as
+           select * from ({ours}) as ours where user_id = auth.uid()"
+    );
+    project.sql(&filtered).await;
+    let told = project.select(Service, OBSTACLES).await;
+    assert_eq!(told[0]["obstacle"], "status_replaced");
+    project.sql("drop view public.calendar_connection_status cascade").await;
+    project.migrate().await.unwrap();
+    assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
 }
 
 #[tokio::test]
@@ -135,6 +156,17 @@ async fn a_missing_privilege_or_trigger_is_told_and_its_remedy_mends_it() {
              grant select, delete on public.calendar_connection_events to another",
             "privilege_missing",
             "another may not insert public.calendar_connection_events",
+        ),
+        (
+            "revoke usage on schema public from public, authenticated",
+            "privilege_missing",
+            "authenticated may not use the schema public",
+        ),
+        (
+            "alter table public.calendar_webhook_sweeps add column tenant uuid not null",
+            "column_unfilled",
+            "public.calendar_webhook_sweeps has a column tenant that takes no null and has no default, so that nothing can \
+             be stored there",
         ),
         (
             "alter table {} disable trigger keep_calendar_webhook_columns",
@@ -182,6 +214,10 @@ async fn a_trigger_of_the_hosts_that_keeps_a_change_from_being_stored_is_told() 
         ("raise exception 'the season is over';", "the season is over (P0001)"),
         ("return null;", silently),
         ("new.sync_request_id := old.sync_request_id; return new;", silently),
+        (
+            "new.webhook_id := old.webhook_id; return new;",
+            "webhook_id is not stored, though nothing is refused (P0001)",
+        ),
     ] {
         let project = connected().await;
         project
