@@ -85,6 +85,15 @@ async fn what_the_functions_may_not_do_is_told_with_its_remedy(world: &mut World
             "service_role may not insert public.calendar_webhook_sweeps",
         ),
         (
+            "do $$ begin
+               alter table calendar_webhook_sweeps add column tenant uuid not null default gen_random_uuid();
+               alter table calendar_webhook_sweeps alter tenant drop default;
+             end $$",
+            "column_unfilled",
+            "public.calendar_webhook_sweeps has a column tenant that takes no null and has no default, so that nothing can \
+             be stored there",
+        ),
+        (
             "revoke execute on function calendar_webhook_obstacles(boolean) from service_role",
             "privilege_missing",
             "service_role may not execute public.calendar_webhook_obstacles",

@@ -20,6 +20,7 @@ cases! {
     a_paused_project_is_told,
     a_key_that_the_project_does_not_know_is_told,
     the_gateways_401_is_told,
+    what_stands_before_a_project_is_told,
     a_function_that_does_not_start_is_told,
     a_callback_at_the_wrong_host_is_told,
     a_callback_on_a_private_network_is_told,
@@ -100,6 +101,32 @@ async fn the_gateways_401_is_told(world: &mut World) {
         )]);
         report.says("–", "callback-url", "not judged: put google-calendar-webhook right first");
     }
+}
+
+async fn what_stands_before_a_project_is_told(world: &mut World) {
+    world.open().await;
+    let page = "<!DOCTYPE html><title>Just a moment…</title>";
+    world.detour.spoil("/functions/v1/google-calendar-webhook", Spoil::Answer(403, page));
+    let report = world.examine().await;
+    let says = |address: &str| {
+        format!(
+            "a page answers at {address} (HTTP 403), from what stands before Supabase: a CDN, a firewall, maintenance"
+        )
+    };
+    report.finds(&[("google-calendar-webhook", "page_in_front", &says("its address"))]);
+    report.says("–", "callback-url", "not judged: put google-calendar-webhook right first");
+    world.detour.restore();
+    world.detour.spoil("/", Spoil::Answer(403, page));
+    let report = world.examine().await;
+    report.finds(&[("project", "page_in_front", &says(&world.detour.url))]);
+    world.detour.restore();
+    world.detour.spoil("/functions/v1/google-calendar-webhook", Spoil::WithoutHeaders("x-goog-"));
+    let report = world.examine().await;
+    report.finds(&[(
+        "google-calendar-webhook",
+        "headers_removed",
+        "it is reached, but without the headers X-Goog-…, which every notification of Google has",
+    )]);
 }
 
 async fn a_function_that_does_not_start_is_told(world: &mut World) {

@@ -16,6 +16,8 @@ pub(crate) enum Spoil {
     Answer(u16, &'static str),
     /// The answer's `Date` is so many seconds ahead.
     Ahead(i64),
+    /// Headers that begin like this are removed from what is asked.
+    WithoutHeaders(&'static str),
     /// In the answer's body, the first is replaced by the second.
     Replace(String, String),
 }
@@ -61,6 +63,17 @@ async fn pass(State(detour): State<Arc<Detour>>, request: Request) -> Response {
     for name in [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
         parts.headers.remove(name);
     }
+    for (prefix, spoil) in detour.rules.lock().unwrap().iter() {
+        if let Spoil::WithoutHeaders(start) = spoil
+            && path.starts_with(prefix)
+        {
+            let names: Vec<_> =
+                parts.headers.keys().filter(|name| name.as_str().starts_with(start)).cloned().collect();
+            for name in names {
+                parts.headers.remove(name);
+            }
+        }
+    }
     let url = format!("{}{}", detour.upstream, parts.uri.path_and_query().unwrap());
     let request = detour.client.request(parts.method, url).headers(parts.headers).body(body);
     let answer = request.send().await.unwrap();
@@ -78,7 +91,7 @@ async fn pass(State(detour): State<Arc<Detour>>, request: Request) -> Response {
                 headers.insert(header::DATE, HeaderValue::from_str(&date).unwrap());
             }
             Spoil::Replace(this, that) => body = body.replace(this, that),
-            Spoil::Answer(..) => {}
+            Spoil::Answer(..) | Spoil::WithoutHeaders(_) => {}
         }
     }
     (status, headers, body).into_response()
