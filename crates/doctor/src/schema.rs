@@ -96,10 +96,16 @@ pub fn judge(home: Home, seen: &Seen) -> Vec<Check> {
     vec![Check::ok(id, "both migrations are applied; every column is there and of the right type")]
 }
 
-fn judge_columns(home: Home, columns: &BTreeMap<String, String>) -> [Option<Check>; 2] {
+fn judge_columns(home: Home, columns: &BTreeMap<String, String>) -> [Option<Check>; 3] {
     let id = Id::Schema;
-    let absent: Vec<&str> =
-        Column::ALL.iter().map(|column| column.name()).filter(|name| !columns.contains_key(*name)).collect();
+    let absent: Vec<&Column> =
+        Column::ALL.iter().filter(|column| !columns.contains_key(column.name())).collect();
+    let lacking = |is_hosts: bool, next: String| {
+        let is_it = |column: &&&Column| (column.owner() == Owner::Host) == is_hosts;
+        let names: Vec<&str> = absent.iter().filter(is_it).map(|column| column.name()).collect();
+        let what = format!("{TABLE} lacks columns: {}", names.join(", "));
+        (!names.is_empty()).then(|| Check::wrong(id, "columns_missing", what, next))
+    };
     let mistyped: Vec<String> = Column::ALL
         .iter()
         .filter_map(|column| {
@@ -110,14 +116,11 @@ fn judge_columns(home: Home, columns: &BTreeMap<String, String>) -> [Option<Chec
         })
         .collect();
     [
-        (!absent.is_empty()).then(|| {
-            Check::wrong(
-                id,
-                "columns_missing",
-                format!("{TABLE} lacks columns: {}", absent.join(", ")),
-                apply(home),
-            )
-        }),
+        lacking(
+            true,
+            "bring them back, or rename them back: they are the app's own, which the migrations do not make".to_owned(),
+        ),
+        lacking(false, apply(home)),
         (!mistyped.is_empty()).then(|| {
             Check::wrong(
                 id,
@@ -186,6 +189,16 @@ mod tests {
             &Seen { description: Some(description), status_view: true, health_view: false },
         );
         assert!(checks[0].line.ends_with("lacks columns: sync_owed_since"), "{checks:?}");
+        assert!(checks[0].next.as_ref().unwrap().starts_with("apply the migrations"), "{checks:?}");
+
+        let mut description = complete();
+        description.get_mut(TABLE).unwrap().remove("expires_at");
+        let checks = judge(
+            Home::Hosted,
+            &Seen { description: Some(description), status_view: true, health_view: false },
+        );
+        assert!(checks[0].line.ends_with("lacks columns: expires_at"), "{checks:?}");
+        assert!(checks[0].next.as_ref().unwrap().starts_with("bring them back"), "{checks:?}");
 
         let mut description = complete();
         description.remove("calendar_webhook_health");
