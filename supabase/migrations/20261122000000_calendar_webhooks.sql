@@ -6,15 +6,17 @@
 do $$
 declare
   fresh constant boolean := to_regclass('public.calendar_connections') is null;
-  -- By those of our columns whose names a host is least likely to use: one may be a host's, and one dropped since.
+  -- By those of our columns whose names a host is least likely to use. Two of the three: a host may have one by chance,
+  -- and one may have been dropped since.
   applied constant boolean := (
     select count(*) > 1 from pg_catalog.pg_attribute
       where attrelid = to_regclass('public.calendar_connections')
         and attname in ('sync_streak', 'webhook_token_hash', 'webhook_lease_until') and not attisdropped);
   -- The same of the second edition, which added looks.
-  knows_looks constant boolean := exists (
-    select from pg_catalog.pg_attribute
-      where attrelid = to_regclass('public.calendar_connections') and attname = 'sync_seen' and not attisdropped);
+  knows_looks constant boolean := (
+    select count(*) > 1 from pg_catalog.pg_attribute
+      where attrelid = to_regclass('public.calendar_connections')
+        and attname in ('sync_seen', 'sync_look_at', 'webhook_notified_at') and not attisdropped);
   unfit text;
   reader text;
 begin
@@ -137,7 +139,10 @@ begin
   if exists (select from public.calendar_connections where webhook_token_hash is null or webhook_token_hash = '') then
     alter table public.calendar_connections
       alter column webhook_token_hash type text
-        using encode(sha256(convert_to(webhook_token, 'UTF8')), 'hex'),
+        using encode(sha256(convert_to(webhook_token, 'UTF8')), 'hex');
+  end if;
+  if exists (select from public.calendar_connections where webhook_source is null or webhook_source = '') then
+    alter table public.calendar_connections
       alter column webhook_source type text
         using encode(sha256(convert_to(
           coalesce(refresh_token, '') || E'\n' || coalesce(calendar_id, 'primary'), 'UTF8')), 'hex');
@@ -289,7 +294,7 @@ begin
       case tg_op when 'INSERT' then new.sync_owed_since else now() end - interval '1 minute');
   end if;
 
-  -- Due now: at an earlier time it would go before every connection that waits.
+  -- Due now: a row that is new, or becomes Google's, must not go before every connection that waits.
   if tg_op = 'INSERT' and new.webhook_not_before = 'epoch' then
     new.webhook_not_before := now();
   elsif tg_op = 'UPDATE' and new.provider is distinct from old.provider then
@@ -563,8 +568,9 @@ create index if not exists calendar_connections_due_looks
 
 -- What the functions read of a row, as one value: PostgREST takes a third of the time for it that it takes for so many
 -- columns by name (1.5 ms against 4.8), and with `*` it would read whatever a host keeps beside them.
--- Without a search path of its own PostgreSQL inlines it; all that it names is qualified. A host may write texts of any
--- length, and what is longer than an answer may be would hide every row beside it: it counts as unreadable.
+-- Without a search path of its own PostgreSQL inlines it; all that it names is qualified. A host's server may store texts
+-- of any length, and one of 4 MB would leave no room in the answer for the other rows of its page: a text that is longer
+-- than pages may store does not come, and its row counts as unreadable.
 create or replace function public.calendar_webhook_state(connection public.calendar_connections) returns json
   language sql stable
   as $$
@@ -572,16 +578,16 @@ create or replace function public.calendar_webhook_state(connection public.calen
     'id', connection.id,
     'user_id', connection.user_id,
     'access_token', case
-      when pg_catalog.length(connection.access_token) > 4096 then 'false'::json
+      when pg_catalog.length(connection.access_token) > 4096 then 'false'::pg_catalog.json
       else pg_catalog.to_json(connection.access_token)
     end,
     'refresh_token', case
-      when pg_catalog.length(connection.refresh_token) > 4096 then 'false'::json
+      when pg_catalog.length(connection.refresh_token) > 4096 then 'false'::pg_catalog.json
       else pg_catalog.to_json(connection.refresh_token)
     end,
     'expires_at', connection.expires_at,
     'calendar_id', case
-      when pg_catalog.length(connection.calendar_id) > 4096 then 'false'::json
+      when pg_catalog.length(connection.calendar_id) > 4096 then 'false'::pg_catalog.json
       else pg_catalog.to_json(connection.calendar_id)
     end,
     'is_active', connection.is_active,

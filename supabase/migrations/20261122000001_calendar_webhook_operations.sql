@@ -403,9 +403,10 @@ $$;
 
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
--- or disabled, tokens that every user may read and, with try_write: connections whose provider is Google by another
--- spelling, why a notification could not be stored, and why a user could not see the user's own connection. Both attempts
--- are undone.
+-- or disabled, columns of our tables that nothing fills, tokens that every user may read and, with try_write: connections
+-- whose provider is Google by another spelling, channels that are left on connections of other providers, why a
+-- notification could not be stored, whether the status view shows a connection, and why a user could not see the user's own.
+-- Both attempts are undone.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
@@ -571,26 +572,41 @@ begin
       where attnum > 0 and not attisdropped and attnotnull and not atthasdef and attidentity = '' and attname <> all (filled);
 
   if try_write then
-    -- A channel of ours is left on a row that was Google's.
-    if not exists (
-      select from (values ('provider'), ('webhook_id'), ('webhook_pending_id')) as used (name)
-        where not has_column_privilege('public.calendar_connections', name, 'select'))
-    then
+    if has_column_privilege('public.calendar_connections', 'provider', 'select') then
       return query
         select
             'provider_misspelt',
             format('connections whose provider is %L, not ''google'', are ignored: %s', provider::text, count(*)),
             format('update public.calendar_connections set provider = ''google'' where provider::text = %L', provider::text)
           from public.calendar_connections
-          where provider <> 'google'
-            and (lower(btrim(provider::text)) = 'google' or webhook_id is not null or webhook_pending_id is not null)
+          where provider <> 'google' and lower(btrim(provider::text)) = 'google'
           group by provider;
     end if;
 
     begin
+      -- What these functions opened: a host may keep another provider's ids in the same column.
+      return query
+        select
+            'channel_left',
+            format('connections whose provider is %L, not ''google'', still have a channel of Google''s: %s',
+              provider::text, count(*)),
+            'if they are Google''s, set their provider to ''google''; if not, set their webhook_id to null: Google sends to '
+              'the channel until it expires'
+          from public.calendar_connections
+          where provider <> 'google' and lower(btrim(provider::text)) <> 'google'
+            and webhook_id is not null and webhook_opened_at > 'epoch' and webhook_expiration > now()
+          group by provider;
+    exception
+      -- What is missing or not allowed has been told.
+      when insufficient_privilege or undefined_column then
+        null;
+    end;
+
+    begin
       -- What is not allowed has been told.
       if exists (
-        select from (values ('id', 'select'), ('provider', 'select'), ('webhook_message_number', 'select'),
+        select from (values ('id', 'select'), ('user_id', 'select'), ('provider', 'select'), ('is_active', 'select'),
+                            ('webhook_message_number', 'select'), ('sync_request_id', 'select'), ('webhook_id', 'select'),
                             ('webhook_message_number', 'update'), ('sync_request_id', 'update'),
                             ('webhook_notified_at', 'update'), ('webhook_id', 'update')) as used (name, privilege)
           where not has_column_privilege('public.calendar_connections', name, privilege))
@@ -638,11 +654,14 @@ begin
           select
               'status_replaced',
               'public.calendar_connection_status does not show the service a connection that is there: it was replaced',
-              'drop view public.calendar_connection_status cascade, then apply both migrations again'
-            where not exists (select from public.calendar_connection_status where id = tried);
+              'apply both migrations again; where that fails, because the view has other columns, drop it first, and what '
+                'depends on it'
+            -- It may have been deleted meanwhile.
+            where exists (select from public.calendar_connections where id = tried and provider = 'google')
+              and not exists (select from public.calendar_connection_status where id = tried);
       exception
-        -- It has been told.
-        when insufficient_privilege then
+        -- It has been told, or is by the user's read; or the table is busy.
+        when others then
           null;
       end;
     end if;

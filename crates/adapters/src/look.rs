@@ -664,7 +664,7 @@ mod tests {
             let empty = r#"{"items":[],"description":""}"#.len();
             response(200, format!(r#"{{"items":[],"description":"{}"}}"#, "x".repeat(length - empty)))
         };
-        assert!(look([long(LONGEST_LOOK)]).is_ok());
+        assert_eq!(look([long(LONGEST_LOOK)]).map(|look| look.size), Ok(LONGEST_LOOK));
         assert_eq!(look([long(LONGEST_LOOK + 1)]), Err(LookFailure::TooLarge));
         let first = page("a");
         let left = LONGEST_LOOK - first.body.len();

@@ -63,7 +63,10 @@ fn environment(path: &Path, progress: impl Fn(&str)) -> Result<Vec<(String, Stri
     progress(&format!("{count} of supabase/functions/.env"));
     if !not_taken.is_empty() {
         let names: Vec<&str> = not_taken.into_iter().map(|(name, _)| name).collect();
-        progress(&format!("not taken from it, for a project sets such names itself: {}", names.join(", ")));
+        progress(&format!(
+            "not taken from it, because scripts/dev or Supabase sets them: {}",
+            names.join(", ")
+        ));
     }
     Ok(taken.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }

@@ -148,7 +148,7 @@ async fn is_run(backend: Backend, deno: Deno, expected: &[&str]) {
     let told = told.lock().unwrap().join("\n");
     for line in [
         "1 variable of supabase/functions/.env",
-        "not taken from it, for a project sets such names itself: GOOGLE_CLIENT_ID, SUPABASE_URL",
+        "not taken from it, because scripts/dev or Supabase sets them: GOOGLE_CLIENT_ID, SUPABASE_URL",
         "function recalculate-schedule, yours",
         "function google-oauth-start, the sample app's",
         left_out[0],

@@ -6,7 +6,7 @@ use adapters::address::is_private_name;
 use url::{Host, Url};
 
 use crate::check::{Check, Id, count};
-use crate::functions::{Probe, in_front};
+use crate::functions::{Probe, headers_removed, in_front};
 use crate::home::{Home, is_loopback};
 use crate::variables::shown;
 
@@ -84,14 +84,7 @@ pub fn judge(seen: &Callback<'_>) -> Check {
         | Probe::DatabaseSilent => {
             Check::wrong(id, "failing", format!("{url} fails"), "read the log of what answers there")
         }
-        Probe::HeadersRemoved => Check::wrong(
-            id,
-            "headers_removed",
-            format!(
-                "what stands before {url} removes the headers X-Goog-…, which every notification of Google has"
-            ),
-            "let these headers through there",
-        ),
+        Probe::HeadersRemoved => headers_removed(id, &url),
         Probe::InFront(status) => in_front(id, &url, *status),
         Probe::NotDeployed | Probe::Foreign(_) => Check::wrong(
             id,

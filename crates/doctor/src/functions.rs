@@ -89,7 +89,7 @@ pub fn probe(reply: &Reply) -> Probe {
             (status, _) => Probe::Foreign(status),
         };
     }
-    if answer.status() >= 300 && answer.is_page() {
+    if answer.is_barred() {
         return Probe::InFront(answer.status());
     }
     // The gateway: `{"code": 401, "message": "Missing authorization header"}`, later `{"code": "UNAUTHORIZED_…", …}`,
@@ -111,7 +111,7 @@ pub fn probe(reply: &Reply) -> Probe {
     }
 }
 
-/// Of an address at which a page answers.
+/// The check of an address at which something else refuses, with a page.
 pub fn in_front(id: Id, address: &str, status: u16) -> Check {
     Check::wrong(
         id,
@@ -121,6 +121,18 @@ pub fn in_front(id: Id, address: &str, status: u16) -> Check {
         ),
         "let requests to /functions/v1, /rest/v1 and /auth/v1 through there without a challenge: Google, the database and \
          pages call them",
+    )
+}
+
+/// The check of an address before which something removes Google's headers.
+pub fn headers_removed(id: Id, address: &str) -> Check {
+    Check::wrong(
+        id,
+        "headers_removed",
+        format!(
+            "what stands before {address} removes the headers X-Goog-…, which every notification of Google has"
+        ),
+        "let these headers through there (a proxy, a CDN)",
     )
 }
 
@@ -195,12 +207,7 @@ pub fn judge(home: Home, id: Id, probe: &Probe) -> Check {
         Probe::Failing(status) => {
             Check::wrong(id, "failing", format!("it fails (HTTP {status})"), home.read_log(name))
         }
-        Probe::HeadersRemoved => Check::wrong(
-            id,
-            "headers_removed",
-            "it is reached, but without the headers X-Goog-…, which every notification of Google has",
-            "see what stands before it (a proxy, a CDN), and let these headers through there",
-        ),
+        Probe::HeadersRemoved => headers_removed(id, "its address"),
         Probe::InFront(status) => in_front(id, "its address", *status),
         Probe::Foreign(status) => Check::wrong(
             id,
@@ -238,7 +245,8 @@ mod tests {
             (404, "not found", Probe::Foreign(404)),
             (403, "<!DOCTYPE html><title>Just a moment…", Probe::InFront(403)),
             (503, "\n<html>", Probe::InFront(503)),
-            (200, "<html>", Probe::Foreign(200)),
+            (404, "<html>", Probe::Foreign(404)),
+            (502, "<html>", Probe::Failing(502)),
             (
                 401,
                 r#"{"error":{"code":"unauthenticated","message":"the notification has no X-Goog-Channel-Token"}}"#,

@@ -44,7 +44,7 @@ pub fn access(view: &Reply, is_service: bool) -> Access {
     let code = text("code");
     match answer.status() {
         200 if body.is_array() => Access::Open,
-        status @ (403 | 404 | 429 | 503) if answer.is_page() => Access::InFront(status),
+        status if answer.is_barred() => Access::InFront(status),
         401 => Access::KeyRefused,
         402 => Access::Restricted,
         403 if code == "42501" && text("message").ends_with("for schema public") => Access::SchemaClosed,
@@ -142,8 +142,8 @@ pub fn judge(url: &str, access: Access) -> Check {
             id,
             "pre_request_refused",
             format!("{url} accepts the key, but its role may not call the function that PostgREST calls before each request"),
-            "in the SQL editor: `grant execute` on that function (pgrst.db_pre_request) to service_role, authenticated and \
-             anon",
+            "if it is a secret key, in the SQL editor: `grant execute` on the function of pgrst.db_pre_request to \
+             service_role, authenticated and anon; otherwise take a secret key",
         ),
         Access::PublicNotExposed => Check::wrong(
             id,
@@ -179,6 +179,22 @@ mod tests {
                 Ok(answer(403, r#"{"code":"42501","message":"permission denied for schema public"}"#)),
                 Access::SchemaClosed,
             ),
+            (
+                Ok(answer(
+                    403,
+                    r#"{"code":"42501","message":"permission denied to set role \"service_role\""}"#,
+                )),
+                Access::RoleNotGranted,
+            ),
+            (
+                Ok(answer(
+                    403,
+                    r#"{"code":"42501","message":"permission denied for function check_request"}"#,
+                )),
+                Access::PreRequestRefused,
+            ),
+            (Ok(answer(403, "<html>")), Access::InFront(403)),
+            (Ok(answer(404, "<html>")), Access::NotSupabase(404)),
             (Ok(answer(401, r#"{"message":"Invalid API key"}"#)), Access::KeyRefused),
             (Ok(answer(406, r#"{"code":"PGRST106"}"#)), Access::PublicNotExposed),
             (Ok(answer(402, "")), Access::Restricted),

@@ -95,8 +95,8 @@ fn explain(home: Home, code: &str) -> (&'static str, String) {
         _ => (
             "it fails",
             format!(
-                "{log}. Of `permission denied for table …` there: `grant select, insert, update, delete on public.… to \
-                 service_role`, which Supabase does not do by itself for tables that are new since 30 October 2026"
+                "{log}. If it says `permission denied for table …`: Supabase grants nothing on tables that are new since \
+                 30 October 2026; in the SQL editor: `grant select, insert, update, delete on public.… to service_role`"
             ),
         ),
     }

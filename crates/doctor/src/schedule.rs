@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use crate::check::{Check, Id, count};
 use crate::health::{Health, Schedule, duration};
 use crate::home::{Home, is_loopback};
+use machine::http::is_barred;
 
 /// The one finding that is to be expected of a project after its first deployment.
 pub const NOT_SCHEDULED: &str = "not_scheduled";
@@ -154,16 +155,16 @@ fn trouble(schedule: &Schedule, goes_on: bool) -> Option<(&'static str, String, 
     // pg_cron's own words for a run that it could not start in time; the next one may well.
     let is_passing = ["job startup timeout", "server restarted", "connection failed"].contains(&message);
     if schedule.last_run_status.as_deref() == Some("failed") && !(is_passing && goes_on) {
-        // What is missing comes again with the job; anything else is the database's own trouble.
-        let is_missing =
+        // What is missing or not granted comes again with the job; anything else is the database's own trouble.
+        let comes_again =
             ["Vault", "does not exist", "permission denied"].iter().any(|word| message.contains(word));
-        let next = if is_missing { Next::Again("install it anew") } else { Next::SeeHealth };
+        let next = if comes_again { Next::Again("install it anew") } else { Next::SeeHealth };
         let what = format!("pg_cron's last run of the job failed: {}", clipped(message));
         return Some(("job_fails", what, next));
     }
     let said = schedule.last_answer_error.as_deref();
     match schedule.last_answer_status {
-        Some(status) if said.is_some_and(|said| said.trim_start().starts_with('<')) => Some((
+        Some(status) if said.is_some_and(|said| is_barred(status, said)) => Some((
             "page_in_front",
             format!(
                 "a page answers the job (HTTP {status}), from what stands before the functions: a CDN, a firewall, \
@@ -305,6 +306,11 @@ mod tests {
                 Some(1),
                 "page_in_front",
             ),
+            (
+                json!({ "last_run_at": ran, "last_answer_status": 404, "last_answer_error": "<html>" }),
+                Some(1),
+                "wrong_address",
+            ),
             (json!({ "last_run_at": ran, "last_answer_status": 402 }), Some(1), "restricted"),
             (json!({ "last_run_at": ran, "last_answer_status": 503 }), Some(1), "sweeps_fail"),
             (json!({ "last_run_at": ran, "last_answer_error": "Timeout was reached" }), Some(1), "no_answer"),
@@ -318,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_fails_is_installed_anew_only_where_something_is_missing() {
+    fn a_job_that_fails_is_installed_anew_only_where_something_comes_again() {
         for (message, is_anew) in [
             ("ERROR: Vault lacks calendar_webhook_secret_key", true),
             ("ERROR: function net.http_post(…) does not exist", true),

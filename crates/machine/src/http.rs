@@ -38,15 +38,21 @@ impl Answer {
         self.response.status
     }
 
-    /// A page for people, which neither a function nor anything of Supabase's answers.
-    pub fn is_page(&self) -> bool {
-        self.response.body.trim_start().starts_with('<')
+    /// Whether something that stands before the project refuses in its place.
+    pub fn is_barred(&self) -> bool {
+        is_barred(self.status(), &self.response.body)
     }
 
     /// The body; null where it is no JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.response.body).unwrap_or_default()
     }
+}
+
+/// A CDN, a firewall or maintenance says so by a page for people. That of a wrong address is a 404, and that of a gateway
+/// whose server fails another 5xx.
+pub fn is_barred(status: u16, body: &str) -> bool {
+    matches!(status, 403 | 429 | 503) && body.trim_start().starts_with('<')
 }
 
 /// Why there is no answer. Never a library's own text, which may quote what was sent.

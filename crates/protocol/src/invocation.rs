@@ -30,8 +30,8 @@ pub struct Invocation {
     /// Of those, for what looks find.
     kept_for_looks: Cell<u32>,
     runs_refused: Cell<bool>,
-    /// By looks, in bytes.
-    read: Cell<usize>,
+    /// What its looks have read.
+    bytes_read: Cell<usize>,
 }
 
 impl Invocation {
@@ -43,7 +43,7 @@ impl Invocation {
             runs_left: Cell::new(RUNS_PER_INVOCATION),
             kept_for_looks: Cell::new(0),
             runs_refused: Cell::new(false),
-            read: Cell::new(0),
+            bytes_read: Cell::new(0),
         }
     }
 
@@ -107,12 +107,12 @@ impl Invocation {
 
     /// A look has read so many bytes.
     pub(crate) fn count_read(&self, size: usize) {
-        self.read.set(self.read.get() + size);
+        self.bytes_read.set(self.bytes_read.get() + size);
     }
 
-    /// Whether no more is to be read than is under way.
+    /// Whether its looks have read so much that no other begins.
     pub(crate) fn has_read_enough(&self) -> bool {
-        self.read.get() >= READ_BY_LOOKS
+        self.bytes_read.get() >= READ_BY_LOOKS
     }
 
     /// When a run must begin to have any time.

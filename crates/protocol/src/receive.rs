@@ -71,24 +71,21 @@ pub async fn follow_up<P: Ports>(
         Verdict::Changed(row) => {
             retire(ports, &row).await;
         }
-        // It is stopped when it speaks again, and its run is the sweep's.
-        Verdict::OpenedOrphan(row) | Verdict::Orphan(row)
-            if !ports.waiters().may_stop(row.id, ports.now()) => {}
+        // Its own renewal may have stopped it already.
         Verdict::OpenedOrphan(row) => {
-            // Its own renewal may have stopped it already.
-            let Notification { channel, resource, .. } = notification;
-            stop_with_access(ports, &row, channel, resource, Unknown::Gone, Occasion::Spoke).await;
+            stop_orphan(ports, &row, notification, Unknown::Gone).await;
         }
         Verdict::Orphan(row) => {
-            let Notification { channel, resource, .. } = notification;
-            let stop = stop_with_access(ports, &row, channel, resource, Unknown::Alive, Occasion::Spoke);
+            let stop = stop_orphan(ports, &row, notification, Unknown::Alive);
             let run = run_for_change(ports, invocation, (*row).clone());
             if row.access_token_for(ports.now(), TOKEN_MARGIN_OF_A_RUN).is_some() {
                 join!(stop, run);
             } else {
-                // One new token does for both, and a dead consent is told once.
-                stop.await;
-                run.await;
+                // One new token does for both, and a dead consent is told once. Who may not stop leaves the run to those
+                // that are asking for the token.
+                if stop.await {
+                    run.await;
+                }
             }
         }
         Verdict::Late(row) => {
@@ -96,6 +93,22 @@ pub async fn follow_up<P: Ports>(
         }
         Verdict::Opened(_) | Verdict::Unknown | Verdict::Unavailable => {}
     }
+}
+
+/// Stops the channel that has spoken, unless so many of the connection's have been stopped in this minute: then it is
+/// stopped when it speaks again. → whether it was to be stopped
+async fn stop_orphan<P: Ports>(
+    ports: &P,
+    row: &Connection,
+    notification: &Notification,
+    unknown: Unknown,
+) -> bool {
+    let may_stop = ports.waiters().may_stop(row.id, ports.now());
+    if may_stop {
+        let Notification { channel, resource, .. } = notification;
+        stop_with_access(ports, row, channel, resource, unknown, Occasion::Spoke).await;
+    }
+    may_stop
 }
 
 async fn run_for_change<P: Ports>(ports: &P, invocation: &Invocation, row: Connection) {

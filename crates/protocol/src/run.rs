@@ -310,7 +310,7 @@ impl<P: Ports> Holder<'_, P> {
         };
         let until = self.prepared_by();
         let has_token = self.row.access_token_for(now, TOKEN_MARGIN).is_some();
-        if !is_looked_at || until <= now || !has_token {
+        if !is_looked_at || until <= now || !has_token || self.invocation.has_read_enough() {
             return Prepared::Run(None);
         }
         let look = match read_calendar(self.ports, self.invocation, &mut self.row, until).await {

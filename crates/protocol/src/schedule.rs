@@ -82,15 +82,15 @@ pub const SETUP_READS_EVERY: Duration = Duration::from_secs(1);
 /// So many requests of one user wait at a time, in one instance.
 pub const SETUPS_THAT_WAIT: usize = 3;
 
-/// How many channels of a connection that speak without being its own are stopped in a minute: who knows its token can
-/// make up any number.
+/// In a minute one instance stops so many channels that spoke with a connection's token and are not in its row: anybody
+/// who knows the token can name any number of them.
 pub const STOPS_A_MINUTE: usize = 12;
 /// A wait shorter than this may be slept out after a notification.
 pub const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(10);
 /// Hosted Edge Functions limit nested calls, and a worker has two seconds of CPU.
 pub const RUNS_PER_INVOCATION: u32 = 25;
-/// What a step of the sweep reads at a time: less than what is read of an answer, whatever is stored. Of a row come at
-/// most three values of 4,096 characters, each of which may take six bytes in JSON.
+/// What a step of the sweep reads at a time: less than what is read of an answer, whatever is stored. Of a row come three
+/// values of up to 4,096 characters, each of which may take six bytes in JSON, and short ones.
 pub const ROWS_PER_PAGE: usize = 50;
 /// How many channels a sweep renews at most, how many it gives up, and how many of deleted connections it stops.
 pub const RENEWALS_PER_SWEEP: usize = 200;
@@ -99,8 +99,8 @@ pub const MOST_PARTS: usize = 20;
 /// And how many rows of each step are at Google at a time.
 pub const ROWS_AT_ONCE: usize = 8;
 pub const LOOKS_PER_SWEEP: usize = 50;
-/// When so many bytes have been read by looks, none begins: each megabyte takes 25 to 40 ms of a worker's two seconds of
-/// CPU.
+/// When looks of one invocation that succeeded, or found a calendar too large, have read so many bytes, no other begins,
+/// but those of renewals that keep failing: each megabyte takes 25 to 40 ms of a worker's two seconds of CPU.
 pub const READ_BY_LOOKS: usize = 10 * 1024 * 1024;
 /// So many of a sweep's runs are kept for what looks find, while any are due.
 pub const RUNS_KEPT_FOR_LOOKS: u32 = 5;

@@ -81,6 +81,7 @@ pub async fn sweep<P: Ports>(
             Column::SyncNotBefore,
             part.offset(RUNS_PER_INVOCATION as usize),
         ),
+        settled: Cell::new(0),
         dead_consents: Cell::new(0),
         to_look_at: Feed::new([to_look_at(ports)], Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
         looks_left: Cell::new(LOOKS_PER_SWEEP),
@@ -125,7 +126,9 @@ struct Sweep<'a, P> {
     invocation: &'a Invocation,
     swept: RefCell<Swept>,
     owed: Feed,
-    /// Of connections whose run was owed.
+    /// Owed runs that a look showed to be needless.
+    settled: Cell<usize>,
+    /// Owed runs that were not made because the consent is dead.
     dead_consents: Cell<usize>,
     to_look_at: Feed,
     looks_left: Cell<usize>,
@@ -207,17 +210,17 @@ impl<P: Ports> Sweep<'_, P> {
     /// Makes the next run that no other sweep was faster to claim.
     async fn run_next(&self) -> Result<Next<'_>, DatabaseUnavailable> {
         let may_run = || {
-            // For these nothing is called, but each has asked Google something.
-            let are_few = (self.swept.borrow().settled as usize) < LOOKS_PER_SWEEP
-                && self.dead_consents.get() < RENEWALS_PER_SWEEP;
+            // Runs that were not made take none of the sweep's runs, but each has asked Google for a token or a calendar.
+            let are_few =
+                self.settled.get() < LOOKS_PER_SWEEP && self.dead_consents.get() < RENEWALS_PER_SWEEP;
             are_few && self.invocation.may_run(self.ports.now(), None)
         };
         while let Some(row) = self.owed.next(self.ports, may_run).await? {
             match self.run(row, Reason::Owed, Beforehand::Nothing).await {
                 Outcome::Synced | Outcome::Failed(_) => break,
-                Outcome::Settled if self.invocation.has_read_enough() => break,
+                Outcome::Settled => self.settled.set(self.settled.get() + 1),
                 Outcome::NoConsent(_) => self.dead_consents.set(self.dead_consents.get() + 1),
-                Outcome::Settled | Outcome::NotRun => {}
+                Outcome::NotRun => {}
             }
         }
         Ok(Next::NOTHING)
@@ -289,7 +292,8 @@ impl<P: Ports> Sweep<'_, P> {
             // A channel that opens is followed by a look. One that keeps failing is not: it is renewed after a look at its
             // calendar. Where this sweep has no look left, both wait for the next, which begins with the longest due.
             let is_to_be_looked_at = row.webhook_attempts > 0 && is_due_for_look(&row, self.ports.now());
-            if is_to_be_looked_at && self.looks_left.get() == 0 {
+            let has_look_left = self.looks_left.get() > 0 && !self.invocation.has_read_enough();
+            if is_to_be_looked_at && !has_look_left {
                 continue;
             }
             if !is_to_be_looked_at || !self.may_look() {

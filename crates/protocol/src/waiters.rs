@@ -1,5 +1,5 @@
-//! Who waits in this instance: of requests that wait for the same, few do, and of those that would stop channels. What
-//! another instance does is not known here, and nothing depends on it.
+//! What the requests of this instance share: a place to wait, a sleep, a new token, and how many channels may be stopped.
+//! What another instance does is not known here, and nothing depends on it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ struct Waiting {
     /// With the row that was left there.
     taken: Vec<(Wait, Option<Box<Connection>>)>,
     sleepers: Vec<(ConnectionId, AbortHandle)>,
-    /// The channels that were stopped in the last minute.
+    /// When a channel of a connection was allowed to be stopped, in the last minute.
     stops: Vec<(ConnectionId, Timestamp)>,
 }
 

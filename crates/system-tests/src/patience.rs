@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 /// A recalculation begins within seconds; machines that run tests are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Many wait at the same time, and each question costs processor time: whoever has waited for long asks less often.
+/// Many tests wait at the same time, and each question costs processor time: after a long wait questions are rarer.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 

@@ -125,7 +125,7 @@ async fn what_stands_before_a_project_is_told(world: &mut World) {
     report.finds(&[(
         "google-calendar-webhook",
         "headers_removed",
-        "it is reached, but without the headers X-Goog-…, which every notification of Google has",
+        "what stands before its address removes the headers X-Goog-…, which every notification of Google has",
     )]);
 }
 

@@ -263,13 +263,20 @@ async fn a_host_table_that_lacks_a_column_is_named_with_it_and_left_alone() {
 
 #[tokio::test]
 async fn a_column_of_ours_that_somebody_dropped_is_brought_again() {
-    for column in ["sync_streak", "webhook_token_hash", "webhook_attempts"] {
+    for column in [
+        "sync_streak",
+        "webhook_token_hash",
+        "webhook_source",
+        "webhook_attempts",
+        "sync_seen",
+        "sync_look_at",
+    ] {
         let project = Project::migrated().await;
+        project.sql("insert into public.calendar_connections (user_id) values (gen_random_uuid())").await;
         let before = catalog(&project).await;
         project.sql(&format!("alter table public.calendar_connections drop column {column} cascade")).await;
         assert_ne!(catalog(&project).await, before, "{column}");
         project.migrate().await.unwrap();
-        project.sql("insert into public.calendar_connections (user_id) values (gen_random_uuid())").await;
         let obstacles =
             project.select(Service, "select * from public.calendar_webhook_obstacles(true)").await;
         assert!(obstacles.is_empty(), "{column}: {obstacles:?}");

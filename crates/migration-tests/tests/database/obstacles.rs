@@ -97,9 +97,17 @@ async fn a_provider_that_is_spelt_otherwise_is_told() {
     assert_eq!(found, [obstacle("provider_misspelt", what, &remedy)]);
     project.sql(&remedy).await;
     assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
-    project.sql("update public.calendar_connections set provider = 'calendar', webhook_id = 'ours'").await;
-    let what = "connections whose provider is 'calendar', not 'google', are ignored: 4";
-    assert_eq!(project.select(Service, OBSTACLES).await[0]["what"], what);
+    // Another provider's subscription is none of ours.
+    project
+        .sql("update public.calendar_connections set webhook_id = 'theirs' where provider = 'outlook'")
+        .await;
+    let renamed = "update public.calendar_connections set provider = 'calendar', webhook_id = 'ours',
+                     webhook_opened_at = now(), webhook_expiration = now() + interval '1 day'
+                   where provider = 'google'";
+    project.sql(renamed).await;
+    let [told] = project.select(Service, OBSTACLES).await.try_into().unwrap();
+    let what = "connections whose provider is 'calendar', not 'google', still have a channel of Google's: 3";
+    assert_eq!((told["obstacle"].as_str(), told["what"].as_str()), (Some("channel_left"), Some(what)));
 }
 
 #[tokio::test]
@@ -115,9 +123,11 @@ async fn a_status_view_that_is_not_ours_is_told() {
     project.sql(&filtered).await;
     let told = project.select(Service, OBSTACLES).await;
     assert_eq!(told[0]["obstacle"], "status_replaced");
-    project.sql("drop view public.calendar_connection_status cascade").await;
     project.migrate().await.unwrap();
     assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0]);
+    project.sql("drop view public.calendar_connection_status cascade").await;
+    let told = project.select(Service, OBSTACLES).await;
+    assert!(told.iter().any(|told| told["obstacle"] == "status_unreadable"), "{told:?}");
 }
 
 #[tokio::test]

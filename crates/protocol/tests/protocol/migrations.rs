@@ -90,7 +90,7 @@ fn a_row_is_read_as_one_value_of_every_column_that_is_read() {
     let (object, _) = object.split_once(")\n$$").unwrap();
     let fields = Column::READ.iter().map(|column| match column {
         Column::AccessToken | Column::RefreshToken | Column::CalendarId => format!(
-            "'{0}', case when pg_catalog.length(connection.{0}) > 4096 then 'false'::json \
+            "'{0}', case when pg_catalog.length(connection.{0}) > 4096 then 'false'::pg_catalog.json \
              else pg_catalog.to_json(connection.{0}) end",
             column.name()
         ),

@@ -7,9 +7,7 @@ use crate::world::{START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::connection::{ChannelId, ConnectionId};
 use protocol::failure::{RenewalFailure, RunFailure, WatchFailure};
-use protocol::schedule::{
-    LOOKS_PER_SWEEP, READ_BY_LOOKS, RENEWALS_PER_SWEEP, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
-};
+use protocol::schedule::{LOOKS_PER_SWEEP, READ_BY_LOOKS, RENEWALS_PER_SWEEP, RUNS_PER_INVOCATION};
 use protocol::sweep::{Part, Swept, sweep};
 use protocol::table::{Column, Value};
 
@@ -117,10 +115,10 @@ fn a_sweep_asks_for_so_many_tokens_that_no_consent_gives() {
 
 #[test]
 fn runs_that_were_not_needed_leave_a_sweep_its_runs_as_long_as_it_may_read() {
-    let at_once = RUNS_PER_INVOCATION + RUNS_KEPT_FOR_LOOKS;
-    for (size, settled) in [(1, LOOKS_PER_SWEEP), (READ_BY_LOOKS, at_once as usize)] {
+    for (size, settled, synced) in [(1, LOOKS_PER_SWEEP, 0), (READ_BY_LOOKS, 1, RUNS_PER_INVOCATION)] {
         let world = World::new();
         world.look_size.set(size);
+        world.run_takes.set(TimeDelta::zero());
         for number in 1..=100 {
             let id = world.connect(number, channel("c"));
             let before = [(Column::LastSyncAt, START.into()), (Column::SyncSeen, world.sees(0))];
@@ -128,7 +126,7 @@ fn runs_that_were_not_needed_leave_a_sweep_its_runs_as_long_as_it_may_read() {
             world.table.write(id, [(Column::SyncRequestId, world.request())]);
         }
         let swept = finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
-        assert_eq!(swept.settled as usize, settled);
+        assert_eq!((swept.settled as usize, swept.synced), (settled, synced));
     }
 }
 

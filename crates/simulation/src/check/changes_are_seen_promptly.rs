@@ -9,7 +9,7 @@ use protocol::event::Event;
 use protocol::receive::Verdict;
 use protocol::schedule::{
     ECHO, FREE_ECHOES, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP, RUNS_KEPT_FOR_LOOKS,
-    RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE,
+    RUNS_PER_INVOCATION, SHORTEST_RUN, SPARE, TOKEN_MARGIN_OF_A_RUN,
 };
 use protocol::transition::Transition;
 
@@ -21,8 +21,8 @@ use crate::check::record::invocation::{Conduct, Matter};
 use crate::check::row::{asks_for_a_run, is_live, is_owed_and_due};
 use crate::due::is_consenting;
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
-use crate::subject::{Purpose, Writes, connection_of};
-use crate::time::{Instant, SECOND, delta, instant, seconds};
+use crate::subject::{Purpose, Row, Writes, connection_of};
+use crate::time::{Instant, MINUTE, SECOND, delta, instant, seconds};
 
 #[derive(Default)]
 pub(super) struct ChangesAreSeenPromptly {
@@ -230,8 +230,14 @@ fn is_made(
     let tried = life.claims.contains_key(&connection) || life.refused_at.is_some();
     // A pause and a resumption meanwhile may have kept it from its claim.
     let undisturbed = record.disturbed_at < asked.at;
-    // What channels of others ask for in masses is left to the sweep.
-    let is_flooded = record.case(connection).is_some_and(|case| case.is_flooded(at));
+    // Of many channels that are not its own, and speak while there is no access token, some leave the run to the others.
+    let lacks_token = |row: &Row| {
+        row.expires_at.is_none_or(|expires_at| {
+            instant(expires_at) < life.clock(asked.at) + delta(TOKEN_MARGIN_OF_A_RUN) + SECOND
+        })
+    };
+    let is_flooded = record.case(connection).is_some_and(|case| case.is_flooded(at))
+        && record.row(connection).is_some_and(lacks_token);
     // What opened the channel may learn of it late, and sleep for the same run.
     let relieved = at < life.sleeps_until;
     if in_time && is_owed && undisturbed && !doubts && !tried && !relieved && !is_flooded {
@@ -288,8 +294,9 @@ fn made_up_for(record: &Record, since: Instant, found: &mut Found<'_>) {
     for (case, row) in record.healthy() {
         // Settled, it was not made to fail.
         let is_settled = case.settled_runs.iter().any(|at| *at >= since);
-        // By what the host itself writes.
-        let is_braked = case.writes != Writes::Nothing && row.sync_streak >= FREE_ECHOES;
+        // What the host itself writes put the run off until the last sweep of these two minutes, or longer.
+        let is_braked =
+            case.writes != Writes::Nothing && instant(row.sync_not_before) >= since + MINUTE - SKEW;
         if !is_settled
             && !is_braked
             && !case.runs.iter().any(|made| made.run.succeeds && made.run.start >= since)

@@ -96,7 +96,7 @@ fn steps(record: &Record, step: &Step<'_>, found: &mut Found<'_>) {
 fn is_mended(record: &Record, step: &Step<'_>, told: &str) -> bool {
     let Some(life) = record.life(step.invocation) else { return false };
     let is_read = || life.has_read.contains(&step.connection);
-    // Or one that goes on beside it has stored what both were given.
+    // The row may hold another token by now.
     let has_token = || {
         let access = step.before.access_token.as_ref().and_then(|token| record.google.access(token));
         life.has_renewed.contains(&step.connection)
