@@ -115,9 +115,11 @@ fn explain_refusal(refused: &Refused, is_everybodys: bool) -> Explained {
             "give the functions GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET of the client that users consent to, then \
              scripts/doctor --fix",
         ),
-        ("reconnect_required", "unauthorized_client", false) => {
-            ("the refresh token belongs to another OAuth client", "the user connects the calendar again")
-        }
+        ("reconnect_required", "unauthorized_client", false) => (
+            "the refresh token belongs to another OAuth client",
+            "the user connects the calendar again; if that does not help, the functions have another OAuth client than the \
+             app has users consent to",
+        ),
         ("reconnect_required", NO_REFRESH_TOKEN, _) => (
             "the access token has expired, and there is no refresh token",
             "ask Google with `access_type=offline` and `prompt=consent`; then the user connects the calendar again",
@@ -192,7 +194,10 @@ fn explain(code: &str) -> Explained {
         "permission_missing" => (
             "the consent includes no calendar scope (such as https://www.googleapis.com/auth/calendar.events), as when the \
              user left the box empty",
-            Some("the user connects the calendar again, and ticks the box for Google Calendar"),
+            Some(
+                "the user connects the calendar again, and ticks the box for Google Calendar; if there is no such box, the \
+                 app does not ask for a calendar scope",
+            ),
         ),
         "blocked_by_policy" => (
             "the user's organisation, or the protection of the account, blocks the app",

@@ -45,12 +45,17 @@ pub fn judge_client(home: Home, token_url: &str, reply: &Reply) -> Check {
                 home.set_variables()
             ),
         ),
-        Err(failure) if failure.is_retryable() && answer.status() >= 429 => Check::wrong(
-            id,
-            failure.code(),
-            format!("{url} does not work at the moment (HTTP {})", answer.status()),
-            "try again in a few minutes",
-        ),
+        // A page that is not found is another address's.
+        Err(failure @ (RenewalFailure::GoogleRateLimited | RenewalFailure::GoogleUnavailable))
+            if answer.status() != 404 =>
+        {
+            Check::wrong(
+                id,
+                failure.code(),
+                format!("{url} does not work at the moment (HTTP {})", answer.status()),
+                "try again in a few minutes",
+            )
+        }
         _ => Check::wrong(
             id,
             "unexpected_answer",
@@ -196,6 +201,8 @@ mod tests {
             (Ok(answer(400, r#"{"error":"unauthorized_client"}"#)), Some("oauth_client_invalid")),
             (Ok(answer(503, "")), Some("google_unavailable")),
             (Ok(answer(429, "")), Some("google_rate_limited")),
+            (Ok(answer(403, r#"{"error":"rate_limit_exceeded"}"#)), Some("google_rate_limited")),
+            (Ok(answer(400, r#"{"error":"temporarily_unavailable"}"#)), Some("google_unavailable")),
             (Ok(answer(404, "<html>")), Some("unexpected_answer")),
             (Ok(answer(200, r#"{"access_token":"a","expires_in":1}"#)), Some("unexpected_answer")),
             (Err(Silence::TimedOut), Some("timed_out")),

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::connection::{AccessToken, Farewell};
-use crate::failure::{Refused, StopFailure};
+use crate::failure::{Refused, RenewalFailure, StopFailure};
 use crate::ports::Ports;
 use crate::schedule::{
     DATABASE_TIMEOUT, FAREWELL_INTERVAL, FAREWELLS_LAST, GOOGLE_TIMEOUT, RENEWAL_LEASE, TOKEN_MARGIN,
@@ -61,7 +61,7 @@ async fn stop_all<P: Ports>(ports: &P, farewell: &Farewell) -> Result<(), TryAga
             answer = stop(ports, farewell.connection, &token, channel, resource, Unknown::Gone).await;
         }
         match answer {
-            Err(StopFailure::Refused(refused)) if refused.failure.is_consent_dead() => {}
+            Err(StopFailure::Refused(refused)) if is_final(&refused) => {}
             Err(StopFailure::Refused(refused) | StopFailure::Unauthorized(refused)) => {
                 result = Err(TryAgain::of(&refused));
             }
@@ -84,7 +84,13 @@ async fn renewed_token<P: Ports>(ports: &P, farewell: &Farewell) -> Result<Optio
     let Some(refresh_token) = &farewell.refresh_token else { return Ok(None) };
     match ports.renew_token(refresh_token, GOOGLE_TIMEOUT).await {
         Ok(renewed) => Ok(Some(renewed.access_token)),
-        Err(refused) if refused.failure.is_consent_dead() => Ok(None),
+        Err(refused) if is_final(&refused) => Ok(None),
         Err(refused) => Err(TryAgain::of(&refused)),
     }
+}
+
+/// Whether no later try can stop the channel: the consent is dead, and not only blocked by a policy, which an administrator
+/// may change any day.
+fn is_final(refused: &Refused) -> bool {
+    refused.failure.is_consent_dead() && refused.failure != RenewalFailure::BlockedByPolicy
 }

@@ -277,6 +277,11 @@ impl<P: Ports> Holder<'_, P> {
         }
     }
 
+    /// Whether the calendar should have been seen long ago: no look is due while a run is owed.
+    fn is_look_late(&self) -> bool {
+        schedule::is_look_late(&self.row, self.ports.now(), self.ports.look_interval())
+    }
+
     /// A good access token, and a look where the run may not be needed. Nothing that goes wrong here costs the run, but
     /// a consent that is dead.
     async fn prepare(&mut self, request: RequestId, beforehand: Beforehand) -> Prepared {
@@ -293,7 +298,7 @@ impl<P: Ports> Holder<'_, P> {
             Err(NoAccess::Failed(refused)) if refused.failure.is_consent_dead() => {
                 return Prepared::NoConsent(refused);
             }
-            Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, false) => {
+            Err(NoAccess::Failed(refused)) if is_to_be_told(&self.row, &refused, self.is_look_late()) => {
                 self.is_look_booked = book(self.ports, &self.row, refused).await == Remedy::Look;
             }
             Err(_) => {}
@@ -319,7 +324,7 @@ impl<P: Ports> Holder<'_, P> {
                 return Prepared::NoConsent(refused);
             }
             Err(Unread::Refused(refused)) => {
-                if is_to_be_told(&self.row, &refused, false) {
+                if is_to_be_told(&self.row, &refused, self.is_look_late()) {
                     book(self.ports, &self.row, refused).await;
                 } else {
                     let Refused { failure, reason, .. } = refused;

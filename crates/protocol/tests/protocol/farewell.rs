@@ -55,6 +55,19 @@ fn what_cannot_be_stopped_is_forgotten_at_once() {
 }
 
 #[test]
+fn what_a_policy_forbids_is_tried_again() {
+    let policy = RenewalFailure::BlockedByPolicy;
+    for expires_at in [Some(START), Some(START + TimeDelta::hours(1))] {
+        let world = World::new();
+        world.farewells.replace(vec![Farewell { expires_at, ..farewell() }]);
+        world.token_answers.replace([Err(policy.into())].into());
+        world.stop_answers.replace(vec![Err(StopFailure::Refused(policy.into())); 2].into());
+        sweep_once(&world);
+        assert_eq!(world.farewells.borrow().len(), 1, "{expires_at:?}");
+    }
+}
+
+#[test]
 fn what_google_does_not_do_now_is_tried_hourly_for_a_day() {
     let unavailable = || Err(StopFailure::Refused(RenewalFailure::GoogleUnavailable.into()));
     let world = World::new();

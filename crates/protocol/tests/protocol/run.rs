@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::world::{Fate, World, channel, finish};
+use crate::world::{Fate, START, World, channel, finish};
 use chrono::TimeDelta;
 use protocol::Timestamp;
 use protocol::connection::ConnectionId;
 use protocol::event::Event;
-use protocol::failure::RunFailure;
+use protocol::failure::{RenewalFailure, RunFailure};
 use protocol::recalculation::Reason;
 use protocol::run::{Beforehand, Outcome, run};
 use protocol::table::{Column, Value};
@@ -159,6 +159,19 @@ fn a_failure_that_is_not_booked_is_told_without_a_time() {
         let log = world.log.borrow();
         let Some(Event::RunFailed { retry_at, .. }) = log.last() else { panic!("{log:?}") };
         assert_eq!(*retry_at, None);
+    }
+}
+
+#[test]
+fn a_token_endpoint_that_does_not_answer_is_told_where_the_calendar_should_have_been_seen_long_ago() {
+    for (seen, told) in [(TimeDelta::hours(1), None), (TimeDelta::hours(9), Some("google_unavailable"))] {
+        let world = World::new();
+        let id = owing(&world);
+        let before = (Column::LastSyncAt, (START - seen).into());
+        world.table.write(id, [before, (Column::ExpiresAt, START.into())]);
+        world.token_answers.replace([Err(RenewalFailure::GoogleUnavailable.into())].into());
+        assert_eq!(run_once(&world, id), Outcome::Synced);
+        assert_eq!(world.row(id).webhook_error.as_deref(), told, "{seen}");
     }
 }
 
