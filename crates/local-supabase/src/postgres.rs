@@ -1,5 +1,6 @@
 //! A PostgreSQL server with a throw-away database.
 
+use std::future::poll_fn;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,7 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio_postgres::{Client, NoTls};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_postgres::error::DbError;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::npm_tools;
 use crate::output::Output;
@@ -44,21 +47,25 @@ pub struct Cluster {
 impl Cluster {
     /// Of the version that npm brought, or else of this machine's.
     pub async fn start() -> Result<Self> {
+        Self::start_on(free_port().await?).await
+    }
+
+    pub(crate) async fn start_on(port: u16) -> Result<Self> {
         let account = Account::if_root().await?;
         let is_open = |programs: &PathBuf| account.is_none() || is_open_to_all(programs);
         let programs = npm_tools::postgresql().filter(is_open).map_or_else(programs, Ok)?;
-        Self::start_with(programs, account, &[]).await
+        Self::start_with(programs, account, port, &[]).await
     }
 
     /// Of this machine's version, for which there may be extensions.
-    pub async fn start_of_this_machine() -> Result<Self> {
-        Self::start_with(programs()?, Account::if_root().await?, &[]).await
+    pub(crate) async fn start_of_this_machine_on(port: u16) -> Result<Self> {
+        Self::start_with(programs()?, Account::if_root().await?, port, &[]).await
     }
 
     /// A cluster of this machine's PostgreSQL, in whose database `create extension pg_cron` works, and jobs run.
     pub async fn start_with_pg_cron() -> Result<Self> {
         let account = Account::if_root().await?;
-        Self::start_with(programs()?, account, PG_CRON).await.with_context(|| {
+        Self::start_with(programs()?, account, free_port().await?, PG_CRON).await.with_context(|| {
             let program = programs().ok().and_then(|programs| programs.join("postgres").canonicalize().ok());
             let version = program.and_then(|program| version(program.parent()?));
             let version = version.map_or("NN".to_owned(), |version| version.to_string());
@@ -71,6 +78,7 @@ impl Cluster {
     async fn start_with(
         programs: PathBuf,
         account: Option<Account>,
+        port: u16,
         settings: &[&'static str],
     ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("local-supabase-postgres-").tempdir()?;
@@ -83,7 +91,7 @@ impl Cluster {
             programs,
             directory,
             account,
-            port: free_port().await?,
+            port,
             output: Output::kept("postgres"),
         };
         cluster.initialise().await.context("PostgreSQL's initdb failed")?;
@@ -98,7 +106,7 @@ impl Cluster {
 
     /// The database's address for another role; nobody needs a password.
     pub fn url_as(&self, role: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/postgres", self.port)
+        url(role, self.port)
     }
 
     /// What the server has logged so far.
@@ -110,6 +118,24 @@ impl Cluster {
         let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// The same, and what the server warns this connection of.
+    pub(crate) async fn connect_warned(&self) -> Result<(Client, UnboundedReceiver<DbError>)> {
+        let (client, mut connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
+        let (sender, warnings) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    AsyncMessage::Notice(notice) if notice.severity() == "WARNING" => {
+                        // Nobody may listen any more.
+                        let _ = sender.send(notice);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        Ok((client, warnings))
     }
 
     /// Ends the server, and with it every connection; the data stays.
@@ -173,6 +199,11 @@ impl Cluster {
         }
         command
     }
+}
+
+/// The address of a database on this machine.
+pub(crate) fn url(role: &str, port: u16) -> String {
+    format!("postgres://{role}@127.0.0.1:{port}/postgres")
 }
 
 /// Whom PostgreSQL runs as when this program runs as root, which PostgreSQL refuses.

@@ -26,8 +26,9 @@ use crate::keys::ApiKeys;
 use crate::lite::Lite;
 use crate::npm_tools::{self, Deno};
 use crate::output::Output;
-use crate::postgres::Cluster;
+use crate::postgres::{self, Cluster};
 use crate::postgrest::Postgrest;
+use crate::process::free_port;
 use crate::schema::{self, Migration, OnFailure};
 use crate::self_hosted::{Main, SelfHosted, Service};
 use crate::users::Users;
@@ -150,12 +151,17 @@ impl Supabase {
         let Entrance { listener, url, keys } = entrance;
         let deno = npm_tools::deno(config.deno)?;
         let directory = tempfile::Builder::new().prefix("local-supabase-").tempdir()?;
+        let database_port = free_port().await?;
         let mut runtime = Runtime {
             deno,
             directory: directory.path().to_owned(),
             environment: environment(&url, &keys, config.keys),
             diversions: config.diversions,
         };
+        if config.backend == Backend::Postgrest {
+            let url = postgres::url("postgres", database_port);
+            runtime.environment.push(("SUPABASE_DB_URL".to_owned(), url));
+        }
         if let Some(settings) = config.self_hosted {
             runtime.environment.extend(settings.environment(&keys));
         }
@@ -176,12 +182,16 @@ impl Supabase {
                     };
                     let rest = async {
                         let cluster = if config.needs_extensions {
-                            Cluster::start_of_this_machine().await?
+                            Cluster::start_of_this_machine_on(database_port).await?
                         } else {
-                            Cluster::start().await?
+                            Cluster::start_on(database_port).await?
                         };
-                        let client = cluster.connect().await?;
+                        let (client, mut warnings) = cluster.connect_warned().await?;
                         let left_out = schema::create_but(&client, &migrations, config.on_failure).await?;
+                        while let Ok(warning) = warnings.try_recv() {
+                            let hint = warning.hint().map(|hint| format!("\n{hint}")).unwrap_or_default();
+                            progress(&format!("warning of the migrations: {}{hint}", warning.message()));
+                        }
                         progress("PostgreSQL");
                         let postgrest = Postgrest::start(&cluster, &keys).await?;
                         progress("REST: PostgREST");
