@@ -50,52 +50,51 @@ pub(crate) async fn stop_with_access<P: Ports>(
     unknown: Unknown,
     occasion: Occasion,
 ) {
-    let mut answer = match row.access_token_for(ports.now(), TOKEN_MARGIN) {
-        Some(token) => ports.stop(token, channel, resource, STOP_TIMEOUT).await,
-        None => match new_token(ports, row).await {
-            Ok(Some(token)) => {
-                let answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await;
-                return log_stop(ports, row.id, channel, answer, unknown);
-            }
+    let Some(token) = row.access_token_for(ports.now(), TOKEN_MARGIN) else {
+        let answer = match new_token(ports, row).await {
+            Ok(Some(token)) => ports.stop(&token, channel, resource, STOP_TIMEOUT).await,
             Ok(None) => return,
             Err(refused) => Err(StopFailure::Refused(refused)),
-        },
+        };
+        return log_stop(ports, row.id, channel, answer, unknown);
     };
-    if matches!(answer, Err(StopFailure::Unauthorized(_))) {
+    let mut answer = ports.stop(token, channel, resource, STOP_TIMEOUT).await;
+    if answer.as_ref().is_err_and(StopFailure::may_be_of_the_consent) {
         match another_token(ports, row, occasion).await {
             Ok(Some(token)) => answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await,
             Ok(None) => {}
-            Err(refused) => answer = Err(StopFailure::Refused(refused)),
+            Err(failure) => answer = Err(failure),
         }
     }
     log_stop(ports, row.id, channel, answer, unknown);
 }
 
-/// A token to replace one that Google refuses for a stop. None where none is to be asked for: Google takes the refused
-/// token for the calendar, so that only the channel is refused, which may belong to another account; it does not say that
-/// the consent is dead; or the connection is paused and the channel has spoken.
+/// A token to replace one that Google refuses for a stop, or what the refusal means. None where that is not to be asked:
+/// Google does not say that the consent is dead, or the connection is paused and the channel has spoken.
 async fn another_token<P: Ports>(
     ports: &P,
     row: &Connection,
     occasion: Occasion,
-) -> Result<Option<AccessToken>, Refused> {
+) -> Result<Option<AccessToken>, StopFailure> {
     if let Some(failure) = row.token_refusal(ports.now()) {
-        return Err(failure.into());
+        return Err(StopFailure::Refused(failure.into()));
     }
     // While a user has paused, the calendar is not read, and a token that is asked for at each message of a channel
     // would be asked for without end: there a dead one is replaced once it has expired.
     if !row.is_live() {
         return match occasion {
-            Occasion::GivenUp => new_token(ports, row).await,
+            Occasion::GivenUp => new_token(ports, row).await.map_err(StopFailure::Refused),
             Occasion::Spoke => Ok(None),
         };
     }
     let (mut read, now) = (row.clone(), ports.now());
     match read_from(ports, &mut read, Anchor::far_ahead(now), now + LOOK_OF_A_STOP).await {
-        Ok(_) => Ok(read.access_token.filter(|token| row.access_token.as_ref() != Some(token))),
+        // The token is good for the calendar: it is the channel that is another's.
+        Ok(_) if read.access_token == row.access_token => Err(StopFailure::Unknown),
+        Ok(_) => Ok(read.access_token),
         Err(Unread::Refused(refused)) if refused.failure.is_consent_dead() => {
             book(ports, &read, refused.clone()).await;
-            Err(refused)
+            Err(StopFailure::Refused(refused))
         }
         // What else a calendar is refused for is told by the looks that are made for its own sake.
         Err(_) => Ok(None),

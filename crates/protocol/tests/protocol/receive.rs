@@ -147,6 +147,7 @@ fn a_channel_that_no_token_of_the_connection_stops_costs_no_token() {
     }
     assert_eq!((world.token_renewals.get(), world.stop_answers.borrow().len()), (0, 0));
     assert_eq!(world.row(id).webhook_error, None);
+    assert_eq!(not_stopped(&world), vec![StopFailure::Unknown; 30]);
 }
 
 #[test]
@@ -243,21 +244,31 @@ fn a_stop_that_google_refuses_with_401_costs_one_page_and_is_told_as_that() {
     // So far ahead there are only series without an end.
     let anchor = world.looked_from.get().unwrap().time();
     assert!(anchor > world.now.get() + TimeDelta::days(9 * 365), "{anchor}");
-    let stops = world.log.borrow();
-    let mut stops = stops.iter().filter_map(|event| match event {
-        Event::ChannelNotStopped { failure, .. } => Some(failure),
+    assert_eq!(not_stopped(&world), [unauthorized]);
+}
+
+fn not_stopped(world: &World) -> Vec<StopFailure> {
+    let failure = |event: &Event| match event {
+        Event::ChannelNotStopped { failure, .. } => Some(failure.clone()),
         _ => None,
-    });
-    assert_eq!(stops.next(), Some(&unauthorized));
+    };
+    world.log.borrow().iter().filter_map(failure).collect()
 }
 
 #[test]
-fn what_a_stop_is_refused_says_nothing_of_the_consent() {
-    let world = World::new();
-    let id = world.connect(1, channel("current"));
-    world.stop_answers.replace([Err(StopFailure::Refused(RenewalFailure::PermissionMissing.into()))].into());
-    assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
-    assert_eq!(world.row(id).webhook_error, None);
+fn what_a_stop_is_refused_is_told_of_the_consent_where_the_calendar_is_refused_too() {
+    for (look, error) in [(None, None), (Some(RenewalFailure::PermissionMissing), Some("permission_missing"))]
+    {
+        let world = World::new();
+        let id = world.connect(1, channel("current"));
+        let refused = StopFailure::Refused(RenewalFailure::PermissionMissing.into());
+        world.stop_answers.replace([Err(refused)].into());
+        world
+            .look_answers
+            .replace(look.map(|failure| Err(LookFailure::Refused(failure.into()))).into_iter().collect());
+        assert_eq!(deliver(&world, &notification(id, "before", 9)), "orphan");
+        assert_eq!(world.row(id).webhook_error.as_deref(), error);
+    }
 }
 
 #[test]
