@@ -143,6 +143,7 @@ export interface CalendarTexts {
   webhookUrlRejected: string;
   googleApiDisabled: string;
   databaseRefused: string;
+  unchecked: string;
   misconfigured: string;
   notInstalled: string;
   noConnection: string;

@@ -31,6 +31,13 @@ impl Connection {
             && self.webhook_error.as_deref() == Some("push_not_supported")
     }
 
+    /// Whether it is well by its status, and was not checked for longer than looks may leave it: a day at most.
+    pub(crate) fn is_unchecked(&self, now: Millis) -> bool {
+        const TOO_LONG: Millis = 2.0 * 24.0 * 3_600_000.0;
+        let is_well = matches!(self.status, Status::Active | Status::Expiring) || self.is_looked_at();
+        self.has_looks && is_well && self.last_sync_at.is_some_and(|checked| now - checked > TOO_LONG)
+    }
+
     /// Whether only the user's consent, or another choice of theirs, leads out of its status.
     pub(crate) fn awaits_consent(&self) -> bool {
         matches!(self.status, Status::ReconnectRequired | Status::Unsupported | Status::Disconnected)
@@ -136,7 +143,7 @@ impl Connection {
             webhook_error_reason: None,
             webhook_notified_at: Some(1_000_000_000_000.0),
             sync_status: SyncStatus::Idle,
-            last_sync_at: Some(1_000_000_000_000.0),
+            last_sync_at: Some(1_499_999_940_000.0),
             sync_error: None,
             has_looks: true,
         }

@@ -24,7 +24,9 @@ named! {
         GoogleRateLimited = "google_rate_limited",
         GoogleRejected = "google_rejected",
         DatabaseRefused = "database_refused",
-        // These stand in no answer; they are what becomes of a request.
+        // These stand in no answer. No sweep comes, as far as the row tells.
+        Unchecked = "unchecked",
+        // And they are what becomes of a request.
         Offline = "offline",
         Unreachable = "unreachable",
         NotInstalled = "not_installed",
@@ -95,6 +97,7 @@ impl Problem {
             | Self::WebhookUrlRejected
             | Self::GoogleApiDisabled
             | Self::DatabaseRefused
+            | Self::Unchecked
             | Self::NotInstalled => Who::Operator,
             Self::TooSoon
             | Self::GoogleUnavailable
@@ -127,6 +130,7 @@ impl Problem {
             Self::GoogleRateLimited => Text::GoogleRateLimited,
             Self::GoogleRejected => Text::GoogleRejected,
             Self::DatabaseRefused => Text::DatabaseRefused,
+            Self::Unchecked => Text::Unchecked,
             Self::Offline => Text::Offline,
             Self::Unreachable => Text::Unreachable,
             Self::NotInstalled => Text::NotInstalled,

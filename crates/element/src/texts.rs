@@ -108,6 +108,7 @@ texts! {
     WebhookUrlRejected "webhookUrlRejected"
     GoogleApiDisabled "googleApiDisabled"
     DatabaseRefused "databaseRefused"
+    Unchecked "unchecked"
     Misconfigured "misconfigured"
     NotInstalled "notInstalled"
     NoConnection "noConnection"

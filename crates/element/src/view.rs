@@ -212,14 +212,18 @@ impl<'a> Card<'a> {
         let name = words(row);
         let standing = standing(row);
         let error = row.webhook_error.as_deref().filter(|_| !row.is_looked_at());
-        let problem = error.map(|code| Problem::parse(code).unwrap_or(Problem::GoogleRejected));
         let setting_up = tracked.busy == Some(Action::SetUp);
         let sync_fails = tracked.sync_status() == SyncStatus::Failing && row.status.is_live();
+        let problem = match error {
+            Some(code) => Some(Problem::parse(code).unwrap_or(Problem::GoogleRejected)),
+            None => (row.is_unchecked(now) && !sync_fails).then_some(Problem::Unchecked),
+        };
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(standing, problem, sync_fails) };
         let tone = if setting_up { Tone::Busy } else { tone(standing, problem, sync_fails) };
         let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
         let result = result(tracked, who, state, now);
-        let is_doubtful = tone == Tone::Good && state.trouble().is_some();
+        let is_unchecked = problem == Some(Problem::Unchecked);
+        let is_doubtful = is_unchecked || tone == Tone::Good && state.trouble().is_some();
         Self {
             row,
             name: Name { words: name, number: 1 },
@@ -229,7 +233,7 @@ impl<'a> Card<'a> {
             tone,
             icon: if is_doubtful { Icon::Question } else { icon(row, sync_fails) },
             badge: if setting_up { Text::SettingUp } else { badge(row, problem, sync_fails) },
-            message: (!is_doubtful).then_some(message),
+            message: (is_unchecked || !is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
             is_compact: false,
             can_pause: row.status.is_live(),
@@ -769,6 +773,39 @@ mod tests {
                 (Tone::Bad, Text::BadgeUnsupported, Some(Text::PushNotSupported), Text::ChooseCalendar);
             assert_eq!(shown, expected, "a server of the first edition does not look");
         });
+    }
+
+    #[test]
+    fn what_was_not_checked_for_two_days_is_not_called_well() {
+        let days_ago = |days: f64| Some(NOW - days * 24.0 * 3_600_000.0);
+        let looked_at =
+            Connection { webhook_error: Some("push_not_supported".to_owned()), ..row(Status::Unsupported) };
+        for (row, last_sync_at, message) in [
+            (row(Status::Active), days_ago(1.9), Text::Active),
+            (row(Status::Active), days_ago(2.1), Text::Unchecked),
+            (row(Status::Active), None, Text::Active),
+            (Connection { has_looks: false, ..row(Status::Active) }, days_ago(9.0), Text::Active),
+            (
+                Connection { sync_status: SyncStatus::Failing, ..row(Status::Active) },
+                days_ago(9.0),
+                Text::SyncFailing,
+            ),
+            (row(Status::Expiring), days_ago(2.1), Text::Unchecked),
+            (row(Status::Expired), days_ago(9.0), Text::Expired),
+            (row(Status::Paused), days_ago(9.0), Text::Paused),
+            (looked_at.clone(), days_ago(1.9), Text::LookedAt),
+            (looked_at, days_ago(2.1), Text::Unchecked),
+        ] {
+            let case = format!("{:?} {last_sync_at:?}", row.status);
+            check_card(Connection { last_sync_at, ..row }, |card| {
+                assert_eq!(card.message, Some(message), "{case}");
+                let is_unchecked = message == Text::Unchecked;
+                let is_for_operator = is_unchecked || message == Text::SyncFailing;
+                assert_eq!(card.who == Who::Operator, is_for_operator, "{case}");
+                assert_eq!((card.icon == Icon::Question, card.error), (is_unchecked, None), "{case}");
+                assert!(!is_unchecked || card.sync.is_none() && card.tone == Tone::Warning, "{case}");
+            });
+        }
     }
 
     #[test]

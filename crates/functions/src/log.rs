@@ -76,6 +76,9 @@ pub fn event_line(event: &Event) -> (Level, String) {
         Event::NotificationMissed { connection, channel } | Event::ChannelRetired { connection, channel } => {
             vec![id(connection), ("channel_id", channel.as_ref().map(ChannelId::as_str).into())]
         }
+        Event::SweepsMissing { connection, look_at } => {
+            vec![id(connection), ("look_at", time(&Some(*look_at)))]
+        }
         Event::LookFailed { connection, code, reason, look_at } => vec![
             id(connection),
             ("code", (*code).into()),

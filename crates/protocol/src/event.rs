@@ -81,6 +81,12 @@ pub enum Event {
         connection: ConnectionId,
         channel: Option<ChannelId>,
     },
+    /// A calendar that was to be looked at long ago was not: no sweep comes, or they fall behind.
+    SweepsMissing {
+        connection: ConnectionId,
+        /// When the look was due.
+        look_at: Timestamp,
+    },
     /// A calendar could not be looked at, which passes by itself.
     LookFailed {
         connection: ConnectionId,
@@ -159,6 +165,7 @@ impl Event {
             Self::ChannelGone { .. } => "channel_gone",
             Self::ChannelNotStopped { .. } => "channel_not_stopped",
             Self::NotificationMissed { .. } => "notification_missed",
+            Self::SweepsMissing { .. } => "sweeps_missing",
             Self::LookFailed { .. } => "look_failed",
             Self::GoogleRefused { .. } => "google_refused",
             Self::UnreadableRow(_) => "unreadable_row",
@@ -188,7 +195,9 @@ impl Event {
                     _ => Level::Warn,
                 }
             }
-            Self::UnreadableRow(_) | Self::CallFailed { refusal: Some(_), .. } => Level::Error,
+            Self::UnreadableRow(_)
+            | Self::SweepsMissing { .. }
+            | Self::CallFailed { refusal: Some(_), .. } => Level::Error,
         }
     }
 }

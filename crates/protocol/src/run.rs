@@ -158,6 +158,13 @@ async fn claim<'a, P: Ports>(
     let lease = new_lease(ports, now);
     let update = transition::claim_run(row, now, lease, ports.random());
     let claimed = ports.update(update, DATABASE_TIMEOUT).await?;
+    if let Some(row) = &claimed
+        && reason == Reason::CalendarChanged
+        && row.sync_attempts == 1
+        && schedule::are_sweeps_missing(row)
+    {
+        ports.log(Event::SweepsMissing { connection: row.id, look_at: row.sync_look_at });
+    }
     Ok(claimed.map(|row| Holder {
         ports,
         invocation,

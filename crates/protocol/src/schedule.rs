@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::connection::Connection;
+use crate::connection::{Connection, RequestId};
 use crate::failure::{Refused, RenewalFailure};
 
 pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -276,6 +276,14 @@ pub fn is_look_late(row: &Connection, now: Timestamp, usual: Duration) -> bool {
     let usual = TimeDelta::from_std(usual).unwrap_or(TimeDelta::MAX);
     let interval = if row.hears_of_changes(now) { usual } else { LOOK_INTERVAL_WITHOUT_CHANNEL };
     age - LOOK_IS_LATE > interval / 10 * 11
+}
+
+/// Whether a look has been due for so long before a change was told that sweeps cannot come as they should. While a run
+/// was owed none was due.
+pub fn are_sweeps_missing(row: &Connection) -> bool {
+    let told_at = row.sync_request_id.and_then(RequestId::arose_at);
+    let is_long_ago = |time: Timestamp| told_at.is_some_and(|told_at| told_at - time > LOOK_IS_LATE);
+    is_long_ago(row.sync_look_at) && row.last_sync_at.is_none_or(is_long_ago)
 }
 
 /// So long from now, a tenth more or less.

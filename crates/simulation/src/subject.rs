@@ -204,6 +204,7 @@ pub(crate) fn connection_of(event: &Event) -> Option<usize> {
         | Event::RefreshTokenMissing { connection }
         | Event::ChannelNotStopped { connection, .. }
         | Event::NotificationMissed { connection, .. }
+        | Event::SweepsMissing { connection, .. }
         | Event::LookFailed { connection, .. }
         | Event::GoogleRefused { connection, .. } => Some(connection_number(*connection)),
         Event::UnreadableRow(_) | Event::CallFailed { .. } => None,

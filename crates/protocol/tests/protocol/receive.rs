@@ -310,12 +310,15 @@ fn a_channel_that_has_just_spoken_and_that_google_does_not_know_was_not_stopped(
 
 #[test]
 fn a_channel_that_is_given_up_and_that_google_does_not_know_is_gone_only_if_it_has_expired() {
-    for (expires_in, said) in
-        [(TimeDelta::days(3), "channel_not_stopped"), (TimeDelta::zero(), "channel_gone")]
-    {
+    for (expires_in, said) in [
+        (Some(TimeDelta::days(3)), "channel_not_stopped"),
+        (Some(TimeDelta::zero()), "channel_gone"),
+        (None, "channel_not_stopped"),
+    ] {
         let world = World::new();
         let id = world.connect(1, channel("current"));
-        let expiration = (Column::WebhookExpiration, (START + expires_in).into());
+        let expiration = expires_in.map_or(Value::Null, |expires_in| (START + expires_in).into());
+        let expiration = (Column::WebhookExpiration, expiration);
         world.table.write(id, [(Column::SyncEnabled, Value::Boolean(false)), expiration]);
         world.stop_answers.replace([Err(StopFailure::Unknown)].into());
         assert!(finish(protocol::retire::retire(&world, &world.row(id))));

@@ -43,6 +43,43 @@ fn a_success_clears_the_request_the_lease_and_the_error() {
 }
 
 #[test]
+fn a_change_tells_that_sweeps_are_missing_where_nothing_else_kept_the_look_from_being_made() {
+    let (hours, minutes) = (TimeDelta::hours, TimeDelta::minutes);
+    for (look_due_since, synced_since, attempts, reason, is_told) in [
+        (hours(2), Some(hours(8)), 0, Reason::CalendarChanged, true),
+        (hours(2), None, 0, Reason::CalendarChanged, true),
+        (hours(1), Some(hours(8)), 0, Reason::CalendarChanged, false),
+        (hours(-4), Some(hours(2)), 0, Reason::CalendarChanged, false),
+        // A run that was owed until then, or that still is, kept it.
+        (hours(2), Some(minutes(59)), 0, Reason::CalendarChanged, false),
+        (hours(2), Some(hours(8)), 1, Reason::CalendarChanged, false),
+        // And so did a consent that was dead until the channel was opened.
+        (hours(2), Some(hours(8)), 0, Reason::ChannelOpened, false),
+    ] {
+        let world = World::new();
+        let id = owing(&world);
+        let look_at = START - look_due_since;
+        let last_sync_at = synced_since.map_or(Value::Null, |since| (START - since).into());
+        world.table.write(
+            id,
+            [
+                (Column::SyncLookAt, look_at.into()),
+                (Column::LastSyncAt, last_sync_at),
+                (Column::SyncAttempts, Value::Integer(attempts)),
+            ],
+        );
+        finish(run(&world, &world.targeted(), world.row(id), reason, Beforehand::Irrelevant));
+        let told = Event::SweepsMissing { connection: id, look_at };
+        assert_eq!(
+            world.log.borrow().contains(&told),
+            is_told,
+            "{look_due_since} {synced_since:?} {reason:?}"
+        );
+        assert_eq!(world.runs.borrow().len(), 1);
+    }
+}
+
+#[test]
 fn nothing_owed_not_due_paused_or_held_is_not_run() {
     let later = crate::world::START + TimeDelta::minutes(1);
     for (column, value) in [
@@ -57,6 +94,7 @@ fn nothing_owed_not_due_paused_or_held_is_not_run() {
         world.table.write(id, [(column, value)]);
         assert_eq!(run_once(&world, id), Outcome::NotRun, "{column:?}");
         assert!(world.runs.borrow().is_empty(), "{column:?}");
+        assert_eq!(world.updates.get(), 0, "{column:?}: what the row tells is not asked of the database");
     }
 }
 
@@ -226,6 +264,7 @@ fn a_holder_that_lost_its_lease_owes_one_more_run() {
         })));
         assert_eq!(run_once(&world, id), answer.map_or_else(Outcome::Failed, |()| Outcome::Synced));
         assert!(world.row(id).sync_request_id.is_some(), "{answer:?}: ours may have written last");
+        assert!(world.log.borrow().contains(&Event::RunLeaseLost { connection: id }), "{answer:?}");
     }
 }
 
