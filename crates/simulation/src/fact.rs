@@ -206,6 +206,8 @@ pub(crate) enum Answer<'a> {
     },
     Look {
         connection: Option<usize>,
+        /// What is in the calendar, and not only whether it may be read.
+        is_reading: bool,
         answer: &'a Result<Look, LookFailure>,
     },
     Run {

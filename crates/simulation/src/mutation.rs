@@ -121,6 +121,12 @@ mutations! {
     BlindLooks "blind-looks",
     /// A look that Google did not answer is told as a dead consent.
     TransientIsDead "transient-is-dead",
+    /// What looks read is not counted.
+    UncountedLooks "uncounted-looks",
+    /// A look that found a change asks for a run over one that is owed.
+    OverwrittenRequests "overwritten-requests",
+    /// After a renewal the lease stays as short however many channels it asked for.
+    ShortLeases "short-leases",
     /// Nobody looks while the channel is well.
     LooksWithoutChannelOnly "looks-without-channel-only",
     /// The button's run may be settled by a look.

@@ -120,10 +120,10 @@ impl Deeds {
             }
             Deed::Logs(Event::NotificationMissed { .. }) => self.missed += 1,
             // What a renewal reads to see whether its row is gone is no concern of its caller's.
-            Deed::Hears(Answer::Select { query, rows })
+            Deed::Hears(Answer::Select { query, rows: Some(rows) })
                 if life.invocation.purpose != Purpose::Sweep && life.sequel.is_read_by(query).is_none() =>
             {
-                self.read = rows.and_then(|rows| rows.first()?.as_ref().ok()).cloned();
+                self.read = rows.first().and_then(|row| row.as_ref().ok()).cloned();
             }
             _ => {}
         }

@@ -185,9 +185,9 @@ impl Entry<'_, '_> {
             && row.webhook_error.is_none()
             && (row.webhook_message_number, row.webhook_attempts) == (0, 0);
         let left = instant(row.webhook_lease_until) - self.clock;
-        // As long for each watch.
-        let keeps_out =
-            (1..=MOST_WATCHES).any(|watches| (left - watches * delta(LEASE_AFTER_WATCH)).abs() <= SECOND);
+        let watches = self.life.watches.get(&self.step.connection).copied().unwrap_or_default();
+        let longest = watches as Instant * delta(LEASE_AFTER_WATCH);
+        let keeps_out = (left - longest).abs() <= SECOND;
         self.demand(keeps_out, &format!("keeps others out for {} s after a watch", left / SECOND));
         self.demand(fresh, "stores a channel, and something of what was before stays behind");
         let opened_at = instant(row.webhook_opened_at);

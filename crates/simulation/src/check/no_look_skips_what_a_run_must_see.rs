@@ -55,6 +55,12 @@ impl NoLookSkipsWhatARunMustSee {
         let known = self.known.entry(step.connection).or_default();
         match step.transition {
             Transition::LoseRun => known.must_run_since = Some(at),
+            Transition::Reconcile if step.before.sync_request_id.is_some() => {
+                // What it is asked for may have come after the look.
+                let what =
+                    format!("{} asks for a run by what a look saw, though one is owed", step.invocation);
+                found.broken(step.connection, what);
+            }
             Transition::ClaimRenewal if matches!(step.invocation.purpose, Purpose::Button(_)) => {
                 known.must_run_since = Some(at);
             }

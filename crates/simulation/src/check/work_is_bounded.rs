@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
+use protocol::look::LookFailure;
 use protocol::schedule::{
-    DATABASE_TIMEOUT, GOOGLE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_SLEEP,
-    PREPARATION, REFRESH_INTERVAL, ROWS_AT_ONCE, RUNS_PER_INVOCATION, SETUP_READS_EVERY,
+    DATABASE_TIMEOUT, GOOGLE_TIMEOUT, INVOCATION_END, LAST_RENEWAL, LAST_RUN_OF_A_SWEEP, LONGEST_LOOK,
+    LONGEST_SLEEP, PREPARATION, READ_BY_LOOKS, REFRESH_INTERVAL, ROWS_AT_ONCE, RUNS_PER_INVOCATION,
+    SETUP_READS_EVERY,
 };
 use protocol::transition::Transition;
 
@@ -14,8 +16,8 @@ use crate::assumption::SKEW;
 use crate::check::checker::{Check, Found};
 use crate::check::record::Record;
 use crate::check::record::invocation::Conduct;
-use crate::check::row::{hears, is_well};
-use crate::due::due_at;
+use crate::check::row::{hears, is_live, is_well};
+use crate::due::{due_at, is_consenting};
 use crate::fact::{Answer, Deed, Fact, Moment, Request, Step};
 use crate::subject::{Purpose, Writes, connection_of};
 use crate::time::{HOUR, Instant, MILLISECOND, SECOND, delta, instant, micros};
@@ -41,13 +43,20 @@ struct Work {
     token_requests: BTreeMap<usize, usize>,
     /// A setup has answered its caller.
     answered: bool,
+    /// What its looks have read, in bytes.
+    read: usize,
+    /// The row of its connection told as it began that Google gives no access token.
+    knew_dead: bool,
 }
 
 impl Check for WorkIsBounded {
     fn read(&mut self, record: &Record, at: Instant, fact: &Fact<'_>, found: &mut Found<'_>) {
         match fact {
             Fact::Of(invocation, Deed::Starts { .. }) => {
-                self.work.entry(invocation.number).or_default().connections = connections(record, at);
+                let work = self.work.entry(invocation.number).or_default();
+                work.connections = connections(record, at);
+                work.knew_dead =
+                    invocation.connection().is_some_and(|connection| is_dead(record, connection));
             }
             Fact::Of(invocation, deed) => {
                 let work = self.work.entry(invocation.number).or_default();
@@ -111,6 +120,13 @@ impl Work {
                 }
             }
             Deed::Asks(Request::Token { connection: Some(connection) }) => {
+                let is_notification = matches!(invocation.purpose, Purpose::Receive(_));
+                let case = record.case(connection);
+                let is_untouched = case.is_none_or(|case| case.written_at < Some(life.started_at));
+                if is_notification && self.knew_dead && is_untouched && is_dead(record, connection) {
+                    let what = format!("{invocation} asks for an access token that Google does not give");
+                    found.broken(connection, what);
+                }
                 let Some(token_requests) = self.token_requests.get_mut(&connection) else { return };
                 *token_requests += 1;
                 // A sweep may do so again for a channel that it stops, for a run and for a look.
@@ -118,6 +134,20 @@ impl Work {
                     let what = format!("{invocation} asks for an access token {token_requests} times");
                     found.broken(connection, what);
                 }
+            }
+            Deed::Asks(Request::Update {
+                connection: Some(connection),
+                transition: Transition::ClaimLook,
+            }) if self.read >= READ_BY_LOOKS => {
+                let what = format!("{invocation} begins a look after {} bytes of others", self.read);
+                found.broken(connection, what);
+            }
+            Deed::Hears(Answer::Look { is_reading: true, answer, .. }) => {
+                self.read += match answer {
+                    Ok(look) => look.size,
+                    Err(LookFailure::TooLarge) => LONGEST_LOOK,
+                    Err(_) => 0,
+                };
             }
             Deed::Asks(Request::Run { connection, timeout }) => calls(at, life, connection, timeout, found),
             Deed::Asks(Request::Update {
@@ -185,6 +215,12 @@ impl Work {
             found.broken(None, format!("a sweep made {requests} requests and {runs} runs"));
         }
     }
+}
+
+/// Whether the row of a connection tells that its consent is dead, as one that is paused does not for long.
+fn is_dead(record: &Record, connection: usize) -> bool {
+    let row = record.case(connection).and_then(|case| case.row.as_ref());
+    row.is_some_and(|row| is_live(row) && !is_consenting(row))
 }
 
 /// A run starts early enough to end with its invocation.

@@ -11,8 +11,8 @@ use protocol::look::{Anchor, Look, LookFailure, Seen};
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::mutation::Mutation;
-use crate::subject::{Broken, Calendar, Channel, Invocation};
-use crate::time::{HOUR, Instant, MILLISECOND, SECOND, timestamp};
+use crate::subject::{Broken, Calendar, Channel, Invocation, Writes};
+use crate::time::{HOUR, Instant, MILLISECOND, SECOND, instant, timestamp};
 use crate::world::google::{
     FAILURES, Google, LOOK_FAILURES, Open, UNAUTHORIZED, UNAUTHORIZED_LOOK, UNAVAILABLE, refused,
     refused_look,
@@ -157,7 +157,16 @@ fn answer_look(
     }
     let by_id = world.settings.mutation.is_some_and(Mutation::digests_by_id);
     let seen = Seen { anchor, digest: google.contents(calendar).digest(by_id) };
-    Ok(Look { size: 0, seen, calendar_name: None })
+    // So much that two looks are all: own writes would come to rest after a few more.
+    let writes = world.character(connection).map_or(Writes::Nothing, |character| character.writes);
+    let is_large = is_reading(world, anchor) && writes == Writes::Nothing;
+    let size = if is_large { world.calendar_size } else { 0 };
+    Ok(Look { size, seen, calendar_name: None })
+}
+
+/// Whether a look is for what is in the calendar, and not only for whether it may be read.
+pub(crate) fn is_reading(world: &World, anchor: Anchor) -> bool {
+    instant(anchor.time()) <= world.now()
 }
 
 /// What a look with the same anchor would find now.

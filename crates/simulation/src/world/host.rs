@@ -41,7 +41,10 @@ pub(crate) fn connect(world: &Rc<World>, connection: usize, broken: Option<Broke
 pub(crate) fn connect_another_provider(world: &World, connection: usize) {
     let provider = (Column::Provider, Value::Text("microsoft".to_owned()));
     let calendar = Calendar { account: 2 * connection, second: false };
-    let values = consent(world, calendar).into_iter().chain([provider]).collect();
+    // With a channel of that provider's, and perhaps paused.
+    let channel = (Column::WebhookId, "elsewhere".into());
+    let enabled = (Column::SyncEnabled, Value::Boolean(world.dice.chance(0.5)));
+    let values = consent(world, calendar).into_iter().chain([provider, channel, enabled]).collect();
     world.database.insert(world.now(), connection, values);
 }
 

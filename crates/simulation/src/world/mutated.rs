@@ -7,7 +7,7 @@ use protocol::connection::{Connection, RequestId};
 use protocol::failure::{Mender, Refused, RenewalFailure, WatchFailure};
 use protocol::grant::OpenedChannel;
 use protocol::look::{Anchor, Look, LookFailure, Seen};
-use protocol::schedule::{ECHO, RUNS_PER_INVOCATION, TOKEN_MARGIN_OF_A_RUN, brake};
+use protocol::schedule::{ECHO, LEASE_AFTER_WATCH, RUNS_PER_INVOCATION, TOKEN_MARGIN_OF_A_RUN, brake};
 use protocol::table::{Column, Filter, Query, Value};
 use protocol::transition::{Transition, Update};
 
@@ -70,6 +70,16 @@ impl Mutation {
                 drop_filter(&mut update, Column::WebhookSource);
                 if self == Self::ErrorForAnySource {
                     drop_filter(&mut update, Column::WebhookPendingId);
+                }
+            }
+            (Self::OverwrittenRequests, Transition::Reconcile) => {
+                drop_filter(&mut update, Column::SyncRequestId)
+            }
+            (Self::ShortLeases, Transition::CommitChannel) => {
+                let opened_at = update.set.iter().find(|(column, _)| *column == Column::WebhookOpenedAt);
+                if let Some((_, Value::Time(opened_at))) = opened_at {
+                    let lease = *opened_at + LEASE_AFTER_WATCH;
+                    set(&mut update, Column::WebhookLeaseUntil, lease.into());
                 }
             }
             (Self::CommitWithoutRun, Transition::CommitChannel) => {
@@ -216,6 +226,7 @@ impl Mutation {
                 let seen = Seen { anchor: Anchor::of_look(now, None), ..look.seen };
                 Ok(Look { seen, ..look })
             }
+            (Self::UncountedLooks, Ok(look)) => Ok(Look { size: 0, ..look }),
             (Self::BlindLooks, Ok(_)) => Err(LookFailure::Doubtful),
             (Self::SettledUnknown, Err(failure)) if failure.is_unknown() => {
                 let seen = row.and_then(Connection::seen);

@@ -236,6 +236,7 @@ impl Google for Isolate {
         timeout: Duration,
     ) -> Result<Look, LookFailure> {
         let connection = calendar_api::connection_with(&self.world, access_token);
+        let is_reading = calendar_api::is_reading(&self.world, anchor);
         self.tell(Deed::Asks(Request::Look));
         let (access_token, calendar) = (access_token.clone(), calendar.cloned());
         let invocation = self.life.invocation;
@@ -251,7 +252,7 @@ impl Google for Isolate {
             refused_look(RenewalFailure::GoogleUnavailable)
         };
         let answer = answer.await.unwrap_or(Err(silence));
-        self.tell(Deed::Hears(Answer::Look { connection, answer: &answer }));
+        self.tell(Deed::Hears(Answer::Look { connection, is_reading, answer: &answer }));
         let Some(mutation) = self.mutation() else { return answer };
         let row = connection.and_then(|connection| self.world.row(connection));
         mutation.rewrite_look(answer, row.as_ref().map(|row| &row.connection), self.now())

@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use protocol::connection::RequestId;
 use protocol::failure::RunFailure;
+use protocol::schedule::PREPARATION;
 
 use crate::assumption::CALLEE_LIFE;
 use crate::fact::Fact;
 use crate::fault::Fault;
 use crate::subject::{Broken, Calendar, Plans, Run, Writes};
-use crate::time::{Instant, MILLISECOND, SECOND};
+use crate::time::{Instant, MILLISECOND, SECOND, delta};
 use crate::world::calendar;
 use crate::world::executor::Reply;
 use crate::world::life::Life;
@@ -111,6 +112,10 @@ fn course(world: &World, connection: usize) -> Course {
     }
     let duration = match world.phase.get() {
         Phase::Faults => dice.mostly_low(100 * MILLISECOND, 30 * SECOND),
+        // The next run begins where there is no time for a look any more under the lease of this one.
+        Phase::Echoes | Phase::Calm | Phase::Steady if world.host_is_slow => {
+            delta(PREPARATION) / 2 + dice.between(SECOND, 2 * SECOND)
+        }
         Phase::Echoes | Phase::Calm => dice.between(200 * MILLISECOND, 5 * SECOND),
         Phase::Steady | Phase::Refusing => dice.between(4 * SECOND, 6 * SECOND),
         Phase::Failing => return fails(dice.between(100 * MILLISECOND, SECOND), RunFailure::Answered(503)),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use protocol::connection::{ChannelId, Connection, RefreshToken};
 use protocol::failure::WatchFailure;
+use protocol::schedule::READ_BY_LOOKS;
 
 use crate::fact::Fact;
 use crate::fault::Fault;
@@ -42,6 +43,10 @@ pub(crate) struct World {
     pub(crate) longest_grant: Instant,
     /// How Google mostly fails in this history.
     pub(crate) favourite_failure: Option<WatchFailure>,
+    /// What a look reads of any calendar, in bytes.
+    pub(crate) calendar_size: usize,
+    /// Runs take so long that a lease is spent on one.
+    pub(crate) host_is_slow: bool,
     /// Many connections, and no faults.
     pub(crate) crowded: bool,
     /// Google takes as long as it may; only with a crowd.
@@ -90,6 +95,8 @@ impl World {
         let longest_grant = if dice.chance(0.2) { 8 * HOUR } else { 30 * 24 * HOUR };
         let instances = [Instance::draw(&dice, &odds), Instance::draw(&dice, &odds)];
         let favourite_failure = dice.pick(FAILURES).filter(|_| dice.chance(0.5));
+        let calendar_size = if dice.chance(0.2) { READ_BY_LOOKS / 2 } else { 0 };
+        let host_is_slow = dice.chance(0.2);
         Rc::new(Self {
             executor: Executor::new(START),
             dice,
@@ -103,6 +110,8 @@ impl World {
             frozen: RefCell::default(),
             longest_grant,
             favourite_failure,
+            calendar_size,
+            host_is_slow,
             crowded,
             google_is_slow,
             odds,

@@ -257,7 +257,9 @@ impl Conduct {
             Answer::Watch { connection: Some(connection), answer: Err(failure), .. } => {
                 self.said.entry(connection).or_default().push(failure.into());
             }
-            Answer::Look { connection: Some(connection), answer: Ok(_) | Err(LookFailure::TooLarge) } => {
+            Answer::Look {
+                connection: Some(connection), answer: Ok(_) | Err(LookFailure::TooLarge), ..
+            } => {
                 self.has_read.insert(connection);
             }
             Answer::Token { connection: Some(connection), answer: Ok(_) } => {
@@ -268,6 +270,7 @@ impl Conduct {
             | Answer::Look {
                 connection: Some(connection),
                 answer: Err(LookFailure::Unauthorized(refused) | LookFailure::Refused(refused)),
+                ..
             } => {
                 let said = Said {
                     code: refused.failure.code(),
