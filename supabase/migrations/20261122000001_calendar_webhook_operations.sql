@@ -42,8 +42,9 @@ create or replace view public.calendar_webhook_backlog with (security_invoker = 
           and webhook_error is distinct from 'permission_missing'
           and webhook_error is distinct from 'blocked_by_policy'
           and sync_look_at <= now()
-          -- A channel that is due, or is being opened, brings its own look.
-          and webhook_not_before > now() and webhook_lease_until < now()),
+          -- A channel that is due, or is being opened, brings its own look, unless it is due for long.
+          and (webhook_not_before > now() or webhook_not_before < now() - interval '15 minutes')
+          and webhook_lease_until < now()),
     runs as (
       -- When a run may start is 'epoch' for most: it is not due before it is owed.
       select count(*) as due, min(greatest(sync_not_before, sync_owed_since)) as since
@@ -404,14 +405,19 @@ $$;
 -- What keeps the functions from working on the database, each with the SQL that mends it: privileges that are missing
 -- (a host's own table has none for service_role since Supabase grants none by itself), triggers of ours that are missing
 -- or disabled, columns of our tables that nothing fills, tokens that every user may read and, with try_write: connections
--- whose provider is Google by another spelling, channels that are left on connections of other providers, why a
--- notification could not be stored, whether the status view shows a connection, and why a user could not see the user's own.
--- Both attempts are undone.
+-- whose provider is Google by another spelling, channels that are left on connections of other providers, times that lie
+-- too far ahead, why a notification could not be stored, whether the status view shows a connection, and why a user could
+-- not see the user's own. Both attempts are undone.
 create or replace function public.calendar_webhook_obstacles(try_write boolean default false)
   returns table (obstacle text, what text, remedy text)
   language plpgsql set search_path = '' set lock_timeout = '2s'
   as $$
 declare
+  -- As functions leave behind whose clock ran ahead for a while.
+  is_ahead constant text := $sql$provider = 'google' and is_active is true and sync_enabled is not false and greatest(
+    webhook_lease_until, sync_lease_until, webhook_opened_at, sync_not_before - interval '1 day',
+    sync_look_at - interval '2 days', webhook_not_before - interval '30 days') > now() + interval '1 hour'$sql$;
+  number bigint;
   tried uuid;
   asked uuid := gen_random_uuid();
   kept uuid;
@@ -596,6 +602,17 @@ begin
           where provider <> 'google' and lower(btrim(provider::text)) <> 'google'
             and webhook_id is not null and webhook_opened_at > 'epoch' and webhook_expiration > now()
           group by provider;
+
+      execute 'select count(*) from public.calendar_connections where ' || is_ahead into number;
+      if number > 0 then
+        return query
+          select
+            'time_ahead',
+            format('connections wait for a time further ahead than the functions write: %s', number),
+            'update public.calendar_connections set webhook_not_before = now(), webhook_lease_until = ''epoch'', '
+              'webhook_opened_at = least(webhook_opened_at, now()), sync_look_at = now(), sync_lease_until = ''epoch'', '
+              'sync_not_before = least(sync_not_before, now()) where ' || is_ahead;
+      end if;
     exception
       -- What is missing or not allowed has been told.
       when insufficient_privilege or undefined_column then

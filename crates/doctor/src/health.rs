@@ -33,6 +33,8 @@ pub struct Health {
     pub last_sweep: Option<Sweep>,
     #[serde(default)]
     pub due_looks: u64,
+    #[serde(default)]
+    pub due_renewals: u64,
 }
 
 /// The job of pg_cron.
@@ -124,6 +126,8 @@ pub(crate) const NO_REFRESH_TOKEN: &str = "refresh_token_missing";
 pub struct Looks {
     /// The calendars that have been due for longest, and since when; the oldest first.
     pub due: Vec<(Uuid, DateTime<Utc>)>,
+    /// The connections whose channels have been due for renewal for longest, likewise.
+    pub renewals: Vec<(Uuid, DateTime<Utc>)>,
     /// How many looks sweeps made within 24 hours, of the newest thousand sweeps that made any.
     pub made: u64,
     /// How many of these looks found a change for which Google sent no notification.

@@ -3,7 +3,7 @@
 
 use adapters::timestamp::{format_timestamp, parse_timestamp};
 use chrono::TimeDelta;
-use protocol::schedule::{LOOKS_PER_SWEEP, MOST_PARTS};
+use protocol::schedule::{LOOKS_PER_SWEEP, MOST_PARTS, RENEWAL_IS_LATE, RENEWALS_PER_SWEEP};
 use serde_json::Value as Json;
 
 use crate::check::{Affected, Check, Id, count};
@@ -23,31 +23,44 @@ pub fn read(health: &Health, rows: impl Fn(&str) -> Vec<Json>) -> Looks {
     let now = format_timestamp(health.checked_at);
     let yesterday = format_timestamp(health.checked_at - TimeDelta::hours(24));
     // As calendar_webhook_backlog counts them.
-    let due = rows(&format!(
-        "calendar_connections?select=id,sync_look_at&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
-         &sync_request_id=is.null&webhook_error=isdistinct.reconnect_required\
-         &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy\
-         &sync_look_at=lte.{now}&webhook_not_before=gt.{now}&webhook_lease_until=lt.{now}\
-         &order=sync_look_at&limit={NAMED}"
-    ));
-    let due = due.iter().filter_map(|row| {
-        let text = |name: &str| row.get(name)?.as_str();
-        Some((text("id")?.parse().ok()?, parse_timestamp(text("sync_look_at")?)?))
-    });
+    let late = format_timestamp(health.checked_at - RENEWAL_IS_LATE);
+    let due = |time: &str, filters: &str| -> Vec<_> {
+        let found = rows(&format!(
+            "calendar_connections?select=id,{time}&provider=eq.google&is_active=is.true&sync_enabled=not.is.false\
+             &{time}=lte.{now}&webhook_lease_until=lt.{now}{filters}&order={time}&limit={NAMED}"
+        ));
+        let read = |row: &Json| {
+            let text = |name: &str| row.get(name)?.as_str();
+            Some((text("id")?.parse().ok()?, parse_timestamp(text(time)?)?))
+        };
+        found.iter().filter_map(read).collect()
+    };
+    let looks = due(
+        "sync_look_at",
+        &format!(
+            "&sync_request_id=is.null&webhook_error=isdistinct.reconnect_required\
+             &webhook_error=isdistinct.permission_missing&webhook_error=isdistinct.blocked_by_policy\
+             &or=(webhook_not_before.gt.{now},webhook_not_before.lt.{late})"
+        ),
+    );
+    let renewals = due("webhook_not_before", "");
     let sweeps = rows(&format!(
         "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
          &order=finished_at.desc&limit=1000"
     ));
     let sum = |name: &str| sweeps.iter().filter_map(|sweep| sweep.get(name)?.as_u64()).sum();
-    Looks { due: due.collect(), made: sum("looked"), missed: sum("missed") }
+    Looks { due: looks, renewals, made: sum("looked"), missed: sum("missed") }
 }
 
 pub fn judge(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Vec<Check> {
     let oldest =
         looks.due.first().map(|(_, since)| format!(", the oldest for {}", duration(health.since(*since))));
     let due = format!("{} due for a look{}", count(health.due_looks, "calendar"), oldest.unwrap_or_default());
-    let wrong: Vec<Check> =
-        overdue(health, looks, &due, schedule_is_wrong).into_iter().chain(missed(looks)).collect();
+    let wrong: Vec<Check> = overdue(health, looks, &due, schedule_is_wrong)
+        .into_iter()
+        .chain(renewals(health, looks, schedule_is_wrong))
+        .chain(missed(looks))
+        .collect();
     if !wrong.is_empty() {
         return wrong;
     }
@@ -82,6 +95,28 @@ fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -
     let ids = looks.due.iter().map(|(id, _)| *id).collect();
     let check = Check::wrong(Id::Looks, "looks_overdue", format!("{due}{why}"), next);
     Some(check.about(Affected { count: health.due_looks, ids }))
+}
+
+/// A renewal that is not made keeps a channel that has died, or a calendar that the user has chosen, from being noticed.
+fn renewals(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Option<Check> {
+    let (_, since) = looks.renewals.first()?;
+    let swept_at = health.last_sweep.as_ref().filter(|_| !schedule_is_wrong)?.finished_at;
+    (swept_at.signed_duration_since(since) > LONG).then(|| {
+        let due = count(health.due_renewals, "channel");
+        let line = format!(
+            "{due} due for renewal, the oldest for {}, though sweeps are made",
+            duration(health.since(*since))
+        );
+        let next = format!(
+            "if there are more than {RENEWALS_PER_SWEEP}, let more sweeps run at once, with a greater `parallel` in \
+             schedule_calendar_webhook_refresh. Otherwise the row may refuse its update, as by a trigger of yours, or hold \
+             what the functions cannot read (the one that has been due for longest is named first): in the log of \
+             refresh-calendar-webhook, `call_failed` with the transition `claim_renewal`, or `unreadable_row`, says why"
+        );
+        let ids = looks.renewals.iter().map(|(id, _)| *id).collect();
+        let check = Check::wrong(Id::Looks, "renewals_overdue", line, next);
+        check.about(Affected { count: health.due_renewals, ids })
+    })
 }
 
 fn missed(looks: &Looks) -> Option<Check> {
@@ -139,6 +174,23 @@ mod tests {
         }
         let affected = due(2, 31, 0, false).affected.unwrap();
         assert_eq!(affected, Affected { count: 2, ids: vec![Uuid::nil()] });
+    }
+
+    #[test]
+    fn renewals_are_made_within_half_an_hour() {
+        for (minutes, schedule_is_wrong, is_wrong) in
+            [(30, false, false), (31, false, true), (31, true, false)]
+        {
+            let mut health = Health { due_renewals: 2, ..healthy() };
+            health.last_sweep = Some(Sweep { finished_at: health.checked_at, remaining: 0 });
+            let renewals = vec![(Uuid::nil(), health.checked_at - TimeDelta::minutes(minutes))];
+            let check = judge(&health, &Looks { renewals, ..Looks::default() }, schedule_is_wrong).remove(0);
+            assert_eq!(check.next.is_some(), is_wrong, "{check:?}");
+            if is_wrong {
+                let line = "2 channels due for renewal, the oldest for 31 min, though sweeps are made";
+                assert_eq!((check.line.as_str(), check.affected.unwrap().count), (line, 2));
+            }
+        }
     }
 
     #[test]

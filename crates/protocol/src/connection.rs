@@ -344,8 +344,8 @@ impl Farewell {
     }
 }
 
-/// Whether an access token is good for at least `margin` more. One whose expiry is unknown, or that no request could be
-/// made with, counts only where nothing could renew it.
+/// Whether an access token is good for at least `margin` more. One whose expiry is unknown or past belief, or that no
+/// request could be made with, counts only where nothing could renew it.
 fn is_good(
     access_token: &AccessToken,
     expires_at: Option<Timestamp>,
@@ -355,10 +355,10 @@ fn is_good(
 ) -> bool {
     let token = access_token.expose();
     let is_usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    match expires_at {
-        Some(expires_at) => {
-            expires_at.signed_duration_since(now) >= margin && (is_usable || refresh_token.is_none())
-        }
+    // Google grants an hour or two, whatever stands there.
+    let is_known = |left: &TimeDelta| *left <= TimeDelta::days(1) || refresh_token.is_none();
+    match expires_at.map(|expires_at| expires_at.signed_duration_since(now)).filter(is_known) {
+        Some(left) => left >= margin && (is_usable || refresh_token.is_none()),
         None => refresh_token.is_none(),
     }
 }

@@ -48,6 +48,8 @@ pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LONGEST_LOOK: usize = 2 * 1024 * 1024;
 /// How many pages are read in one look, of 250 events each.
 pub const PAGES_PER_LOOK: usize = 20;
+/// A renewal that has been due for so long does not keep its calendar from being looked at any more.
+pub const RENEWAL_IS_LATE: TimeDelta = TimeDelta::minutes(15);
 /// Where looks fail for so long without anybody's fault, a run is made blindly.
 pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// What passes by itself is told once a look is so late.
@@ -408,7 +410,7 @@ mod tests {
     #[test]
     fn only_requests_close_to_the_run_before_them_count_as_echoes() {
         let ended_at = Some(NOW);
-        for (arose_after, streak) in [(-5, 4), (0, 4), (19, 4), (20, 0), (3600, 0)] {
+        for (arose_after, streak) in [(-300, 4), (-5, 4), (0, 4), (19, 4), (20, 0), (3600, 0)] {
             let arose_at = Some(NOW + TimeDelta::seconds(arose_after));
             assert_eq!(streak_after(3, arose_at, ended_at), streak, "{arose_after} s");
         }

@@ -20,8 +20,8 @@ use crate::renew::{Renewal, RenewedChannel, renew_channel};
 use crate::retire::retire;
 use crate::run::{Beforehand, Outcome, run};
 use crate::schedule::{
-    DATABASE_TIMEOUT, LOOKS_PER_SWEEP, MOST_PARTS, RENEWALS_PER_SWEEP, ROWS_AT_ONCE, ROWS_PER_PAGE,
-    RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
+    DATABASE_TIMEOUT, LOOKS_PER_SWEEP, MOST_PARTS, RENEWAL_IS_LATE, RENEWALS_PER_SWEEP, ROWS_AT_ONCE,
+    ROWS_PER_PAGE, RUNS_KEPT_FOR_LOOKS, RUNS_PER_INVOCATION,
 };
 use crate::table::{Column, Filter, Query, google, live};
 use crate::transition::Trigger;
@@ -83,7 +83,7 @@ pub async fn sweep<P: Ports>(
         ),
         settled: Cell::new(0),
         dead_consents: Cell::new(0),
-        to_look_at: Feed::new([to_look_at(ports)], Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
+        to_look_at: Feed::new(to_look_at(ports), Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
         looks_left: Cell::new(LOOKS_PER_SWEEP),
         lookers: Cell::new(ROWS_AT_ONCE),
         due: Feed::new([due(ports)], Column::WebhookNotBefore, part.offset(RENEWALS_PER_SWEEP)),
@@ -398,17 +398,24 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
 
 /// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings
 /// its own look, or is tried again after one.
-fn to_look_at<P: Ports>(ports: &P) -> Vec<Filter> {
+/// A renewal that is due brings a look of its own, unless it is not made for long, as where its row refuses the claim.
+fn to_look_at<P: Ports>(ports: &P) -> [Vec<Filter>; 2] {
     let now = ports.now();
-    let mut filters = Vec::from(live());
-    filters.extend(consenting());
-    filters.extend([
-        Filter::IsNull(Column::SyncRequestId),
-        Filter::Lte(Column::SyncLookAt, now.into()),
+    let renewals = [
+        Filter::Lt(Column::WebhookNotBefore, (now - RENEWAL_IS_LATE).into()),
         Filter::Gt(Column::WebhookNotBefore, now.into()),
-        Filter::Lt(Column::WebhookLeaseUntil, now.into()),
-    ]);
-    filters
+    ];
+    renewals.map(|renewal| {
+        let mut filters = Vec::from(live());
+        filters.extend(consenting());
+        filters.extend([
+            Filter::IsNull(Column::SyncRequestId),
+            Filter::Lte(Column::SyncLookAt, now.into()),
+            renewal,
+            Filter::Lt(Column::WebhookLeaseUntil, now.into()),
+        ]);
+        filters
+    })
 }
 
 /// Whether the row is due for a look, too.

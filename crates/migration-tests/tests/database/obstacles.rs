@@ -111,6 +111,35 @@ async fn a_provider_that_is_spelt_otherwise_is_told() {
 }
 
 #[tokio::test]
+async fn times_that_the_functions_never_write_are_told() {
+    let project = connected().await;
+    for column in [
+        "webhook_lease_until",
+        "sync_lease_until",
+        "webhook_opened_at",
+        "sync_not_before",
+        "sync_look_at",
+        "webhook_not_before",
+    ] {
+        for (time, is_told) in [("now() + interval '32 days'", true), ("'infinity'", true), ("now()", false)]
+        {
+            project.sql(&format!("update public.calendar_connections set {column} = {time}")).await;
+            let found = project.select(Service, OBSTACLES).await;
+            assert_eq!(!found.is_empty(), is_told, "{column} {time}: {found:?}");
+            if let [told] = found.as_slice() {
+                let what = "connections wait for a time further ahead than the functions write: 1";
+                assert_eq!(
+                    (told["obstacle"].as_str(), told["what"].as_str()),
+                    (Some("time_ahead"), Some(what))
+                );
+                project.sql(told["remedy"].as_str().unwrap()).await;
+                assert_eq!(project.select(Service, OBSTACLES).await, [] as [Value; 0], "{column} {time}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_status_view_that_is_not_ours_is_told() {
     let project = connected().await;
     let ours: String =

@@ -81,8 +81,8 @@ fn what_is_not_due_leased_paused_or_too_soon_is_not_renewed() {
 }
 
 #[test]
-fn an_access_token_is_renewed_when_less_than_a_minute_is_left() {
-    for (left, renewals) in [(59, 1), (61, 0), (-100, 1)] {
+fn an_access_token_is_renewed_when_less_than_a_minute_is_left_or_more_than_google_grants() {
+    for (left, renewals) in [(59, 1), (61, 0), (-100, 1), (86_400, 0), (86_401, 1), (2_000_000_000, 1)] {
         let world = World::new();
         let id = world.connect(1, []);
         world.table.write(id, [(Column::ExpiresAt, (crate::world::START + TimeDelta::seconds(left)).into())]);
@@ -100,7 +100,7 @@ fn a_refused_access_token_is_renewed_once() {
     let world = World::new();
     let id = world.connect(1, []);
     world.watch_answers.replace([Err(unauthorized())].into());
-    world.table.write(id, [(Column::ExpiresAt, (world.now.get() + TimeDelta::days(20_000)).into())]);
+    world.table.write(id, [(Column::ExpiresAt, (world.now.get() + TimeDelta::hours(20)).into())]);
     assert!(matches!(renew_once(&world, id, Trigger::Sweep), Renewal::Renewed(_)));
     assert_eq!(world.token_renewals.get(), 1);
     let in_an_hour = crate::world::START + TimeDelta::hours(1);
@@ -596,6 +596,18 @@ fn setup_waits_for_another_that_is_opening_the_channel() {
     let refusal = set_up(&world, world.row(id)).unwrap_err();
     assert!(matches!(refusal, Refusal::TooSoon { .. }));
     assert!(world.now.get() >= crate::world::START + TimeDelta::seconds(15));
+}
+
+#[test]
+fn a_setup_that_waits_while_the_database_does_not_answer_does_not_say_that_there_is_no_connection() {
+    let world = World::new();
+    let id = world.connect(1, []);
+    world
+        .table
+        .write(id, [(Column::WebhookLeaseUntil, (crate::world::START + TimeDelta::minutes(1)).into())]);
+    world.unanswered_read.set(Some(Column::Id));
+    let unavailable = Refusal::Failed(RenewalFailure::DatabaseUnavailable);
+    assert_eq!(set_up(&world, world.row(id)), Err(unavailable));
 }
 
 #[test]
