@@ -56,7 +56,7 @@ impl World {
         let consent = [
             (Column::AccessToken, Value::Secret("access".to_owned())),
             (Column::RefreshToken, Value::Secret("refresh".to_owned())),
-            (Column::ExpiresAt, Value::Time(start() + TimeDelta::days(if ask == Token { -1 } else { 99 }))),
+            (Column::ExpiresAt, Value::Time(start() + TimeDelta::days(if ask == Token { -1 } else { 1 }))),
             (Column::LastSyncAt, Value::Time(start() - TimeDelta::hours(6))),
         ];
         let channel = [
@@ -318,7 +318,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],
-            ["permission_missing 1 1", "permission_missing 1 1", "- 1 0", "google_rejected 5 3"],
+            ["permission_missing 1 1", "permission_missing 1 1", "- 2 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":{"code":"429"}}"#)],
