@@ -24,7 +24,7 @@ insert into calendar_connections (user_id, provider, access_token, refresh_token
     webhook_resource_id, webhook_expiration, webhook_opened_at, webhook_message_number, webhook_not_before,
     last_sync_at, sync_look_at, sync_request_id, sync_owed_since, sync_not_before, webhook_token, webhook_token_hash,
     webhook_source)
-  select gen_random_uuid(), 'google', $ACCESS, 'refresh', now() + interval '10 days', true, gen_random_uuid(),
+  select gen_random_uuid(), 'google', $ACCESS, 'refresh', now() + interval '20 hours', true, gen_random_uuid(),
       'resource', now() + interval '20 days', now() - interval '1 day', 7, now() + interval '18 days',
       now() - interval '1 hour', now() - random() * interval '1 hour', case when i % 2 = 0 then gen_random_uuid() end,
       case when i % 2 = 0 then now() end, now() - random() * interval '1 hour', token,

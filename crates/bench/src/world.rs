@@ -59,7 +59,7 @@ const CHANNELS: &str = "
 insert into calendar_connections (user_id, provider, access_token, refresh_token, expires_at, is_active, webhook_id,
     webhook_resource_id, webhook_expiration, webhook_opened_at, webhook_message_number, webhook_not_before,
     last_sync_at, sync_look_at)
-  select gen_random_uuid(), 'google', $1, 'refresh', now() + interval '10 days', true, gen_random_uuid(), 'resource',
+  select gen_random_uuid(), 'google', $1, 'refresh', now() + interval '20 hours', true, gen_random_uuid(), 'resource',
       now() + interval '20 days', now() - interval '1 day', 1, now() + interval '18 days',
       now() - interval '1 hour', now() + interval '5 hours'
     from generate_series(1, $2)
