@@ -413,10 +413,8 @@ create or replace function public.calendar_webhook_obstacles(try_write boolean d
   language plpgsql set search_path = '' set lock_timeout = '2s'
   as $$
 declare
-  -- As functions leave behind whose clock ran ahead for a while.
-  is_ahead constant text := $sql$provider = 'google' and is_active is true and sync_enabled is not false and greatest(
-    webhook_lease_until, sync_lease_until, webhook_opened_at, sync_not_before - interval '1 day',
-    sync_look_at - interval '2 days', webhook_not_before - interval '30 days') > now() + interval '1 hour'$sql$;
+  is_ahead text;
+  put_right text;
   number bigint;
   tried uuid;
   asked uuid := gen_random_uuid();
@@ -603,15 +601,22 @@ begin
             and webhook_id is not null and webhook_opened_at > 'epoch' and webhook_expiration > now()
           group by provider;
 
-      execute 'select count(*) from public.calendar_connections where ' || is_ahead into number;
+      -- A worker whose clock ran ahead leaves such times behind. The functions write none that lie so far ahead.
+      select string_agg(format('%I > now() + interval %L', name, longest), ' or '),
+          string_agg(format('%1$I = case when %1$I > now() + interval %2$L then now() else %1$I end', name, longest), ', ')
+        into is_ahead, put_right
+        from (values ('webhook_lease_until', '1 hour'), ('sync_lease_until', '1 hour'), ('webhook_opened_at', '1 hour'),
+                     ('sync_not_before', '1 day'), ('sync_look_at', '2 days'), ('webhook_not_before', '30 days'))
+          as times (name, longest);
+      execute format(
+        'select count(*) from public.calendar_connections where provider = ''google'' and is_active is true '
+          'and sync_enabled is not false and (%s)', is_ahead) into number;
       if number > 0 then
         return query
           select
             'time_ahead',
-            format('connections wait for a time further ahead than the functions write: %s', number),
-            'update public.calendar_connections set webhook_not_before = now(), webhook_lease_until = ''epoch'', '
-              'webhook_opened_at = least(webhook_opened_at, now()), sync_look_at = now(), sync_lease_until = ''epoch'', '
-              'sync_not_before = least(sync_not_before, now()) where ' || is_ahead;
+            format('connections with a time so far ahead that only a wrong clock can have written it: %s', number),
+            format('update public.calendar_connections set %s where provider = ''google'' and (%s)', put_right, is_ahead);
       end if;
     exception
       -- What is missing or not allowed has been told.

@@ -43,7 +43,8 @@ pub fn read(health: &Health, rows: impl Fn(&str) -> Vec<Json>) -> Looks {
              &or=(webhook_not_before.gt.{now},webhook_not_before.lt.{late})"
         ),
     );
-    let renewals = due("webhook_not_before", "");
+    // Rows of before the installation are due since 'epoch'.
+    let renewals = due("webhook_not_before", "&webhook_not_before=gt.1970-01-01T00:00:00Z");
     let sweeps = rows(&format!(
         "calendar_webhook_sweeps?select=looked,missed&looked=gt.0&finished_at=gt.{yesterday}\
          &order=finished_at.desc&limit=1000"
@@ -88,7 +89,8 @@ fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -
         (
             ", though sweeps are made",
             "the row may refuse its update, as by a trigger of yours (the one that has been due for longest is named \
-             first): in the log of refresh-calendar-webhook, `call_failed` with the transition `claim_look` says why"
+             first): in the log of refresh-calendar-webhook, `call_failed` with the transition `claim_look`, or \
+             `unreadable_row`, says why"
                 .to_owned(),
         )
     };
@@ -97,22 +99,27 @@ fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -
     Some(check.about(Affected { count: health.due_looks, ids }))
 }
 
-/// A renewal that is not made keeps a channel that has died, or a calendar that the user has chosen, from being noticed.
+/// While a renewal is not made, a dead channel stays dead, and a newly chosen calendar has none.
 fn renewals(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Option<Check> {
     let (_, since) = looks.renewals.first()?;
     let swept_at = health.last_sweep.as_ref().filter(|_| !schedule_is_wrong)?.finished_at;
     (swept_at.signed_duration_since(since) > LONG).then(|| {
         let due = count(health.due_renewals, "channel");
-        let line = format!(
-            "{due} due for renewal, the oldest for {}, though sweeps are made",
-            duration(health.since(*since))
-        );
-        let next = format!(
-            "if there are more than {RENEWALS_PER_SWEEP}, let more sweeps run at once, with a greater `parallel` in \
-             schedule_calendar_webhook_refresh. Otherwise the row may refuse its update, as by a trigger of yours, or hold \
-             what the functions cannot read (the one that has been due for longest is named first): in the log of \
-             refresh-calendar-webhook, `call_failed` with the transition `claim_renewal`, or `unreadable_row`, says why"
-        );
+        let (why, next) = if health.due_renewals > RENEWALS_PER_SWEEP as u64 {
+            (
+                ": the sweeps do not keep up",
+                "wait; if the number does not fall, let more sweeps run at once, with a greater `parallel` in \
+                 schedule_calendar_webhook_refresh",
+            )
+        } else {
+            (
+                ", though sweeps are made",
+                "the row may refuse its update, as by a trigger of yours, or hold what the functions cannot read (the one \
+                 that has been due for longest is named first): in the log of refresh-calendar-webhook, `call_failed` with \
+                 the transition `claim_renewal`, or `unreadable_row`, says why",
+            )
+        };
+        let line = format!("{due} due for renewal, the oldest for {}{why}", duration(health.since(*since)));
         let ids = looks.renewals.iter().map(|(id, _)| *id).collect();
         let check = Check::wrong(Id::Looks, "renewals_overdue", line, next);
         check.about(Affected { count: health.due_renewals, ids })
@@ -178,17 +185,20 @@ mod tests {
 
     #[test]
     fn renewals_are_made_within_half_an_hour() {
-        for (minutes, schedule_is_wrong, is_wrong) in
-            [(30, false, false), (31, false, true), (31, true, false)]
-        {
-            let mut health = Health { due_renewals: 2, ..healthy() };
+        for (number, minutes, schedule_is_wrong, why) in [
+            (2, 30, false, None),
+            (200, 31, false, Some(", though sweeps are made")),
+            (201, 31, false, Some(": the sweeps do not keep up")),
+            (2, 31, true, None),
+        ] {
+            let mut health = Health { due_renewals: number, ..healthy() };
             health.last_sweep = Some(Sweep { finished_at: health.checked_at, remaining: 0 });
             let renewals = vec![(Uuid::nil(), health.checked_at - TimeDelta::minutes(minutes))];
             let check = judge(&health, &Looks { renewals, ..Looks::default() }, schedule_is_wrong).remove(0);
-            assert_eq!(check.next.is_some(), is_wrong, "{check:?}");
-            if is_wrong {
-                let line = "2 channels due for renewal, the oldest for 31 min, though sweeps are made";
-                assert_eq!((check.line.as_str(), check.affected.unwrap().count), (line, 2));
+            assert_eq!(check.next.is_some(), why.is_some(), "{check:?}");
+            if let Some(why) = why {
+                let line = format!("{number} channels due for renewal, the oldest for 31 min{why}");
+                assert_eq!((check.line, check.affected.unwrap().count), (line, number));
             }
         }
     }

@@ -31,11 +31,15 @@ impl Connection {
             && self.webhook_error.as_deref() == Some("push_not_supported")
     }
 
-    /// Whether it is well by its status, and was not checked for longer than looks may leave it: a day at most.
+    /// Whether the status is good, but the last look or run is more than two days old. Looks come at least daily.
     pub(crate) fn is_unchecked(&self, now: Millis) -> bool {
         const TOO_LONG: Millis = 2.0 * 24.0 * 3_600_000.0;
         let is_well = matches!(self.status, Status::Active | Status::Expiring) || self.is_looked_at();
-        self.has_looks && is_well && self.last_sync_at.is_some_and(|checked| now - checked > TOO_LONG)
+        let is_idle = self.sync_status == SyncStatus::Idle;
+        self.has_looks
+            && is_well
+            && is_idle
+            && self.last_sync_at.is_some_and(|checked| now - checked > TOO_LONG)
     }
 
     /// Whether only the user's consent, or another choice of theirs, leads out of its status.

@@ -24,9 +24,9 @@ named! {
         GoogleRateLimited = "google_rate_limited",
         GoogleRejected = "google_rejected",
         DatabaseRefused = "database_refused",
-        // These stand in no answer. No sweep comes, as far as the row tells.
+        // Told by a row that was not looked at.
         Unchecked = "unchecked",
-        // And they are what becomes of a request.
+        // What became of a request that was not answered.
         Offline = "offline",
         Unreachable = "unreachable",
         NotInstalled = "not_installed",

@@ -185,6 +185,11 @@ impl State {
         &self.session
     }
 
+    /// When the view was last asked for, in vain or not.
+    pub(crate) fn polled_at(&self) -> Millis {
+        self.polled_at
+    }
+
     pub(crate) fn connections(&self) -> Option<&[Tracked]> {
         self.tracked.as_deref()
     }

@@ -216,14 +216,14 @@ impl<'a> Card<'a> {
         let sync_fails = tracked.sync_status() == SyncStatus::Failing && row.status.is_live();
         let problem = match error {
             Some(code) => Some(Problem::parse(code).unwrap_or(Problem::GoogleRejected)),
-            None => (row.is_unchecked(now) && !sync_fails).then_some(Problem::Unchecked),
+            None => row.is_unchecked(state.polled_at()).then_some(Problem::Unchecked),
         };
         let who = if tracked.busy.is_some() { Who::Nobody } else { who(standing, problem, sync_fails) };
         let tone = if setting_up { Tone::Busy } else { tone(standing, problem, sync_fails) };
         let message = if setting_up { Text::SettingUpNow } else { message(row, problem, sync_fails) };
         let result = result(tracked, who, state, now);
         let is_unchecked = problem == Some(Problem::Unchecked);
-        let is_doubtful = is_unchecked || tone == Tone::Good && state.trouble().is_some();
+        let is_doubtful = (is_unchecked || tone == Tone::Good) && state.trouble().is_some();
         Self {
             row,
             name: Name { words: name, number: 1 },
@@ -231,15 +231,15 @@ impl<'a> Card<'a> {
             unreadable_address: address.filter(|address| !is_readable(address)),
             who,
             tone,
-            icon: if is_doubtful { Icon::Question } else { icon(row, sync_fails) },
+            icon: if is_doubtful || is_unchecked { Icon::Question } else { icon(row, sync_fails) },
             badge: if setting_up { Text::SettingUp } else { badge(row, problem, sync_fails) },
-            message: (is_unchecked || !is_doubtful).then_some(message),
+            message: (!is_doubtful).then_some(message),
             button: button(tracked, problem, who == Who::User, now),
             is_compact: false,
             can_pause: row.status.is_live(),
             can_remove: row.status == Status::Disconnected,
             result,
-            sync: sync(tracked, standing).filter(|_| who != Who::User && !is_doubtful),
+            sync: sync(tracked, standing).filter(|_| who != Who::User && !is_doubtful && !is_unchecked),
             expiration: expiration(row),
             error,
             sync_error: row.sync_error.as_deref().filter(|_| row.sync_status == SyncStatus::Failing),
@@ -789,6 +789,11 @@ mod tests {
                 Connection { sync_status: SyncStatus::Failing, ..row(Status::Active) },
                 days_ago(9.0),
                 Text::SyncFailing,
+            ),
+            (
+                Connection { sync_status: SyncStatus::Pending, ..row(Status::Active) },
+                days_ago(9.0),
+                Text::Active,
             ),
             (row(Status::Expiring), days_ago(2.1), Text::Unchecked),
             (row(Status::Expired), days_ago(9.0), Text::Expired),

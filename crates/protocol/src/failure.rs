@@ -203,15 +203,6 @@ impl StopFailure {
         }
     }
 
-    /// Whether Google may refuse everything else, too, for which the connection's token is good.
-    pub fn may_be_of_the_consent(&self) -> bool {
-        match self {
-            Self::Unknown => false,
-            Self::Unauthorized(_) => true,
-            Self::Refused(refused) => refused.failure.is_consent_dead(),
-        }
-    }
-
     /// Google's own word for it.
     pub const fn reason(&self) -> Option<&Word> {
         match self {

@@ -48,7 +48,7 @@ pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LONGEST_LOOK: usize = 2 * 1024 * 1024;
 /// How many pages are read in one look, of 250 events each.
 pub const PAGES_PER_LOOK: usize = 20;
-/// A renewal that has been due for so long does not keep its calendar from being looked at any more.
+/// Once a renewal has been due for so long, its calendar is looked at without it.
 pub const RENEWAL_IS_LATE: TimeDelta = TimeDelta::minutes(15);
 /// Where looks fail for so long without anybody's fault, a run is made blindly.
 pub const BLIND_RUN_AFTER: TimeDelta = TimeDelta::hours(24);
@@ -280,8 +280,8 @@ pub fn is_look_late(row: &Connection, now: Timestamp, usual: Duration) -> bool {
     age - LOOK_IS_LATE > interval / 10 * 11
 }
 
-/// Whether a look has been due for so long before a change was told that sweeps cannot come as they should. While a run
-/// was owed none was due.
+/// Whether the look was due more than an hour before this change was told. Sweeps that come would have made it. A run that
+/// ended within that hour may have kept them from it.
 pub fn are_sweeps_missing(row: &Connection) -> bool {
     let told_at = row.sync_request_id.and_then(RequestId::arose_at);
     let is_long_ago = |time: Timestamp| told_at.is_some_and(|told_at| told_at - time > LOOK_IS_LATE);

@@ -59,7 +59,13 @@ pub(crate) async fn stop_with_access<P: Ports>(
         return log_stop(ports, row.id, channel, answer, unknown);
     };
     let mut answer = ports.stop(token, channel, resource, STOP_TIMEOUT).await;
-    if answer.as_ref().is_err_and(StopFailure::may_be_of_the_consent) {
+    let may_be_of_the_consent = match &answer {
+        Err(StopFailure::Unauthorized(_)) => true,
+        // A new token allows no more, and of a paused connection the calendar is not read.
+        Err(StopFailure::Refused(refused)) => refused.failure.is_consent_dead() && row.is_live(),
+        _ => false,
+    };
+    if may_be_of_the_consent {
         match another_token(ports, row, occasion).await {
             Ok(Some(token)) => answer = ports.stop(&token, channel, resource, STOP_TIMEOUT).await,
             Ok(None) => {}

@@ -77,18 +77,20 @@ pub async fn sweep<P: Ports>(
         invocation,
         swept: RefCell::default(),
         owed: Feed::new(
-            [owed_and_due(ports)],
-            Column::SyncNotBefore,
+            [(owed_and_due(ports), Column::SyncNotBefore)],
             part.offset(RUNS_PER_INVOCATION as usize),
         ),
         settled: Cell::new(0),
         dead_consents: Cell::new(0),
-        to_look_at: Feed::new(to_look_at(ports), Column::SyncLookAt, part.offset(LOOKS_PER_SWEEP)),
+        to_look_at: Feed::new(to_look_at(ports), part.offset(LOOKS_PER_SWEEP)),
         looks_left: Cell::new(LOOKS_PER_SWEEP),
         lookers: Cell::new(ROWS_AT_ONCE),
-        due: Feed::new([due(ports)], Column::WebhookNotBefore, part.offset(RENEWALS_PER_SWEEP)),
+        due: Feed::new([(due(ports), Column::WebhookNotBefore)], part.offset(RENEWALS_PER_SWEEP)),
         renewals_left: Cell::new(RENEWALS_PER_SWEEP),
-        to_retire: Feed::new(to_retire(), Column::Id, part.offset(RENEWALS_PER_SWEEP)),
+        to_retire: Feed::new(
+            to_retire().map(|filters| (filters, Column::Id)),
+            part.offset(RENEWALS_PER_SWEEP),
+        ),
         farewells: RefCell::default(),
     };
     // Concurrently, so that runs that hang do not keep channels from being renewed.
@@ -155,9 +157,9 @@ struct Pages {
 
 impl Feed {
     /// From `offset` on first, then what the parts before this one have left.
-    fn new(questions: impl IntoIterator<Item = Vec<Filter>>, order: Column, offset: usize) -> Self {
+    fn new(questions: impl IntoIterator<Item = (Vec<Filter>, Column)>, offset: usize) -> Self {
         let mut queries = Vec::new();
-        for filters in questions {
+        for (filters, order) in questions {
             let first = Query::first(ROWS_PER_PAGE, filters, order);
             let own = (offset > 0).then(|| Query { offset, ..first.clone() });
             queries.extend([first].into_iter().chain(own));
@@ -396,16 +398,16 @@ fn owed_and_due<P: Ports>(ports: &P) -> Vec<Filter> {
     filters
 }
 
-/// Calendars that are due for a look, whatever Google says of them. A channel that is due, or is being opened, brings
-/// its own look, or is tried again after one.
-/// A renewal that is due brings a look of its own, unless it is not made for long, as where its row refuses the claim.
-fn to_look_at<P: Ports>(ports: &P) -> [Vec<Filter>; 2] {
+/// Calendars that are due for a look. A renewal that is due or going on makes the look itself, so its row is left out; but
+/// not for longer than [`RENEWAL_IS_LATE`], for a row may refuse the claim.
+fn to_look_at<P: Ports>(ports: &P) -> [(Vec<Filter>, Column); 2] {
     let now = ports.now();
+    // The last is asked first. Each goes by the index that finds its rows: few are late, however many looks are due.
     let renewals = [
-        Filter::Lt(Column::WebhookNotBefore, (now - RENEWAL_IS_LATE).into()),
-        Filter::Gt(Column::WebhookNotBefore, now.into()),
+        (Filter::Gt(Column::WebhookNotBefore, now.into()), Column::SyncLookAt),
+        (Filter::Lt(Column::WebhookNotBefore, (now - RENEWAL_IS_LATE).into()), Column::WebhookNotBefore),
     ];
-    renewals.map(|renewal| {
+    renewals.map(|(renewal, order)| {
         let mut filters = Vec::from(live());
         filters.extend(consenting());
         filters.extend([
@@ -414,7 +416,7 @@ fn to_look_at<P: Ports>(ports: &P) -> [Vec<Filter>; 2] {
             renewal,
             Filter::Lt(Column::WebhookLeaseUntil, now.into()),
         ]);
-        filters
+        (filters, order)
     })
 }
 

@@ -113,21 +113,24 @@ async fn a_provider_that_is_spelt_otherwise_is_told() {
 #[tokio::test]
 async fn times_that_the_functions_never_write_are_told() {
     let project = connected().await;
-    for column in [
-        "webhook_lease_until",
-        "sync_lease_until",
-        "webhook_opened_at",
-        "sync_not_before",
-        "sync_look_at",
-        "webhook_not_before",
+    // With what is written at most.
+    for (column, longest) in [
+        ("webhook_lease_until", "90 s"),
+        ("sync_lease_until", "420 s"),
+        ("webhook_opened_at", "10 s"),
+        ("sync_not_before", "2 h"),
+        ("sync_look_at", "27 h"),
+        ("webhook_not_before", "29 days"),
     ] {
-        for (time, is_told) in [("now() + interval '32 days'", true), ("'infinity'", true), ("now()", false)]
+        let longest = format!("now() + interval '{longest}'");
+        for (time, is_told) in [("now() + interval '32 days'", true), ("'infinity'", true), (&longest, false)]
         {
             project.sql(&format!("update public.calendar_connections set {column} = {time}")).await;
             let found = project.select(Service, OBSTACLES).await;
             assert_eq!(!found.is_empty(), is_told, "{column} {time}: {found:?}");
             if let [told] = found.as_slice() {
-                let what = "connections wait for a time further ahead than the functions write: 1";
+                let what =
+                    "connections with a time so far ahead that only a wrong clock can have written it: 1";
                 assert_eq!(
                     (told["obstacle"].as_str(), told["what"].as_str()),
                     (Some("time_ahead"), Some(what))

@@ -94,7 +94,7 @@ fn nothing_owed_not_due_paused_or_held_is_not_run() {
         world.table.write(id, [(column, value)]);
         assert_eq!(run_once(&world, id), Outcome::NotRun, "{column:?}");
         assert!(world.runs.borrow().is_empty(), "{column:?}");
-        assert_eq!(world.updates.get(), 0, "{column:?}: what the row tells is not asked of the database");
+        assert_eq!(world.updates.get(), 0, "{column:?}: the row itself says so");
     }
 }
 

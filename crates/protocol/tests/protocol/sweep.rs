@@ -199,16 +199,15 @@ fn rows_that_refuse_do_not_hide_the_next() {
 }
 
 #[test]
-fn a_renewal_that_is_not_made_for_long_does_not_keep_a_calendar_from_being_looked_at() {
-    for (due_for, looks) in [(15, 0), (16, 1)] {
+fn a_renewal_that_is_refused_for_long_does_not_keep_a_calendar_from_being_looked_at() {
+    for (due_for, claims) in [(15, 1), (16, 2)] {
         let world = World::new();
         let id = world.connect(1, channel("current"));
         let renewal = (Column::WebhookNotBefore, (START - TimeDelta::minutes(due_for)).into());
         world.table.write(id, [renewal, (Column::SyncLookAt, START.into())]);
-        world.unanswered_read.set(Some(Column::WebhookNotBefore));
-        assert!(finish(sweep(&world, &world.sweeping(), Part::default())).is_err());
-        let made = (world.opened.borrow().len(), world.looks.borrow().len());
-        assert_eq!(made, (0, looks), "due for {due_for} min");
+        world.refusing.replace([id].into());
+        finish(sweep(&world, &world.sweeping(), Part::default())).unwrap();
+        assert_eq!(world.updates.get(), claims, "of a renewal that is due for {due_for} min, and of a look");
     }
 }
 

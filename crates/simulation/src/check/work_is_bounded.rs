@@ -275,9 +275,9 @@ fn reached(record: &Record, at: Instant, moment: Moment, found: &mut Found<'_>) 
                 (case.runs_after(since), case.watches_after(since))
             }
             Moment::Reconciled => (case.runs_after(record.calm_from), case.watches_after(record.calm_from)),
-            // A channel that is due meanwhile leads to a run of its own.
+            // A channel that is due meanwhile leads to a run of its own, and what that writes to another.
             Moment::BurstOver { since } if record.is_healthy(case) => {
-                (case.runs_after(since - 1).saturating_sub(case.watches_after(since)), 0)
+                (case.runs_after(since - 1).saturating_sub(2 * case.watches_after(since)), 0)
             }
             // A look that is due meanwhile leads to a run of its own.
             Moment::Repeated { since }
