@@ -318,7 +318,7 @@ fn no_answer_leaves_a_channel_behind_or_is_asked_for_without_end() {
         ),
         (
             &[(200, r#"{"error":{"code":403,"errors":[{"reason":"insufficientPermissions"}]}}"#)],
-            ["permission_missing 1 1", "permission_missing 1 1", "- 2 0", "google_rejected 5 3"],
+            ["permission_missing 1 1", "permission_missing 1 1", "- 1 0", "google_rejected 5 3"],
         ),
         (
             &[(200, r#"{"error":{"code":"429"}}"#)],
