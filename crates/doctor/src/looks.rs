@@ -71,7 +71,8 @@ pub fn judge(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Vec<Che
 fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -> Option<Check> {
     let last_sweep = health.last_sweep.as_ref().filter(|_| !schedule_is_wrong);
     let swept_at = last_sweep.map_or(health.checked_at, |sweep| sweep.finished_at);
-    let is_late = looks.due.first().is_some_and(|(_, since)| swept_at.signed_duration_since(since) > LONG);
+    let is_late = health.due_looks > 0
+        && looks.due.first().is_some_and(|(_, since)| swept_at.signed_duration_since(since) > LONG);
     if !is_late && health.due_looks <= SWEEPS * LOOKS_PER_SWEEP as u64 {
         return None;
     }
@@ -101,7 +102,7 @@ fn overdue(health: &Health, looks: &Looks, due: &str, schedule_is_wrong: bool) -
 
 /// While a renewal is not made, a dead channel stays dead, and a newly chosen calendar has none.
 fn renewals(health: &Health, looks: &Looks, schedule_is_wrong: bool) -> Option<Check> {
-    let (_, since) = looks.renewals.first()?;
+    let (_, since) = looks.renewals.first().filter(|_| health.due_renewals > 0)?;
     let swept_at = health.last_sweep.as_ref().filter(|_| !schedule_is_wrong)?.finished_at;
     (swept_at.signed_duration_since(since) > LONG).then(|| {
         let due = count(health.due_renewals, "channel");
@@ -186,6 +187,7 @@ mod tests {
     #[test]
     fn renewals_are_made_within_half_an_hour() {
         for (number, minutes, schedule_is_wrong, why) in [
+            (0, 31, false, None),
             (2, 30, false, None),
             (200, 31, false, Some(", though sweeps are made")),
             (201, 31, false, Some(": the sweeps do not keep up")),
