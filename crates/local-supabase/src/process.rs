@@ -1,7 +1,9 @@
 //! A child process that ends when its owner does.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -119,13 +121,15 @@ pub(crate) async fn accepts_connections(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).await.is_ok()
 }
 
-/// A port that is free now. It lies below the range from which systems serve outgoing connections, so that
-/// none of those takes it before its server does.
+/// A port that is free now, and that this process was not given before: its server may not have taken it yet. It lies
+/// below the range from which systems serve outgoing connections, so that none of those takes it either.
 pub(crate) async fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..100 {
         let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
         let port = 20_000 + u16::from_be_bytes([high, low]) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+        let is_new = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+        if is_new && TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
             return Ok(port);
         }
     }
